@@ -1,0 +1,122 @@
+//! The host that a request is for, in its one spelling.
+
+use std::{fmt, net::Ipv6Addr, str::FromStr};
+
+use thiserror::Error;
+
+/// The text is not `host` or `host:port`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("not a host with an optional port")]
+pub struct InvalidAuthority;
+
+/// A host and an optional port: lower case, one trailing dot removed, ports 80 and 443 removed as the scheme's default.
+///
+/// The host is a DNS name (labels of letters, digits, `-` and `_`), an IPv4 address or a bracketed IPv6 address. User
+/// information, percent escapes and anything else are refused (RFC 9110, section 7.2 and section 4.2.4).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Authority {
+    host: Box<str>,
+    port: Option<u16>,
+}
+
+impl Authority {
+    /// Reads `host[:port]` and removes `default_port`.
+    pub fn parse(text: &str, default_port: u16) -> Result<Self, InvalidAuthority> {
+        let mut authority: Self = text.parse()?;
+        authority.port = authority.port.filter(|port| *port != default_port);
+        Ok(authority)
+    }
+
+    /// The host without its port; an IPv6 address keeps its brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port, unless it is the scheme's default.
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+}
+
+impl FromStr for Authority {
+    type Err = InvalidAuthority;
+
+    fn from_str(text: &str) -> Result<Self, InvalidAuthority> {
+        let (host, port) = match text.strip_prefix('[') {
+            Some(rest) => {
+                let (address, after) = rest.split_once(']').ok_or(InvalidAuthority)?;
+                let address: Ipv6Addr = address.parse().map_err(|_| InvalidAuthority)?;
+                let port = if after.is_empty() { None } else { Some(after.strip_prefix(':').ok_or(InvalidAuthority)?) };
+                (format!("[{address}]"), port)
+            }
+            None => match text.split_once(':') {
+                Some((host, port)) => (name(host)?, Some(port)),
+                None => (name(text)?, None),
+            },
+        };
+        Ok(Self { host: host.into(), port: port.map(number).transpose()? })
+    }
+}
+
+impl fmt::Display for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.host)?;
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
+}
+
+fn name(text: &str) -> Result<String, InvalidAuthority> {
+    let text = text.strip_suffix('.').unwrap_or(text);
+    let label = |label: &str| {
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        (1..=63).contains(&label.len()) && label.bytes().all(legal)
+    };
+    if text.len() <= 253 && text.split('.').all(label) { Ok(text.to_ascii_lowercase()) } else { Err(InvalidAuthority) }
+}
+
+fn number(text: &str) -> Result<u16, InvalidAuthority> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
+    if plain { text.parse().map_err(|_| InvalidAuthority) } else { Err(InvalidAuthority) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_host_has_one_spelling() {
+        for text in ["crm.acme.example", "CRM.Acme.Example.", "crm.acme.example:80"] {
+            assert_eq!(Authority::parse(text, 80).unwrap().to_string(), "crm.acme.example", "{text}");
+        }
+        assert_eq!(Authority::parse("[0::1]:8080", 80).unwrap().to_string(), "[::1]:8080");
+        assert_eq!(Authority::parse("10.0.0.1:443", 80).unwrap().to_string(), "10.0.0.1:443");
+    }
+
+    #[test]
+    fn what_is_not_a_host_is_refused() {
+        for text in [
+            "",
+            ".",
+            "a..b",
+            "a b",
+            "a,b",
+            "user@host",
+            "host:",
+            "host:0",
+            "host:080",
+            "host:65536",
+            "host:8x",
+            "a%41",
+            "[::1",
+            "[::1]x",
+            "[fe80::1%25eth0]",
+            "::1",
+            "a/b",
+            "é.example",
+            "a:1:2",
+            "host:+80",
+        ] {
+            assert!(Authority::parse(text, 80).is_err(), "{text}");
+        }
+    }
+}

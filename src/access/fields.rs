@@ -1,0 +1,242 @@
+//! The grammar of header fields, and which of them travel on.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
+
+use super::request::Malformed;
+
+/// What happens to the credential that the client sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CredentialHandling {
+    /// It ends here; the upstream never sees it.
+    #[default]
+    Strip,
+    /// The upstream gets it too.
+    Forward,
+}
+
+/// Fields that a request may carry once only: two of them have two readings.
+static SINGLE: [HeaderName; 13] = [
+    header::AUTHORIZATION,
+    header::CONTENT_TYPE,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::CONTENT_ENCODING,
+    header::EXPECT,
+    header::ORIGIN,
+    header::RANGE,
+    HeaderName::from_static("dpop"),
+    HeaderName::from_static("mcp-method"),
+    HeaderName::from_static("mcp-name"),
+    HeaderName::from_static("mcp-protocol-version"),
+    HeaderName::from_static("mcp-session-id"),
+];
+
+/// Fields that end at this hop (RFC 9110, section 7.6.1).
+static HOP_BY_HOP: [HeaderName; 10] = [
+    header::CONNECTION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::PROXY_AUTHORIZATION,
+    header::PROXY_AUTHENTICATE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("http2-settings"),
+];
+
+/// Fields that `Connection` may not name, because dropping them would change what was decided.
+const PROTECTED: &[&str] = &[
+    "authorization",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "dpop",
+    "expect",
+    "forwarded",
+    "host",
+    "origin",
+    "transfer-encoding",
+    "via",
+];
+
+/// Fields by which others tell upstreams who is asking or what is really meant. Clients may not.
+const RESERVED: &[&str] = &[
+    "cf-connecting-ip",
+    "client-ip",
+    "fastly-client-ip",
+    "forwarded",
+    "front-end-https",
+    "proxy",
+    "remote-addr",
+    "remote-groups",
+    "remote-user",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-host",
+    "x-http-host-override",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-host",
+    "x-original-method",
+    "x-original-uri",
+    "x-original-url",
+    "x-override-url",
+    "x-real-ip",
+    "x-rewrite-url",
+    "x-subject",
+    "x-user",
+    "x-username",
+];
+
+/// Families of the same kind, by their beginning.
+const RESERVED_FAMILIES: &[&str] = &[
+    "portcullis-",
+    "x-accel-",
+    "x-amzn-oidc-",
+    "x-auth-request-",
+    "x-authenticated-",
+    "x-client-cert",
+    "x-envoy-",
+    "x-forwarded",
+    "x-goog-authenticated-user-",
+    "x-goog-iap-",
+    "x-ms-client-principal",
+    "x-portcullis-",
+    "x-remote-",
+    "x-ssl-",
+    "x-user-id",
+    "x-webauth-",
+];
+
+/// At most this many names in all `Connection` fields together.
+const CONNECTION_TOKENS: usize = 20;
+
+/// Whether the field ends at this hop.
+pub fn is_hop_by_hop(name: &HeaderName) -> bool {
+    HOP_BY_HOP.contains(name)
+}
+
+/// Whether the field is one that only a proxy may set.
+pub fn is_reserved(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    RESERVED.binary_search(&name).is_ok() || RESERVED_FAMILIES.iter().any(|family| name.starts_with(family))
+}
+
+/// Whether some `Connection` field names the field.
+pub(super) fn connection_names(headers: &HeaderMap, name: &HeaderName) -> bool {
+    connection_tokens(headers).any(|token| token.eq_ignore_ascii_case(name.as_str()))
+}
+
+/// Refuses what has more than one reading (rules for names, single fields, framing, `Connection`, `Expect`).
+pub(super) fn check(headers: &HeaderMap, version: Version) -> Result<(), Malformed> {
+    if headers.keys().any(|name| name.as_str().contains('_')) {
+        return Err(Malformed::Header("a field's name holds `_`"));
+    }
+    for name in &SINGLE {
+        if headers.get_all(name).iter().nth(1).is_some() {
+            return Err(match *name {
+                header::CONTENT_LENGTH | header::TRANSFER_ENCODING => Malformed::Framing("a framing field is repeated"),
+                _ => Malformed::Repeated,
+            });
+        }
+    }
+    check_framing(headers, version)?;
+    check_connection(headers)?;
+    match headers.get(header::EXPECT) {
+        Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => Err(Malformed::Expectation),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// What travels on: everything but the hop-by-hop, the `Connection`-listed, the reserved, the framing and `removed`.
+pub(super) fn outbound(headers: &HeaderMap, removed: &[HeaderName]) -> HeaderMap {
+    let listed = headers.contains_key(header::CONNECTION);
+    let mut outbound = HeaderMap::with_capacity(headers.len() + 10);
+    for (name, value) in headers {
+        let ends_here = matches!(*name, header::CONTENT_LENGTH | header::EXPECT | header::HOST)
+            || is_hop_by_hop(name)
+            || is_reserved(name)
+            || removed.contains(name)
+            || (listed && connection_names(headers, name));
+        if !ends_here {
+            outbound.append(name.clone(), value.clone());
+        }
+    }
+    outbound
+}
+
+fn check_framing(headers: &HeaderMap, version: Version) -> Result<(), Malformed> {
+    let length = headers.get(header::CONTENT_LENGTH);
+    let coding = headers.get(header::TRANSFER_ENCODING);
+    if let Some(coding) = coding {
+        if length.is_some() {
+            return Err(Malformed::Framing("both Content-Length and Transfer-Encoding"));
+        }
+        if version != Version::HTTP_11 {
+            return Err(Malformed::Framing("Transfer-Encoding outside HTTP/1.1"));
+        }
+        if !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+            return Err(Malformed::Framing("a transfer coding other than `chunked`"));
+        }
+    }
+    let digits = |value: &HeaderValue| {
+        let bytes = value.as_bytes();
+        // 18 digits are below 2^63.
+        (1..=18).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_digit)
+    };
+    if length.is_some_and(|length| !digits(length)) {
+        return Err(Malformed::Framing("Content-Length is not a number"));
+    }
+    Ok(())
+}
+
+fn check_connection(headers: &HeaderMap) -> Result<(), Malformed> {
+    if headers.get_all(header::CONNECTION).iter().any(|value| value.to_str().is_err()) {
+        return Err(Malformed::Header("Connection is not text"));
+    }
+    let mut count = 0;
+    for token in connection_tokens(headers) {
+        count += 1;
+        let name =
+            HeaderName::from_bytes(token.as_bytes()).map_err(|_| Malformed::Header("Connection holds no name"))?;
+        if PROTECTED.contains(&name.as_str()) || is_reserved(&name) {
+            return Err(Malformed::Header("Connection names a protected field"));
+        }
+    }
+    if count > CONNECTION_TOKENS { Err(Malformed::Header("Connection names too many fields")) } else { Ok(()) }
+}
+
+fn connection_tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|token| token.trim_matches([' ', '\t']))
+        .filter(|token| !token.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reserved_names_are_sorted_for_the_search() {
+        assert!(RESERVED.is_sorted());
+    }
+
+    #[test]
+    fn reserved_families_are_found_by_their_beginning() {
+        for name in ["x-forwarded-for", "x-forwarded", "portcullis-subject", "x-original-url", "forwarded", "x-real-ip"]
+        {
+            assert!(is_reserved(&HeaderName::from_static(name)), "{name}");
+        }
+        for name in ["accept", "x-request-id", "x-task-id", "cookie"] {
+            assert!(!is_reserved(&HeaderName::from_static(name)), "{name}");
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! The vocabulary that every other module speaks.
+#![warn(missing_docs)]
+
+mod authority;
+mod context;
+mod decision;
+mod diagnostic;
+mod entity;
+mod fields;
+mod path;
+mod principal;
+mod request;
+mod template;
+
+pub use authority::Authority;
+pub use context::{Context, Timestamp};
+pub use decision::{DecisionId, Outcome, Reason, Revision};
+pub use diagnostic::{Diagnostic, Place};
+pub use entity::{Access, Entity, InvalidName, RelationName, TypeName};
+pub use fields::{CredentialHandling, is_hop_by_hop, is_reserved};
+pub use path::{CanonicalPath, NonCanonical, decoded_segment, hex_byte};
+pub use principal::{ActorMode, Principal};
+pub use request::{CanonicalRequest, HeaderProblem, Malformed, Scheme};
+pub use template::{InvalidTemplate, RenderProblem, Template, Variable};

@@ -1,0 +1,252 @@
+//! The one spelling of a path that is decided on and forwarded.
+
+use std::borrow::Cow;
+
+use thiserror::Error;
+use unicode_normalization::UnicodeNormalization;
+
+/// Why a path is refused. The texts name no byte of the request, so they are safe to log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum NonCanonical {
+    /// The path does not begin with `/`.
+    #[error("the path does not begin with a slash")]
+    Relative,
+    /// `//`, or a `/` at the end.
+    #[error("a segment is empty")]
+    EmptySegment,
+    /// `.` or `..`, spelled in any way.
+    #[error("a segment is a dot segment")]
+    DotSegment,
+    /// A byte that a path may not hold raw (RFC 3986, section 3.3: not a `pchar`).
+    #[error("a byte is not allowed raw in a path")]
+    RawByte,
+    /// `%` without two hexadecimal digits.
+    #[error("a percent escape is malformed")]
+    BadEscape,
+    /// An escape of a delimiter or of a control character.
+    #[error("a delimiter or control character is escaped")]
+    EscapedDelimiter,
+    /// The decoded bytes are not UTF-8.
+    #[error("the decoded path is not UTF-8")]
+    NotUtf8,
+    /// NFKC makes a slash, a backslash or a dot segment of it.
+    #[error("a segment folds to a delimiter or a dot segment")]
+    FoldsToDelimiter,
+}
+
+/// A path in canonical spelling: no empty or dot segments, unreserved characters decoded, other escapes in upper case.
+///
+/// What cannot be spelled in one way is refused, never repaired (rules of RFC 3986, sections 3.3 and 6.2.2). A `;` is a
+/// literal of its segment; `%25` stays as it is and is never decoded a second time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CanonicalPath {
+    // INVARIANT: begins with `/`; every segment passed `canonical_segment`.
+    text: String,
+}
+
+impl CanonicalPath {
+    /// The canonical spelling of a raw path, or why it has none.
+    pub fn parse(raw: &str) -> Result<Self, NonCanonical> {
+        let rest = raw.strip_prefix('/').ok_or(NonCanonical::Relative)?;
+        let mut text = String::with_capacity(raw.len());
+        if rest.is_empty() {
+            text.push('/');
+            return Ok(Self { text });
+        }
+        for segment in rest.split('/') {
+            text.push('/');
+            canonical_segment(segment, &mut text)?;
+        }
+        Ok(Self { text })
+    }
+
+    /// The spelling that is forwarded.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The segments in their canonical spelling; none for `/`.
+    pub fn segments(&self) -> impl Iterator<Item = &str> {
+        let rest = self.text.get(1..).unwrap_or_default();
+        rest.split('/').filter(|segment| !segment.is_empty())
+    }
+}
+
+/// The text that a canonical segment stands for. Refuses nothing: a canonical segment always decodes.
+pub fn decoded_segment(segment: &str) -> Cow<'_, str> {
+    if !segment.contains('%') {
+        return Cow::Borrowed(segment);
+    }
+    Cow::Owned(String::from_utf8_lossy(&decoded_bytes(segment)).into_owned())
+}
+
+/// The byte of two hexadecimal digits.
+pub fn hex_byte(high: u8, low: u8) -> Option<u8> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    };
+    Some(digit(high)? << 4 | digit(low)?)
+}
+
+fn canonical_segment(raw: &str, text: &mut String) -> Result<(), NonCanonical> {
+    if raw.is_empty() {
+        return Err(NonCanonical::EmptySegment);
+    }
+    let start = text.len();
+    let mut escaped = false;
+    let mut bytes = raw.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            if !is_pchar(byte) {
+                return Err(NonCanonical::RawByte);
+            }
+            text.push(char::from(byte));
+            continue;
+        }
+        let value = bytes.next().zip(bytes.next()).and_then(|(high, low)| hex_byte(high, low));
+        match value.ok_or(NonCanonical::BadEscape)? {
+            value if is_unreserved(value) => text.push(char::from(value)),
+            b'/' | b'\\' | b'?' | b'#' | b';' | 0x00..=0x1f | 0x7f => return Err(NonCanonical::EscapedDelimiter),
+            value => {
+                escaped = true;
+                push_escape(value, text);
+            }
+        }
+    }
+    let segment = text.get(start..).unwrap_or_default();
+    if escaped { check_escaped(segment) } else { check_dots(segment) }
+}
+
+fn decoded_bytes(segment: &str) -> Vec<u8> {
+    let mut bytes = segment.bytes();
+    let mut decoded = Vec::with_capacity(segment.len());
+    while let Some(byte) = bytes.next() {
+        let escape = if byte == b'%' { bytes.next().zip(bytes.next()) } else { None };
+        decoded.push(escape.and_then(|(high, low)| hex_byte(high, low)).unwrap_or(byte));
+    }
+    decoded
+}
+
+fn push_escape(value: u8, text: &mut String) {
+    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
+    text.push('%');
+    for digit in [value >> 4, value & 0xf] {
+        text.extend(DIGITS.get(usize::from(digit)));
+    }
+}
+
+fn check_dots(segment: &str) -> Result<(), NonCanonical> {
+    // A server that cuts `;parameters` before it resolves dots would see a dot segment in `..;x`.
+    match segment.split(';').next() {
+        Some("." | "..") => Err(NonCanonical::DotSegment),
+        _ => Ok(()),
+    }
+}
+
+fn check_escaped(segment: &str) -> Result<(), NonCanonical> {
+    check_dots(segment)?;
+    let text = String::from_utf8(decoded_bytes(segment)).map_err(|_| NonCanonical::NotUtf8)?;
+    if text.chars().any(char::is_control) {
+        return Err(NonCanonical::EscapedDelimiter);
+    }
+    let folded: String = text.nfkc().collect();
+    if folded.contains(['/', '\\']) || check_dots(&folded).is_err() {
+        return Err(NonCanonical::FoldsToDelimiter);
+    }
+    Ok(())
+}
+
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+fn is_pchar(byte: u8) -> bool {
+    is_unreserved(byte) || matches!(byte, b'!' | b'$' | b'&'..=b',' | b';' | b'=' | b':' | b'@')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn canonical(raw: &str) -> Result<String, NonCanonical> {
+        CanonicalPath::parse(raw).map(|path| path.as_str().to_owned())
+    }
+
+    #[test]
+    fn unreserved_escapes_are_decoded_and_others_upper_cased() {
+        assert_eq!(canonical("/a%41%7e/b%3ac%c3%a9").unwrap(), "/aA~/b%3Ac%C3%A9");
+        assert_eq!(canonical("/").unwrap(), "/");
+        assert_eq!(canonical("/a;b=c/d").unwrap(), "/a;b=c/d");
+        assert_eq!(canonical("/%252e%252e").unwrap(), "/%252e%252e");
+    }
+
+    #[test]
+    fn what_has_more_than_one_reading_is_refused() {
+        use NonCanonical::*;
+        let cases = [
+            ("", Relative),
+            ("a", Relative),
+            ("*", Relative),
+            ("//", EmptySegment),
+            ("/a//b", EmptySegment),
+            ("/a/", EmptySegment),
+            ("/.", DotSegment),
+            ("/a/..", DotSegment),
+            ("/%2e%2E/b", DotSegment),
+            ("/.%2e", DotSegment),
+            ("/..;x/b", DotSegment),
+            ("/.;", DotSegment),
+            ("/a%2Fb", EscapedDelimiter),
+            ("/a%5cb", EscapedDelimiter),
+            ("/%00", EscapedDelimiter),
+            ("/%1f", EscapedDelimiter),
+            ("/%7f", EscapedDelimiter),
+            ("/%3f", EscapedDelimiter),
+            ("/%23", EscapedDelimiter),
+            ("/%3B", EscapedDelimiter),
+            ("/%c2%85", EscapedDelimiter),
+            ("/a\\b", RawByte),
+            ("/a b", RawByte),
+            ("/a\"", RawByte),
+            ("/{a}", RawByte),
+            ("/é", RawByte),
+            ("/a|b", RawByte),
+            ("/[a]", RawByte),
+            ("/a^b", RawByte),
+            ("/a`b", RawByte),
+            ("/a?b", RawByte),
+            ("/%zz", BadEscape),
+            ("/%", BadEscape),
+            ("/%4", BadEscape),
+            ("/%u2215", BadEscape),
+            ("/%c0%af", NotUtf8),
+            ("/%ff", NotUtf8),
+            ("/%ed%a0%80", NotUtf8),
+            ("/%ef%bc%8f", FoldsToDelimiter),
+            ("/a%ef%bc%bcb", FoldsToDelimiter),
+            ("/%ef%bc%8e%ef%bc%8e", FoldsToDelimiter),
+            ("/%e2%80%a5", FoldsToDelimiter),
+        ];
+        for (raw, problem) in cases {
+            assert_eq!(canonical(raw), Err(problem), "{raw}");
+        }
+    }
+
+    #[test]
+    fn canonical_is_a_fixed_point() {
+        for raw in ["/a%41/%e2%82%ac", "/x;y=%26", "/%25%32%46", "/~user/-._"] {
+            let once = canonical(raw).unwrap();
+            assert_eq!(canonical(&once).unwrap(), once);
+        }
+    }
+
+    #[test]
+    fn segments_decode_to_their_text() {
+        let path = CanonicalPath::parse("/a%20b/%e2%82%ac").unwrap();
+        assert_eq!(path.segments().map(decoded_segment).collect::<Vec<_>>(), ["a b", "€"]);
+        assert_eq!(CanonicalPath::parse("/").unwrap().segments().count(), 0);
+    }
+}

@@ -1,0 +1,352 @@
+//! The one request object: what is decided on is what is sent.
+
+use http::{HeaderMap, HeaderName, Method, Uri, Version, header, request::Parts, uri::PathAndQuery};
+use thiserror::Error;
+
+use super::{
+    authority::Authority,
+    decision::Reason,
+    fields,
+    path::{CanonicalPath, NonCanonical},
+};
+
+/// How the client reached the listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// In the clear.
+    Http,
+    /// Over TLS.
+    Https,
+}
+
+impl Scheme {
+    /// `http` or `https`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    /// 80 or 443.
+    pub const fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
+/// Why a request head is refused. The texts name no byte of the request, so they are safe to log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Malformed {
+    /// See [`Reason::MalformedMethod`].
+    #[error("the method is not 1 to 32 upper-case letters")]
+    Method,
+    /// See [`Reason::RefusedMethod`].
+    #[error("CONNECT, TRACE and the asterisk form are not served")]
+    RefusedMethod,
+    /// See [`Reason::MalformedTarget`].
+    #[error("target: {0}")]
+    Target(&'static str),
+    /// See [`Reason::NonCanonicalPath`].
+    #[error("path: {0}")]
+    Path(#[from] NonCanonical),
+    /// See [`Reason::MalformedHost`].
+    #[error("host: {0}")]
+    Host(&'static str),
+    /// See [`Reason::MalformedFraming`].
+    #[error("framing: {0}")]
+    Framing(&'static str),
+    /// See [`Reason::MalformedHeader`].
+    #[error("header: {0}")]
+    Header(&'static str),
+    /// See [`Reason::RepeatedHeader`].
+    #[error("a header field that must be single is repeated")]
+    Repeated,
+    /// See [`Reason::UnsupportedExpectation`].
+    #[error("an expectation other than 100-continue")]
+    Expectation,
+    /// See [`Reason::MalformedMessage`].
+    #[error("message: {0}")]
+    Message(&'static str),
+}
+
+impl Malformed {
+    /// The reason that the refusal is recorded and answered with.
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::Method => Reason::MalformedMethod,
+            Self::RefusedMethod => Reason::RefusedMethod,
+            Self::Target(_) => Reason::MalformedTarget,
+            Self::Path(_) => Reason::NonCanonicalPath,
+            Self::Host(_) => Reason::MalformedHost,
+            Self::Framing(_) => Reason::MalformedFraming,
+            Self::Header(_) => Reason::MalformedHeader,
+            Self::Repeated => Reason::RepeatedHeader,
+            Self::Expectation => Reason::UnsupportedExpectation,
+            Self::Message(_) => Reason::MalformedMessage,
+        }
+    }
+}
+
+/// Why a header field has no one value that a decision may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum HeaderProblem {
+    /// More than one field of that name.
+    #[error("is repeated")]
+    Repeated,
+    /// Bytes outside visible ASCII, space and tab.
+    #[error("is not plain text")]
+    NotText,
+    /// `Connection` lists it, so it would not travel on.
+    #[error("is listed in Connection")]
+    ConnectionListed,
+}
+
+/// A request head in its one canonical spelling.
+///
+/// It is made in one place, [`CanonicalRequest::parse`]; route, credential and upstream request are all read from it
+/// (parse once, decide, serialise: no second parser anywhere).
+#[derive(Debug)]
+pub struct CanonicalRequest {
+    method: Method,
+    version: Version,
+    scheme: Scheme,
+    authority: Authority,
+    path: CanonicalPath,
+    query: Option<Box<str>>,
+    // INVARIANT: passed `fields::check`.
+    headers: HeaderMap,
+}
+
+impl CanonicalRequest {
+    /// The canonical form of a received head, or why it is refused.
+    pub fn parse(parts: Parts, scheme: Scheme) -> Result<Self, Malformed> {
+        let Parts { method, uri, version, headers, .. } = parts;
+        let name = method.as_str();
+        if !(1..=32).contains(&name.len()) || !name.bytes().all(|byte| byte.is_ascii_uppercase()) {
+            return Err(Malformed::Method);
+        }
+        if matches!(method, Method::CONNECT | Method::TRACE) || uri.path() == "*" {
+            return Err(Malformed::RefusedMethod);
+        }
+        fields::check(&headers, version)?;
+        let authority = authority(&uri, version, &headers, scheme)?;
+        let path = CanonicalPath::parse(uri.path())?;
+        let query = uri.query().map(checked_query).transpose()?;
+        Ok(Self { method, version, scheme, authority, path, query, headers })
+    }
+
+    /// The method, in upper-case letters.
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// The version that the client spoke.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// How the client reached the listener.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// The host that the request is for.
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// The canonical path.
+    pub fn path(&self) -> &CanonicalPath {
+        &self.path
+    }
+
+    /// The query as it was sent, without its `?`.
+    pub fn query(&self) -> Option<&str> {
+        self.query.as_deref()
+    }
+
+    /// The one value of a header field, `None` if there is no such field.
+    pub fn header(&self, name: &HeaderName) -> Result<Option<&str>, HeaderProblem> {
+        let mut values = self.headers.get_all(name).iter();
+        let Some(value) = values.next() else { return Ok(None) };
+        if values.next().is_some() {
+            return Err(HeaderProblem::Repeated);
+        }
+        if fields::connection_names(&self.headers, name) {
+            return Err(HeaderProblem::ConnectionListed);
+        }
+        value.to_str().map(Some).map_err(|_| HeaderProblem::NotText)
+    }
+
+    /// Whether the client asked for another protocol on this connection. It is not given one.
+    pub fn asks_for_upgrade(&self) -> bool {
+        self.headers.contains_key(header::UPGRADE)
+    }
+
+    /// Path and query for the upstream, in origin form.
+    pub fn target(&self) -> Result<PathAndQuery, Malformed> {
+        let target = match &self.query {
+            Some(query) => PathAndQuery::try_from(format!("{}?{query}", self.path.as_str())),
+            None => PathAndQuery::try_from(self.path.as_str()),
+        };
+        target.map_err(|_| Malformed::Target("the canonical target is not one"))
+    }
+
+    /// The fields for the upstream: without `removed`, and without those that end at this hop, that only a proxy may
+    /// set, or that frame the message.
+    pub fn outbound_headers(&self, removed: &[HeaderName]) -> HeaderMap {
+        fields::outbound(&self.headers, removed)
+    }
+}
+
+fn authority(uri: &Uri, version: Version, headers: &HeaderMap, scheme: Scheme) -> Result<Authority, Malformed> {
+    if uri.scheme_str().is_some_and(|scheme| scheme != "http" && scheme != "https") {
+        return Err(Malformed::Target("the scheme is not http or https"));
+    }
+    let parse = |text: &str| Authority::parse(text, scheme.default_port());
+    let target = uri.authority().map(|authority| parse(authority.as_str())).transpose();
+    let target = target.map_err(|_| Malformed::Target("the authority is malformed"))?;
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = hosts.next().map(|value| value.to_str().ok().and_then(|text| parse(text).ok()));
+    if hosts.next().is_some() {
+        return Err(Malformed::Host("Host is repeated"));
+    }
+    match (target, host) {
+        (_, Some(None)) => Err(Malformed::Host("Host is not a host")),
+        (Some(target), Some(Some(host))) if target == host => Ok(target),
+        (Some(_), Some(Some(_))) => Err(Malformed::Target("the target and Host disagree")),
+        (None, Some(Some(host))) => Ok(host),
+        (Some(target), None) if version == Version::HTTP_2 => Ok(target),
+        (Some(_) | None, None) => Err(Malformed::Host("Host is missing")),
+    }
+}
+
+fn checked_query(query: &str) -> Result<Box<str>, Malformed> {
+    let legal = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'"' | b'<' | b'>' | b'\\' | b'^' | b'`');
+    if query.bytes().all(legal) { Ok(query.into()) } else { Err(Malformed::Target("the query holds an illegal byte")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn head(method: &str, uri: &str, fields: &[(&str, &str)]) -> Result<CanonicalRequest, Malformed> {
+        let mut request = Request::builder().method(method).uri(uri);
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        CanonicalRequest::parse(request.body(()).unwrap().into_parts().0, Scheme::Http)
+    }
+
+    const HOST: (&str, &str) = ("host", "crm.example");
+
+    #[test]
+    fn a_plain_request_is_itself() {
+        let request = head("GET", "/a/b?x=1", &[("host", "CRM.example.:80"), ("accept", "*/*")]).unwrap();
+        assert_eq!(request.authority().to_string(), "crm.example");
+        assert_eq!(request.target().unwrap(), "/a/b?x=1");
+        assert_eq!(request.header(&header::ACCEPT).unwrap(), Some("*/*"));
+    }
+
+    #[test]
+    fn absolute_form_must_agree_with_host_and_becomes_origin_form() {
+        let request = head("GET", "http://crm.example:80/a", &[HOST]).unwrap();
+        assert_eq!(request.target().unwrap(), "/a");
+        let reason = |uri| head("GET", uri, &[HOST]).unwrap_err().reason();
+        assert_eq!(reason("http://other.example/a"), Reason::MalformedTarget);
+        assert_eq!(reason("http://user@crm.example/a"), Reason::MalformedTarget);
+        assert_eq!(reason("ftp://crm.example/a"), Reason::MalformedTarget);
+    }
+
+    #[test]
+    fn methods_are_upper_case_letters() {
+        assert_eq!(head("get", "/", &[HOST]).unwrap_err(), Malformed::Method);
+        assert_eq!(head("M-SEARCH", "/", &[HOST]).unwrap_err(), Malformed::Method);
+        assert_eq!(head(&"A".repeat(33), "/", &[HOST]).unwrap_err(), Malformed::Method);
+        assert_eq!(head("TRACE", "/", &[HOST]).unwrap_err(), Malformed::RefusedMethod);
+        assert_eq!(head("OPTIONS", "*", &[HOST]).unwrap_err(), Malformed::RefusedMethod);
+        assert!(head("PROPFIND", "/", &[HOST]).is_ok());
+    }
+
+    #[test]
+    fn host_is_there_once_and_is_a_host() {
+        for fields in
+            [&[][..], &[("host", "")], &[("host", "a"), ("host", "a")], &[("host", "a, b")], &[("host", "a@b")]]
+        {
+            assert_eq!(head("GET", "/", fields).unwrap_err().reason(), Reason::MalformedHost, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn framing_has_one_reading() {
+        let framing =
+            |fields: &[(&str, &str)]| head("POST", "/", &[&[HOST], fields].concat()).map_err(Malformed::reason);
+        assert!(framing(&[("content-length", "5")]).is_ok());
+        assert!(framing(&[("transfer-encoding", "Chunked")]).is_ok());
+        for fields in [
+            &[("content-length", "5"), ("transfer-encoding", "chunked")][..],
+            &[("transfer-encoding", "gzip, chunked")],
+            &[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")],
+            &[("transfer-encoding", "identity")],
+            &[("content-length", "+5")],
+            &[("content-length", "5,5")],
+            &[("content-length", "")],
+            &[("content-length", "9223372036854775808")],
+            &[("content-length", "5"), ("content-length", "5")],
+        ] {
+            assert_eq!(framing(fields).err(), Some(Reason::MalformedFraming), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn fields_have_one_reading() {
+        let reason =
+            |fields: &[(&str, &str)]| head("GET", "/", &[&[HOST], fields].concat()).err().map(Malformed::reason);
+        assert_eq!(reason(&[("x_user", "a")]), Some(Reason::MalformedHeader));
+        assert_eq!(reason(&[("authorization", "a"), ("authorization", "b")]), Some(Reason::RepeatedHeader));
+        assert_eq!(reason(&[("content-type", "a"), ("content-type", "a")]), Some(Reason::RepeatedHeader));
+        assert_eq!(reason(&[("expect", "200-ok")]), Some(Reason::UnsupportedExpectation));
+        assert_eq!(reason(&[("expect", "100-Continue")]), None);
+        for protected in ["Authorization", "host", "Content-Length", "cookie", "Portcullis-Subject", "x-forwarded-for"]
+        {
+            assert_eq!(reason(&[("connection", protected)]), Some(Reason::MalformedHeader), "{protected}");
+        }
+        assert_eq!(reason(&[("connection", "close, TE")]), None);
+        assert_eq!(reason(&[("connection", &"a,".repeat(21))]), Some(Reason::MalformedHeader));
+        assert_eq!(reason(&[("connection", "a b")]), Some(Reason::MalformedHeader));
+    }
+
+    #[test]
+    fn what_ends_here_does_not_travel_on() {
+        let fields = [
+            HOST,
+            ("connection", "x-private"),
+            ("x-private", "1"),
+            ("te", "trailers"),
+            ("x-forwarded-for", "1.2.3.4"),
+            ("portcullis-subject", "user:root"),
+            ("x-http-method-override", "DELETE"),
+            ("authorization", "Bearer x"),
+            ("content-length", "0"),
+            ("accept", "*/*"),
+            ("cookie", "a=b"),
+        ];
+        let request = head("POST", "/", &fields).unwrap();
+        let outbound = request.outbound_headers(&[header::AUTHORIZATION]);
+        let mut names: Vec<_> = outbound.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["accept", "cookie"]);
+        assert_eq!(request.header(&HeaderName::from_static("x-private")), Err(HeaderProblem::ConnectionListed));
+    }
+
+    #[test]
+    fn two_fields_have_no_one_value() {
+        let request = head("GET", "/", &[HOST, ("x-tenant", "a"), ("x-tenant", "b")]).unwrap();
+        assert_eq!(request.header(&HeaderName::from_static("x-tenant")), Err(HeaderProblem::Repeated));
+    }
+}
