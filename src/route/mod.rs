@@ -1,0 +1,15 @@
+//! From a request to the accesses it stands for, by the routes of the configuration.
+#![warn(missing_docs)]
+
+mod extract;
+mod matcher;
+mod operation;
+mod query;
+mod source;
+mod table;
+
+pub use extract::{Inputs, MappingProblem};
+pub use matcher::{HeaderMatch, HostPattern, InvalidPattern, PathTemplate};
+pub use operation::{AccessTemplate, BodyRule, ItemFilter, JsonPath, Operation};
+pub use source::{PrincipalField, Source};
+pub use table::{Conflict, Route, RouteProblem, RouteTable, Selected, UpstreamId};

@@ -1,0 +1,105 @@
+//! What one method of a route stands for.
+
+use thiserror::Error;
+
+use crate::access::{Place, RelationName, Template};
+
+use super::source::Source;
+
+/// An access with variables: the action is fixed, the resource is filled in from the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessTemplate {
+    /// The relation that must hold.
+    pub action: RelationName,
+    /// The object it must hold on. Begins with a literal type.
+    pub resource: Template<Source>,
+    /// Where the configuration says so.
+    pub place: Place,
+}
+
+/// What happens to a request's body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyRule {
+    /// A body is refused: the method has none.
+    Refuse,
+    /// A body is passed on as it comes, unread.
+    Stream,
+    /// A body is read whole, up to this many bytes, as strict JSON; what was read is what is passed on.
+    Inspect {
+        /// The longest body, in bytes.
+        limit: usize,
+    },
+}
+
+/// The way to a member of an answer: `$.page.items`, or `$.items[*]` for the elements of an array.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JsonPath {
+    /// The names from the root.
+    pub members: Box<[Box<str>]>,
+    /// Whether it ends in `[*]`.
+    pub each: bool,
+}
+
+/// The text is not a path of the kind that filters use.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("`{0}` is not a path: write `$.member.member`, with `[*]` at the end for the elements of an array")]
+pub struct InvalidJsonPath(String);
+
+impl JsonPath {
+    /// Reads `$.items[*]`, `$[*]` or `$.total`.
+    pub fn parse(text: &str) -> Result<Self, InvalidJsonPath> {
+        let invalid = || InvalidJsonPath(text.to_owned());
+        let rest = text.strip_prefix('$').ok_or_else(invalid)?;
+        let (rest, each) = rest.strip_suffix("[*]").map_or((rest, false), |rest| (rest, true));
+        let members: Box<[Box<str>]> = rest.split('.').skip(1).map(Box::from).collect();
+        let names = |member: &str| !member.is_empty() && !member.contains(['[', ']', '*', '\'', '"']);
+        let whole = rest.is_empty() || rest.starts_with('.');
+        if whole && members.iter().all(|member| names(member)) && (each || !members.is_empty()) {
+            Ok(Self { members, each })
+        } else {
+            Err(invalid())
+        }
+    }
+}
+
+/// Which elements of an answer the principal may see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemFilter {
+    /// The array.
+    pub each: JsonPath,
+    /// What must be permitted for an element to stay.
+    pub access: AccessTemplate,
+    /// Members that would tell of hidden elements, such as a total: they are removed.
+    pub remove: Box<[JsonPath]>,
+    /// The longest answer that is filtered, in bytes.
+    pub limit: usize,
+}
+
+/// What one method of a route stands for: all of its accesses must be permitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operation {
+    /// At least one.
+    pub accesses: Box<[AccessTemplate]>,
+    /// What happens to the body.
+    pub body: BodyRule,
+    /// Whether the chain must have a task.
+    pub task_required: bool,
+    /// The filter of the answer, if it is a list.
+    pub filter: Option<ItemFilter>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_name_members_and_arrays() {
+        let path = JsonPath::parse("$.page.items[*]").unwrap();
+        assert_eq!((path.members.len(), path.each), (2, true));
+        assert!(JsonPath::parse("$[*]").unwrap().members.is_empty());
+        assert!(!JsonPath::parse("$.total").unwrap().each);
+        for text in ["", "$", "items", "$items", "$..a", "$.a[0]", "$.a[*].b", "$.a.", "$['a']"] {
+            assert!(JsonPath::parse(text).is_err(), "{text}");
+        }
+    }
+}

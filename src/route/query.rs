@@ -1,0 +1,132 @@
+//! Query parameters that a decision may use: declared, single, and spelled in one way.
+
+use std::borrow::Cow;
+
+use thiserror::Error;
+
+use crate::access::hex_byte;
+
+/// Why a query parameter has no one value that a decision may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum QueryProblem {
+    /// It is not there.
+    #[error("is missing")]
+    Missing,
+    /// It is there twice.
+    #[error("is repeated")]
+    Repeated,
+    /// It is there in a spelling that some readers take for the same name: `Q`, `q[]`, `%71`, after a `;`.
+    #[error("occurs in another spelling")]
+    OtherSpelling,
+    /// Its value has a malformed escape, a `+`, or is not UTF-8 without control characters.
+    #[error("has a value with more than one reading")]
+    AmbiguousValue,
+}
+
+/// The one value of the parameter `name`, its escapes decoded once.
+pub(super) fn parameter<'a>(query: Option<&'a str>, name: &str) -> Result<Cow<'a, str>, QueryProblem> {
+    let folded = fold(name);
+    let mut value = None;
+    for pair in query.unwrap_or_default().split('&') {
+        let (key, raw) = pair.split_once('=').unwrap_or((pair, ""));
+        if key == name {
+            if value.replace(raw).is_some() {
+                return Err(QueryProblem::Repeated);
+            }
+        } else if fold(key) == folded {
+            return Err(QueryProblem::OtherSpelling);
+        }
+        // Some servers also split at `;`, and would find another parameter inside of this one.
+        let mut hidden = pair.split(';').skip(1).map(|part| part.split_once('=').map_or(part, |(key, _)| key));
+        if hidden.any(|key| fold(key) == folded) {
+            return Err(QueryProblem::OtherSpelling);
+        }
+    }
+    decode(value.ok_or(QueryProblem::Missing)?)
+}
+
+/// The name as the most lenient reader would take it.
+fn fold(name: &str) -> String {
+    let decoded = percent_decoded(name);
+    let text = String::from_utf8_lossy(&decoded);
+    let base = text.split(['[', '\0']).next().unwrap_or_default();
+    let spaced = base.replace('+', " ");
+    let lenient = |c: char| if matches!(c, '.' | ' ') { '_' } else { c };
+    spaced.trim().chars().flat_map(char::to_lowercase).map(lenient).collect()
+}
+
+fn decode(raw: &str) -> Result<Cow<'_, str>, QueryProblem> {
+    if raw.contains(['+', ';']) {
+        return Err(QueryProblem::AmbiguousValue);
+    }
+    if !raw.contains('%') {
+        return Ok(Cow::Borrowed(raw));
+    }
+    let well_formed = raw.split('%').skip(1).all(|after| {
+        let mut digits = after.bytes();
+        digits.next().zip(digits.next()).and_then(|(high, low)| hex_byte(high, low)).is_some()
+    });
+    let text = String::from_utf8(percent_decoded(raw)).map_err(|_| QueryProblem::AmbiguousValue)?;
+    if well_formed && !text.chars().any(char::is_control) {
+        Ok(Cow::Owned(text))
+    } else {
+        Err(QueryProblem::AmbiguousValue)
+    }
+}
+
+fn percent_decoded(raw: &str) -> Vec<u8> {
+    let bytes = raw.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some((first, after)) = rest.split_first() {
+        let escape = match after {
+            [high, low, ..] if *first == b'%' => hex_byte(*high, *low),
+            _ => None,
+        };
+        decoded.push(escape.unwrap_or(*first));
+        rest = if escape.is_some() { after.get(2..).unwrap_or_default() } else { after };
+    }
+    decoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn quarter(query: &str) -> Result<String, QueryProblem> {
+        parameter(Some(query), "quarter").map(Cow::into_owned)
+    }
+
+    #[test]
+    fn a_single_parameter_has_its_value() {
+        assert_eq!(quarter("year=2026&quarter=Q2").unwrap(), "Q2");
+        assert_eq!(quarter("quarter=a%20b&x").unwrap(), "a b");
+        assert_eq!(quarter("quarter=a=b").unwrap(), "a=b");
+        assert_eq!(quarter("quarter=").unwrap(), "");
+        assert_eq!(quarter("quarters=1"), Err(QueryProblem::Missing));
+        assert_eq!(parameter(None, "quarter"), Err(QueryProblem::Missing));
+    }
+
+    #[test]
+    fn a_parameter_with_two_readings_is_refused() {
+        assert_eq!(quarter("quarter=Q1&quarter=Q2"), Err(QueryProblem::Repeated));
+        assert_eq!(quarter("quarter=Q1&quarter"), Err(QueryProblem::Repeated));
+        for query in [
+            "quarter[]=Q1",
+            "quarter=Q1&quarter[]=Q2",
+            "quarter=Q1&Quarter=Q2",
+            "quarter=Q1&%71uarter=Q2",
+            "quarter=Q1&x=1;quarter=Q2",
+            "quarter=Q1;quarter=Q2",
+            "quarter=Q1&quarter%00=Q2",
+            "quarter=Q1&quarter%5B0%5D=Q2",
+            "quarter=Q1&+quarter=Q2",
+            "quarter=Q1&quarter%20=Q2",
+        ] {
+            assert!(quarter(query).is_err(), "{query}");
+        }
+        for query in ["quarter=%zz", "quarter=a+b", "quarter=%ff", "quarter=%00", "quarter=a;b", "quarter=%4"] {
+            assert_eq!(quarter(query), Err(QueryProblem::AmbiguousValue), "{query}");
+        }
+    }
+}

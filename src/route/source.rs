@@ -1,0 +1,98 @@
+//! Where a template's variable takes its value from.
+
+use http::HeaderName;
+
+use super::matcher::PathTemplate;
+
+/// A fact of the principal that a template may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PrincipalField {
+    /// The id of the subject: `erin` of `user:erin`.
+    Subject,
+    /// The id of the current actor.
+    Actor,
+    /// The id of the task.
+    Task,
+}
+
+/// Where the value of a variable comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The capture with this index of the route's path.
+    Path(usize),
+    /// A query parameter that must occur exactly once.
+    Query(Box<str>),
+    /// A header field that must occur exactly once.
+    Header(HeaderName),
+    /// A member of the JSON body, by the names on the way to it.
+    Body(Box<[Box<str>]>),
+    /// A fact of the principal.
+    Principal(PrincipalField),
+    /// A member of one item of a filtered answer, by the names on the way to it.
+    Item(Box<[Box<str>]>),
+}
+
+impl Source {
+    /// What `path.account`, `query.year`, `header.x-tenant`, `body.target.id` or `principal.subject` stand for on a
+    /// route with this path; the error says what would be right.
+    pub fn parse(text: &str, path: &PathTemplate) -> Result<Self, String> {
+        let (family, name) = text.split_once('.').unwrap_or((text, ""));
+        match family {
+            "path" => path.capture(name).map(Self::Path).ok_or_else(|| unknown_capture(text, path)),
+            "query" if is_parameter(name) => Ok(Self::Query(name.into())),
+            "header" => HeaderName::from_bytes(name.as_bytes())
+                .map(Self::Header)
+                .map_err(|_| format!("`{{{text}}}` names no header field")),
+            "body" => members(name).map(Self::Body).ok_or_else(|| format!("`{{{text}}}` names no member of the body")),
+            "principal" => principal(text, name),
+            _ => Err(format!(
+                "`{{{text}}}` is no variable: write `path.NAME`, `query.NAME`, `header.NAME`, `body.NAME` or \
+                 `principal.subject`"
+            )),
+        }
+    }
+
+    /// The same for a filter of an answer's items, where `item.id` is a member of the item.
+    pub fn parse_item(text: &str, path: &PathTemplate) -> Result<Self, String> {
+        match text.strip_prefix("item.") {
+            Some(name) => {
+                members(name).map(Self::Item).ok_or_else(|| format!("`{{{text}}}` names no member of the item"))
+            }
+            None => Self::parse(text, path).and_then(|source| match source {
+                Self::Path(_) | Self::Principal(_) => Ok(source),
+                Self::Query(_) | Self::Header(_) | Self::Body(_) | Self::Item(_) => Err(format!(
+                    "`{{{text}}}` cannot be used in a filter: write `item.NAME`, `path.NAME` or `principal.subject`"
+                )),
+            }),
+        }
+    }
+}
+
+fn members(name: &str) -> Option<Box<[Box<str>]>> {
+    let members: Box<[Box<str>]> = name.split('.').map(Box::from).collect();
+    members.iter().all(|member| !member.is_empty()).then_some(members)
+}
+
+fn is_parameter(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+}
+
+fn principal(text: &str, name: &str) -> Result<Source, String> {
+    match name {
+        "subject" => Ok(Source::Principal(PrincipalField::Subject)),
+        "actor" => Ok(Source::Principal(PrincipalField::Actor)),
+        "task" => Ok(Source::Principal(PrincipalField::Task)),
+        _ => Err(format!(
+            "`{{{text}}}` is no fact of the principal: write `principal.subject`, `principal.actor` or `principal.task`"
+        )),
+    }
+}
+
+fn unknown_capture(text: &str, path: &PathTemplate) -> String {
+    let known = path.captures().map(|name| format!("`{{path.{name}}}`")).collect::<Vec<_>>().join(", ");
+    if known.is_empty() {
+        format!("`{{{text}}}` is not captured: the path `{path}` captures nothing")
+    } else {
+        format!("`{{{text}}}` is not captured by the path `{path}`, which captures {known}")
+    }
+}
