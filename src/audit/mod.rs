@@ -1,0 +1,9 @@
+//! One record a decision, kept or the decision is not acted on.
+
+mod log;
+mod record;
+mod writer;
+
+pub use log::{AuditLog, AuditUnavailable, OnFailure, Slot};
+pub use record::{AccessRecord, AuditRecord, Bytes, Durations, PrincipalRecord};
+pub use writer::{AuditSink, AuditWriter, SinkError};

@@ -1,0 +1,165 @@
+//! The thread that writes records as lines of JSON, in order and whole.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::atomic::Ordering,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use thiserror::Error;
+use tokio::sync::mpsc::error::TryRecvError;
+
+use crate::telemetry::{MetricsError, Registry};
+
+use super::log::{AuditLog, OnFailure, Outlet};
+
+/// Records that wait to be written, at most.
+const QUEUE: usize = 16_384;
+/// Records that are written at once, at most.
+const BATCH_BYTES: usize = 256 * 1024;
+/// The pause after a write that failed.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// Where records go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuditSink {
+    /// Standard output.
+    Stdout,
+    /// A file, appended to.
+    File(PathBuf),
+}
+
+/// The audit log cannot be started.
+#[derive(Debug, Error)]
+pub enum SinkError {
+    /// The file cannot be opened.
+    #[error("`{0}` cannot be opened for audit records: {1}")]
+    Open(PathBuf, io::Error),
+    /// The thread cannot be started.
+    #[error("the audit writer cannot be started: {0}")]
+    Thread(io::Error),
+    /// A metric is there already.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+}
+
+/// The writer's thread.
+#[derive(Debug)]
+pub struct AuditWriter {
+    thread: JoinHandle<()>,
+}
+
+impl AuditWriter {
+    /// Opens the sink and starts to write.
+    pub fn start(sink: &AuditSink, on_failure: OnFailure, registry: &Registry) -> Result<(AuditLog, Self), SinkError> {
+        let output = Output::open(sink)?;
+        let (log, outlet) = AuditLog::new(QUEUE, on_failure, registry)?;
+        let thread = thread::Builder::new().name("audit".to_owned());
+        let thread = thread.spawn(move || write_all(outlet, output)).map_err(SinkError::Thread)?;
+        Ok((log, Self { thread }))
+    }
+
+    /// Waits until every record is written; all logs must be dropped before. False if that takes longer than `limit`.
+    pub fn finish(self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        while !self.thread.is_finished() {
+            if Instant::now() > deadline {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        self.thread.join().is_ok()
+    }
+}
+
+#[derive(Debug)]
+enum Output {
+    Stdout(io::Stdout),
+    File(File),
+}
+
+impl Output {
+    fn open(sink: &AuditSink) -> Result<Self, SinkError> {
+        match sink {
+            AuditSink::Stdout => Ok(Self::Stdout(io::stdout())),
+            AuditSink::File(path) => append(path).map(Self::File).map_err(|error| SinkError::Open(path.clone(), error)),
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Stdout(stdout) => {
+                let mut stdout = stdout.lock();
+                let written = stdout.write(bytes)?;
+                stdout.flush().map(|()| written)
+            }
+            Self::File(file) => file.write(bytes),
+        }
+    }
+}
+
+fn append(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o640);
+    options.open(path)
+}
+
+fn write_all(mut outlet: Outlet, mut output: Output) {
+    let mut lines = Vec::with_capacity(BATCH_BYTES);
+    while let Some(record) = outlet.queue.blocking_recv() {
+        let mut records = 0;
+        let mut next = Some(record);
+        while let Some(record) = next {
+            let begin = lines.len();
+            if serde_json::to_writer(&mut lines, &record).is_ok() {
+                lines.push(b'\n');
+                records += 1;
+            } else {
+                // Nothing in a record can fail to be written into memory; if it did, no half line may stay.
+                lines.truncate(begin);
+            }
+            next = if lines.len() < BATCH_BYTES { outlet.queue.try_recv().ok() } else { None };
+        }
+        if !write_lines(&mut outlet, &mut output, &lines) {
+            return;
+        }
+        outlet.metrics.written.inc_by(records);
+        lines.clear();
+    }
+}
+
+/// Writes the lines whole, however often that fails. False if the log was closed while the sink failed.
+fn write_lines(outlet: &mut Outlet, output: &mut Output, lines: &[u8]) -> bool {
+    let mut rest = lines;
+    while !rest.is_empty() {
+        let error = match output.write(rest) {
+            Ok(written) if written > 0 => {
+                // What was written stays written: after a full disk the line goes on where it stopped.
+                rest = rest.get(written..).unwrap_or_default();
+                if outlet.failing.swap(false, Ordering::Relaxed) {
+                    outlet.metrics.failing.set(0);
+                    tracing::info!("audit records are written again");
+                }
+                continue;
+            }
+            Ok(_) => io::ErrorKind::WriteZero.into(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => error,
+        };
+        outlet.metrics.failures.inc();
+        if !outlet.failing.swap(true, Ordering::Relaxed) {
+            outlet.metrics.failing.set(1);
+            tracing::error!(%error, "audit records cannot be written");
+        }
+        if outlet.queue.is_closed() && matches!(outlet.queue.try_recv(), Err(TryRecvError::Disconnected)) {
+            return false;
+        }
+        thread::sleep(RETRY);
+    }
+    true
+}

@@ -1,0 +1,126 @@
+//! Bodies on their way to an upstream and back.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+
+use super::client::Lease;
+
+/// A body for an upstream: none, one that was read whole, or one that streams through.
+///
+/// Trailers are not passed on: they could carry what the head may not.
+#[derive(Debug)]
+pub struct OutboundBody {
+    source: Source,
+    // Counts what was handed to the connection, for the record.
+    sent: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+enum Source {
+    Whole(Bytes),
+    Streamed(Incoming),
+}
+
+impl OutboundBody {
+    /// The body that was inspected; empty for none.
+    pub fn whole(bytes: Bytes, sent: Arc<AtomicU64>) -> Self {
+        Self { source: Source::Whole(bytes), sent }
+    }
+
+    /// The client's body as it comes, at the pace that the upstream takes it.
+    pub fn streamed(incoming: Incoming, sent: Arc<AtomicU64>) -> Self {
+        Self { source: Source::Streamed(incoming), sent }
+    }
+}
+
+impl Body for OutboundBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let body = self.get_mut();
+        let data = match &mut body.source {
+            Source::Whole(bytes) if bytes.is_empty() => return Poll::Ready(None),
+            Source::Whole(bytes) => std::mem::take(bytes),
+            Source::Streamed(incoming) => match ready!(Pin::new(incoming).poll_frame(cx)) {
+                None => return Poll::Ready(None),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => data,
+                    Err(_trailers) => return Poll::Ready(None),
+                },
+            },
+        };
+        body.sent.fetch_add(u64::try_from(data.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        Poll::Ready(Some(Ok(Frame::data(data))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Whole(bytes) => bytes.is_empty(),
+            Source::Streamed(incoming) => incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Whole(bytes) => SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
+            Source::Streamed(incoming) => incoming.size_hint(),
+        }
+    }
+}
+
+/// An upstream's body. Once it is read to its end, its connection can serve another request; not before.
+#[derive(Debug)]
+pub struct UpstreamBody {
+    incoming: Incoming,
+    lease: Option<Lease>,
+}
+
+impl UpstreamBody {
+    pub(super) fn new(incoming: Incoming, lease: Lease) -> Self {
+        let mut body = Self { incoming, lease: Some(lease) };
+        if body.incoming.is_end_stream() {
+            body.release();
+        }
+        body
+    }
+
+    fn release(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.give_back();
+        }
+    }
+}
+
+impl Body for UpstreamBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        match &frame {
+            Some(Err(_)) => self.lease = None,
+            Some(Ok(_)) if !self.incoming.is_end_stream() => {}
+            Some(Ok(_)) | None => self.release(),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}

@@ -1,0 +1,274 @@
+//! Connections to upstreams, kept alive and reused after a complete exchange only.
+
+use std::{
+    collections::HashMap,
+    fmt, io,
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use http::{HeaderValue, Request, Response, Uri};
+use hyper::{body::Incoming, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use thiserror::Error;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, timeout},
+};
+use tokio_rustls::TlsConnector;
+
+use super::{
+    body::{OutboundBody, UpstreamBody},
+    tls::ClientTls,
+};
+
+/// At most this many idle connections to one upstream are kept by one worker.
+const IDLE_CONNECTIONS: usize = 128;
+/// An idle connection older than this is not used again.
+const IDLE_TIME: Duration = Duration::from_secs(60);
+/// The longest head of an answer.
+const HEAD_BYTES: usize = 64 * 1024;
+
+/// Why there is no answer of the upstream.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// No connection.
+    #[error("cannot connect: {0}")]
+    Connect(io::Error),
+    /// The connection or the TLS handshake took too long.
+    #[error("cannot connect in time")]
+    ConnectTimeout,
+    /// The connection broke before the head of an answer.
+    #[error("the connection broke: {0}")]
+    Broken(hyper::Error),
+    /// The head of the answer is not HTTP, or too large.
+    #[error("the answer is malformed: {0}")]
+    Malformed(hyper::Error),
+    /// No head of an answer in time.
+    #[error("no answer in time")]
+    ResponseTimeout,
+}
+
+/// Where an upstream is: `http://host:port` or `https://host:port`, without a path.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TargetUrl {
+    host: Box<str>,
+    port: u16,
+    tls: bool,
+    authority: HeaderValue,
+}
+
+/// The text is not an upstream's URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum InvalidUrl {
+    /// Not a URL with a host.
+    #[error("not a URL: write `http://host:port` or `https://host:port`")]
+    NotAUrl,
+    /// A scheme that is not spoken.
+    #[error("the scheme is neither `http` nor `https`")]
+    Scheme,
+    /// A path, query or user information.
+    #[error("only scheme, host and port: the request's own path is forwarded")]
+    MoreThanAnOrigin,
+}
+
+impl FromStr for TargetUrl {
+    type Err = InvalidUrl;
+
+    fn from_str(text: &str) -> Result<Self, InvalidUrl> {
+        let uri: Uri = text.parse().map_err(|_| InvalidUrl::NotAUrl)?;
+        let authority = uri.authority().ok_or(InvalidUrl::NotAUrl)?;
+        let tls = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            Some(_) => return Err(InvalidUrl::Scheme),
+            None => return Err(InvalidUrl::NotAUrl),
+        };
+        if uri.path().trim_end_matches('/') != "" || uri.query().is_some() || authority.as_str().contains('@') {
+            return Err(InvalidUrl::MoreThanAnOrigin);
+        }
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        let authority = HeaderValue::from_str(authority.as_str()).map_err(|_| InvalidUrl::NotAUrl)?;
+        Ok(Self { host: host.into(), port, tls, authority })
+    }
+}
+
+impl TargetUrl {
+    /// Whether the connection is encrypted.
+    pub fn is_tls(&self) -> bool {
+        self.tls
+    }
+
+    /// The value of `Host` for this upstream.
+    pub fn authority(&self) -> &HeaderValue {
+        &self.authority
+    }
+}
+
+impl fmt::Display for TargetUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "https" } else { "http" };
+        write!(f, "{scheme}://{}", self.authority.to_str().unwrap_or_default())
+    }
+}
+
+/// An upstream and how long it may take.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Where it is.
+    pub url: TargetUrl,
+    /// The roots for its certificate, if the URL is `https`.
+    pub tls: Option<ClientTls>,
+    /// From the first packet to the end of the TLS handshake.
+    pub connect_timeout: Duration,
+    /// From the sent request to the head of the answer.
+    pub response_timeout: Duration,
+}
+
+type Sender = http1::SendRequest<OutboundBody>;
+
+#[derive(Debug)]
+struct Idle {
+    sender: Sender,
+    since: Instant,
+}
+
+/// The roots are part of the key: a connection that was checked against other roots is not reused.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Origin {
+    url: TargetUrl,
+    roots: usize,
+}
+
+type Pool = Arc<Mutex<HashMap<Origin, Vec<Idle>>>>;
+
+/// A connection on loan: it goes back once its exchange is complete, or is closed.
+#[derive(Debug)]
+pub(super) struct Lease {
+    sender: Sender,
+    origin: Origin,
+    pool: Pool,
+}
+
+impl Lease {
+    /// Returns the connection. It is lent again only when hyper says that the exchange is over on both sides.
+    pub(super) fn give_back(self) {
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = pool.entry(self.origin).or_default();
+        if idle.len() < IDLE_CONNECTIONS && !self.sender.is_closed() {
+            idle.push(Idle { sender: self.sender, since: Instant::now() });
+        }
+    }
+}
+
+/// The connections of one worker to all upstreams.
+#[derive(Debug, Clone, Default)]
+pub struct Client {
+    pool: Pool,
+}
+
+impl Client {
+    /// Sends the request and waits for the head of the answer.
+    ///
+    /// A request is tried again on another connection only if not one byte of it was sent.
+    pub async fn send(
+        &self,
+        target: &Target,
+        mut request: Request<OutboundBody>,
+    ) -> Result<Response<UpstreamBody>, ClientError> {
+        let roots = target.tls.as_ref().map_or(0, |tls| Arc::as_ptr(&tls.0).addr());
+        let origin = Origin { url: target.url.clone(), roots };
+        loop {
+            let reused = self.take(&origin);
+            let is_reused = reused.is_some();
+            let mut sender = match reused {
+                Some(sender) => sender,
+                None => connect(target).await?,
+            };
+            let sent = timeout(target.response_timeout, sender.try_send_request(request)).await;
+            match sent.map_err(|_| ClientError::ResponseTimeout)? {
+                Ok(response) => {
+                    let lease = Lease { sender, origin, pool: Arc::clone(&self.pool) };
+                    return Ok(response.map(|incoming: Incoming| UpstreamBody::new(incoming, lease)));
+                }
+                Err(mut failed) => match failed.take_message() {
+                    Some(unsent) if is_reused => request = unsent,
+                    Some(_) | None => return Err(broken(failed.into_error())),
+                },
+            }
+        }
+    }
+
+    /// A connection whose last exchange is complete, the youngest first.
+    fn take(&self, origin: &Origin) -> Option<Sender> {
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = pool.get_mut(origin)?;
+        if idle.first().is_some_and(|oldest| oldest.since.elapsed() > IDLE_TIME) {
+            idle.retain(|idle| idle.since.elapsed() <= IDLE_TIME && !idle.sender.is_closed());
+        }
+        let ready = idle.iter().rposition(|idle| idle.sender.is_ready())?;
+        Some(idle.remove(ready).sender)
+    }
+}
+
+fn broken(error: hyper::Error) -> ClientError {
+    if error.is_parse() { ClientError::Malformed(error) } else { ClientError::Broken(error) }
+}
+
+async fn connect(target: &Target) -> Result<Sender, ClientError> {
+    match timeout(target.connect_timeout, handshake(target)).await {
+        Ok(sender) => sender,
+        Err(_) => Err(ClientError::ConnectTimeout),
+    }
+}
+
+async fn handshake(target: &Target) -> Result<Sender, ClientError> {
+    let url = &target.url;
+    let stream = TcpStream::connect((url.host.as_ref(), url.port)).await.map_err(ClientError::Connect)?;
+    // Small writes must not wait for acknowledgements; where that cannot be had, they are slower, not wrong.
+    let _ = stream.set_nodelay(true);
+    match &target.tls {
+        None => http1_handshake(TokioIo::new(stream)).await,
+        Some(tls) => {
+            let name = ServerName::try_from(url.host.to_string())
+                .map_err(|error| ClientError::Connect(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
+            let connector = TlsConnector::from(Arc::clone(&tls.0));
+            let stream = connector.connect(name, stream).await.map_err(ClientError::Connect)?;
+            http1_handshake(TokioIo::new(stream)).await
+        }
+    }
+}
+
+async fn http1_handshake<T>(io: T) -> Result<Sender, ClientError>
+where
+    T: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
+{
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(HEAD_BYTES).max_headers(100);
+    let (sender, connection) = builder.handshake(io).await.map_err(ClientError::Broken)?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a connection to an upstream ended");
+        }
+    });
+    Ok(sender)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_an_origin() {
+        let url: TargetUrl = "https://crm.example".parse().unwrap();
+        assert_eq!((url.host.as_ref(), url.port, url.is_tls()), ("crm.example", 443, true));
+        let url: TargetUrl = "http://[::1]:9001/".parse().unwrap();
+        assert_eq!((url.host.as_ref(), url.port, url.to_string().as_str()), ("::1", 9001, "http://[::1]:9001"));
+        for text in ["", "crm", "crm:80", "ftp://a", "http://a/b", "http://a?b", "http://u@a", "/a"] {
+            assert!(text.parse::<TargetUrl>().is_err(), "{text}");
+        }
+    }
+}

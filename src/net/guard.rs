@@ -1,0 +1,321 @@
+//! A look at each HTTP/1 head before the parser hides what is wrong with it.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll, ready},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::access::Malformed;
+
+/// The longest head, request line and fields together.
+pub(super) const HEAD_BYTES: usize = 64 * 1024;
+/// All chunk extensions and trailers of one body together.
+const CHUNK_OVERHEAD: usize = 8 * 1024;
+
+/// What the guard refused, for the one who records it.
+pub(super) type Refusal = Arc<OnceLock<Malformed>>;
+
+/// A connection whose heads are looked at as they arrive.
+///
+/// hyper drops Content-Length beside Transfer-Encoding, drops fragments, and takes a bare LF for a line end: a request
+/// that two readers understand in two ways would be invisible above it. The guard follows the framing of the
+/// connection, and puts a byte that no parser takes in the place of a head that it refuses: so the refusal is answered
+/// in its turn, with 400, and the connection is closed.
+#[derive(Debug)]
+pub(super) struct Guarded<T> {
+    inner: T,
+    state: State,
+    // The head so far, if it did not come in one piece.
+    head: Vec<u8>,
+    refusal: Refusal,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// In a head.
+    Head,
+    /// In a body, with this many bytes left.
+    Body(u64),
+    /// In the line with a chunk's size: size so far, in the extension, bytes of overhead.
+    ChunkSize { size: u64, digits: u8, extension: bool, overhead: usize },
+    /// In a chunk's data and the CRLF after it.
+    ChunkData { left: u64, overhead: usize },
+    /// After the last chunk: length of the current line, bytes of overhead.
+    Trailers { line: usize, overhead: usize },
+    /// The framing is not clear: the service refuses the request and closes, so nothing after it is a head.
+    Opaque,
+    /// A head was refused.
+    Refused,
+}
+
+const FIRST_CHUNK: State = State::ChunkSize { size: 0, digits: 0, extension: false, overhead: 0 };
+
+impl<T> Guarded<T> {
+    pub(super) fn new(inner: T) -> (Self, Refusal) {
+        let refusal = Refusal::default();
+        (Self { inner, state: State::Head, head: Vec::new(), refusal: Arc::clone(&refusal) }, refusal)
+    }
+
+    /// Follows the bytes; on a refusal returns where in `bytes` the refused head (or its last piece) begins.
+    fn inspect(&mut self, bytes: &[u8]) -> Result<(), usize> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let begin = bytes.len() - rest.len();
+            rest = match self.state {
+                State::Head => self.take_head(rest).map_err(|malformed| {
+                    self.state = State::Refused;
+                    // The first refusal is the one that is answered.
+                    let _ = self.refusal.set(malformed);
+                    begin
+                })?,
+                State::Body(left) => self.skip(rest, left, State::Body, State::Head),
+                State::ChunkData { left, overhead } => {
+                    let next = State::ChunkSize { size: 0, digits: 0, extension: false, overhead };
+                    self.skip(rest, left, |left| State::ChunkData { left, overhead }, next)
+                }
+                State::ChunkSize { .. } | State::Trailers { .. } => self.take_byte(rest),
+                State::Opaque => return Ok(()),
+                State::Refused => return Err(begin),
+            };
+        }
+        Ok(())
+    }
+
+    fn take_head<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], Malformed> {
+        // Empty lines before a request line are skipped (RFC 9112, section 2.2).
+        if self.head.is_empty() && matches!(bytes.first(), Some(b'\r' | b'\n')) {
+            if bytes.first() == Some(&b'\n') {
+                return Err(Malformed::Message("a line ends in a bare LF"));
+            }
+            return match bytes.get(1) {
+                Some(b'\n') => Ok(bytes.get(2..).unwrap_or_default()),
+                Some(_) => Err(Malformed::Message("a bare CR")),
+                // A lone CR at the end of what came: the next byte tells.
+                None => {
+                    self.head.push(b'\r');
+                    Ok(&[])
+                }
+            };
+        }
+        let known = self.head.len();
+        let end = self.find_end(bytes)?;
+        if known + end.unwrap_or(bytes.len()) > HEAD_BYTES {
+            return Err(Malformed::Message("the head is too long"));
+        }
+        let Some(end) = end else {
+            self.head.extend_from_slice(bytes);
+            return Ok(&[]);
+        };
+        let (last, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
+        if known == 0 {
+            self.state = framing(last)?;
+        } else {
+            self.head.extend_from_slice(last);
+            let head = std::mem::take(&mut self.head);
+            self.state = if head == b"\r\n" { State::Head } else { framing(&head)? };
+        }
+        Ok(rest)
+    }
+
+    /// Where in `bytes` the head that began in `self.head` ends, after its empty line.
+    fn find_end(&self, bytes: &[u8]) -> Result<Option<usize>, Malformed> {
+        let mut before = [0_u8; 3];
+        for (slot, byte) in before.iter_mut().rev().zip(self.head.iter().rev()) {
+            *slot = *byte;
+        }
+        let [mut third, mut second, mut last] = before;
+        for (index, byte) in bytes.iter().enumerate() {
+            if *byte == b'\n' {
+                if last != b'\r' {
+                    return Err(Malformed::Message("a line ends in a bare LF"));
+                }
+                if (third, second) == (b'\r', b'\n') || (self.head == b"\r" && index == 0) {
+                    return Ok(Some(index + 1));
+                }
+            }
+            (third, second, last) = (second, last, *byte);
+        }
+        Ok(None)
+    }
+
+    fn skip<'a>(&mut self, bytes: &'a [u8], left: u64, more: impl Fn(u64) -> State, after: State) -> &'a [u8] {
+        let here = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        if here < left {
+            self.state = more(left - here);
+            return &[];
+        }
+        self.state = after;
+        usize::try_from(left).ok().and_then(|left| bytes.get(left..)).unwrap_or_default()
+    }
+
+    /// One byte of a chunk's size line or of the trailers. What is wrong there is refused by the parser behind.
+    fn take_byte<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let Some((byte, rest)) = bytes.split_first() else { return bytes };
+        self.state = match (self.state, *byte) {
+            (State::ChunkSize { size: 0, digits: 1.., overhead, .. }, b'\n') => State::Trailers { line: 0, overhead },
+            (State::ChunkSize { size, digits: 1.., overhead, .. }, b'\n') => {
+                State::ChunkData { left: size.saturating_add(2), overhead }
+            }
+            (State::ChunkSize { size, digits, extension, overhead }, byte) => {
+                let digit = char::from(byte).to_digit(16).filter(|_| !extension);
+                match digit {
+                    Some(digit) if digits < 16 => {
+                        State::ChunkSize { size: size << 4 | u64::from(digit), digits: digits + 1, extension, overhead }
+                    }
+                    Some(_) => State::Opaque,
+                    None => State::ChunkSize { size, digits, extension: true, overhead: overhead + 1 },
+                }
+            }
+            (State::Trailers { line: 0, .. }, b'\n') => State::Head,
+            (State::Trailers { overhead, .. }, b'\n') => State::Trailers { line: 0, overhead: overhead + 1 },
+            (State::Trailers { line, overhead }, b'\r') => State::Trailers { line, overhead: overhead + 1 },
+            (State::Trailers { line, overhead }, _) => State::Trailers { line: line + 1, overhead: overhead + 1 },
+            (state, _) => state,
+        };
+        if let State::ChunkSize { overhead, .. } | State::Trailers { overhead, .. } = self.state
+            && overhead > CHUNK_OVERHEAD
+        {
+            self.state = State::Opaque;
+        }
+        rest
+    }
+}
+
+/// What follows a complete head, or why the head is refused.
+fn framing(head: &[u8]) -> Result<State, Malformed> {
+    let mut lines = head.split(|byte| *byte == b'\n');
+    if lines.next().unwrap_or_default().contains(&b'#') {
+        return Err(Malformed::Target("a fragment"));
+    }
+    let (mut length, mut chunked, mut clear) = (None, false, true);
+    for line in lines {
+        let colon = line.iter().position(|byte| *byte == b':');
+        let Some((name, value)) = colon.and_then(|colon| line.split_at_checked(colon)) else { continue };
+        let value = value.get(1..).unwrap_or_default().trim_ascii();
+        if name.eq_ignore_ascii_case(b"content-length") {
+            let number = std::str::from_utf8(value).ok().and_then(|text| text.parse::<u64>().ok());
+            clear &= length.is_none() && number.is_some();
+            length = Some(number.unwrap_or(0));
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            clear &= !chunked && value.eq_ignore_ascii_case(b"chunked");
+            chunked = true;
+        }
+    }
+    match (length, chunked) {
+        (Some(_), true) => Err(Malformed::Framing("both Content-Length and Transfer-Encoding")),
+        _ if !clear => Ok(State::Opaque),
+        (None, true) => Ok(FIRST_CHUNK),
+        (Some(length), false) if length > 0 => Ok(State::Body(length)),
+        (Some(_) | None, false) => Ok(State::Head),
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        /// No request line begins like this.
+        const ILLEGAL: &[u8] = b"\0\r\n\r\n";
+        let guarded = self.get_mut();
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut guarded.inner).poll_read(cx, buffer))?;
+        let read = buffer.filled().get(before..).unwrap_or_default();
+        if let Err(refused_at) = guarded.inspect(read) {
+            buffer.set_filled(before + refused_at);
+            let room = buffer.remaining().min(ILLEGAL.len());
+            buffer.put_slice(ILLEGAL.get(..room).unwrap_or_default());
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Guarded<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the guard says of a connection's bytes, fed in pieces of every size.
+    fn refusals(bytes: &[u8]) -> Option<Malformed> {
+        let verdict = |size: usize| {
+            let (mut guard, refusal) = Guarded::new(());
+            for piece in bytes.chunks(size) {
+                if guard.inspect(piece).is_err() {
+                    break;
+                }
+            }
+            refusal.get().copied()
+        };
+        let whole = verdict(bytes.len().max(1));
+        for size in 1..bytes.len() {
+            assert_eq!(verdict(size), whole, "in pieces of {size}: {}", String::from_utf8_lossy(bytes));
+        }
+        whole
+    }
+
+    const BAD: &str = "GET / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+    #[test]
+    fn what_the_parser_would_hide_is_refused() {
+        assert!(matches!(refusals(BAD.as_bytes()), Some(Malformed::Framing(_))));
+        assert!(matches!(refusals(b"GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n"), Some(Malformed::Target(_))));
+        assert!(matches!(refusals(b"GET / HTTP/1.1\nHost: a\n\n"), Some(Malformed::Message(_))));
+        assert!(matches!(refusals(b"GET / HTTP/1.1\r\nHost: a\n\r\n"), Some(Malformed::Message(_))));
+        assert!(matches!(refusals(b"\nGET / HTTP/1.1\r\n\r\n"), Some(Malformed::Message(_))));
+    }
+
+    #[test]
+    fn ordinary_requests_pass() {
+        assert_eq!(refusals(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\n\r\n"), None);
+        assert_eq!(refusals(b"\r\nPOST / HTTP/1.1\r\nContent-Length: 3\r\n\r\n#\n#GET / HTTP/1.1\r\n\r\n"), None);
+    }
+
+    #[test]
+    fn a_head_after_a_body_is_looked_at() {
+        for body in [
+            "Content-Length: 5\r\n\r\nab\ncd",
+            "Transfer-Encoding: chunked\r\n\r\n3\r\na\nb\r\n10;x=\"y\"\r\n0123456789#\nabcd\r\n0\r\n\r\n",
+            "Transfer-Encoding: Chunked\r\n\r\n00\r\nTrailer: x\r\nOther: y\r\n\r\n",
+            "Content-Length: 0\r\n\r\n",
+        ] {
+            let good = format!("POST / HTTP/1.1\r\n{body}GET / HTTP/1.1\r\n\r\n");
+            assert_eq!(refusals(good.as_bytes()), None, "{body}");
+            let bad = format!("POST / HTTP/1.1\r\n{body}{BAD}");
+            assert!(matches!(refusals(bad.as_bytes()), Some(Malformed::Framing(_))), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_head_has_a_longest() {
+        let long = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(HEAD_BYTES));
+        let (mut guard, refusal) = Guarded::new(());
+        let refused = long.as_bytes().chunks(4096).any(|piece| guard.inspect(piece).is_err());
+        assert!(refused && refusal.get().is_some());
+    }
+}

@@ -1,0 +1,18 @@
+//! Bytes in and out: listeners, TLS, the byte guard, connections to upstreams. Knows nothing of policy.
+
+mod body;
+mod client;
+mod drain;
+mod fetch;
+mod guard;
+mod listener;
+mod server;
+mod tls;
+
+pub use body::{OutboundBody, UpstreamBody};
+pub use client::{Client, ClientError, InvalidUrl, Target, TargetUrl};
+pub use drain::{Drain, DrainSignal};
+pub use fetch::{FetchError, fetch};
+pub use listener::{Listener, ListenerError};
+pub use server::{Handler, Peer, ServerSettings, serve};
+pub use tls::{ClientTls, ServerTls, TlsError};

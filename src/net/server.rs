@@ -1,0 +1,236 @@
+//! Accepting connections and serving HTTP on them, within deadlines.
+
+use std::{convert::Infallible, error::Error, future::Future, net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::{
+    body::{Body, Incoming},
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+    time::{Instant, sleep, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+
+use crate::access::{Malformed, Scheme};
+
+use super::{
+    drain::DrainSignal,
+    guard::{Guarded, HEAD_BYTES},
+    tls::ServerTls,
+};
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// Its address.
+    pub address: SocketAddr,
+    /// Whether it came over TLS.
+    pub scheme: Scheme,
+}
+
+/// The bounds of a listener.
+#[derive(Debug, Clone, Copy)]
+pub struct ServerSettings {
+    /// Connections at one time; more wait in the backlog.
+    pub connections: usize,
+    /// From accept to the first byte, and for the TLS handshake.
+    pub handshake: Duration,
+    /// For a whole head, and for the pause between two requests.
+    pub head: Duration,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self { connections: 10_000, handshake: Duration::from_secs(5), head: Duration::from_secs(30) }
+    }
+}
+
+/// Who answers the requests of a listener.
+pub trait Handler: Clone + Send + Sync + 'static {
+    /// The body of its answers.
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
+
+    /// The answer to one request; there always is one.
+    fn respond(&self, peer: Peer, request: Request<Incoming>) -> impl Future<Output = Response<Self::Body>> + Send;
+
+    /// Told of bytes that were refused before they were a request. They are answered with 400 already.
+    fn malformed(&self, peer: Peer, problem: Malformed);
+}
+
+/// Accepts connections until the drain is ordered, and serves HTTP/1.1 and HTTP/2 on them.
+///
+/// In the clear, HTTP/2 is taken by prior knowledge; over TLS by ALPN. Every connection holds its clone of the drain's
+/// signal until its last answer is sent.
+pub async fn serve<H: Handler>(
+    listener: TcpListener,
+    tls: Option<watch::Receiver<ServerTls>>,
+    settings: ServerSettings,
+    mut drain: DrainSignal,
+    handler: H,
+) {
+    let room = Arc::new(Semaphore::new(settings.connections));
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = drain.ordered() => return,
+            accepted = accept(&listener, &room) => accepted,
+        };
+        let Some((stream, address, place)) = accepted else { continue };
+        let acceptor = tls.as_ref().map(|tls| TlsAcceptor::from(Arc::clone(&tls.borrow().0)));
+        let (handler, drain) = (handler.clone(), drain.clone());
+        tokio::spawn(async move {
+            connection(stream, address, acceptor, settings, drain, handler).await;
+            drop(place);
+        });
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    let place = Arc::clone(room).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, address)) => Some((stream, address, place)),
+        Err(error) => {
+            // Most often no file descriptor is left: it gets better when connections end, not by trying faster.
+            tracing::warn!(%error, "a connection could not be accepted");
+            sleep(Duration::from_millis(50)).await;
+            None
+        }
+    }
+}
+
+async fn connection<H: Handler>(
+    stream: TcpStream,
+    address: SocketAddr,
+    acceptor: Option<TlsAcceptor>,
+    settings: ServerSettings,
+    mut drain: DrainSignal,
+    handler: H,
+) {
+    // Small answers must not wait for acknowledgements; where that cannot be had, they are slower, not wrong.
+    let _ = stream.set_nodelay(true);
+    let Some(acceptor) = acceptor else {
+        let peer = Peer { address, scheme: Scheme::Http };
+        let speaks = tokio::select! {
+            biased;
+            () = drain.ordered() => return,
+            speaks = timeout(settings.handshake, preface(&stream)) => speaks,
+        };
+        match speaks {
+            Ok(Some(Protocol::Http1)) => http1(stream, peer, settings, drain, handler).await,
+            Ok(Some(Protocol::Http2)) => http2(stream, peer, drain, handler).await,
+            Ok(None) | Err(_) => {}
+        }
+        return;
+    };
+    let peer = Peer { address, scheme: Scheme::Https };
+    match timeout(settings.handshake, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+            http2(stream, peer, drain, handler).await
+        }
+        Ok(Ok(stream)) => http1(stream, peer, settings, drain, handler).await,
+        Ok(Err(error)) => tracing::debug!(%error, peer = %address, "a TLS handshake failed"),
+        Err(_) => tracing::debug!(peer = %address, "a TLS handshake took too long"),
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// Which protocol the first bytes are of; `None` if the peer closed.
+async fn preface(stream: &TcpStream) -> Option<Protocol> {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let mut bytes = [0; PREFACE.len()];
+    loop {
+        let read = stream.peek(&mut bytes).await.ok().filter(|read| *read > 0)?;
+        let begin = bytes.get(..read)?;
+        if begin == PREFACE {
+            return Some(Protocol::Http2);
+        }
+        if !PREFACE.starts_with(begin) {
+            return Some(Protocol::Http1);
+        }
+        // What is there is readable at once, so that only time can bring more.
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn http1<T, H>(io: T, peer: Peer, settings: ServerSettings, mut drain: DrainSignal, handler: H)
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    H: Handler,
+{
+    let (io, refusal) = Guarded::new(io);
+    let answering = handler.clone();
+    let service = service_fn(move |request| {
+        let handler = answering.clone();
+        async move { Ok::<_, Infallible>(handler.respond(peer, request).await) }
+    });
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(settings.head).max_buf_size(HEAD_BYTES).max_headers(100);
+    let connection = builder.serve_connection(TokioIo::new(io), service);
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = drain.ordered() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    match ended {
+        Ok(()) => {}
+        Err(error) if error.is_parse() => {
+            let problem =
+                refusal.get().copied().unwrap_or(Malformed::Message("not HTTP/1.1, or a head beyond the limits"));
+            handler.malformed(peer, problem);
+        }
+        Err(error) => tracing::debug!(%error, peer = %peer.address, "a connection ended"),
+    }
+}
+
+async fn http2<T, H>(io: T, peer: Peer, mut drain: DrainSignal, handler: H)
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    H: Handler,
+{
+    let service = service_fn(move |request| {
+        let handler = handler.clone();
+        async move { Ok::<_, Infallible>(handler.respond(peer, request).await) }
+    });
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(100)
+        .max_header_list_size(64 * 1024)
+        .initial_stream_window_size(64 * 1024)
+        .initial_connection_window_size(1024 * 1024)
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(64)
+        .keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(20));
+    let connection = builder.serve_connection(TokioIo::new(io), service);
+    let mut connection = std::pin::pin!(connection);
+    let begun = Instant::now();
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = drain.ordered() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, peer = %peer.address, lived = ?begun.elapsed(), "an HTTP/2 connection ended");
+    }
+}

@@ -1,0 +1,89 @@
+//! TLS from certificate files, for listeners and for connections to upstreams.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rustls::{
+    ClientConfig, RootCertStore, ServerConfig,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+use thiserror::Error;
+
+/// Why certificates or keys cannot be used.
+#[derive(Debug, Error)]
+pub enum TlsError {
+    /// The file cannot be read.
+    #[error("`{0}` cannot be read: {1}")]
+    Unreadable(PathBuf, io::Error),
+    /// The file holds no certificate.
+    #[error("`{0}` holds no PEM certificate")]
+    NoCertificate(PathBuf),
+    /// The file holds no private key.
+    #[error("`{0}` holds no PEM private key")]
+    NoKey(PathBuf),
+    /// Certificate and key do not belong together, or are not usable.
+    #[error("certificate and key cannot be used: {0}")]
+    Unusable(#[from] rustls::Error),
+}
+
+/// The TLS identity of a listener.
+#[derive(Debug, Clone)]
+pub struct ServerTls(pub(super) Arc<ServerConfig>);
+
+impl ServerTls {
+    /// Reads a certificate chain and its key, both PEM. TLS 1.3 and 1.2, HTTP/2 and HTTP/1.1, no early data.
+    pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+        let chain = certificates(certificate)?;
+        let pem = fs::read(key).map_err(|error| TlsError::Unreadable(key.to_owned(), error))?;
+        let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| TlsError::NoKey(key.to_owned()))?;
+        let builder = ServerConfig::builder_with_provider(aws_lc_rs::default_provider().into());
+        let builder = builder.with_safe_default_protocol_versions()?;
+        let mut config = builder.with_no_client_auth().with_single_cert(chain, key)?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.max_early_data_size = 0;
+        Ok(Self(Arc::new(config)))
+    }
+}
+
+/// The roots that an upstream's certificate is checked against.
+#[derive(Debug, Clone)]
+pub struct ClientTls(pub(super) Arc<ClientConfig>);
+
+impl ClientTls {
+    /// The authorities in this PEM file and no others.
+    pub fn with_authorities(file: &Path) -> Result<Self, TlsError> {
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(file)? {
+            roots.add(certificate)?;
+        }
+        Self::with_roots(roots)
+    }
+
+    /// The machine's authorities, or Mozilla's where the machine has none (an image from scratch).
+    pub fn with_machine_authorities() -> Result<Self, TlsError> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        }
+        Self::with_roots(roots)
+    }
+
+    fn with_roots(roots: RootCertStore) -> Result<Self, TlsError> {
+        let builder = ClientConfig::builder_with_provider(aws_lc_rs::default_provider().into());
+        let builder = builder.with_safe_default_protocol_versions()?;
+        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self(Arc::new(config)))
+    }
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let pem = fs::read(file).map_err(|error| TlsError::Unreadable(file.to_owned(), error))?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    chain.ok().filter(|chain| !chain.is_empty()).ok_or_else(|| TlsError::NoCertificate(file.to_owned()))
+}

@@ -1,0 +1,7 @@
+//! Where logs and metrics leave the process. Each module owns its own metrics.
+
+mod logs;
+mod registry;
+
+pub use logs::{LogFormat, start_logs};
+pub use registry::{MICROSECOND_BUCKETS, MILLISECOND_BUCKETS, MetricsError, Registry};
