@@ -3,9 +3,16 @@
 pub mod access;
 #[cfg(feature = "server")]
 pub mod audit;
+pub mod compile;
+pub mod identity;
 #[cfg(feature = "server")]
 pub mod net;
+pub mod policy;
 pub mod protocol;
+#[cfg(feature = "server")]
+pub mod proxy;
 pub mod route;
+#[cfg(feature = "server")]
+pub mod snapshot;
 #[cfg(feature = "server")]
 pub mod telemetry;

@@ -150,6 +150,9 @@ reasons! {
     /// No route is for this request.
     NoRoute = "no_route", FORBIDDEN, "No route is for this request";
 
+    /// A denial on a route that hides existence looks like this to the client; the record keeps the true reason.
+    NotFound = "not_found", NOT_FOUND, "There is no such resource for this request";
+
     /// The route needs a credential and none was sent.
     MissingCredential = "missing_credential", UNAUTHORIZED, "A credential is needed";
     /// The credential is malformed, expired, unknown, or for somebody else.
@@ -185,6 +188,8 @@ reasons! {
     UpstreamTimeout = "upstream_timeout", GATEWAY_TIMEOUT, "The upstream did not answer in time";
     /// The upstream's answer is not one that may be passed on.
     UpstreamMalformed = "upstream_malformed", BAD_GATEWAY, "The upstream's answer is malformed";
+    /// The client went away before it could be answered.
+    Abandoned = "abandoned", REQUEST_TIMEOUT, "The client went away";
     /// A fault of Portcullis itself.
     InternalError = "internal_error", INTERNAL_SERVER_ERROR, "Portcullis failed";
 }

@@ -5,5 +5,5 @@ mod record;
 mod writer;
 
 pub use log::{AuditLog, AuditUnavailable, OnFailure, Slot};
-pub use record::{AccessRecord, AuditRecord, Bytes, Durations, PrincipalRecord};
+pub use record::{AccessRecord, AuditRecord, Bytes, Durations, Items, PrincipalRecord};
 pub use writer::{AuditSink, AuditWriter, SinkError};

@@ -52,8 +52,9 @@ pub struct AuditRecord {
     /// The access that it was not permitted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub denied_access: Option<AccessRecord>,
-    /// The status that the client got.
-    pub status: u16,
+    /// The status that the client got; absent if it went away before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
     /// The status that the upstream answered with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream_status: Option<u16>,
@@ -63,6 +64,18 @@ pub struct AuditRecord {
     pub durations_us: Durations,
     /// Body bytes.
     pub bytes: Bytes,
+    /// How many elements of a filtered answer were passed on and removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub items: Option<Items>,
+}
+
+/// Elements of a filtered answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Items {
+    /// Passed on.
+    pub kept: usize,
+    /// Removed.
+    pub removed: usize,
 }
 
 /// The chain behind a request.

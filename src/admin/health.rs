@@ -1,0 +1,64 @@
+//! The telemetry listener: metrics, liveness and readiness, and nothing else.
+
+use std::{sync::Arc, time::SystemTime};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+
+use crate::{
+    access::{Malformed, Timestamp},
+    net::{DrainSignal, Handler, Peer},
+    snapshot::SnapshotCell,
+    telemetry::Registry,
+};
+
+/// Answers `/metrics`, `/livez` and `/readyz`.
+#[derive(Debug, Clone)]
+pub struct TelemetryHandler {
+    registry: Registry,
+    snapshots: Arc<SnapshotCell>,
+    drain: DrainSignal,
+}
+
+impl TelemetryHandler {
+    /// A handler that reports on these; once `drain` is ordered it reports not ready.
+    pub fn new(registry: Registry, snapshots: Arc<SnapshotCell>, drain: DrainSignal) -> Self {
+        Self { registry, snapshots, drain }
+    }
+
+    fn readiness(&self) -> (StatusCode, String) {
+        if self.drain.is_ordered() {
+            return (StatusCode::SERVICE_UNAVAILABLE, "not ready: draining\n".to_owned());
+        }
+        match self.snapshots.usable(Timestamp::from(SystemTime::now())) {
+            Ok(snapshot) => (StatusCode::OK, format!("ready: revision {}\n", snapshot.revision)),
+            Err(problem) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {problem}\n")),
+        }
+    }
+}
+
+impl Handler for TelemetryHandler {
+    type Body = Full<Bytes>;
+
+    async fn respond(&self, _: Peer, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let get = matches!(*request.method(), Method::GET | Method::HEAD);
+        let (status, text) = match request.uri().path() {
+            "/metrics" | "/livez" | "/readyz" if !get => (StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned()),
+            "/metrics" => (StatusCode::OK, self.registry.text()),
+            "/livez" => (StatusCode::OK, "alive\n".to_owned()),
+            "/readyz" => self.readiness(),
+            _ => (StatusCode::NOT_FOUND, "only /metrics, /livez and /readyz are here\n".to_owned()),
+        };
+        let mut response = Response::new(Full::new(Bytes::from(text)));
+        *response.status_mut() = status;
+        let media_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+        response.headers_mut().insert(header::CONTENT_TYPE, media_type);
+        response
+    }
+
+    fn malformed(&self, peer: Peer, problem: Malformed) {
+        tracing::debug!(peer = %peer.address, %problem, "a malformed request on the telemetry listener");
+    }
+}

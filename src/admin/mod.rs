@@ -1,0 +1,5 @@
+//! The operator's doors.
+
+mod health;
+
+pub use health::TelemetryHandler;

@@ -1,0 +1,356 @@
+//! The configuration file, key by key, as people write it.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::located::{Located, OneOrMany};
+
+/// The configuration of Portcullis. Paths of files are relative to this file's directory.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Portcullis")]
+pub(super) struct File {
+    /// Where agents connect: at least one address.
+    pub(super) listen: Vec<Listen>,
+    /// Where metrics, liveness and readiness are served. Without it they are not.
+    pub(super) telemetry: Option<Telemetry>,
+    /// Threads that serve requests. By default one for each core.
+    pub(super) workers: Option<Located<u16>>,
+    /// The services behind the proxy, by name.
+    #[serde(default)]
+    pub(super) upstreams: BTreeMap<String, Upstream>,
+    /// Whose credentials are accepted. Without it every request is denied.
+    #[serde(default)]
+    pub(super) identity: Identity,
+    /// Who may do what.
+    pub(super) policy: Policy,
+    /// Where decisions are recorded. By default on standard output.
+    #[serde(default)]
+    pub(super) audit: Audit,
+    /// Bounds on what one client, or all clients, may use.
+    #[serde(default)]
+    pub(super) limits: Limits,
+    /// How long things may take.
+    #[serde(default)]
+    pub(super) timeouts: Timeouts,
+    /// Which request stands for which access. What has no route is denied.
+    #[serde(default)]
+    pub(super) routes: Vec<Located<Route>>,
+}
+
+/// One address that agents connect to.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Listen {
+    /// `IP:PORT`; port 0 takes any free one.
+    pub(super) address: Located<String>,
+    /// Serve TLS. Without it the listener speaks in the clear.
+    pub(super) tls: Option<Tls>,
+}
+
+/// A certificate and its key, both PEM. They are read again when the files change.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tls {
+    /// The certificate chain, the server's own certificate first.
+    pub(super) certificate: Located<String>,
+    /// The private key.
+    pub(super) key: Located<String>,
+}
+
+/// The telemetry listener.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Telemetry {
+    /// `IP:PORT` for `/metrics`, `/livez` and `/readyz`.
+    pub(super) address: Located<String>,
+}
+
+/// A service behind the proxy.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Upstream {
+    /// `http://host:port` or `https://host:port`.
+    pub(super) url: Located<String>,
+    /// For `https`: a PEM file with the only authorities to trust. By default the machine's.
+    pub(super) ca_file: Option<Located<String>>,
+    /// Whether the upstream gets the host that the client asked for (the default) or the one of its URL.
+    pub(super) preserve_host: Option<bool>,
+    /// From the first packet to a usable connection. By default 2s.
+    pub(super) connect_timeout: Option<Located<String>>,
+    /// From the sent request to the head of the answer. By default 30s.
+    pub(super) response_timeout: Option<Located<String>>,
+}
+
+/// Whose credentials are accepted.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Identity {
+    /// Issuers of JSON Web Tokens.
+    pub(super) jwt: Vec<Located<Issuer>>,
+    /// API keys, stored as hashes.
+    pub(super) api_keys: Option<ApiKeys>,
+    /// Which actors of a chain must be permitted: `all` (the default) or only the `current` one.
+    pub(super) actors: Actors,
+}
+
+/// Which actors of a chain must be permitted.
+#[derive(Debug, Default, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Actors {
+    /// The current actor and all prior ones.
+    #[default]
+    All,
+    /// The current actor only (RFC 8693, section 4.1).
+    Current,
+}
+
+/// One issuer of tokens.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Issuer {
+    /// The exact value of `iss`.
+    pub(super) issuer: Located<String>,
+    /// The values of `aud` that are meant for this proxy; a token must have one of them.
+    pub(super) audiences: Located<Vec<String>>,
+    /// Where its keys are.
+    pub(super) jwks: Keys,
+    /// The subject, from claims: `user:{sub}`.
+    pub(super) subject: Located<String>,
+    /// An actor, from the members of an `act` claim: `agent:{sub}`. Without it a token with `act` is refused.
+    pub(super) actor: Option<Located<String>>,
+    /// The task, from claims: `task:{task}`. Used if the claim is there.
+    pub(super) task: Option<Located<String>>,
+    /// The actor of a token without `act`, from claims: `agent:{client_id}`.
+    pub(super) client: Option<Located<String>>,
+    /// Values of `client_id` of programs through which people act themselves, so that `client` makes no actor of them.
+    #[serde(default)]
+    pub(super) human_clients: Vec<String>,
+    /// Signature algorithms. By default ES256, EdDSA, RS256 and PS256.
+    pub(super) algorithms: Option<Vec<Located<String>>>,
+    /// Values of `typ`. By default `at+jwt`, `application/at+jwt` and `JWT`.
+    pub(super) types: Option<Vec<String>>,
+    /// How far clocks may differ. By default 30s, at most 120s.
+    pub(super) leeway: Option<Located<String>>,
+    /// The greatest age of a token, by its `iat`. By default none.
+    pub(super) max_age: Option<Located<String>>,
+    /// The most actors in one chain. By default 3.
+    pub(super) max_actors: Option<usize>,
+}
+
+/// Where a key set (JWKS) is.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Keys {
+    /// A file; read again when it changes.
+    pub(super) file: Option<Located<String>>,
+    /// An `https` URL (or `http`, to loopback); fetched again before it is old and when a token names an unknown key.
+    pub(super) url: Option<Located<String>>,
+    /// For `url`: how often it is fetched. By default 5m.
+    pub(super) refresh: Option<Located<String>>,
+    /// For `url`: a PEM file with the only authorities to trust. By default the machine's.
+    pub(super) ca_file: Option<Located<String>>,
+}
+
+/// API keys.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ApiKeys {
+    /// The header field that carries a key. By default `x-api-key`.
+    pub(super) header: Option<Located<String>>,
+    /// The keys.
+    pub(super) keys: Vec<Located<ApiKey>>,
+}
+
+/// One API key, made by `portcullis key new`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ApiKey {
+    /// Its public part.
+    pub(super) id: String,
+    /// `sha256:` and 64 hexadecimal digits.
+    pub(super) hash: Located<String>,
+    /// Whom it stands for: `user:erin` or `agent:nightly-report`.
+    pub(super) subject: Located<String>,
+    /// Actors that act for the subject, the current one first.
+    #[serde(default)]
+    pub(super) actors: Vec<Located<String>>,
+    /// The task that it is bound to.
+    pub(super) task: Option<Located<String>>,
+    /// When it ends: `2027-01-31T00:00:00Z`.
+    pub(super) expires: Option<Located<String>>,
+}
+
+/// Who may do what.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Policy {
+    /// Where model and tuples come from.
+    pub(super) source: Source,
+    /// How long the source may be out of reach, or refused, before every request is denied. By default for ever.
+    pub(super) max_staleness: Option<Located<String>>,
+    /// The relation of a task's type that says who works in it. Without it a request with a task is denied.
+    pub(super) task_holder: Option<Located<String>>,
+    /// The most tuples that one check may look at. By default 1000000.
+    pub(super) max_steps: Option<u32>,
+}
+
+/// A source of model and tuples.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Source {
+    /// Files, watched for changes.
+    pub(super) file: FileSource,
+}
+
+/// Model and tuples in files.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileSource {
+    /// The authorization model, in OpenFGA's language.
+    pub(super) model: Located<String>,
+    /// The relationship tuples: one file or several, each `.yaml`, `.json` or `.jsonl`.
+    pub(super) tuples: Located<OneOrMany>,
+}
+
+/// Where decisions are recorded.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Audit {
+    /// A file that records are appended to. By default they go to standard output.
+    pub(super) file: Option<Located<String>>,
+    /// What happens to requests while no record can be kept: `deny` them (the default), or serve and `count` them.
+    pub(super) on_failure: AuditFailure,
+}
+
+/// What happens to requests while no record can be kept.
+#[derive(Debug, Default, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum AuditFailure {
+    /// They are denied.
+    #[default]
+    Deny,
+    /// They are served, and the lost records are counted.
+    Count,
+}
+
+/// Bounds on what clients may use.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Limits {
+    /// Connections to one listener and worker at one time. By default 10000.
+    pub(super) connections: Option<Located<u32>>,
+    /// Requests at one time; more are denied with 503. By default 20000.
+    pub(super) in_flight: Option<Located<u32>>,
+    /// The longest body that a route inspects, in bytes. By default 1048576.
+    pub(super) body_bytes: Option<Located<u32>>,
+    /// The longest answer that a route filters, in bytes. By default 8388608.
+    pub(super) filtered_bytes: Option<Located<u32>>,
+}
+
+/// How long things may take.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Timeouts {
+    /// From accept to the first byte, and for the TLS handshake. By default 5s.
+    pub(super) handshake: Option<Located<String>>,
+    /// For a request's head, and for the pause between two requests. By default 30s.
+    pub(super) head: Option<Located<String>>,
+    /// For an inspected body. By default 10s.
+    pub(super) body: Option<Located<String>>,
+    /// For the requests in flight when the process is told to stop. By default 30s.
+    pub(super) drain: Option<Located<String>>,
+}
+
+/// A route: which requests, where to, and what they stand for.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Route {
+    /// Its name in records and metrics. By default its host and path.
+    pub(super) name: Option<String>,
+    /// `crm.acme.example`, with a port or not, or `*.acme.example`. By default any.
+    pub(super) host: Option<Located<String>>,
+    /// `/crm/v1/accounts/{account}`; `{*rest}` at the end captures what is left of the path.
+    pub(super) path: Located<String>,
+    /// Header fields that must have exactly this value.
+    #[serde(default)]
+    pub(super) headers: BTreeMap<String, Located<String>>,
+    /// The name of an upstream.
+    pub(super) upstream: Located<String>,
+    /// Whether the upstream gets the credential: `strip` (the default) or `forward`.
+    #[serde(default)]
+    pub(super) credential: Credential,
+    /// Whether what may not be read looks like what does not exist: 404 for 403.
+    #[serde(default)]
+    pub(super) hide_existence: bool,
+    /// What each method stands for. Other methods are denied.
+    pub(super) operations: BTreeMap<String, Located<Operation>>,
+}
+
+/// What happens to the credential.
+#[derive(Debug, Default, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Credential {
+    /// It ends here.
+    #[default]
+    Strip,
+    /// The upstream gets it.
+    Forward,
+}
+
+/// What a method stands for: one access (`action` and `resource`), or several that must all be permitted (`accesses`).
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Operation {
+    /// The relation that must hold.
+    pub(super) action: Option<Located<String>>,
+    /// The object it must hold on: `account:{path.account}`. Variables: `path.NAME`, `query.NAME`, `header.NAME`,
+    /// `body.NAME`, `principal.subject`, `principal.actor`, `principal.task`.
+    pub(super) resource: Option<Located<String>>,
+    /// Several accesses: `[{ action: can_read, resource: "file:{body.source}" }, …]`.
+    pub(super) accesses: Option<Vec<Access>>,
+    /// Whether a body may come with a method that has none by default (GET, HEAD, DELETE, OPTIONS): `allow`, `refuse`.
+    pub(super) body: Option<Located<BodyUse>>,
+    /// Whether the request must be within a task.
+    #[serde(default)]
+    pub(super) require_task: bool,
+    /// For lists: what must be permitted for an element to be shown.
+    pub(super) filter: Option<Located<Filter>>,
+}
+
+/// One access.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Access {
+    /// The relation that must hold.
+    pub(super) action: Located<String>,
+    /// The object it must hold on.
+    pub(super) resource: Located<String>,
+}
+
+/// Whether a body may come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum BodyUse {
+    /// It is passed on unread.
+    Allow,
+    /// It is refused.
+    Refuse,
+}
+
+/// Which elements of a JSON answer are shown.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Filter {
+    /// The array: `$.items[*]`.
+    pub(super) each: Located<String>,
+    /// The relation that must hold.
+    pub(super) action: Located<String>,
+    /// The object it must hold on: `account:{item.id}`.
+    pub(super) resource: Located<String>,
+    /// Members that would tell of hidden elements: `[$.total, $.next]`.
+    #[serde(default)]
+    pub(super) remove: Vec<Located<String>>,
+}

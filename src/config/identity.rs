@@ -1,0 +1,231 @@
+//! The `identity` section.
+
+use std::{sync::Arc, time::Duration};
+
+use http::HeaderName;
+
+use crate::{
+    access::{ActorMode, Diagnostic, Entity, Place, Timestamp},
+    identity::{
+        Algorithm, ApiKey, ApiKeySettings, Authenticator, AuthenticatorSettings, ChainSettings, InvalidKeySet, InvalidSettings,
+        IssuerSettings, KeySet,
+    },
+    supply::KeyUrl,
+};
+
+use super::{
+    file::{self, Actors},
+    located::Located,
+    settings::Reading,
+};
+
+/// How often a key set is fetched, if nothing else is said.
+const REFRESH: Duration = Duration::from_secs(300);
+
+/// The settings of an authenticator, or what they wait for; `None` after a problem.
+pub(super) fn settings(
+    identity: &file::Identity,
+    reading: &mut Reading<'_>,
+) -> Option<Result<AuthenticatorSettings, String>> {
+    let mut issuers = Vec::new();
+    let mut waiting = None;
+    let mut complete = true;
+    for issuer in &identity.jwt {
+        match issuer_settings(issuer, reading) {
+            Some(Ok(settings)) => issuers.push(settings),
+            Some(Err(missing)) => waiting = Some(missing),
+            None => complete = false,
+        }
+    }
+    let api_keys = match &identity.api_keys {
+        None => Some(None),
+        Some(keys) => api_keys(keys, reading).map(Some),
+    };
+    let actor_mode = match identity.actors {
+        Actors::All => ActorMode::All,
+        Actors::Current => ActorMode::Current,
+    };
+    let repeated = repeated_issuers(identity, reading);
+    if !complete || repeated {
+        return None;
+    }
+    let settings = AuthenticatorSettings { issuers, api_keys: api_keys?, actor_mode };
+    if let Some(missing) = waiting {
+        return Some(Err(missing));
+    }
+    // The authenticator is built again by whoever uses the settings; here only its objections are wanted.
+    match Authenticator::new(settings.clone()) {
+        Ok(_) => Some(Ok(settings)),
+        Err(problem) => {
+            reading.problems.add(place_of(&problem, identity), problem.to_string());
+            None
+        }
+    }
+}
+
+/// Two issuers alike are found even while their keys are waited for.
+fn repeated_issuers(identity: &file::Identity, reading: &mut Reading<'_>) -> bool {
+    let mut repeated = false;
+    for (index, issuer) in identity.jwt.iter().enumerate() {
+        let name = &issuer.issuer;
+        let first = identity.jwt.iter().take(index).find(|other| other.issuer.value == name.value);
+        if let Some(first) = first {
+            let message = format!("the issuer `{}` is configured twice", name.value);
+            let line = first.issuer.place.line;
+            reading.problems.add_with_help(name.place, message, format!("it is on line {line} already, merge the two"));
+            repeated = true;
+        }
+    }
+    repeated
+}
+
+fn place_of(problem: &InvalidSettings, identity: &file::Identity) -> Place {
+    let issuer = |index: &usize| identity.jwt.get(*index).map(|issuer| issuer.issuer.place);
+    let audiences = |index: &usize| identity.jwt.get(*index).map(|issuer| issuer.audiences.place);
+    let keys = |index: &usize| identity.api_keys.as_ref().and_then(|keys| keys.keys.get(*index)).map(|key| key.place);
+    let place = match problem {
+        InvalidSettings::NoAudience { index } => audiences(index),
+        InvalidSettings::UnnamedIssuer { index }
+        | InvalidSettings::RepeatedIssuer { index, .. }
+        | InvalidSettings::NoAlgorithm { index }
+        | InvalidSettings::NoType { index }
+        | InvalidSettings::Leeway { index }
+        | InvalidSettings::MaxAge { index }
+        | InvalidSettings::MaxActors { index }
+        | InvalidSettings::NoUsableKey { index } => issuer(index),
+        InvalidSettings::RepeatedApiKey { index, .. } | InvalidSettings::ApiKeyId { index, .. } => keys(index),
+        InvalidSettings::ApiKeyHeader(_) => {
+            identity.api_keys.as_ref().and_then(|keys| keys.header.as_ref()).map(|header| header.place)
+        }
+    };
+    place.unwrap_or_default()
+}
+
+fn issuer_settings(
+    issuer: &Located<file::Issuer>,
+    reading: &mut Reading<'_>,
+) -> Option<Result<IssuerSettings, String>> {
+    let problems = &mut reading.problems;
+    let before = problems.count();
+    let algorithms = match &issuer.algorithms {
+        Some(names) => names.iter().filter_map(|name| problems.parse(name)).collect(),
+        None => Algorithm::DEFAULT.to_vec(),
+    };
+    let types = match &issuer.types {
+        Some(types) => types.iter().map(|name| name.as_str().into()).collect(),
+        None => IssuerSettings::DEFAULT_TYPES.iter().map(|name| Box::from(*name)).collect(),
+    };
+    let subject = problems.parse(&issuer.subject);
+    let mut template = |text: &Option<Located<String>>| text.as_ref().and_then(|text| problems.parse(text));
+    let (actor, task, client) = (template(&issuer.actor), template(&issuer.task), template(&issuer.client));
+    let leeway = problems.duration(issuer.leeway.as_ref(), IssuerSettings::DEFAULT_LEEWAY);
+    let max_age = problems.optional_duration(issuer.max_age.as_ref());
+    let complete = problems.count() == before;
+    let keys = key_set(&issuer.jwks, issuer.issuer.place, reading)?;
+    if !complete {
+        return None;
+    }
+    let chain = ChainSettings {
+        subject: subject?,
+        actor,
+        task,
+        client,
+        human_clients: issuer.human_clients.iter().map(|client| client.as_str().into()).collect(),
+        max_actors: issuer.max_actors.unwrap_or(ChainSettings::DEFAULT_MAX_ACTORS),
+    };
+    Some(keys.map(|keys| IssuerSettings {
+        issuer: issuer.issuer.value.as_str().into(),
+        audiences: issuer.audiences.iter().map(|audience| audience.as_str().into()).collect(),
+        algorithms,
+        types,
+        leeway,
+        max_age,
+        chain,
+        keys,
+    }))
+}
+
+fn key_set(keys: &file::Keys, place: Place, reading: &mut Reading<'_>) -> Option<Result<Arc<KeySet>, String>> {
+    let (file, text) = match (&keys.file, &keys.url) {
+        (Some(name), None) => {
+            let file = reading.file(&name.value).display().to_string();
+            (Arc::from(file), reading.text(name)?)
+        }
+        (None, Some(url)) => match fetched(keys, url, reading)? {
+            Ok(text) => (Arc::from(url.value.as_str()), text),
+            Err(missing) => return Some(Err(missing)),
+        },
+        (Some(_), Some(second)) => {
+            reading.problems.add(second.place, "`jwks` has both `file` and `url`, write one of them");
+            return None;
+        }
+        (None, None) => {
+            reading.problems.add_with_help(place, "`jwks` has neither `file` nor `url`", "write `jwks: { file: jwks.json }`");
+            return None;
+        }
+    };
+    match KeySet::parse(&text) {
+        Ok(keys) => Some(Ok(Arc::new(keys))),
+        Err(problem) => {
+            reading.problems.extend([key_problem(&file, &problem)]);
+            None
+        }
+    }
+}
+
+fn fetched(keys: &file::Keys, url: &Located<String>, reading: &mut Reading<'_>) -> Option<Result<String, String>> {
+    let refresh = reading.problems.duration(keys.refresh.as_ref(), REFRESH);
+    let ca_file = keys.ca_file.as_ref().map(|name| reading.file(&name.value));
+    let target: Option<http::Uri> = url.value.parse().ok();
+    let allowed = target.as_ref().is_some_and(|uri| match uri.scheme_str() {
+        Some("https") => uri.host().is_some(),
+        Some("http") => uri.host().is_some_and(is_loopback),
+        Some(_) | None => false,
+    });
+    if !allowed {
+        let message = format!("`{}` is no URL to fetch keys from", url.value);
+        reading.problems.add_with_help(url.place, message, "write an `https` URL, keys in the clear could be anybody's");
+        return None;
+    }
+    reading.keys.push(KeyUrl { url: url.value.clone(), refresh, ca_file });
+    let document = reading.documents.get(&url.value);
+    Some(document.map(|text| text.to_string()).ok_or_else(|| format!("the keys at {} have not been fetched yet", url.value)))
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+fn key_problem(file: &Arc<str>, problem: &InvalidKeySet) -> Diagnostic {
+    Diagnostic::new(file, problem.place(), problem.to_string())
+}
+
+fn api_keys(keys: &file::ApiKeys, reading: &mut Reading<'_>) -> Option<ApiKeySettings> {
+    let problems = &mut reading.problems;
+    let before = problems.count();
+    let header: Option<HeaderName> = match &keys.header {
+        Some(name) => problems.parse(name),
+        None => Some(ApiKeySettings::DEFAULT_HEADER),
+    };
+    let mut made = Vec::new();
+    for key in &keys.keys {
+        let hash = problems.parse(&key.hash);
+        let subject: Option<Entity> = problems.parse(&key.subject);
+        let actors = key.actors.iter().filter_map(|actor| problems.parse(actor)).collect();
+        let task = key.task.as_ref().and_then(|task| problems.parse(task));
+        let expires = key.expires.as_ref().and_then(|text| match humantime::parse_rfc3339_weak(&text.value) {
+            Ok(time) => Some(Timestamp::from(time)),
+            Err(_) => {
+                let message = format!("`{}` is not a time", text.value);
+                problems.add_with_help(text.place, message, "write it in UTC, such as `2027-01-31T00:00:00Z`");
+                None
+            }
+        });
+        if let Some((hash, subject)) = hash.zip(subject) {
+            made.push(ApiKey { id: key.id.as_str().into(), hash, subject, actors, task, expires });
+        }
+    }
+    (problems.count() == before).then_some(())?;
+    Some(ApiKeySettings { header: header?, keys: made })
+}

@@ -1,0 +1,15 @@
+//! The configuration file as it is written, and the settings that it stands for.
+
+mod file;
+mod identity;
+mod located;
+mod policy;
+mod problems;
+mod routes;
+mod settings;
+mod structure;
+
+pub use policy::{PolicyFiles, load_policy};
+pub use problems::Problems;
+pub use settings::{ListenSettings, Settings, TlsFiles, load};
+pub use structure::schema;

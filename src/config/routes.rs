@@ -1,0 +1,243 @@
+//! The `routes` section.
+
+use std::collections::{BTreeMap, HashMap};
+
+use http::{HeaderName, Method};
+
+use crate::{
+    access::{CredentialHandling, Place, RelationName, Template},
+    route::{
+        AccessTemplate, BodyRule, HeaderMatch, HostPattern, ItemFilter, JsonPath, Operation, PathTemplate, Route,
+        RouteTable, Source, UpstreamId,
+    },
+};
+
+use super::{
+    file::{self, BodyUse, Credential},
+    located::Located,
+    problems::Problems,
+    structure::nearest,
+};
+
+/// Bounds that are the same for all routes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) body: usize,
+    pub(super) filtered: usize,
+}
+
+/// The table of all routes; `None` after a problem.
+pub(super) fn table(
+    routes: &[Located<file::Route>],
+    upstreams: &[String],
+    limits: Limits,
+    problems: &mut Problems,
+) -> Option<RouteTable> {
+    let before = problems.count();
+    let made: Vec<Route> = routes.iter().filter_map(|written| route(written, upstreams, limits, problems)).collect();
+    if problems.count() > before {
+        return None;
+    }
+    match RouteTable::new(made) {
+        Ok(table) => Some(table),
+        Err(conflicts) => {
+            for conflict in conflicts {
+                let path = |index: usize| routes.get(index).map(|route| &route.path);
+                if let Some((first, second)) = path(conflict.first).zip(path(conflict.second)) {
+                    let message = format!("`{}` could match the same request as the route on line {}", second.value, first.place.line);
+                    let help = "tell them apart by host, path, method or a header field's value, or merge them";
+                    problems.add_with_help(second.place, message, help);
+                }
+            }
+            None
+        }
+    }
+}
+
+fn route(written: &Located<file::Route>, upstreams: &[String], limits: Limits, problems: &mut Problems) -> Option<Route> {
+    let path = checked(PathTemplate::parse(&written.path.value), written.path.place, problems);
+    let host = match &written.host {
+        Some(host) => checked(HostPattern::parse(&host.value), host.place, problems),
+        None => Some(HostPattern::Any),
+    };
+    let upstream = upstream(&written.upstream, upstreams, problems);
+    let headers = headers(&written.headers, problems);
+    if written.operations.is_empty() {
+        problems.add(written.place, "`operations` is empty: every method would be denied");
+    }
+    let path = path?;
+    let mut operations = HashMap::new();
+    for (name, operation) in &written.operations {
+        let method = method(name, operation.place, problems);
+        let made = self::operation(operation, method.as_ref(), &path, limits, problems);
+        operations.extend(method.zip(made));
+    }
+    let name = written.name.clone().unwrap_or_else(|| match &host {
+        Some(HostPattern::Any) | None => path.to_string(),
+        Some(host) => format!("{host}{path}"),
+    });
+    Some(Route {
+        name: name.into(),
+        host: host?,
+        path,
+        headers: headers.into(),
+        upstream: upstream?,
+        credential: match written.credential {
+            Credential::Strip => CredentialHandling::Strip,
+            Credential::Forward => CredentialHandling::Forward,
+        },
+        hides_existence: written.hide_existence,
+        operations,
+        place: written.path.place,
+    })
+}
+
+fn upstream(name: &Located<String>, upstreams: &[String], problems: &mut Problems) -> Option<UpstreamId> {
+    let found = upstreams.iter().position(|upstream| *upstream == name.value);
+    if found.is_none() {
+        let message = format!("there is no upstream `{}`", name.value);
+        let help = match nearest(&name.value, upstreams) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("add `{}: {{ url: \"http://…\" }}` to `upstreams`", name.value),
+        };
+        problems.add_with_help(name.place, message, help);
+    }
+    found.map(UpstreamId)
+}
+
+fn headers(written: &BTreeMap<String, Located<String>>, problems: &mut Problems) -> Vec<HeaderMatch> {
+    let mut headers = Vec::new();
+    for (name, value) in written {
+        match HeaderName::from_bytes(name.as_bytes()) {
+            Ok(name) => headers.extend(checked(HeaderMatch::new(name, &value.value), value.place, problems)),
+            Err(_) => problems.add(value.place, format!("`{name}` is not a header field's name")),
+        }
+    }
+    headers
+}
+
+fn method(name: &str, place: Place, problems: &mut Problems) -> Option<Method> {
+    let legal = (1..=32).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_uppercase());
+    let served = legal && !matches!(name, "CONNECT" | "TRACE");
+    let method = Method::from_bytes(name.as_bytes()).ok().filter(|_| served);
+    if method.is_none() {
+        let help = "write it in upper case, such as `GET`; CONNECT and TRACE are never forwarded";
+        problems.add_with_help(place, format!("`{name}` is not a method that is served"), help);
+    }
+    method
+}
+
+fn operation(
+    written: &Located<file::Operation>,
+    method: Option<&Method>,
+    path: &PathTemplate,
+    limits: Limits,
+    problems: &mut Problems,
+) -> Option<Operation> {
+    let before = problems.count();
+    let mut accesses = Vec::new();
+    match (&written.action, &written.resource, &written.accesses) {
+        (Some(action), Some(resource), None) => accesses.extend(access(action, resource, path, problems)),
+        (None, None, Some(several)) if !several.is_empty() => {
+            accesses.extend(several.iter().filter_map(|one| access(&one.action, &one.resource, path, problems)));
+        }
+        _ => problems.add_with_help(
+            written.place,
+            "an operation stands for one access or for several",
+            "write `action` and `resource`, or a list `accesses` of such pairs",
+        ),
+    }
+    let body = body(written, method, &accesses, limits, problems);
+    let filter = match &written.filter {
+        Some(filter) if method == Some(&Method::HEAD) => {
+            problems.add(filter.place, "the answer to HEAD has no elements to filter");
+            None
+        }
+        Some(filter) => self::filter(filter, path, limits, problems),
+        None => None,
+    };
+    (problems.count() == before).then(|| Operation {
+        accesses: accesses.into(),
+        body,
+        task_required: written.require_task,
+        filter,
+    })
+}
+
+fn body(
+    written: &file::Operation,
+    method: Option<&Method>,
+    accesses: &[AccessTemplate],
+    limits: Limits,
+    problems: &mut Problems,
+) -> BodyRule {
+    let reads_body = accesses
+        .iter()
+        .flat_map(|access| access.resource.variables())
+        .any(|variable| matches!(variable.source, Source::Body(_)));
+    let usual = !matches!(method, Some(&Method::GET | &Method::HEAD | &Method::DELETE | &Method::OPTIONS));
+    match (&written.body, reads_body) {
+        (Some(body), true) if body.value == BodyUse::Refuse => {
+            problems.add(body.place, "`body: refuse` on an operation whose resource is in the body");
+            BodyRule::Refuse
+        }
+        (_, true) => BodyRule::Inspect { limit: limits.body },
+        (Some(body), false) if body.value == BodyUse::Allow => BodyRule::Stream,
+        (Some(_), false) => BodyRule::Refuse,
+        (None, false) if usual => BodyRule::Stream,
+        (None, false) => BodyRule::Refuse,
+    }
+}
+
+fn filter(written: &file::Filter, path: &PathTemplate, limits: Limits, problems: &mut Problems) -> Option<ItemFilter> {
+    let each = checked(JsonPath::parse(&written.each.value), written.each.place, problems);
+    if each.as_ref().is_some_and(|each| !each.each) {
+        problems.add_with_help(written.each.place, "`each` names no elements", "end it with `[*]`");
+    }
+    let mut remove = Vec::new();
+    for member in &written.remove {
+        let member_path = checked(JsonPath::parse(&member.value), member.place, problems);
+        if member_path.as_ref().is_some_and(|path| path.each) {
+            problems.add(member.place, "`remove` names a member, not the elements of an array");
+        }
+        remove.extend(member_path);
+    }
+    let parse = |text: &str| Source::parse_item(text, path);
+    let access = access_with(&written.action, &written.resource, parse, problems);
+    Some(ItemFilter { each: each?, access: access?, remove: remove.into(), limit: limits.filtered })
+}
+
+fn access(
+    action: &Located<String>,
+    resource: &Located<String>,
+    path: &PathTemplate,
+    problems: &mut Problems,
+) -> Option<AccessTemplate> {
+    access_with(action, resource, |text| Source::parse(text, path), problems)
+}
+
+fn access_with(
+    action: &Located<String>,
+    resource: &Located<String>,
+    source: impl FnMut(&str) -> Result<Source, String>,
+    problems: &mut Problems,
+) -> Option<AccessTemplate> {
+    let action_name: Option<RelationName> = problems.parse(action);
+    let template = checked(Template::parse(&resource.value, source), resource.place, problems)?;
+    if template.type_name().is_none_or(str::is_empty) {
+        let message = format!("`{}` does not begin with a type", resource.value);
+        problems.add_with_help(resource.place, message, "write it like `account:{path.account}`");
+        return None;
+    }
+    // Without variables it is one object, which must be one.
+    if template.variables().next().is_none()
+        && let Err(problem) = resource.value.parse::<crate::access::Entity>()
+    {
+        problems.add(resource.place, problem.to_string());
+    }
+    Some(AccessTemplate { action: action_name?, resource: template, place: resource.place })
+}
+
+fn checked<T, E: ToString>(result: Result<T, E>, place: Place, problems: &mut Problems) -> Option<T> {
+    result.map_err(|problem| problems.add(place, problem.to_string())).ok()
+}

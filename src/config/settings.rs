@@ -1,0 +1,306 @@
+//! The configuration file as settings that hold.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use crate::{
+    access::{Diagnostic, Place},
+    audit::{AuditSink, OnFailure},
+    identity::AuthenticatorSettings,
+    net::{ClientTls, ServerSettings, ServerTls, Target},
+    proxy::EnforcerSettings,
+    route::RouteTable,
+    snapshot::Upstream,
+    supply::{KeyDocuments, KeyUrl},
+};
+
+use super::{
+    file::{self, File},
+    identity,
+    located::{Located, place},
+    policy::{self, PolicyFiles},
+    problems::Problems,
+    routes, structure,
+};
+
+/// The largest configuration file, in bytes.
+const LARGEST: u64 = 8 * 1024 * 1024;
+
+/// One address that agents connect to.
+#[derive(Debug, Clone)]
+pub struct ListenSettings {
+    /// The address.
+    pub address: SocketAddr,
+    /// The files that its TLS identity was read from, and the identity.
+    pub tls: Option<TlsFiles>,
+}
+
+/// A TLS identity and its files.
+#[derive(Debug, Clone)]
+pub struct TlsFiles {
+    /// The certificate chain.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+    /// What was read from them.
+    pub identity: ServerTls,
+}
+
+/// Everything that one configuration file says, checked.
+#[derive(Debug)]
+pub struct Settings {
+    /// The file, as diagnostics name it.
+    pub file: Arc<str>,
+    /// Where agents connect.
+    pub listeners: Vec<ListenSettings>,
+    /// Where metrics and health are served.
+    pub telemetry: Option<SocketAddr>,
+    /// Threads that serve requests.
+    pub workers: usize,
+    /// For the requests in flight at the end.
+    pub drain: Duration,
+    /// Where decisions are recorded.
+    pub audit: AuditSink,
+    /// What happens while they cannot be.
+    pub on_audit_failure: OnFailure,
+    /// The bounds of the data listeners.
+    pub server: ServerSettings,
+    /// The bounds of the enforcement point.
+    pub enforcer: EnforcerSettings,
+    /// Which request stands for what.
+    pub routes: RouteTable,
+    /// The services behind the proxy.
+    pub upstreams: Vec<Upstream>,
+    /// Who is asking; what is missing if a key set has not been fetched yet.
+    pub authenticator: Result<AuthenticatorSettings, String>,
+    /// Where model and tuples are.
+    pub policy: PolicyFiles,
+}
+
+/// What came of reading a configuration file.
+#[derive(Debug)]
+pub struct Loading {
+    /// The settings, or every problem.
+    pub settings: Result<Settings, Vec<Diagnostic>>,
+    /// Every file that was read or looked for, whether or not the settings hold.
+    pub files: Vec<PathBuf>,
+    /// Every key set that has to be fetched.
+    pub keys: Vec<KeyUrl>,
+}
+
+/// Reads and checks a configuration file. `keys` are the key sets that have been fetched so far.
+pub fn load(path: &Path, keys: &KeyDocuments) -> Loading {
+    let mut reading = Reading {
+        folder: path.parent().map(Path::to_owned).unwrap_or_default(),
+        problems: Problems::of_file(path),
+        files: vec![path.to_owned()],
+        keys: Vec::new(),
+        documents: keys,
+    };
+    let settings = read(path, &mut reading.problems).and_then(|file| settings(&file, &mut reading));
+    Loading { settings: reading.problems.settle(settings), files: reading.files, keys: reading.keys }
+}
+
+/// What is gathered while a file is read.
+#[derive(Debug)]
+pub(super) struct Reading<'a> {
+    folder: PathBuf,
+    pub(super) problems: Problems,
+    files: Vec<PathBuf>,
+    pub(super) keys: Vec<KeyUrl>,
+    pub(super) documents: &'a KeyDocuments,
+}
+
+impl Reading<'_> {
+    /// The file that a text names, relative to the configuration; it is watched from now on.
+    pub(super) fn file(&mut self, name: &str) -> PathBuf {
+        let file = self.folder.join(name);
+        self.files.push(file.clone());
+        file
+    }
+
+    /// The text of the file; a problem at `place` if it cannot be read.
+    pub(super) fn text(&mut self, name: &Located<String>) -> Option<String> {
+        let file = self.file(&name.value);
+        match fs::read_to_string(&file) {
+            Ok(text) => Some(text),
+            Err(error) => {
+                self.problems.add(name.place, format!("`{}` cannot be read: {error}", file.display()));
+                None
+            }
+        }
+    }
+}
+
+fn read(path: &Path, problems: &mut Problems) -> Option<File> {
+    let text = match fs::metadata(path).and_then(|metadata| {
+        if metadata.len() > LARGEST {
+            return Err(std::io::Error::other("it is larger than 8 MiB"));
+        }
+        fs::read_to_string(path)
+    }) {
+        Ok(text) => text,
+        Err(error) => {
+            problems.add(Place::default(), format!("cannot be read: {error}"));
+            return None;
+        }
+    };
+    let document: Located<structure::Node> = match serde_saphyr::from_str(&text) {
+        Ok(document) => document,
+        Err(error) => {
+            syntax(&error, problems);
+            return None;
+        }
+    };
+    let before = problems.count();
+    structure::check(&document, problems);
+    if problems.count() > before {
+        return None;
+    }
+    serde_saphyr::from_str(&text).map_err(|error| syntax(&error, problems)).ok()
+}
+
+fn syntax(error: &serde_saphyr::Error, problems: &mut Problems) {
+    let at = error.location().map(place).unwrap_or_default();
+    let text = error.without_snippet().to_string();
+    // The reader repeats its place in the text; the diagnostic has it already.
+    let message = text.split(" at line ").next().unwrap_or(&text).trim_start_matches("error: ");
+    problems.add(at, message);
+}
+
+fn settings(file: &File, reading: &mut Reading<'_>) -> Option<Settings> {
+    let listeners = listeners(file, reading);
+    let telemetry = file.telemetry.as_ref().and_then(|telemetry| reading.problems.address(&telemetry.address));
+    let upstreams = upstreams(file, reading);
+    let names: Vec<String> = file.upstreams.keys().cloned().collect();
+    let problems = &mut reading.problems;
+    let defaults = (ServerSettings::default(), EnforcerSettings::default());
+    let server = ServerSettings {
+        connections: problems.count_of(file.limits.connections.as_ref(), defaults.0.connections),
+        handshake: problems.duration(file.timeouts.handshake.as_ref(), defaults.0.handshake),
+        head: problems.duration(file.timeouts.head.as_ref(), defaults.0.head),
+    };
+    let enforcer = EnforcerSettings {
+        in_flight: problems.count_of(file.limits.in_flight.as_ref(), defaults.1.in_flight),
+        body_timeout: problems.duration(file.timeouts.body.as_ref(), defaults.1.body_timeout),
+    };
+    let drain = problems.duration(file.timeouts.drain.as_ref(), Duration::from_secs(30));
+    let limits = routes::Limits {
+        body: problems.count_of(file.limits.body_bytes.as_ref(), 1024 * 1024),
+        filtered: problems.count_of(file.limits.filtered_bytes.as_ref(), 8 * 1024 * 1024),
+    };
+    let routes = routes::table(&file.routes, &names, limits, problems);
+    let workers = workers(file.workers.as_ref(), problems);
+    let authenticator = identity::settings(&file.identity, reading);
+    let policy = policy::files(&file.policy, reading);
+    let audit = match &file.audit.file {
+        // The log is written, not read: it is no reason to build a snapshot.
+        Some(name) => AuditSink::File(reading.folder.join(&name.value)),
+        None => AuditSink::Stdout,
+    };
+    Some(Settings {
+        file: Arc::clone(reading.problems.file()),
+        listeners: listeners?,
+        telemetry,
+        workers,
+        drain,
+        audit,
+        on_audit_failure: match file.audit.on_failure {
+            file::AuditFailure::Deny => OnFailure::Deny,
+            file::AuditFailure::Count => OnFailure::Count,
+        },
+        server,
+        enforcer,
+        routes: routes?,
+        upstreams: upstreams?,
+        authenticator: authenticator?,
+        policy: policy?,
+    })
+}
+
+fn workers(workers: Option<&Located<u16>>, problems: &mut Problems) -> usize {
+    match workers {
+        Some(workers) if workers.value == 0 => {
+            problems.add(workers.place, "0 workers would serve nobody, write a number above zero");
+            1
+        }
+        Some(workers) => usize::from(workers.value),
+        None => thread::available_parallelism().map_or(1, NonZeroUsize::get),
+    }
+}
+
+fn listeners(file: &File, reading: &mut Reading<'_>) -> Option<Vec<ListenSettings>> {
+    if file.listen.is_empty() {
+        reading.problems.add(Place::default(), "`listen` is empty: agents could not connect");
+        return None;
+    }
+    let mut listeners: Vec<ListenSettings> = Vec::new();
+    let mut complete = true;
+    for listen in &file.listen {
+        let address = reading.problems.address(&listen.address);
+        let tls = match &listen.tls {
+            None => Some(None),
+            Some(tls) => server_tls(tls, reading).map(Some),
+        };
+        let taken = |address: &SocketAddr| address.port() != 0 && listeners.iter().any(|other| other.address == *address);
+        if address.as_ref().is_some_and(taken) {
+            reading.problems.add(listen.address.place, format!("`{}` is listened on twice", listen.address.value));
+        }
+        match address.zip(tls) {
+            Some((address, tls)) => listeners.push(ListenSettings { address, tls }),
+            None => complete = false,
+        }
+    }
+    complete.then_some(listeners)
+}
+
+fn server_tls(tls: &file::Tls, reading: &mut Reading<'_>) -> Option<TlsFiles> {
+    let certificate = reading.file(&tls.certificate.value);
+    let key = reading.file(&tls.key.value);
+    match ServerTls::load(&certificate, &key) {
+        Ok(identity) => Some(TlsFiles { certificate, key, identity }),
+        Err(error) => {
+            reading.problems.add(tls.certificate.place, error.to_string());
+            None
+        }
+    }
+}
+
+fn upstreams(file: &File, reading: &mut Reading<'_>) -> Option<Vec<Upstream>> {
+    let mut upstreams = Vec::new();
+    for (name, upstream) in &file.upstreams {
+        let url: Option<crate::net::TargetUrl> = reading.problems.parse(&upstream.url);
+        let problems = &mut reading.problems;
+        let connect_timeout = problems.duration(upstream.connect_timeout.as_ref(), Duration::from_secs(2));
+        let response_timeout = problems.duration(upstream.response_timeout.as_ref(), Duration::from_secs(30));
+        let tls = match (&url, &upstream.ca_file) {
+            (Some(url), Some(ca_file)) if !url.is_tls() => {
+                reading.problems.add(ca_file.place, "`ca_file` is for `https` only, this URL is `http`");
+                None
+            }
+            (Some(url), ca_file) if url.is_tls() => client_tls(ca_file.as_ref(), upstream.url.place, reading),
+            _ => None,
+        };
+        let preserve_host = upstream.preserve_host.unwrap_or(true);
+        if let Some(url) = url {
+            let target = Target { url, tls, connect_timeout, response_timeout };
+            upstreams.push(Upstream { name: name.as_str().into(), target, preserve_host });
+        }
+    }
+    (upstreams.len() == file.upstreams.len()).then_some(upstreams)
+}
+
+fn client_tls(ca_file: Option<&Located<String>>, place: Place, reading: &mut Reading<'_>) -> Option<ClientTls> {
+    let (tls, place) = match ca_file {
+        Some(name) => (ClientTls::with_authorities(&reading.file(&name.value)), name.place),
+        None => (ClientTls::with_machine_authorities(), place),
+    };
+    tls.map_err(|error| reading.problems.add(place, error.to_string())).ok()
+}

@@ -1,0 +1,239 @@
+//! The schema of the configuration, and every place where a file does not follow it.
+
+use std::fmt;
+
+use jsonschema::{ValidationError, error::ValidationErrorKind, paths::LocationSegment};
+use schemars::schema_for;
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, SeqAccess, Visitor},
+};
+use serde_json::Value;
+
+use crate::access::Place;
+
+use super::{file::File, located::Located, problems::Problems};
+
+/// The JSON Schema of the configuration (draft 2020-12).
+pub fn schema() -> Value {
+    schema_for!(File).to_value()
+}
+
+/// A YAML document with the place of each key and value.
+#[derive(Debug, Clone)]
+pub(super) enum Node {
+    Scalar(Value),
+    Sequence(Vec<Located<Node>>),
+    Mapping(Vec<(Located<String>, Located<Node>)>),
+}
+
+/// Reports every place where the document does not follow the schema.
+pub(super) fn check(document: &Located<Node>, problems: &mut Problems) {
+    let value = document.value.to_value();
+    let validator = match jsonschema::validator_for(&schema()) {
+        Ok(validator) => validator,
+        Err(error) => {
+            problems.add(Place::default(), format!("the schema of the configuration is broken: {error}"));
+            return;
+        }
+    };
+    for error in validator.iter_errors(&value) {
+        report(document, &error, problems);
+    }
+}
+
+fn report(document: &Located<Node>, error: &ValidationError<'_>, problems: &mut Problems) {
+    let path: Vec<LocationSegment<'_>> = error.instance_path().iter().collect();
+    let (place, node) = document.at(&path);
+    match error.kind() {
+        ValidationErrorKind::AdditionalProperties { unexpected } => {
+            for key in unexpected {
+                let place = node.and_then(|node| node.key_place(key)).unwrap_or(place);
+                let known = known_keys(error);
+                let message = format!("unknown key `{key}`");
+                match nearest(key, &known) {
+                    Some(near) => problems.add_with_help(place, message, format!("did you mean `{near}`?")),
+                    None => problems.add_with_help(place, message, format!("known here: {}", known.join(", "))),
+                }
+            }
+        }
+        ValidationErrorKind::Required { property } => {
+            let name = property.as_str().unwrap_or_default();
+            problems.add(place, format!("the key `{name}` is missing here"));
+        }
+        _ => problems.add(place, error.to_string().replace('"', "`")),
+    }
+}
+
+/// The keys that the schema allows where the error is.
+fn known_keys(error: &ValidationError<'_>) -> Vec<String> {
+    let mut schema = &schema();
+    let whole = schema.clone();
+    schema = &whole;
+    let path = error.schema_path().as_str().to_owned();
+    let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+    let mut current = schema;
+    for segment in parent.split('/').skip(1) {
+        let segment = segment.replace("~1", "/").replace("~0", "~");
+        let resolved = resolve(current, &whole);
+        let next = match resolved {
+            Value::Array(items) => segment.parse::<usize>().ok().and_then(|index| items.get(index)),
+            other => other.get(&segment),
+        };
+        match next {
+            Some(next) => current = next,
+            None if segment == "$ref" => {}
+            None => return Vec::new(),
+        }
+        if segment == "$ref" {
+            current = resolved;
+        }
+    }
+    let properties = resolve(current, &whole).get("properties").and_then(Value::as_object);
+    properties.map(|properties| properties.keys().cloned().collect()).unwrap_or_default()
+}
+
+fn resolve<'a>(schema: &'a Value, whole: &'a Value) -> &'a Value {
+    let target = schema.get("$ref").and_then(Value::as_str).and_then(|target| target.strip_prefix('#'));
+    target.and_then(|pointer| whole.pointer(pointer)).unwrap_or(schema)
+}
+
+/// The known key that is one or two slips of the keyboard away.
+pub(super) fn nearest<'a>(key: &str, known: &'a [String]) -> Option<&'a str> {
+    let scored = known.iter().map(|name| (distance(key, name), name.as_str()));
+    scored.filter(|(distance, _)| *distance <= 2).min().map(|(_, name)| name)
+}
+
+/// The number of letters to add, drop or change (Levenshtein).
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (index, letter) in one.chars().enumerate() {
+        let mut diagonal = index;
+        let mut left = index + 1;
+        let mut next = vec![left];
+        for (theirs, above) in other.iter().zip(row.iter().skip(1)) {
+            let cost = (diagonal + usize::from(letter != *theirs)).min(left + 1).min(above + 1);
+            diagonal = *above;
+            left = cost;
+            next.push(cost);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+impl Node {
+    fn to_value(&self) -> Value {
+        match self {
+            Self::Scalar(value) => value.clone(),
+            Self::Sequence(elements) => Value::Array(elements.iter().map(|element| element.to_value()).collect()),
+            Self::Mapping(entries) => {
+                Value::Object(entries.iter().map(|(key, value)| (key.value.clone(), value.to_value())).collect())
+            }
+        }
+    }
+
+    fn key_place(&self, name: &str) -> Option<Place> {
+        match self {
+            Self::Mapping(entries) => entries.iter().find(|(key, _)| key.value == name).map(|(key, _)| key.place),
+            Self::Scalar(_) | Self::Sequence(_) => None,
+        }
+    }
+}
+
+impl Located<Node> {
+    /// The node at the end of the path, and the last known place on the way to it.
+    fn at(&self, path: &[LocationSegment<'_>]) -> (Place, Option<&Node>) {
+        let mut current = self;
+        for segment in path {
+            let next = match (&current.value, segment) {
+                (Node::Mapping(entries), LocationSegment::Property(name)) => {
+                    entries.iter().find(|(key, _)| key.value == name.as_ref()).map(|(_, value)| value)
+                }
+                (Node::Sequence(elements), LocationSegment::Index(index)) => elements.get(*index),
+                _ => None,
+            };
+            let Some(next) = next else { return (current.place, None) };
+            current = next;
+        }
+        (current.place, Some(&current.value))
+    }
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NodeVisitor)
+    }
+}
+
+struct NodeVisitor;
+
+impl<'de> Visitor<'de> for NodeVisitor {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a YAML value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Node, E> {
+        Ok(Node::Scalar(Value::Null))
+    }
+
+    fn visit_none<E>(self) -> Result<Node, E> {
+        Ok(Node::Scalar(Value::Null))
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
+        Ok(Node::Scalar(value.into()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
+        Ok(Node::Scalar(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
+        Ok(Node::Scalar(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
+        Ok(Node::Scalar(value.into()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Node, E> {
+        Ok(Node::Scalar(value.into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Node, A::Error> {
+        let mut elements = Vec::new();
+        while let Some(element) = sequence.next_element()? {
+            elements.push(element);
+        }
+        Ok(Node::Sequence(elements))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Node::Mapping(entries))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_of_the_keyboard_are_found() {
+        let known = ["upstream".to_owned(), "operations".to_owned()];
+        assert_eq!(nearest("upstraem", &known), Some("upstream"));
+        assert_eq!(nearest("operation", &known), Some("operations"));
+        assert_eq!(nearest("nothing", &known), None);
+    }
+}

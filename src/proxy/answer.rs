@@ -1,0 +1,91 @@
+//! The body of an answer. It carries the exchange to its end.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::Response;
+use hyper::body::{Body, Frame, SizeHint};
+
+use crate::net::UpstreamBody;
+
+use super::exchange::Exchange;
+
+/// What the client gets: bytes that are there, or the upstream's body as it comes.
+#[derive(Debug)]
+pub(super) enum Content {
+    Whole(Bytes),
+    Upstream(UpstreamBody),
+}
+
+/// The body of an answer; when it ends or breaks off, its exchange is recorded.
+#[derive(Debug)]
+pub struct AnswerBody {
+    content: Content,
+    exchange: Option<Exchange>,
+}
+
+/// Ties the exchange to its answer.
+pub(super) fn answer(mut response: Response<Content>, mut exchange: Exchange) -> Response<AnswerBody> {
+    exchange.answering(response.status().as_u16());
+    super::upstream::mark(response.headers_mut(), exchange.id(), exchange.revision());
+    response.map(|content| {
+        let mut body = AnswerBody { content, exchange: Some(exchange) };
+        if body.is_end_stream() {
+            body.complete();
+        }
+        body
+    })
+}
+
+impl AnswerBody {
+    fn complete(&mut self) {
+        if let Some(mut exchange) = self.exchange.take() {
+            exchange.completed();
+        }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let body = self.get_mut();
+        let frame = match &mut body.content {
+            Content::Whole(bytes) if bytes.is_empty() => None,
+            Content::Whole(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
+            Content::Upstream(upstream) => ready!(Pin::new(upstream).poll_frame(cx)),
+        };
+        match &frame {
+            Some(Ok(frame)) => {
+                if let (Some(exchange), Some(data)) = (&mut body.exchange, frame.data_ref()) {
+                    exchange.sent_to_client(data.len());
+                }
+                if body.is_end_stream() {
+                    body.complete();
+                }
+            }
+            // Dropped without `completed`: the record says that the answer broke off.
+            Some(Err(_)) => body.exchange = None,
+            None => body.complete(),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Whole(bytes) => bytes.is_empty(),
+            Content::Upstream(upstream) => upstream.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Whole(bytes) => SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
+            Content::Upstream(upstream) => upstream.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! One request, one straight line: from its head to its answer, every `?` a denial.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use futures_util::FutureExt;
+use http::{Request, Response, header};
+use hyper::body::Incoming;
+use tokio::sync::Notify;
+
+use crate::{
+    access::{CanonicalRequest, Context, DecisionId, Malformed, Reason, Timestamp},
+    audit::AuditLog,
+    net::{Client, Handler, Peer},
+    policy::TaskRule,
+    route::Inputs,
+    snapshot::SnapshotCell,
+};
+
+use super::{
+    answer::{AnswerBody, Content, answer},
+    exchange::Exchange,
+    filter::{Filtering, filter},
+    inspect::inspect,
+    metrics::ProxyMetrics,
+    rejection::Rejection,
+    upstream::{self, Permitted},
+};
+
+/// The bounds of the enforcement point.
+#[derive(Debug, Clone, Copy)]
+pub struct EnforcerSettings {
+    /// Requests whose answer has not reached its end; more are denied.
+    pub in_flight: usize,
+    /// How long an inspected body may take to arrive.
+    pub body_timeout: Duration,
+}
+
+impl Default for EnforcerSettings {
+    fn default() -> Self {
+        Self { in_flight: 20_000, body_timeout: Duration::from_secs(10) }
+    }
+}
+
+/// Decides the requests of one worker, and forwards those that are permitted.
+#[derive(Debug, Clone)]
+pub struct Enforcer {
+    snapshots: Arc<SnapshotCell>,
+    audit: AuditLog,
+    metrics: ProxyMetrics,
+    settings: EnforcerSettings,
+    client: Client,
+    // Told when a token names a key that is not there: the key set may be old.
+    unknown_key: Arc<Notify>,
+}
+
+impl Enforcer {
+    /// An enforcer with connections of its own to the upstreams.
+    pub fn new(
+        snapshots: Arc<SnapshotCell>,
+        audit: AuditLog,
+        metrics: ProxyMetrics,
+        settings: EnforcerSettings,
+        unknown_key: Arc<Notify>,
+    ) -> Self {
+        Self { snapshots, audit, metrics, settings, client: Client::default(), unknown_key }
+    }
+
+    fn begin(&self, peer: Peer) -> (Exchange, SystemTime) {
+        let now = SystemTime::now();
+        let id = DecisionId::new(uuid::Uuid::now_v7().into_bytes());
+        (Exchange::begin(id, now, peer, &self.audit, &self.metrics), now)
+    }
+
+    async fn decide(
+        &self,
+        exchange: &mut Exchange,
+        now: Timestamp,
+        peer: Peer,
+        request: Request<Incoming>,
+    ) -> Result<Response<Content>, Rejection> {
+        let (parts, body) = request.into_parts();
+        exchange.received(&parts);
+        if self.metrics.in_flight.get() > i64::try_from(self.settings.in_flight).unwrap_or(i64::MAX) {
+            return Err(Rejection::new(Reason::Overloaded));
+        }
+        let snapshot = self.snapshots.usable(now)?; // One request, one snapshot.
+        exchange.by_snapshot(snapshot.revision);
+        let head = CanonicalRequest::parse(parts, peer.scheme)?;
+        exchange.canonical(&head);
+        let selected = snapshot.routes.find(&head)?;
+        exchange.routed(selected.route);
+        let authenticated = snapshot.authenticator.authenticate(&head, now).inspect_err(|error| {
+            if error.unknown_key().is_some() {
+                self.unknown_key.notify_one();
+            }
+        })?;
+        exchange.authenticated(&authenticated);
+        let reading = Instant::now();
+        let body = inspect(selected.operation.body, &head, body, self.settings.body_timeout, exchange.sent()).await?;
+        exchange.waited(reading.elapsed());
+        let (captures, principal) = (&selected.captures, &authenticated.principal);
+        let inputs = Inputs { head: &head, captures, principal, body: body.document.as_ref() };
+        let accesses = selected.operation.accesses(inputs)?;
+        exchange.mapped(&accesses);
+        let context = Context { now };
+        let deciding = Instant::now();
+        let task = if selected.operation.task_required { TaskRule::Required } else { TaskRule::Optional };
+        let permit = snapshot.policy.authorize(principal, accesses, task, &context);
+        exchange.decided(deciding.elapsed());
+        let permit = permit?;
+        exchange.permit()?; // No place for its record, no passage.
+        let permitted =
+            Permitted { head: &head, route: selected.route, operation: selected.operation, peer, id: exchange.id() };
+        let sending = Instant::now();
+        let response = upstream::send(&self.client, &snapshot, &permit, permitted, body.outbound).await;
+        let response = response.inspect_err(|rejection| {
+            let name = snapshot.upstream(selected.route.upstream).map_or("", |upstream| upstream.name.as_ref());
+            exchange.upstream_failed(name, rejection.reason);
+        })?;
+        exchange.upstream_answered(response.status().as_u16(), sending.elapsed());
+        let (mut parts, body) = response.into_parts();
+        parts.headers = upstream::answer_headers(parts.headers, exchange.id(), snapshot.revision);
+        if head.asks_for_upgrade() {
+            parts.headers.insert(header::CONNECTION, http::HeaderValue::from_static("close"));
+        }
+        let response = Response::from_parts(parts, body);
+        let is_error = response.status().is_client_error() || response.status().is_server_error();
+        let Some(rule) = selected.operation.filter.as_ref().filter(|_| !is_error) else {
+            return Ok(response.map(Content::Upstream));
+        };
+        let filtering = Filtering { snapshot: &snapshot, permit: &permit, head: &head, captures, context };
+        let reading = Instant::now();
+        let (response, items) = filter(rule, filtering, response).await?;
+        exchange.waited(reading.elapsed());
+        exchange.filtered(items);
+        Ok(response.map(Content::Whole))
+    }
+
+    fn rejected(exchange: &mut Exchange, rejection: &Rejection) -> Response<Content> {
+        exchange.rejected(rejection);
+        rejection.response(exchange.id(), exchange.revision(), exchange.hides_existence()).map(Content::Whole)
+    }
+}
+
+impl Handler for Enforcer {
+    type Body = AnswerBody;
+
+    async fn respond(&self, peer: Peer, request: Request<Incoming>) -> Response<AnswerBody> {
+        let (mut exchange, now) = self.begin(peer);
+        let deciding = AssertUnwindSafe(self.decide(&mut exchange, now.into(), peer, request));
+        // A fault denies this request and nothing else.
+        let response = match deciding.catch_unwind().await {
+            Ok(Ok(response)) => response,
+            Ok(Err(rejection)) => Self::rejected(&mut exchange, &rejection),
+            Err(_panic) => Self::rejected(&mut exchange, &Rejection::new(Reason::InternalError)),
+        };
+        answer(response, exchange)
+    }
+
+    fn malformed(&self, peer: Peer, problem: Malformed) {
+        let (mut exchange, _) = self.begin(peer);
+        exchange.rejected(&problem.into());
+        // The answer that the connection has sent already.
+        exchange.answering(problem.reason().status().as_u16());
+        exchange.completed();
+    }
+}

@@ -1,0 +1,115 @@
+//! Lists without what the principal may not see.
+
+use std::{borrow::Cow, sync::Arc};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+
+use crate::{
+    access::{CanonicalRequest, Context, Reason},
+    audit::Items,
+    net::UpstreamBody,
+    policy::{Permit, TaskRule},
+    protocol::{Json, JsonLimits, parse_json},
+    route::{Inputs, ItemFilter, JsonPath},
+    snapshot::Snapshot,
+};
+
+use super::{inspect::is_json, rejection::Rejection};
+
+/// Elements and members of an answer that is filtered, at most.
+const ITEMS: usize = 1_000_000;
+
+/// What the filter of an answer needs to know.
+#[derive(Debug)]
+pub(super) struct Filtering<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) permit: &'a Permit,
+    pub(super) head: &'a CanonicalRequest,
+    pub(super) captures: &'a [Cow<'a, str>],
+    pub(super) context: Context,
+}
+
+/// The answer without the elements that some member of the chain may not see.
+///
+/// An answer that cannot be read whole is refused, never passed on unfiltered.
+pub(super) async fn filter(
+    rule: &ItemFilter,
+    filtering: Filtering<'_>,
+    response: Response<UpstreamBody>,
+) -> Result<(Response<Bytes>, Items), Rejection> {
+    let (mut parts, body) = response.into_parts();
+    let unreadable = |detail: &str| Rejection::with_detail(Reason::UpstreamMalformed, format!("cannot be filtered: {detail}"));
+    if parts.status != StatusCode::OK {
+        return Err(unreadable("the status is neither 200 nor an error"));
+    }
+    let plain = |name: HeaderName| single(&parts.headers, &name);
+    let coding = plain(header::CONTENT_ENCODING).map_err(|()| unreadable("Content-Encoding"))?;
+    let media_type = plain(header::CONTENT_TYPE).map_err(|()| unreadable("Content-Type"))?;
+    if coding.is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) || !media_type.is_some_and(is_json) {
+        return Err(unreadable("it is not plain JSON"));
+    }
+    let read = Limited::new(body, rule.limit).collect().await;
+    let bytes = read.map_err(|error| unreadable(&error.to_string()))?.to_bytes();
+    let limits = JsonLimits { items: ITEMS, ..JsonLimits::default() };
+    let mut document = parse_json(&bytes, limits).map_err(|problem| unreadable(&problem.to_string()))?;
+    let items = filter_document(rule, &filtering, &mut document).ok_or_else(|| unreadable("its array is not there"))?;
+    let body = serde_json::to_vec(&document).map_err(|problem| unreadable(&problem.to_string()))?;
+    for name in [header::CONTENT_LENGTH, header::ETAG, header::LAST_MODIFIED, header::ACCEPT_RANGES, header::CONTENT_RANGE] {
+        parts.headers.remove(name);
+    }
+    for name in ["digest", "content-digest", "repr-digest", "content-md5", "x-total-count", "link"] {
+        parts.headers.remove(name);
+    }
+    parts.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    Ok((Response::from_parts(parts, Bytes::from(body)), items))
+}
+
+fn filter_document(rule: &ItemFilter, filtering: &Filtering<'_>, document: &mut Json) -> Option<Items> {
+    let elements = match at(document, &rule.each)? {
+        Json::Array(elements) => elements,
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Object(_) => return None,
+    };
+    let before = elements.len();
+    elements.retain(|element| is_permitted(rule, filtering, element));
+    let kept = elements.len();
+    for path in &rule.remove {
+        remove(document, path);
+    }
+    Some(Items { kept, removed: before - kept })
+}
+
+fn is_permitted(rule: &ItemFilter, filtering: &Filtering<'_>, element: &Json) -> bool {
+    let principal = filtering.permit.principal();
+    let inputs = Inputs { head: filtering.head, captures: filtering.captures, principal, body: None };
+    // An element that names no resource is not shown: nobody could say whose it is.
+    rule.access(inputs, element).is_ok_and(|access| {
+        let policy = &filtering.snapshot.policy;
+        policy.authorize(&Arc::clone(principal), vec![access], TaskRule::Optional, &filtering.context).is_ok()
+    })
+}
+
+fn at<'a>(document: &'a mut Json, path: &JsonPath) -> Option<&'a mut Json> {
+    path.members.iter().try_fold(document, |value, name| match value {
+        Json::Object(members) => members.iter_mut().find(|(key, _)| **key == **name).map(|(_, value)| value),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Array(_) => None,
+    })
+}
+
+fn remove(document: &mut Json, path: &JsonPath) {
+    let Some((last, parents)) = path.members.split_last() else { return };
+    let parent = JsonPath { members: parents.into(), each: false };
+    if let Some(Json::Object(members)) = at(document, &parent) {
+        members.retain(|(name, _)| **name != **last);
+    }
+}
+
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, ()> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => value.to_str().map(Some).map_err(|_| ()),
+        (Some(_), Some(_)) => Err(()),
+    }
+}

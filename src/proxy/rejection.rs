@@ -1,0 +1,191 @@
+//! What a denied client is told: enough to act on, nothing of the policy.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use serde::Serialize;
+
+use crate::{
+    access::{Access, DecisionId, Entity, HeaderProblem, Malformed, Reason, Revision},
+    audit::AuditUnavailable,
+    identity::AuthenticationError,
+    net::ClientError,
+    policy::Denial,
+    route::{MappingProblem, RouteProblem},
+    snapshot::Unusable,
+};
+
+/// Why a request is not answered by its upstream.
+#[derive(Debug)]
+pub(super) struct Rejection {
+    pub(super) reason: Reason,
+    /// For the operator.
+    pub(super) detail: Option<String>,
+    /// Who was not permitted what.
+    pub(super) denied: Option<(Entity, Access)>,
+    /// Whether the detail may be told to the client: it says what is wrong with the request, and nothing else.
+    detail_is_public: bool,
+    /// Whether the connection must not carry another request.
+    close: bool,
+}
+
+impl Rejection {
+    pub(super) fn new(reason: Reason) -> Self {
+        Self { reason, detail: None, denied: None, detail_is_public: false, close: false }
+    }
+
+    pub(super) fn with_detail(reason: Reason, detail: impl ToString) -> Self {
+        Self { detail: Some(detail.to_string()), ..Self::new(reason) }
+    }
+
+    pub(super) fn with_public_detail(reason: Reason, detail: impl ToString) -> Self {
+        Self { detail_is_public: true, ..Self::with_detail(reason, detail) }
+    }
+
+    /// The answer to the client (RFC 9457; for 401, RFC 6750, section 3).
+    pub(super) fn response(&self, id: DecisionId, revision: Revision, hides_existence: bool) -> Response<Bytes> {
+        let denied = matches!(self.reason.status(), StatusCode::FORBIDDEN);
+        let shown = if hides_existence && denied { Reason::NotFound } else { self.reason };
+        let requested = self.denied.as_ref().filter(|_| shown == self.reason).map(|(_, access)| Requested {
+            action: access.action.as_str(),
+            resource: access.resource.as_str(),
+        });
+        let problem = Problem {
+            r#type: format!("urn:portcullis:reason:{shown}"),
+            title: shown.title(),
+            status: shown.status().as_u16(),
+            detail: self.detail.as_deref().filter(|_| self.detail_is_public),
+            reason: shown.name(),
+            decision_id: id.to_string(),
+            revision: revision.number(),
+            requested,
+            remedy: remedy(shown),
+        };
+        // Text and numbers are always written; an empty body would still be a denial.
+        let body = serde_json::to_vec(&problem).unwrap_or_default();
+        let mut response = Response::new(Bytes::from(body));
+        *response.status_mut() = shown.status();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        match shown {
+            Reason::MissingCredential => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"portcullis\""));
+            }
+            Reason::InvalidCredential => {
+                let challenge = "Bearer realm=\"portcullis\", error=\"invalid_token\"";
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            }
+            _ if shown.status() == StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ => {}
+        }
+        if self.close {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+/// What would help, for an agent to act on.
+const fn remedy(reason: Reason) -> Option<&'static str> {
+    match reason {
+        Reason::MissingCredential => Some("send an access token of a configured issuer as `Authorization: Bearer`"),
+        Reason::InvalidCredential => Some("get a new access token for this service, then try once more"),
+        Reason::NotPermitted | Reason::NotTaskHolder => {
+            Some("do not retry: somebody who may grant this access has to be asked")
+        }
+        Reason::TaskRequired => Some("send a token that is bound to a task"),
+        Reason::MappingFailed | Reason::MalformedBody | Reason::NonCanonicalPath => {
+            Some("send the request once more with each value spelled once and plainly")
+        }
+        Reason::NoSnapshot
+        | Reason::StaleSnapshot
+        | Reason::AuditUnavailable
+        | Reason::Overloaded
+        | Reason::UpstreamUnreachable
+        | Reason::UpstreamTimeout => Some("try again later"),
+        _ => None,
+    }
+}
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+    reason: &'static str,
+    decision_id: String,
+    revision: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requested: Option<Requested<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Requested<'a> {
+    action: &'a str,
+    resource: &'a str,
+}
+
+impl From<Malformed> for Rejection {
+    fn from(problem: Malformed) -> Self {
+        Self { close: true, ..Self::with_public_detail(problem.reason(), problem) }
+    }
+}
+
+impl From<Unusable> for Rejection {
+    fn from(problem: Unusable) -> Self {
+        Self::with_detail(problem.reason(), problem)
+    }
+}
+
+impl From<RouteProblem> for Rejection {
+    fn from(problem: RouteProblem) -> Self {
+        match problem {
+            RouteProblem::NoRoute => Self::new(Reason::NoRoute),
+            RouteProblem::Header(HeaderProblem::Repeated) => Self::new(Reason::RepeatedHeader),
+            RouteProblem::Header(problem) => Self::with_detail(Reason::MalformedHeader, problem),
+        }
+    }
+}
+
+impl From<AuthenticationError> for Rejection {
+    fn from(error: AuthenticationError) -> Self {
+        Self::with_detail(error.reason(), error)
+    }
+}
+
+impl From<MappingProblem> for Rejection {
+    fn from(problem: MappingProblem) -> Self {
+        Self::with_public_detail(Reason::MappingFailed, problem)
+    }
+}
+
+impl From<Denial> for Rejection {
+    fn from(denial: Denial) -> Self {
+        let detail = denial.to_string();
+        let denied = denial.member.zip(denial.access);
+        Self { denied, ..Self::with_detail(denial.reason, detail) }
+    }
+}
+
+impl From<AuditUnavailable> for Rejection {
+    fn from(problem: AuditUnavailable) -> Self {
+        Self::with_detail(Reason::AuditUnavailable, problem)
+    }
+}
+
+impl From<ClientError> for Rejection {
+    fn from(error: ClientError) -> Self {
+        let reason = match &error {
+            ClientError::Connect(_) | ClientError::ConnectTimeout | ClientError::Broken(_) => Reason::UpstreamUnreachable,
+            ClientError::ResponseTimeout => Reason::UpstreamTimeout,
+            ClientError::Malformed(_) => Reason::UpstreamMalformed,
+        };
+        Self::with_detail(reason, error)
+    }
+}

@@ -1,0 +1,11 @@
+//! Routes, keys and policy, swapped as a whole.
+
+mod build;
+mod cell;
+mod metrics;
+mod snapshot;
+
+pub use build::{Parts, build};
+pub use cell::{NotNewer, SnapshotCell, Unusable};
+pub use metrics::register_metrics;
+pub use snapshot::{Snapshot, Upstream};

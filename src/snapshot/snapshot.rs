@@ -1,0 +1,48 @@
+//! Everything that one request is decided by.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    access::{Revision, Timestamp},
+    identity::Authenticator,
+    net::Target,
+    policy::Policy,
+    route::{RouteTable, UpstreamId},
+};
+
+/// A service behind the proxy.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    /// Its name in the configuration.
+    pub name: Arc<str>,
+    /// How it is reached.
+    pub target: Target,
+    /// Whether it gets the host that the client asked for, or its own.
+    pub preserve_host: bool,
+}
+
+/// Routes, keys, model and tuples of one revision. It never changes.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Its number.
+    pub revision: Revision,
+    /// When it was built.
+    pub built_at: Timestamp,
+    /// Which request stands for what.
+    pub routes: RouteTable,
+    // INVARIANT: holds every upstream that a route of `routes` names.
+    pub(super) upstreams: Vec<Upstream>,
+    /// Who is asking.
+    pub authenticator: Arc<Authenticator>,
+    /// Who may do what.
+    pub policy: Policy,
+    /// How long the source may be out of reach before nothing is decided any more.
+    pub max_staleness: Option<Duration>,
+}
+
+impl Snapshot {
+    /// The upstream with this id.
+    pub fn upstream(&self, id: UpstreamId) -> Option<&Upstream> {
+        self.upstreams.get(id.0)
+    }
+}

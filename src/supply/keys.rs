@@ -1,0 +1,135 @@
+//! Key sets from URLs, fetched again before they are old and when a token names an unknown key.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::Notify,
+    task::JoinHandle,
+    time::{Instant, sleep_until},
+};
+
+use crate::{
+    identity::KeySet,
+    net::{ClientTls, fetch},
+};
+
+/// The longest key set.
+const BYTES: usize = 1024 * 1024;
+/// The time for one fetch.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// A token with an unknown key makes for at most one fetch in this time.
+const PAUSE: Duration = Duration::from_secs(10);
+/// The pause after the first fetch that failed; it doubles up to `LONGEST_RETRY`.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+
+/// The key sets that have been fetched, by URL.
+pub type KeyDocuments = HashMap<String, Arc<str>>;
+
+/// A key set to fetch.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct KeyUrl {
+    /// Where it is.
+    pub url: String,
+    /// How often it is fetched.
+    pub refresh: Duration,
+    /// The authorities for its host's certificate; the machine's if there is none.
+    pub ca_file: Option<PathBuf>,
+}
+
+#[derive(Debug)]
+pub(super) struct KeyFetcher {
+    documents: Arc<Mutex<KeyDocuments>>,
+    tasks: HashMap<KeyUrl, (JoinHandle<()>, Arc<Notify>)>,
+    arrived: Arc<Notify>,
+    unknown_key: Arc<Notify>,
+}
+
+impl KeyFetcher {
+    pub(super) fn new(unknown_key: Arc<Notify>) -> Self {
+        Self { documents: Arc::default(), tasks: HashMap::new(), arrived: Arc::default(), unknown_key }
+    }
+
+    pub(super) fn documents(&self) -> KeyDocuments {
+        self.documents.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits for a key set that is new or has changed.
+    pub(super) async fn changed(&self) {
+        loop {
+            tokio::select! {
+                () = self.arrived.notified() => return,
+                () = self.unknown_key.notified() => self.tasks.values().for_each(|(_, ask)| ask.notify_one()),
+            }
+        }
+    }
+
+    /// Fetches these key sets from now on, and no others.
+    pub(super) fn want(&mut self, urls: &[KeyUrl]) {
+        self.tasks.retain(|known, (task, _)| {
+            let wanted = urls.contains(known);
+            if !wanted {
+                task.abort();
+            }
+            wanted
+        });
+        for url in urls {
+            self.tasks.entry(url.clone()).or_insert_with(|| {
+                let ask = Arc::new(Notify::new());
+                let fetching = keep_fresh(url.clone(), Arc::clone(&self.documents), Arc::clone(&self.arrived), Arc::clone(&ask));
+                (tokio::spawn(fetching), ask)
+            });
+        }
+    }
+}
+
+impl Drop for KeyFetcher {
+    fn drop(&mut self) {
+        self.tasks.values().for_each(|(task, _)| task.abort());
+    }
+}
+
+async fn keep_fresh(source: KeyUrl, documents: Arc<Mutex<KeyDocuments>>, arrived: Arc<Notify>, ask: Arc<Notify>) {
+    let mut retry = FIRST_RETRY;
+    loop {
+        let pause = match fetch_keys(&source).await {
+            Ok(text) => {
+                retry = FIRST_RETRY;
+                let mut documents = documents.lock().unwrap_or_else(PoisonError::into_inner);
+                if documents.insert(source.url.clone(), Arc::clone(&text)) != Some(text) {
+                    arrived.notify_one();
+                }
+                source.refresh
+            }
+            Err(problem) => {
+                tracing::warn!(url = source.url, problem, "a key set could not be fetched, the last good one stays");
+                let pause = retry;
+                retry = (retry * 2).min(LONGEST_RETRY);
+                pause
+            }
+        };
+        let fetched = Instant::now();
+        tokio::select! {
+            () = sleep_until(fetched + pause) => {}
+            () = ask.notified() => sleep_until(fetched + pause.min(PAUSE)).await,
+        }
+    }
+}
+
+async fn fetch_keys(source: &KeyUrl) -> Result<Arc<str>, String> {
+    let tls = match &source.ca_file {
+        Some(file) => ClientTls::with_authorities(file),
+        None => ClientTls::with_machine_authorities(),
+    };
+    let tls = if source.url.starts_with("https:") { Some(tls.map_err(|error| error.to_string())?) } else { None };
+    let document = fetch(&source.url, tls, BYTES, DEADLINE).await.map_err(|error| error.to_string())?;
+    let text = std::str::from_utf8(&document).map_err(|_| "it is not UTF-8".to_owned())?;
+    // A document that is no key set never replaces one that is.
+    KeySet::parse(text).map_err(|error| error.to_string())?;
+    Ok(text.into())
+}
