@@ -1,0 +1,1 @@
+//! Credentials, good and bad, against the real authenticator.
