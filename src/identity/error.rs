@@ -100,7 +100,8 @@ impl AuthenticationError {
         }
     }
 
-    /// The index of the issuer whose key set has no key of the token's `kid`, so that it may be worth a refresh.
+    /// The index of the issuer whose key set has no key of the token's `kid`, so that a refresh may help. The token is
+    /// not verified then, and strangers can ask for this at will: whoever refreshes must bound how often.
     pub const fn unknown_key(&self) -> Option<usize> {
         match self {
             Self::Token(InvalidToken::UnknownKey { issuer }) => Some(*issuer),

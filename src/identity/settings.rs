@@ -137,6 +137,41 @@ pub enum InvalidSettings {
     ApiKeyHeader(HeaderName),
 }
 
+impl InvalidSettings {
+    /// The index of the issuer that is wrong.
+    pub const fn issuer(&self) -> Option<usize> {
+        match self {
+            Self::UnnamedIssuer { index }
+            | Self::RepeatedIssuer { index, .. }
+            | Self::NoAudience { index }
+            | Self::NoAlgorithm { index }
+            | Self::NoType { index }
+            | Self::Leeway { index }
+            | Self::MaxAge { index }
+            | Self::MaxActors { index }
+            | Self::NoUsableKey { index } => Some(*index),
+            Self::RepeatedApiKey { .. } | Self::ApiKeyId { .. } | Self::ApiKeyHeader(_) => None,
+        }
+    }
+
+    /// The index of the API key that is wrong.
+    pub const fn api_key(&self) -> Option<usize> {
+        match self {
+            Self::RepeatedApiKey { index, .. } | Self::ApiKeyId { index, .. } => Some(*index),
+            Self::UnnamedIssuer { .. }
+            | Self::RepeatedIssuer { .. }
+            | Self::NoAudience { .. }
+            | Self::NoAlgorithm { .. }
+            | Self::NoType { .. }
+            | Self::Leeway { .. }
+            | Self::MaxAge { .. }
+            | Self::MaxActors { .. }
+            | Self::NoUsableKey { .. }
+            | Self::ApiKeyHeader(_) => None,
+        }
+    }
+}
+
 impl AuthenticatorSettings {
     /// Refuses settings that would accept too much or nothing.
     pub(super) fn check(&self) -> Result<(), InvalidSettings> {
