@@ -105,16 +105,18 @@ pub struct NewApiKey {
     pub hash: ApiKeyHash,
 }
 
-/// A key made of 24 random bytes: `pcl_`, an id of 40 bits, `_`, a secret of 152 bits and a checksum of 30 bits.
-///
-/// The prefix lets scanners find leaked keys, the id says in logs which one it is, and the checksum tells a mistyped key
-/// from an unknown one. The bytes must come from a generator that is fit for secrets.
-pub fn generate(random: [u8; 24]) -> NewApiKey {
-    let (id, secret) = random.split_at(5);
-    let id = base32(id, ID_DIGITS);
-    let body = format!("{PREFIX}{id}_{}", base32(secret, SECRET_DIGITS));
-    let text = format!("{body}{}", checksum(&body));
-    NewApiKey { hash: ApiKeyHash::of(&text), id, text }
+impl NewApiKey {
+    /// A key made of 24 random bytes: `pcl_`, an id of 40 bits, `_`, a secret of 152 bits and a checksum of 30 bits.
+    ///
+    /// The prefix lets scanners find leaked keys, the id says in logs which one it is, and the checksum tells a
+    /// mistyped key from an unknown one. The bytes must come from a generator that is fit for secrets.
+    pub fn generate(random: [u8; 24]) -> Self {
+        let (id, secret) = random.split_at(5);
+        let id = base32(id, ID_DIGITS);
+        let body = format!("{PREFIX}{id}_{}", base32(secret, SECRET_DIGITS));
+        let text = format!("{body}{}", checksum(&body));
+        Self { hash: ApiKeyHash::of(&text), id, text }
+    }
 }
 
 /// All accepted API keys, by id.

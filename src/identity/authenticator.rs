@@ -70,7 +70,8 @@ struct Remembered {
 }
 
 impl Authenticator {
-    /// An authenticator by these settings. Without any method it refuses every request as [`AuthenticationError::Missing`].
+    /// An authenticator by these settings. Without any method it refuses every request as
+    /// [`AuthenticationError::Missing`].
     pub fn new(settings: AuthenticatorSettings) -> Result<Self, InvalidSettings> {
         settings.check()?;
         let api_keys = settings.api_keys.as_ref().map(|keys| ApiKeys::new(keys, settings.actor_mode)).transpose()?;

@@ -18,7 +18,7 @@ mod tests;
 mod token;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
-pub use api_key::{ApiKey, ApiKeyHash, ApiKeySettings, InvalidApiKeyHash, NewApiKey, generate};
+pub use api_key::{ApiKey, ApiKeyHash, ApiKeySettings, InvalidApiKeyHash, NewApiKey};
 pub use authenticator::{Authenticated, Authenticator, Method};
 pub use delegation::{ChainSettings, EntityTemplate, InvalidChain, InvalidEntityTemplate};
 pub use error::{AuthenticationError, InvalidToken, Shown, TokenPart};

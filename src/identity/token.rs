@@ -37,11 +37,8 @@ pub(super) struct Header {
 }
 
 impl<'t> Token<'t> {
-    /// Takes the text apart; refuses every spelling but the strict one.
+    /// Takes a text of at most [`LONGEST`] bytes apart; refuses every spelling but the strict one.
     pub(super) fn parse(text: &'t str) -> Result<Self, InvalidToken> {
-        if text.len() > LONGEST {
-            return Err(InvalidToken::TooLong);
-        }
         if text.bytes().filter(|byte| *byte == b'.').count() != 2 {
             return Err(InvalidToken::NotThreeParts);
         }

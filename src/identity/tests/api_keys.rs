@@ -10,7 +10,7 @@ use crate::{
     access::{ActorMode, Reason, Timestamp},
     identity::{
         ApiKey, ApiKeyHash, ApiKeySettings, AuthenticationError, Authenticator, AuthenticatorSettings, InvalidSettings,
-        Method, NewApiKey, generate,
+        Method, NewApiKey,
     },
 };
 
@@ -45,8 +45,8 @@ fn present(asked: &Authenticator, text: &str, now: i64) -> Result<String, Authen
 
 #[test]
 fn a_key_stands_for_its_chain_until_it_expires() {
-    let key = generate(random(1));
-    let asked = Authenticator::new(settings(vec![stored(&key), stored(&generate(random(2)))])).unwrap();
+    let key = NewApiKey::generate(random(1));
+    let asked = Authenticator::new(settings(vec![stored(&key), stored(&NewApiKey::generate(random(2)))])).unwrap();
     assert_eq!(asked.credential_fields(), [HeaderName::from_static("x-api-key")]);
     assert_eq!(present(&asked, &key.text, NOW).unwrap(), "user:mara agent:nightly task:close-books");
     assert_eq!(present(&asked, &key.text, NOW + 59).unwrap(), "user:mara agent:nightly task:close-books");
@@ -59,22 +59,22 @@ fn a_key_stands_for_its_chain_until_it_expires() {
 
 #[test]
 fn a_new_key_has_one_form() {
-    let key = generate([0; 24]);
+    let key = NewApiKey::generate([0; 24]);
     assert!(key.text.starts_with("pcl_aaaaaaaa_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"), "{}", key.text);
     assert_eq!((key.text.len(), key.id.as_str()), (50, "aaaaaaaa"));
-    let full = generate([0xff; 24]);
+    let full = NewApiKey::generate([0xff; 24]);
     // 152 bits fill 30 digits and two bits of the last one.
     assert!(full.text.starts_with("pcl_77777777_777777777777777777777777777777y"), "{}", full.text);
-    assert_ne!(generate(random(1)).text, generate(random(2)).text);
+    assert_ne!(NewApiKey::generate(random(1)).text, NewApiKey::generate(random(2)).text);
 }
 
 #[test]
 fn an_unknown_id_and_a_wrong_secret_are_refused_alike() {
-    let (known, unknown) = (generate(random(1)), generate(random(2)));
+    let (known, unknown) = (NewApiKey::generate(random(1)), NewApiKey::generate(random(2)));
     let asked = Authenticator::new(settings(vec![stored(&known)])).unwrap();
     let mut same_id = random(1);
     same_id[20] ^= 1;
-    let wrong = generate(same_id);
+    let wrong = NewApiKey::generate(same_id);
     assert_eq!(wrong.id, known.id);
     for text in [&unknown.text, &wrong.text] {
         let error = present(&asked, text, NOW).unwrap_err();
@@ -86,7 +86,7 @@ fn an_unknown_id_and_a_wrong_secret_are_refused_alike() {
 
 #[test]
 fn a_mistyped_key_is_told_from_an_unknown_one() {
-    let key = generate(random(1));
+    let key = NewApiKey::generate(random(1));
     let asked = Authenticator::new(settings(vec![stored(&key)])).unwrap();
     for index in 0..key.text.len() {
         let mut typo = key.text.clone().into_bytes();
@@ -104,7 +104,7 @@ fn a_mistyped_key_is_told_from_an_unknown_one() {
 
 #[test]
 fn two_credentials_are_none() {
-    let key = generate(random(1));
+    let key = NewApiKey::generate(random(1));
     let mut both = settings(vec![stored(&key)]);
     both.issuers = vec![issuer(&[ES256.jwk("k1")])];
     let asked = Authenticator::new(both).unwrap();
@@ -125,7 +125,7 @@ fn two_credentials_are_none() {
 
 #[test]
 fn stored_keys_have_distinct_ids_of_the_right_form() {
-    let key = stored(&generate(random(1)));
+    let key = stored(&NewApiKey::generate(random(1)));
     let repeated = Authenticator::new(settings(vec![key.clone(), key.clone()])).unwrap_err();
     assert_eq!(repeated, InvalidSettings::RepeatedApiKey { index: 1, id: key.id.clone() });
     for id in ["", "billing", "ABCDEFGH", "abcdefg1"] {
@@ -137,7 +137,7 @@ fn stored_keys_have_distinct_ids_of_the_right_form() {
 
 #[test]
 fn a_hash_is_written_as_it_is_read_and_not_shown() {
-    let key = generate(random(3));
+    let key = NewApiKey::generate(random(3));
     let text = key.hash.to_string();
     assert_eq!(text.parse::<ApiKeyHash>().unwrap(), key.hash);
     assert_eq!(text.to_uppercase().replace("SHA256", "sha256").parse::<ApiKeyHash>().unwrap(), key.hash);

@@ -59,12 +59,8 @@ impl Signer {
         let public = self.public();
         let half = public.len().div_ceil(2);
         match self {
-            Self::Es256(_) => {
-                json!({"kty": "EC", "crv": "P-256", "kid": kid, "x": text(&public[1..half]), "y": text(&public[half..])})
-            }
-            Self::Es384(_) => {
-                json!({"kty": "EC", "crv": "P-384", "kid": kid, "x": text(&public[1..half]), "y": text(&public[half..])})
-            }
+            Self::Es256(_) => elliptic("P-256", kid, &public[1..half], &public[half..]),
+            Self::Es384(_) => elliptic("P-384", kid, &public[1..half], &public[half..]),
             Self::Ed25519(_) => json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": text(public)}),
             // RSAPublicKey in DER: two headers and a zero byte before the 256 bytes of the modulus.
             Self::Rsa(_) => json!({"kty": "RSA", "kid": kid, "n": text(&public[9..265]), "e": text(&public[267..])}),
@@ -97,6 +93,10 @@ impl Signer {
         let signature = self.sign(algorithm, signed.as_bytes());
         format!("{signed}.{}", text(&signature))
     }
+}
+
+fn elliptic(curve: &str, kid: &str, x: &[u8], y: &[u8]) -> Value {
+    json!({"kty": "EC", "crv": curve, "kid": kid, "x": text(x), "y": text(y)})
 }
 
 /// A token with a symmetric signature by `secret`.

@@ -48,11 +48,16 @@ fn a_token_with_any_one_byte_changed_is_refused() {
     }
 }
 
+/// A byte that a field may hold: no control byte.
+fn visible(byte: u8) -> u8 {
+    if byte < 0x20 || byte == 0x7f { b'.' } else { byte }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn any_authorization_is_answered(field in prop::collection::vec(any::<u8>().prop_filter("a field has no control bytes", |byte| (0x20..=0x7e).contains(byte) || *byte >= 0x80), 0..300)) {
+    fn any_authorization_is_answered(field in prop::collection::vec(any::<u8>().prop_map(visible), 0..300)) {
         let request = head(&[("authorization", &field)]);
         prop_assert!(ASKED.authenticate(&request, Timestamp::from_seconds(NOW)).is_err());
     }
@@ -94,7 +99,8 @@ proptest! {
 
     #[test]
     fn a_broken_key_set_is_answered(place in any::<prop::sample::Index>(), with in "\\PC?") {
-        let mut text = serde_json::json!({"keys": [ES256.jwk("k1"), RSA.jwk("k3"), {"kty": "oct", "k": "AA"}]}).to_string();
+        let keys = [ES256.jwk("k1"), RSA.jwk("k3"), serde_json::json!({"kty": "oct", "k": "AA"})];
+        let mut text = serde_json::json!({"keys": keys}).to_string();
         let index = place.index(text.len());
         text.replace_range(index..=index, &with);
         let _answered = KeySet::parse(&text);
