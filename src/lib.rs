@@ -2,8 +2,16 @@
 
 pub mod access;
 #[cfg(feature = "server")]
+pub mod admin;
+#[cfg(feature = "server")]
+pub mod app;
+#[cfg(feature = "server")]
 pub mod audit;
+#[cfg(feature = "server")]
+pub mod cli;
 pub mod compile;
+#[cfg(feature = "server")]
+pub mod config;
 pub mod identity;
 #[cfg(feature = "server")]
 pub mod net;
@@ -14,5 +22,7 @@ pub mod proxy;
 pub mod route;
 #[cfg(feature = "server")]
 pub mod snapshot;
+#[cfg(feature = "server")]
+pub mod supply;
 #[cfg(feature = "server")]
 pub mod telemetry;

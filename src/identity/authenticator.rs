@@ -1,0 +1,187 @@
+//! Every request's credential becomes a principal here, or is refused.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use http::{HeaderName, header};
+use quick_cache::sync::Cache;
+
+use super::{
+    api_key::ApiKeys,
+    claims,
+    digest::sha256,
+    error::{AuthenticationError, InvalidToken, Shown},
+    issuer::{Issuer, Verified},
+    settings::{AuthenticatorSettings, InvalidSettings},
+    token::{self, Token},
+};
+use crate::access::{CanonicalRequest, Principal, Timestamp};
+
+/// How many verified tokens are remembered.
+const REMEMBERED: usize = 10_000;
+
+/// How long a verified token is remembered at most.
+const REMEMBERED_FOR: Duration = Duration::from_secs(60);
+
+/// Who a request is from, and how that is known.
+#[derive(Debug, Clone)]
+pub struct Authenticated {
+    /// The chain of subjects behind the request.
+    pub principal: Arc<Principal>,
+    /// By which credential.
+    pub method: Method,
+    /// From when on the credential is refused, with the issuer's leeway.
+    pub expires: Option<Timestamp>,
+    /// The token's own id (`jti`; RFC 7519, section 4.1.7).
+    pub token_id: Option<Arc<str>>,
+}
+
+/// The kind of credential that a request came with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Method {
+    /// A signed token.
+    Jwt {
+        /// The issuer's index in the settings.
+        index: usize,
+        /// The issuer's name.
+        issuer: Arc<str>,
+    },
+    /// An API key.
+    ApiKey {
+        /// The key's public id.
+        id: Arc<str>,
+    },
+}
+
+/// Reads credentials by one state of the settings and the keys.
+///
+/// It remembers the tokens that it has verified. What it remembers dies with it, so new keys or settings, which make a
+/// new authenticator, never meet an old answer. A new policy alone keeps the authenticator.
+pub struct Authenticator {
+    settings: AuthenticatorSettings,
+    api_keys: Option<ApiKeys>,
+    credential_fields: Vec<HeaderName>,
+    // INVARIANT: the key is the SHA-256 digest of the whole token; issuers, keys and rules are this authenticator's.
+    verified: Cache<[u8; 32], Arc<Remembered>>,
+}
+
+struct Remembered {
+    token: Verified,
+    since: Timestamp,
+}
+
+impl Authenticator {
+    /// An authenticator by these settings. Without any method it refuses every request as
+    /// [`AuthenticationError::Missing`].
+    pub fn new(settings: AuthenticatorSettings) -> Result<Self, InvalidSettings> {
+        settings.check()?;
+        let api_keys = settings.api_keys.as_ref().map(|keys| ApiKeys::new(keys, settings.actor_mode)).transpose()?;
+        let authorization = (!settings.issuers.is_empty()).then_some(header::AUTHORIZATION);
+        let key = api_keys.as_ref().map(|keys| keys.header().clone());
+        Ok(Self {
+            credential_fields: authorization.into_iter().chain(key).collect(),
+            verified: Cache::new(REMEMBERED),
+            settings,
+            api_keys,
+        })
+    }
+
+    /// What it was built from: if new settings are equal, this authenticator can be kept.
+    pub fn settings(&self) -> &AuthenticatorSettings {
+        &self.settings
+    }
+
+    /// The fields that carry credentials, to be removed before the upstream sees the request.
+    pub fn credential_fields(&self) -> &[HeaderName] {
+        &self.credential_fields
+    }
+
+    /// The principal of the request: from exactly one credential, and only if all of it holds `now`.
+    pub fn authenticate(&self, head: &CanonicalRequest, now: Timestamp) -> Result<Authenticated, AuthenticationError> {
+        let authorization = if self.settings.issuers.is_empty() { None } else { head.header(&header::AUTHORIZATION)? };
+        let api_key = match &self.api_keys {
+            Some(keys) => head.header(keys.header())?.map(|text| (keys, text)),
+            None => None,
+        };
+        match (authorization, api_key) {
+            (None, None) => Err(AuthenticationError::Missing),
+            (Some(_), Some(_)) => Err(AuthenticationError::Several),
+            (Some(field), None) => self.token(bearer(field)?, now),
+            (None, Some((keys, text))) => {
+                let key = keys.find(text, now)?;
+                Ok(Authenticated {
+                    principal: Arc::clone(&key.principal),
+                    method: Method::ApiKey { id: Arc::clone(&key.id) },
+                    expires: key.expires,
+                    token_id: None,
+                })
+            }
+        }
+    }
+
+    fn token(&self, text: &str, now: Timestamp) -> Result<Authenticated, AuthenticationError> {
+        if text.len() > token::LONGEST {
+            return Err(InvalidToken::TooLong.into());
+        }
+        let digest = sha256(text.as_bytes());
+        if let Some(remembered) = self.verified.get(&digest).filter(|remembered| remembered.is_fresh(now)) {
+            remembered.token.validity.check(now)?;
+            return Ok(self.authenticated(&remembered.token));
+        }
+        let token = self.verify(text, now)?;
+        let authenticated = self.authenticated(&token);
+        self.verified.insert(digest, Arc::new(Remembered { token, since: now }));
+        Ok(authenticated)
+    }
+
+    fn verify(&self, text: &str, now: Timestamp) -> Result<Verified, AuthenticationError> {
+        let token = Token::parse(text)?;
+        let name = claims::issuer(&token.claims)?;
+        // The name finds the issuer, and only its own keys are asked: there is no common set of keys.
+        let mut issuers = self.issuers();
+        match issuers.find(|issuer| *issuer.settings.issuer == *name) {
+            Some(issuer) => issuer.verify(&token, self.settings.actor_mode, now),
+            None => {
+                self.issuers().take(1).for_each(|issuer| issuer.spend(&token));
+                Err(InvalidToken::UnknownIssuer(Shown::new(name)).into())
+            }
+        }
+    }
+
+    fn issuers(&self) -> impl Iterator<Item = Issuer<'_>> {
+        self.settings.issuers.iter().enumerate().map(|(index, settings)| Issuer { index, settings })
+    }
+
+    fn authenticated(&self, token: &Verified) -> Authenticated {
+        let name = self.settings.issuers.get(token.issuer).map(|settings| Arc::clone(&settings.issuer));
+        Authenticated {
+            principal: Arc::clone(&token.principal),
+            method: Method::Jwt { index: token.issuer, issuer: name.unwrap_or_default() },
+            expires: Some(token.validity.end()),
+            token_id: token.token_id.clone(),
+        }
+    }
+}
+
+impl fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authenticator").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Remembered {
+    /// Whether it may still be used; a clock that went backwards makes it stale.
+    fn is_fresh(&self, now: Timestamp) -> bool {
+        now >= self.since && now.since(self.since) < REMEMBERED_FOR
+    }
+}
+
+/// The token of `Bearer`, one space and a token68 (RFC 6750, section 2.1, and RFC 9110, section 11.2).
+fn bearer(field: &str) -> Result<&str, AuthenticationError> {
+    let (scheme, token) = field.split_once(' ').ok_or(AuthenticationError::Scheme)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(AuthenticationError::Scheme);
+    }
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
+    let text = token.trim_end_matches('=');
+    if text.is_empty() || !text.bytes().all(legal) { Err(AuthenticationError::Bearer) } else { Ok(token) }
+}

@@ -1,0 +1,84 @@
+//! One issuer: its tokens are verified by its keys and its rules.
+
+use std::sync::Arc;
+
+use aws_lc_rs::signature::ParsedPublicKey;
+
+use super::{
+    claims::{self, Validity},
+    error::{AuthenticationError, InvalidToken},
+    settings::IssuerSettings,
+    token::Token,
+};
+use crate::access::{ActorMode, Principal, Timestamp};
+
+/// What is known of a token whose signature, claims and chain hold.
+pub(super) struct Verified {
+    pub(super) principal: Arc<Principal>,
+    pub(super) issuer: usize,
+    pub(super) token_id: Option<Arc<str>>,
+    pub(super) validity: Validity,
+}
+
+/// One issuer of the settings, by its index in them.
+#[derive(Clone, Copy)]
+pub(super) struct Issuer<'s> {
+    pub(super) index: usize,
+    pub(super) settings: &'s IssuerSettings,
+}
+
+impl<'s> Issuer<'s> {
+    /// Verifies the token: type, algorithm, key and signature, then claims and chain (RFC 8725, section 3).
+    pub(super) fn verify(
+        self,
+        token: &Token<'_>,
+        mode: ActorMode,
+        now: Timestamp,
+    ) -> Result<Verified, AuthenticationError> {
+        let settings = self.settings;
+        claims::check_type(token.header.kind.as_deref(), &token.claims, &settings.types)?;
+        let verifier = self.verifier(token)?;
+        let signed = token.signed.as_bytes();
+        verifier.verify_sig(signed, &token.signature).map_err(|_| InvalidToken::Signature)?;
+        claims::check_audience(&token.claims, &settings.audiences)?;
+        let validity = Validity::read(&token.claims, settings)?;
+        validity.check(now)?;
+        claims::check_subject(&token.claims)?;
+        if token.claims.contains_key("cnf") {
+            return Err(InvalidToken::Bound.into());
+        }
+        Ok(Verified {
+            principal: Arc::new(settings.chain.principal(&token.claims, mode)?),
+            issuer: self.index,
+            token_id: claims::token_id(&token.claims)?.map(Arc::from),
+            validity,
+        })
+    }
+
+    /// Verifies by some key and forgets the answer, so that the time of a refusal does not tell whether an issuer or a
+    /// key is known.
+    pub(super) fn spend(self, token: &Token<'_>) {
+        let keys = self.settings.keys.keys();
+        if let Some(verifier) = keys.iter().find_map(|key| key.verifier(token.header.algorithm)) {
+            let _forgotten = verifier.verify_sig(token.signed.as_bytes(), &token.signature);
+        }
+    }
+
+    /// The one key that the token names, as a verifier of the token's algorithm. The issuer's list and the key must
+    /// both allow it (RFC 8725, section 3.1).
+    fn verifier(self, token: &Token<'_>) -> Result<&'s ParsedPublicKey, InvalidToken> {
+        let algorithm = token.header.algorithm;
+        if !self.settings.algorithms.contains(&algorithm) {
+            return Err(InvalidToken::RefusedAlgorithm(algorithm));
+        }
+        let key = match (&token.header.key_id, self.settings.keys.keys()) {
+            (Some(id), keys) => keys.iter().find(|key| key.has_id(id)).ok_or_else(|| {
+                self.spend(token);
+                InvalidToken::UnknownKey { issuer: self.index }
+            })?,
+            (None, [only]) => only,
+            (None, _) => return Err(InvalidToken::KeyIdNeeded),
+        };
+        key.verifier(algorithm).ok_or(InvalidToken::KeyOfOtherAlgorithm(algorithm))
+    }
+}

@@ -1,0 +1,26 @@
+//! From the credential of a request to the principal behind it.
+#![warn(missing_docs)]
+
+mod algorithm;
+mod api_key;
+mod authenticator;
+mod claims;
+mod delegation;
+mod digest;
+mod error;
+mod issuer;
+mod json;
+mod jwk;
+mod jwks;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod token;
+
+pub use algorithm::{Algorithm, UnknownAlgorithm};
+pub use api_key::{ApiKey, ApiKeyHash, ApiKeySettings, InvalidApiKeyHash, NewApiKey};
+pub use authenticator::{Authenticated, Authenticator, Method};
+pub use delegation::{ChainSettings, EntityTemplate, InvalidChain, InvalidEntityTemplate};
+pub use error::{AuthenticationError, InvalidToken, Shown, TokenPart};
+pub use jwks::{IgnoredKeys, InvalidKeySet, KeySet};
+pub use settings::{AuthenticatorSettings, InvalidSettings, IssuerSettings};

@@ -1,0 +1,236 @@
+//! What an authenticator is built from.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use http::{HeaderName, header};
+use thiserror::Error;
+
+use super::{algorithm::Algorithm, api_key::ApiKeySettings, delegation::ChainSettings, jwks::KeySet};
+use crate::access::{ActorMode, is_hop_by_hop, is_reserved};
+
+/// The longest leeway.
+const LONGEST_LEEWAY: Duration = Duration::from_secs(120);
+
+/// The most actors in one chain: a token with more is nested deeper than tokens may be.
+const MOST_ACTORS: usize = 7;
+
+/// Which credentials are accepted, and what chain they stand for.
+///
+/// Equal settings make authenticators that answer alike, so the one that is there can be kept with its cache.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct AuthenticatorSettings {
+    /// Those whose tokens are accepted.
+    pub issuers: Vec<IssuerSettings>,
+    /// API keys, if they are accepted.
+    pub api_keys: Option<ApiKeySettings>,
+    /// Which actors of a chain must be permitted.
+    pub actor_mode: ActorMode,
+}
+
+/// One issuer of tokens.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IssuerSettings {
+    /// Its name, which `iss` must be exactly.
+    pub issuer: Arc<str>,
+    /// Our names, one of which `aud` must have exactly. Never empty.
+    pub audiences: Vec<Box<str>>,
+    /// What its signatures may be made with. Never empty.
+    pub algorithms: Vec<Algorithm>,
+    /// What `typ` may be, in any case (RFC 7515, section 4.1.9). An empty entry accepts tokens without `typ`.
+    pub types: Vec<Box<str>>,
+    /// How far its clock may be from ours: at most 120 s, in whole seconds.
+    pub leeway: Duration,
+    /// How long after `iat` a token is accepted at most.
+    pub max_age: Option<Duration>,
+    /// What chain its tokens stand for.
+    pub chain: ChainSettings,
+    /// Its public keys.
+    pub keys: Arc<KeySet>,
+}
+
+impl IssuerSettings {
+    /// The types that are accepted if nothing else is said (RFC 9068, section 2.1, and RFC 7519, section 5.1).
+    pub const DEFAULT_TYPES: [&'static str; 3] = ["at+jwt", "application/at+jwt", "JWT"];
+    /// The leeway if nothing else is said.
+    pub const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);
+}
+
+/// Why settings make no authenticator. The indexes are those of the settings' lists.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum InvalidSettings {
+    /// An issuer without a name.
+    #[error("an issuer's name is empty")]
+    UnnamedIssuer {
+        /// The issuer.
+        index: usize,
+    },
+    /// Two issuers of the same name: a token would not say whose keys it is verified by.
+    #[error("the issuer `{issuer}` is configured twice")]
+    RepeatedIssuer {
+        /// The second one.
+        index: usize,
+        /// The first one.
+        first: usize,
+        /// Their name.
+        issuer: Arc<str>,
+    },
+    /// No audience, or one that is empty.
+    #[error("an issuer needs audiences, and none of them empty")]
+    NoAudience {
+        /// The issuer.
+        index: usize,
+    },
+    /// No algorithm.
+    #[error("an issuer needs algorithms")]
+    NoAlgorithm {
+        /// The issuer.
+        index: usize,
+    },
+    /// No type.
+    #[error("an issuer needs token types")]
+    NoType {
+        /// The issuer.
+        index: usize,
+    },
+    /// More than 120 s, or not whole seconds.
+    #[error("the leeway is whole seconds, at most 120")]
+    Leeway {
+        /// The issuer.
+        index: usize,
+    },
+    /// Less than a second.
+    #[error("the greatest age is at least one second")]
+    MaxAge {
+        /// The issuer.
+        index: usize,
+    },
+    /// More than 7.
+    #[error("a chain has at most 7 actors")]
+    MaxActors {
+        /// The issuer.
+        index: usize,
+    },
+    /// No key is for one of the algorithms, so no token would ever be accepted.
+    #[error("none of the issuer's keys is for one of its algorithms")]
+    NoUsableKey {
+        /// The issuer.
+        index: usize,
+    },
+    /// Two API keys have the same id.
+    #[error("the API key `{id}` is configured twice")]
+    RepeatedApiKey {
+        /// The second one.
+        index: usize,
+        /// Their id.
+        id: Arc<str>,
+    },
+    /// An id that no key can have.
+    #[error("`{id}` is not an API key's id: eight of `a` to `z` and `2` to `7`, the part of the key after `pcl_`")]
+    ApiKeyId {
+        /// The API key.
+        index: usize,
+        /// The id.
+        id: Arc<str>,
+    },
+    /// A field that has another meaning or never travels.
+    #[error("API keys cannot come in the field `{0}`")]
+    ApiKeyHeader(HeaderName),
+}
+
+impl InvalidSettings {
+    /// The index of the issuer that is wrong.
+    pub const fn issuer(&self) -> Option<usize> {
+        match self {
+            Self::UnnamedIssuer { index }
+            | Self::RepeatedIssuer { index, .. }
+            | Self::NoAudience { index }
+            | Self::NoAlgorithm { index }
+            | Self::NoType { index }
+            | Self::Leeway { index }
+            | Self::MaxAge { index }
+            | Self::MaxActors { index }
+            | Self::NoUsableKey { index } => Some(*index),
+            Self::RepeatedApiKey { .. } | Self::ApiKeyId { .. } | Self::ApiKeyHeader(_) => None,
+        }
+    }
+
+    /// The index of the API key that is wrong.
+    pub const fn api_key(&self) -> Option<usize> {
+        match self {
+            Self::RepeatedApiKey { index, .. } | Self::ApiKeyId { index, .. } => Some(*index),
+            Self::UnnamedIssuer { .. }
+            | Self::RepeatedIssuer { .. }
+            | Self::NoAudience { .. }
+            | Self::NoAlgorithm { .. }
+            | Self::NoType { .. }
+            | Self::Leeway { .. }
+            | Self::MaxAge { .. }
+            | Self::MaxActors { .. }
+            | Self::NoUsableKey { .. }
+            | Self::ApiKeyHeader(_) => None,
+        }
+    }
+}
+
+impl AuthenticatorSettings {
+    /// Refuses settings that would accept too much or nothing.
+    pub(super) fn check(&self) -> Result<(), InvalidSettings> {
+        let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+        for (index, issuer) in self.issuers.iter().enumerate() {
+            issuer.check(index)?;
+            if let Some(first) = seen.insert(&issuer.issuer, index) {
+                return Err(InvalidSettings::RepeatedIssuer { index, first, issuer: Arc::clone(&issuer.issuer) });
+            }
+        }
+        match &self.api_keys {
+            Some(api_keys) if !may_carry_a_key(&api_keys.header) => {
+                Err(InvalidSettings::ApiKeyHeader(api_keys.header.clone()))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+impl IssuerSettings {
+    fn check(&self, index: usize) -> Result<(), InvalidSettings> {
+        if self.issuer.is_empty() {
+            return Err(InvalidSettings::UnnamedIssuer { index });
+        }
+        if self.audiences.is_empty() || self.audiences.iter().any(|audience| audience.is_empty()) {
+            return Err(InvalidSettings::NoAudience { index });
+        }
+        if self.algorithms.is_empty() {
+            return Err(InvalidSettings::NoAlgorithm { index });
+        }
+        if self.types.is_empty() {
+            return Err(InvalidSettings::NoType { index });
+        }
+        if self.leeway > LONGEST_LEEWAY || self.leeway.subsec_nanos() != 0 {
+            return Err(InvalidSettings::Leeway { index });
+        }
+        if self.max_age.is_some_and(|age| age.as_secs() == 0) {
+            return Err(InvalidSettings::MaxAge { index });
+        }
+        if self.chain.max_actors > MOST_ACTORS {
+            return Err(InvalidSettings::MaxActors { index });
+        }
+        if !self.keys.serves(&self.algorithms) {
+            return Err(InvalidSettings::NoUsableKey { index });
+        }
+        Ok(())
+    }
+}
+
+fn may_carry_a_key(name: &HeaderName) -> bool {
+    let taken = [
+        header::AUTHORIZATION,
+        header::HOST,
+        header::COOKIE,
+        header::CONTENT_TYPE,
+        header::CONTENT_LENGTH,
+        header::CONTENT_ENCODING,
+        header::EXPECT,
+        header::ORIGIN,
+    ];
+    !taken.contains(name) && !is_hop_by_hop(name) && !is_reserved(name)
+}

@@ -1,0 +1,13 @@
+//! Credentials, good and bad, against the real authenticator.
+#![expect(clippy::string_slice, reason = "tokens, keys and hashes are ASCII")]
+#![expect(clippy::needless_pass_by_value, reason = "literals read better by value")]
+
+mod api_keys;
+mod chains;
+mod claims;
+mod key_sets;
+mod minting;
+mod properties;
+mod settings;
+mod tokens;
+mod worlds;

@@ -1,0 +1,108 @@
+//! What holds for every credential a stranger may send.
+
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+
+use super::{
+    minting::{ED25519, ES256, RSA},
+    worlds::{NOW, ask, ask_at, authenticator, claims, head, header, issuer, token, token_by, with},
+};
+use crate::{
+    access::Timestamp,
+    identity::{Algorithm, Authenticator, KeySet},
+};
+
+static ASKED: LazyLock<Authenticator> =
+    LazyLock::new(|| authenticator(vec![issuer(&[ES256.jwk("k1"), ED25519.jwk("k2"), RSA.jwk("k3")])]));
+
+/// One good token of each kind.
+static GOOD: LazyLock<[String; 4]> = LazyLock::new(|| {
+    let token = |signer, algorithm: Algorithm, kid: &str| {
+        let header = with(header(), serde_json::json!({"alg": algorithm.name(), "kid": kid}));
+        token_by(signer, algorithm, &header, &with(claims(), serde_json::json!({"act": {"sub": "coder"}})))
+    };
+    [
+        token(&ES256, Algorithm::Es256, "k1"),
+        token(&ED25519, Algorithm::EdDsa, "k2"),
+        token(&RSA, Algorithm::Rs256, "k3"),
+        token(&RSA, Algorithm::Ps256, "k3"),
+    ]
+});
+
+#[test]
+fn a_token_with_any_one_byte_changed_is_refused() {
+    for good in GOOD.iter() {
+        assert!(ask(&ASKED, good).is_ok());
+        for index in 0..good.len() {
+            for flip in [0x01, 0x02, 0x20] {
+                let mut changed = good.clone().into_bytes();
+                changed[index] ^= flip;
+                let Ok(changed) = String::from_utf8(changed) else { continue };
+                if changed.bytes().any(|byte| byte < 0x20 || byte == 0x7f) {
+                    continue;
+                }
+                assert!(ask(&ASKED, &changed).is_err(), "{changed}");
+            }
+        }
+    }
+}
+
+/// A byte that a field may hold: no control byte.
+fn visible(byte: u8) -> u8 {
+    if byte < 0x20 || byte == 0x7f { b'.' } else { byte }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn any_authorization_is_answered(field in prop::collection::vec(any::<u8>().prop_map(visible), 0..300)) {
+        let request = head(&[("authorization", &field)]);
+        prop_assert!(ASKED.authenticate(&request, Timestamp::from_seconds(NOW)).is_err());
+    }
+
+    #[test]
+    fn any_header_and_claims_are_answered(header in "\\PC{0,60}", claims in "\\PC{0,60}", now in any::<i64>()) {
+        let token = ES256.token(Algorithm::Es256, &header, &claims);
+        prop_assert!(ask_at(&ASKED, &token, now).is_err());
+    }
+
+    #[test]
+    fn a_changed_token_is_refused(
+        which in 0usize..4,
+        place in any::<prop::sample::Index>(),
+        byte in "[A-Za-z0-9_.~+/=-]",
+        cut in any::<bool>(),
+    ) {
+        let good = &GOOD[which];
+        let index = place.index(good.len());
+        let mut changed = good.clone();
+        changed.replace_range(index..=index, if cut { "" } else { &byte });
+        prop_assume!(changed != *good);
+        prop_assert!(ask(&ASKED, &changed).is_err());
+    }
+
+    #[test]
+    fn any_time_is_answered(exp in any::<i64>(), nbf in any::<i64>(), iat in any::<i64>(), now in any::<i64>()) {
+        let claims = with(claims(), serde_json::json!({"exp": exp, "nbf": nbf, "iat": iat}));
+        let answer = ask_at(&ASKED, &token(&header(), &claims), now);
+        if answer.is_ok() {
+            prop_assert!(exp > now.saturating_sub(31) && nbf <= now.saturating_add(30));
+        }
+    }
+
+    #[test]
+    fn any_document_is_answered(text in "\\PC{0,100}") {
+        prop_assert!(KeySet::parse(&text).is_err());
+    }
+
+    #[test]
+    fn a_broken_key_set_is_answered(place in any::<prop::sample::Index>(), with in "\\PC?") {
+        let keys = [ES256.jwk("k1"), RSA.jwk("k3"), serde_json::json!({"kty": "oct", "k": "AA"})];
+        let mut text = serde_json::json!({"keys": keys}).to_string();
+        let index = place.index(text.len());
+        text.replace_range(index..=index, &with);
+        let _answered = KeySet::parse(&text);
+    }
+}

@@ -1,0 +1,96 @@
+//! A token in its one strict spelling, not yet verified.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use super::{
+    algorithm::Algorithm,
+    error::{InvalidToken, Shown, TokenPart},
+    json::{self, Json, NotStrict, Object},
+};
+
+/// The longest token, in bytes.
+pub(super) const LONGEST: usize = 8 * 1024;
+
+/// The longest `kid`, in bytes.
+pub(super) const LONGEST_KEY_ID: usize = 256;
+
+/// Parameters that bring their own key, or ask for what is not implemented (RFC 7515, sections 4.1.2, 4.1.3, 4.1.5 and
+/// 4.1.11, RFC 7797, section 3).
+const REFUSED: [&str; 5] = ["crit", "b64", "jwk", "jku", "x5u"];
+
+/// A JWS in compact serialization (RFC 7515, section 7.1) whose payload is claims (RFC 7519).
+///
+/// Nothing in it is believed yet, except to choose by what it is verified.
+pub(super) struct Token<'t> {
+    /// What the signature covers: header, dot, claims, as they were sent.
+    pub(super) signed: &'t str,
+    pub(super) header: Header,
+    pub(super) claims: Object,
+    pub(super) signature: Vec<u8>,
+}
+
+/// The parameters of the header that matter.
+pub(super) struct Header {
+    pub(super) algorithm: Algorithm,
+    pub(super) key_id: Option<String>,
+    pub(super) kind: Option<String>,
+}
+
+impl<'t> Token<'t> {
+    /// Takes a text of at most [`LONGEST`] bytes apart; refuses every spelling but the strict one.
+    pub(super) fn parse(text: &'t str) -> Result<Self, InvalidToken> {
+        if text.bytes().filter(|byte| *byte == b'.').count() != 2 {
+            return Err(InvalidToken::NotThreeParts);
+        }
+        let (signed, signature) = text.rsplit_once('.').ok_or(InvalidToken::NotThreeParts)?;
+        let (header, claims) = signed.split_once('.').ok_or(InvalidToken::NotThreeParts)?;
+        if header.is_empty() || claims.is_empty() || signature.is_empty() {
+            return Err(InvalidToken::NotThreeParts);
+        }
+        Ok(Self {
+            signed,
+            header: Header::read(&object(header, TokenPart::Header)?)?,
+            claims: object(claims, TokenPart::Claims)?,
+            signature: decode(signature, TokenPart::Signature)?,
+        })
+    }
+}
+
+impl Header {
+    fn read(members: &Object) -> Result<Self, InvalidToken> {
+        if let Some(refused) = REFUSED.into_iter().find(|name| members.contains_key(*name)) {
+            return Err(InvalidToken::RefusedParameter(refused));
+        }
+        let text = |name: &'static str| match members.get(name) {
+            None => Ok(None),
+            Some(value) => value.text().map(Some).ok_or(InvalidToken::MalformedParameter(name)),
+        };
+        let algorithm = text("alg")?.ok_or(InvalidToken::MalformedParameter("alg"))?;
+        let key_id = text("kid")?;
+        if key_id.is_some_and(|key_id| !(1..=LONGEST_KEY_ID).contains(&key_id.len())) {
+            return Err(InvalidToken::MalformedParameter("kid"));
+        }
+        Ok(Self {
+            algorithm: algorithm.parse().map_err(|_| InvalidToken::UnservedAlgorithm(Shown::new(algorithm)))?,
+            key_id: key_id.map(str::to_owned),
+            kind: text("typ")?.map(str::to_owned),
+        })
+    }
+}
+
+fn decode(text: &str, part: TokenPart) -> Result<Vec<u8>, InvalidToken> {
+    // This engine refuses padding, other alphabets and last bits that are not zero.
+    URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidToken::NotBase64(part))
+}
+
+fn object(text: &str, part: TokenPart) -> Result<Object, InvalidToken> {
+    match json::parse(&decode(text, part)?) {
+        Ok(Json::Object(members)) => Ok(members),
+        Ok(Json::Null | Json::Bool | Json::Integer(_) | Json::Number | Json::Text(_) | Json::Array(_)) => {
+            Err(InvalidToken::NotAnObject(part))
+        }
+        Err(NotStrict::Syntax) => Err(InvalidToken::NotJson(part)),
+        Err(NotStrict::RepeatedMember) => Err(InvalidToken::RepeatedMember(part)),
+        Err(NotStrict::TooDeep) => Err(InvalidToken::TooDeep(part)),
+    }
+}
