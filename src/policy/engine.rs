@@ -5,7 +5,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::{
-    check::{Evaluator, Failure, Nobody, Plans, Question, Recorder, Subject, Truth, Witness},
+    check::{Evaluator, Failure, Limits, Nobody, Plans, Question, Recorder, Subject, Truth, Witness},
     explain::Explanation,
     graph::{Graph, GraphBuilder, Statistics, UNKNOWN},
     model::{Model, RelationId},
@@ -24,11 +24,13 @@ pub struct PolicySettings {
     pub task_holder: Option<RelationName>,
     /// How many steps one evaluation may take before it fails.
     pub most_steps: u32,
+    /// How many steps one evaluation takes before it begins to remember what it found out, which needs memory.
+    pub steps_before_memory: u32,
 }
 
 impl Default for PolicySettings {
     fn default() -> Self {
-        Self { task_holder: None, most_steps: 1_000_000 }
+        Self { task_holder: None, most_steps: 1_000_000, steps_before_memory: 256 }
     }
 }
 
@@ -204,8 +206,9 @@ impl Policy {
     }
 
     fn evaluate<W: Witness>(&self, question: Question, witness: W) -> (Truth, W) {
-        let most_steps = self.settings.most_steps;
-        let (verdict, witness) = Evaluator::answer(&self.graph, &self.plans, question, most_steps, witness);
+        let settings = &self.settings;
+        let limits = Limits { most_steps: settings.most_steps, steps_before_memory: settings.steps_before_memory };
+        let (verdict, witness) = Evaluator::answer(&self.graph, &self.plans, question, limits, witness);
         (verdict.truth(), witness)
     }
 

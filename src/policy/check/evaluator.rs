@@ -20,8 +20,6 @@ const TOO_DEEP: u8 = 25;
 /// So many nested relations and operators are too many for the stack. Only a chain of hundreds of computed relations
 /// gets there.
 const MOST_NESTED: u32 = 1000;
-/// An evaluation that takes more steps than this begins to remember.
-const SHORT: u32 = 256;
 /// Rows longer than this are compared with what the user has, instead of being followed one by one.
 const WIDE: usize = 4;
 
@@ -41,6 +39,13 @@ pub(in crate::policy) struct Question {
     pub(in crate::policy) object: Number,
 }
 
+/// How much one evaluation may take.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::policy) struct Limits {
+    pub(in crate::policy) most_steps: u32,
+    pub(in crate::policy) steps_before_memory: u32,
+}
+
 /// Relations that lead to one another through unions only are seen as one graph, in which no object is seen twice.
 #[derive(Debug, Clone, Copy)]
 struct Scope {
@@ -56,7 +61,7 @@ pub(in crate::policy) struct Evaluator<'a, W> {
     plans: &'a Plans,
     subject: Subject,
     kind: Kind,
-    most_steps: u32,
+    limits: Limits,
     steps: u32,
     nested: u32,
     // The recursive relations and their objects on the path to here.
@@ -72,7 +77,7 @@ impl<'a, W: Witness> Evaluator<'a, W> {
         graph: &'a Graph,
         plans: &'a Plans,
         question: Question,
-        most_steps: u32,
+        limits: Limits,
         witness: W,
     ) -> (Verdict, W) {
         let reach = plans.reach();
@@ -86,7 +91,7 @@ impl<'a, W: Witness> Evaluator<'a, W> {
             plans,
             subject: question.subject,
             kind,
-            most_steps,
+            limits,
             steps: 0,
             nested: 0,
             frames: SmallVec::new(),
@@ -383,9 +388,9 @@ impl<'a, W: Witness> Evaluator<'a, W> {
 
     fn spend(&mut self) -> Result<(), Failure> {
         self.steps += 1;
-        if self.steps > SHORT && !self.memo.is_on() {
+        if self.steps > self.limits.steps_before_memory && !self.memo.is_on() {
             self.memo.turn_on();
         }
-        if self.steps > self.most_steps { Err(Failure::Steps) } else { Ok(()) }
+        if self.steps > self.limits.most_steps { Err(Failure::Steps) } else { Ok(()) }
     }
 }

@@ -8,7 +8,7 @@ mod recursion;
 mod verdict;
 mod witness;
 
-pub(in crate::policy) use evaluator::{Evaluator, Question, Subject};
+pub(in crate::policy) use evaluator::{Evaluator, Limits, Question, Subject};
 pub(in crate::policy) use plan::Plans;
 pub(in crate::policy) use verdict::{Failure, Truth};
 pub(in crate::policy) use witness::{Nobody, Recorder, Remark, Step, Watched, Witness};
