@@ -1,6 +1,6 @@
 //! Names of types, relations and objects, checked once.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 
 use thiserror::Error;
 
@@ -31,6 +31,11 @@ pub enum InvalidName {
 pub struct TypeName(Arc<str>);
 
 impl TypeName {
+    /// Whether `text` is such a name.
+    pub fn is_valid(text: &str) -> bool {
+        is_name(text, 254)
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -41,7 +46,14 @@ impl FromStr for TypeName {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
-        if is_name(text, 254) { Ok(Self(text.into())) } else { Err(InvalidName::Type(text.to_owned())) }
+        if Self::is_valid(text) { Ok(Self(text.into())) } else { Err(InvalidName::Type(text.to_owned())) }
+    }
+}
+
+// Equal names have equal texts and hashes, so maps of names can be searched by text.
+impl Borrow<str> for TypeName {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 
@@ -56,6 +68,11 @@ impl fmt::Display for TypeName {
 pub struct RelationName(Arc<str>);
 
 impl RelationName {
+    /// Whether `text` is such a name.
+    pub fn is_valid(text: &str) -> bool {
+        is_name(text, 50)
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -66,7 +83,14 @@ impl FromStr for RelationName {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
-        if is_name(text, 50) { Ok(Self(text.into())) } else { Err(InvalidName::Relation(text.to_owned())) }
+        if Self::is_valid(text) { Ok(Self(text.into())) } else { Err(InvalidName::Relation(text.to_owned())) }
+    }
+}
+
+// Equal names have equal texts and hashes, so maps of names can be searched by text.
+impl Borrow<str> for RelationName {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 
@@ -102,24 +126,30 @@ impl Entity {
     pub fn id(&self) -> &str {
         self.text.get(self.colon + 1..).unwrap_or_default()
     }
-}
 
-impl FromStr for Entity {
-    type Err = InvalidName;
-
-    fn from_str(text: &str) -> Result<Self, InvalidName> {
+    /// The type and the id in `text`, by the same rules as [`Entity::from_str`], without keeping them.
+    pub fn split(text: &str) -> Result<(&str, &str), InvalidName> {
         let (type_name, id) = text.split_once(':').ok_or_else(|| InvalidName::Object(text.to_owned()))?;
-        if !is_name(type_name, 254) {
+        if !TypeName::is_valid(type_name) {
             return Err(InvalidName::Type(type_name.to_owned()));
         }
         let legal = |c: char| c != ':' && c != '#' && !c.is_whitespace() && !c.is_control();
         if id.is_empty() || id == "*" || !id.chars().all(legal) {
             return Err(InvalidName::Id(text.to_owned()));
         }
-        let length = text.chars().count();
-        if length > 256 {
-            return Err(InvalidName::TooLong(length));
+        // Bytes are never fewer than characters, so most texts need no count.
+        if text.len() > 256 && text.chars().count() > 256 {
+            return Err(InvalidName::TooLong(text.chars().count()));
         }
+        Ok((type_name, id))
+    }
+}
+
+impl FromStr for Entity {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let (type_name, _) = Self::split(text)?;
         Ok(Self { colon: type_name.len(), text: text.into() })
     }
 }
@@ -149,7 +179,8 @@ impl fmt::Display for Access {
 
 fn is_name(text: &str, longest: usize) -> bool {
     let legal = |c: char| !matches!(c, ':' | '#' | '@') && !c.is_whitespace() && !c.is_control();
-    !text.is_empty() && text.chars().count() <= longest && text.chars().all(legal)
+    let short = text.len() <= longest || text.chars().count() <= longest;
+    !text.is_empty() && short && text.chars().all(legal)
 }
 
 #[cfg(test)]

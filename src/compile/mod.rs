@@ -1,0 +1,9 @@
+//! Documents that people write become models and tuples, or diagnostics.
+
+mod expression;
+mod lexer;
+mod model;
+mod parser;
+mod report;
+
+pub use model::model;

@@ -1,0 +1,14 @@
+//! Answers whether a user has a relation on an object.
+
+mod evaluator;
+mod memo;
+mod plan;
+mod reach;
+mod recursion;
+mod verdict;
+mod witness;
+
+pub(in crate::policy) use evaluator::{Evaluator, Limits, Question, Subject};
+pub(in crate::policy) use plan::Plans;
+pub(in crate::policy) use verdict::{Failure, Truth};
+pub(in crate::policy) use witness::{Nobody, Recorder, Remark, Step, Watched, Witness};

@@ -1,0 +1,252 @@
+//! The decision point: a model and its tuples, ready to be asked.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::{
+    check::{Evaluator, Failure, Limits, Nobody, Plans, Question, Recorder, Subject, Truth, Witness},
+    explain::Explanation,
+    graph::{Graph, GraphBuilder, Statistics, UNKNOWN},
+    model::{Model, RelationId},
+    permit::{Denial, Permit},
+    tuple::{InvalidTuple, RelationshipTuple, User, UserParts},
+};
+use crate::access::{Access, Context, Entity, Principal, Reason, RelationName};
+
+/// A user that the graph does not know, unlike [`UNKNOWN`].
+const UNKNOWN_USER: u32 = UNKNOWN - 1;
+
+/// What a deployment may choose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicySettings {
+    /// The relation of a task that its holders have. Without it, a chain with a task is denied.
+    pub task_holder: Option<RelationName>,
+    /// How many steps one evaluation may take before it fails.
+    pub most_steps: u32,
+    /// How many steps one evaluation takes before it begins to remember what it found out, which needs memory.
+    pub steps_before_memory: u32,
+}
+
+impl Default for PolicySettings {
+    fn default() -> Self {
+        Self { task_holder: None, most_steps: 1_000_000, steps_before_memory: 256 }
+    }
+}
+
+/// Whether a request must run within a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TaskRule {
+    /// It may.
+    #[default]
+    Optional,
+    /// It must.
+    Required,
+}
+
+/// Why a question has no answer. None of these is ever taken for a no that something could be subtracted from.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum CheckError {
+    /// The model has no such type.
+    #[error("the model has no type `{0}`")]
+    UnknownType(String),
+    /// The type has no such relation.
+    #[error("type `{0}` has no relation `{1}`")]
+    UnknownRelation(String, String),
+    /// More than 24 hops over usersets and tuplesets (OpenFGA's limit).
+    #[error("the answer lies deeper than 25 levels")]
+    DepthExceeded,
+    /// More steps than the settings allow.
+    #[error("the answer takes too many steps")]
+    StepsExceeded,
+}
+
+impl CheckError {
+    /// The reason of the denial that this leads to.
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::UnknownType(_) => Reason::UnknownType,
+            Self::UnknownRelation(..) => Reason::UnknownRelation,
+            Self::DepthExceeded => Reason::DepthExceeded,
+            Self::StepsExceeded => Reason::StepsExceeded,
+        }
+    }
+}
+
+impl From<Failure> for CheckError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Depth => Self::DepthExceeded,
+            Failure::Steps => Self::StepsExceeded,
+        }
+    }
+}
+
+/// An immutable policy. The same question always has the same answer.
+#[derive(Debug)]
+pub struct Policy {
+    graph: Graph,
+    plans: Plans,
+    settings: PolicySettings,
+}
+
+impl Policy {
+    /// A policy of a graph and the model it was built under.
+    pub fn new(graph: Graph, settings: PolicySettings) -> Self {
+        Self { plans: Plans::new(graph.model()), graph, settings }
+    }
+
+    /// A policy of a model and tuples. Tuples that the model does not allow are set aside.
+    pub fn build(
+        model: Model,
+        tuples: impl IntoIterator<Item = RelationshipTuple>,
+        settings: PolicySettings,
+    ) -> Result<Self, InvalidTuple> {
+        let mut builder = GraphBuilder::new(Arc::new(model));
+        for tuple in tuples {
+            builder.add_tuple(&tuple)?;
+        }
+        Ok(Self::new(builder.finish(), settings))
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Arc<Model> {
+        self.graph.model()
+    }
+
+    /// The tuples.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// How much there is.
+    pub fn statistics(&self) -> Statistics {
+        self.graph.statistics()
+    }
+
+    /// Permits the accesses if and only if every member of the chain is permitted every one of them.
+    ///
+    /// A chain with a task is denied unless every other member is the task's holder, and a chain without one if the
+    /// rule asks for it. No access is not permitted. What has no answer is denied.
+    pub fn authorize(
+        &self,
+        principal: &Arc<Principal>,
+        accesses: Vec<Access>,
+        task: TaskRule,
+        _context: &Context,
+    ) -> Result<Permit, Denial> {
+        if accesses.is_empty() {
+            let detail = "no access is asked for".to_owned();
+            return Err(Denial { reason: Reason::NotPermitted, member: None, access: None, detail });
+        }
+        match (principal.task(), task) {
+            (Some(task), TaskRule::Optional | TaskRule::Required) => self.holds_task(principal, task)?,
+            (None, TaskRule::Optional) => {}
+            (None, TaskRule::Required) => {
+                let detail = "a task is required".to_owned();
+                return Err(Denial { reason: Reason::TaskRequired, member: None, access: None, detail });
+            }
+        }
+        for member in principal.members() {
+            for access in &accesses {
+                self.permits(member, access)?;
+            }
+        }
+        Ok(Permit::new(Arc::clone(principal), accesses))
+    }
+
+    /// Whether the user has the relation on the resource. An id that nobody has named is no error.
+    pub fn check(&self, user: &User, action: &RelationName, resource: &Entity) -> Result<bool, CheckError> {
+        self.has(user.into(), action, resource)
+    }
+
+    /// What makes the answer to [`check`](Self::check) so.
+    pub fn explain(&self, user: &User, action: &RelationName, resource: &Entity) -> Result<Explanation, CheckError> {
+        let question = self.question(user.into(), action, resource)?;
+        let (truth, recorder) = self.evaluate(question, Recorder::default());
+        Ok(Explanation::new(&self.graph, user, resource, recorder.into_watched(truth)))
+    }
+
+    fn permits(&self, member: &Entity, access: &Access) -> Result<(), Denial> {
+        let (reason, detail) = match self.has(member.into(), &access.action, &access.resource) {
+            Ok(true) => return Ok(()),
+            Ok(false) => (Reason::NotPermitted, format!("{member} may not {access}")),
+            Err(error) => (error.reason(), error.to_string()),
+        };
+        Err(Denial { reason, member: Some(member.clone()), access: Some(access.clone()), detail })
+    }
+
+    fn holds_task(&self, principal: &Principal, task: &Entity) -> Result<(), Denial> {
+        let denial = |reason, member: Option<&Entity>, detail| {
+            Err(Denial { reason, member: member.cloned(), access: None, detail })
+        };
+        let Some(holder) = &self.settings.task_holder else {
+            let detail = format!("{task} has no holder: no relation is configured that says who holds a task");
+            return denial(Reason::NotTaskHolder, None, detail);
+        };
+        for party in principal.parties() {
+            match self.has(party.into(), holder, task) {
+                Ok(true) => {}
+                Ok(false) => {
+                    let detail = format!("{party} does not hold {task}");
+                    return denial(Reason::NotTaskHolder, Some(party), detail);
+                }
+                Err(error) => return denial(error.reason(), Some(party), error.to_string()),
+            }
+        }
+        Ok(())
+    }
+
+    fn has(&self, user: UserParts<'_>, action: &RelationName, resource: &Entity) -> Result<bool, CheckError> {
+        match self.evaluate(self.question(user, action, resource)?, Nobody).0 {
+            Truth::True => Ok(true),
+            Truth::False => Ok(false),
+            Truth::Error(failure) => Err(failure.into()),
+        }
+    }
+
+    fn evaluate<W: Witness>(&self, question: Question, witness: W) -> (Truth, W) {
+        let settings = &self.settings;
+        let limits = Limits { most_steps: settings.most_steps, steps_before_memory: settings.steps_before_memory };
+        let (verdict, witness) = Evaluator::answer(&self.graph, &self.plans, question, limits, witness);
+        (verdict.truth(), witness)
+    }
+
+    fn question(&self, user: UserParts<'_>, action: &RelationName, resource: &Entity) -> Result<Question, CheckError> {
+        let model = self.graph.model();
+        let relation = self.relation(resource.type_name(), action.as_str())?;
+        let object_type = model.type_id(resource.type_name()).ok_or_else(|| unknown_type(resource.type_name()))?;
+        let object = self.graph.number(object_type, resource.id()).unwrap_or(UNKNOWN);
+        let type_of = |name: &str| model.type_id(name).ok_or_else(|| unknown_type(name));
+        let subject = match user {
+            UserParts::Object { user_type, id } => {
+                let user_type = type_of(user_type)?;
+                let number = self.graph.number(user_type, id).unwrap_or(UNKNOWN_USER);
+                Subject::Object { user_type, number }
+            }
+            UserParts::Wildcard { user_type } => Subject::Wildcard { user_type: type_of(user_type)? },
+            UserParts::Userset { user_type, id, object: text, relation } => {
+                let relation = self.relation(user_type, relation)?;
+                // An object that no tuple names is still itself.
+                let number = match self.graph.number(type_of(user_type)?, id) {
+                    Some(number) => number,
+                    None if text == resource.as_str() => UNKNOWN,
+                    None => UNKNOWN_USER,
+                };
+                Subject::Userset { relation, number }
+            }
+        };
+        Ok(Question { subject, relation, object })
+    }
+
+    fn relation(&self, type_name: &str, relation: &str) -> Result<RelationId, CheckError> {
+        let model = self.graph.model();
+        let type_id = model.type_id(type_name).ok_or_else(|| unknown_type(type_name))?;
+        let id = model.relation_id(type_id, relation);
+        id.ok_or_else(|| CheckError::UnknownRelation(type_name.to_owned(), relation.to_owned()))
+    }
+}
+
+fn unknown_type(name: &str) -> CheckError {
+    CheckError::UnknownType(name.to_owned())
+}

@@ -1,0 +1,20 @@
+//! The policy engine: from a model and tuples to permits, without clocks, threads or sockets.
+#![warn(missing_docs)]
+
+mod check;
+mod engine;
+mod explain;
+mod graph;
+mod model;
+mod permit;
+mod tuple;
+
+pub use engine::{CheckError, Policy, PolicySettings, TaskRule};
+pub use explain::{Answer, Explanation, ExplanationNode, NodeKind};
+pub use graph::{Added, Graph, GraphBuilder, SetAside, SetAsideReason, Statistics};
+pub use model::{
+    Model, ModelFault, ModelProblem, ModelSource, Placed, Relation, RelationId, RelationSource, Restriction,
+    RestrictionSource, Rewrite, Shape, TypeId, TypeSource, did_you_mean, nearest,
+};
+pub use permit::{Denial, Permit};
+pub use tuple::{InvalidTuple, RelationshipTuple, User};

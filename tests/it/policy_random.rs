@@ -1,0 +1,310 @@
+//! The engine against the naive evaluator, on random models, tuples and questions.
+
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+use portcullis::{
+    compile,
+    policy::{Answer, CheckError, GraphBuilder, Policy, PolicySettings},
+};
+
+use super::reference::{Rule, Value, Walk, World};
+
+/// A small generator of pseudo-random numbers (SplitMix64), so that a seed makes a world for all time.
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((mixed ^ (mixed >> 31)) % bound as u64).unwrap()
+    }
+
+    fn pick<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
+        &choices[self.below(choices.len())]
+    }
+
+    fn one_in(&mut self, chances: usize) -> bool {
+        self.below(chances) == 0
+    }
+}
+
+const TYPES: [&str; 5] = ["user", "bot", "group", "folder", "document"];
+const WITH_RELATIONS: [&str; 3] = ["group", "folder", "document"];
+const RELATIONS: [&str; 4] = ["a", "b", "c", "d"];
+
+fn restriction(random: &mut Random) -> String {
+    match random.below(9) {
+        0..=3 => "user".to_owned(),
+        4 => "bot".to_owned(),
+        5 => (*random.pick(&["user:*", "user:*", "bot:*"])).to_owned(),
+        _ => format!(
+            "{}#{}",
+            random.pick(&WITH_RELATIONS),
+            random.pick(&RELATIONS)
+        ),
+    }
+}
+
+/// A rule. Types may only be named by the first operand.
+fn rule(random: &mut Random, may_be_direct: bool, depth: usize) -> Rule {
+    if depth == 0 || random.one_in(3) {
+        return match random.below(6) {
+            0..=3 if may_be_direct => {
+                let mut allowed: Vec<_> =
+                    (0..=random.below(3)).map(|_| restriction(random)).collect();
+                allowed.sort();
+                allowed.dedup();
+                Rule::Direct(allowed)
+            }
+            0..=4 => Rule::Computed((*random.pick(&RELATIONS)).to_owned()),
+            _ => Rule::From((*random.pick(&RELATIONS)).to_owned(), "parent".to_owned()),
+        };
+    }
+    let first = rule(random, may_be_direct, depth - 1);
+    let mut rest: Vec<_> = (0..=random.below(2))
+        .map(|_| rule(random, false, depth - 1))
+        .collect();
+    match random.below(4) {
+        0 => Rule::ButNot(Box::new(first), Box::new(rest.remove(0))),
+        1 => Rule::And([vec![first], rest].concat()),
+        _ => Rule::Or([vec![first], rest].concat()),
+    }
+}
+
+fn model(random: &mut Random) -> World {
+    let mut world = World {
+        types: TYPES.map(str::to_owned).to_vec(),
+        ..World::default()
+    };
+    for of in WITH_RELATIONS {
+        let mut parents: Vec<_> = WITH_RELATIONS
+            .iter()
+            .filter(|_| random.one_in(2))
+            .map(|t| (*t).to_owned())
+            .collect();
+        if parents.is_empty() {
+            parents.push("folder".to_owned());
+        }
+        world
+            .rules
+            .insert((of.to_owned(), "parent".to_owned()), Rule::Direct(parents));
+        for relation in RELATIONS {
+            world
+                .rules
+                .insert((of.to_owned(), relation.to_owned()), rule(random, true, 2));
+        }
+    }
+    world
+}
+
+fn direct(rule: &Rule) -> Vec<String> {
+    match rule {
+        Rule::Direct(allowed) => allowed.clone(),
+        Rule::Computed(_) | Rule::From(..) => Vec::new(),
+        Rule::Or(rules) | Rule::And(rules) => rules.iter().flat_map(direct).collect(),
+        Rule::ButNot(base, subtract) => [direct(base), direct(subtract)].concat(),
+    }
+}
+
+fn tuples(random: &mut Random, world: &mut World) {
+    let assignable: BTreeMap<_, _> = world
+        .rules
+        .iter()
+        .map(|(key, rule)| (key.clone(), direct(rule)))
+        .filter(|(_, d)| !d.is_empty())
+        .collect();
+    let keys: Vec<_> = assignable.keys().cloned().collect();
+    for _ in 0..20 + random.below(60) {
+        let (of, relation) = random.pick(&keys).clone();
+        let allowed = random
+            .pick(&assignable[&(of.clone(), relation.clone())])
+            .clone();
+        let user = match allowed.split_once('#') {
+            Some((of, relation)) => format!("{of}:{}#{relation}", random.below(3)),
+            None if allowed.ends_with('*') => allowed,
+            None => format!("{allowed}:{}", random.below(3)),
+        };
+        world
+            .tuples
+            .insert((user, relation, format!("{of}:{}", random.below(3))));
+    }
+}
+
+/// A long chain of usersets of one type, so that some questions lie too deep.
+fn chain(random: &mut Random, world: &mut World) {
+    let mut links = Vec::new();
+    for ((of, relation), rule) in &world.rules {
+        let own_type = direct(rule)
+            .into_iter()
+            .filter(|allowed| allowed.starts_with(&format!("{of}#")));
+        links.extend(own_type.map(|allowed| (of.clone(), relation.clone(), allowed)));
+    }
+    if let Some((of, relation, allowed)) = links.get(random.below(links.len().max(1))) {
+        let member = allowed.rsplit('#').next().unwrap();
+        for n in 0..30 {
+            world.tuples.insert((
+                format!("{of}:{}#{member}", n + 1),
+                relation.clone(),
+                format!("{of}:{n}"),
+            ));
+        }
+    }
+}
+
+/// A valid model with tuples, and how it looks to the engine: once forgetful, once remembering from the first step.
+pub(crate) fn random_world(random: &mut Random) -> (World, [Policy; 2]) {
+    loop {
+        let mut world = model(random);
+        let file = Arc::from("random.fga");
+        if compile::model(&file, &world.to_string()).is_err() {
+            continue;
+        }
+        tuples(random, &mut world);
+        if random.one_in(4) {
+            chain(random, &mut world);
+        }
+        let policy = |steps_before_memory| {
+            let mut builder =
+                GraphBuilder::new(Arc::new(compile::model(&file, &world.to_string()).unwrap()));
+            for (user, relation, object) in &world.tuples {
+                builder.add(user, relation, object).unwrap();
+            }
+            let graph = builder.finish();
+            assert_eq!(
+                graph.statistics().set_aside,
+                0,
+                "{world}\n{:?}",
+                graph.set_aside()
+            );
+            Policy::new(
+                graph,
+                PolicySettings {
+                    steps_before_memory,
+                    ..PolicySettings::default()
+                },
+            )
+        };
+        let policies = [policy(u32::MAX), policy(0)];
+        return (world, policies);
+    }
+}
+
+pub(crate) fn users() -> Vec<String> {
+    let mut users: Vec<_> = ["user:0", "user:1", "user:2", "user:new", "user:*", "bot:0"]
+        .map(str::to_owned)
+        .to_vec();
+    for of in WITH_RELATIONS {
+        users.extend(
+            RELATIONS
+                .iter()
+                .take(2)
+                .map(|relation| format!("{of}:0#{relation}")),
+        );
+    }
+    users.push("document:9#a".to_owned());
+    users
+}
+
+fn agrees(expected: Value, found: &Result<bool, CheckError>) -> bool {
+    match (expected, found) {
+        (Value::Yes, Ok(allowed)) => *allowed,
+        (Value::No | Value::Cut(_), Ok(allowed)) => !*allowed,
+        (Value::Error, Err(CheckError::DepthExceeded)) => true,
+        (Value::Yes | Value::No | Value::Cut(_) | Value::Error, _) => false,
+    }
+}
+
+#[derive(Default, Debug)]
+struct Tally {
+    compared: u32,
+    yes: u32,
+    errors: u32,
+    skipped: u32,
+}
+
+impl Tally {
+    fn question(
+        &mut self,
+        walk: &Walk<'_>,
+        policies: &[Policy; 2],
+        question: [&str; 3],
+        seed: u64,
+    ) {
+        let [user, relation, object] = question;
+        let Some(expected) = walk.check(relation, object, 3000) else {
+            self.skipped += 1;
+            return;
+        };
+        for policy in policies {
+            let (user, action, resource) = (
+                user.parse().unwrap(),
+                relation.parse().unwrap(),
+                object.parse().unwrap(),
+            );
+            let found = policy.check(&user, &action, &resource);
+            let shown = || {
+                format!(
+                    "seed {seed}: {question:?}\n{}\n{:#?}",
+                    walk.world, walk.world.tuples
+                )
+            };
+            assert!(
+                agrees(expected, &found),
+                "{expected:?} is expected, {found:?} was found, {}",
+                shown()
+            );
+            if self.compared.is_multiple_of(8) {
+                let explained = policy.explain(&user, &action, &resource).unwrap().answer();
+                let same = match found {
+                    Ok(true) => Answer::Yes,
+                    Ok(false) => Answer::No,
+                    Err(_) => Answer::Undecided,
+                };
+                assert_eq!(explained, same, "{}", shown());
+            }
+        }
+        self.compared += 1;
+        self.yes += u32::from(expected == Value::Yes);
+        self.errors += u32::from(expected == Value::Error);
+    }
+}
+
+#[test]
+fn the_engine_agrees_with_the_naive_evaluator() {
+    let begin = std::env::var("PORTCULLIS_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or(1);
+    let wanted = std::env::var("PORTCULLIS_COMPARISONS")
+        .ok()
+        .and_then(|count| count.parse().ok())
+        .unwrap_or(100_000);
+    let users = users();
+    let started = Instant::now();
+    let mut tally = Tally::default();
+    for seed in begin.. {
+        let (world, policies) = random_world(&mut Random::new(seed));
+        let walks: Vec<_> = users.iter().map(|user| (user, world.walk(user))).collect();
+        for (of, relation) in world.rules.keys() {
+            for object in ["0", "1", "2", "9"].map(|id| format!("{of}:{id}")) {
+                for (user, walk) in &walks {
+                    tally.question(walk, &policies, [user, relation, &object], seed);
+                }
+            }
+        }
+        if tally.compared >= wanted {
+            println!("{tally:?} up to seed {seed} in {:?}", started.elapsed());
+            break;
+        }
+    }
+    assert!(
+        tally.yes > tally.compared / 20 && tally.errors > 0,
+        "too few of some answers: {tally:?}"
+    );
+}
