@@ -5,5 +5,7 @@ mod lexer;
 mod model;
 mod parser;
 mod report;
+mod tuples;
 
 pub use model::model;
+pub use tuples::{TupleFormat, TupleReader};

@@ -7,8 +7,8 @@ use http::HeaderName;
 use crate::{
     access::{ActorMode, Diagnostic, Entity, Place, Timestamp},
     identity::{
-        Algorithm, ApiKey, ApiKeySettings, Authenticator, AuthenticatorSettings, ChainSettings, InvalidKeySet, InvalidSettings,
-        IssuerSettings, KeySet,
+        Algorithm, ApiKey, ApiKeySettings, Authenticator, AuthenticatorSettings, ChainSettings, InvalidKeySet,
+        InvalidSettings, IssuerSettings, KeySet,
     },
     supply::KeyUrl,
 };
@@ -160,7 +160,11 @@ fn key_set(keys: &file::Keys, place: Place, reading: &mut Reading<'_>) -> Option
             return None;
         }
         (None, None) => {
-            reading.problems.add_with_help(place, "`jwks` has neither `file` nor `url`", "write `jwks: { file: jwks.json }`");
+            reading.problems.add_with_help(
+                place,
+                "`jwks` has neither `file` nor `url`",
+                "write `jwks: { file: jwks.json }`",
+            );
             return None;
         }
     };
@@ -184,12 +188,20 @@ fn fetched(keys: &file::Keys, url: &Located<String>, reading: &mut Reading<'_>) 
     });
     if !allowed {
         let message = format!("`{}` is no URL to fetch keys from", url.value);
-        reading.problems.add_with_help(url.place, message, "write an `https` URL, keys in the clear could be anybody's");
+        reading.problems.add_with_help(
+            url.place,
+            message,
+            "write an `https` URL, keys in the clear could be anybody's",
+        );
         return None;
     }
     reading.keys.push(KeyUrl { url: url.value.clone(), refresh, ca_file });
     let document = reading.documents.get(&url.value);
-    Some(document.map(|text| text.to_string()).ok_or_else(|| format!("the keys at {} have not been fetched yet", url.value)))
+    Some(
+        document
+            .map(|text| text.to_string())
+            .ok_or_else(|| format!("the keys at {} have not been fetched yet", url.value)),
+    )
 }
 
 fn is_loopback(host: &str) -> bool {

@@ -11,5 +11,5 @@ mod structure;
 
 pub use policy::{PolicyFiles, load_policy};
 pub use problems::Problems;
-pub use settings::{ListenSettings, Settings, TlsFiles, load};
+pub use settings::{ListenSettings, Loading, Settings, TlsFiles, load};
 pub use structure::schema;

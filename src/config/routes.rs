@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use http::{HeaderName, Method};
 
 use crate::{
-    access::{CredentialHandling, Place, RelationName, Template},
+    access::{CredentialHandling, Entity, Place, RelationName, Template},
+    policy::did_you_mean,
     route::{
         AccessTemplate, BodyRule, HeaderMatch, HostPattern, ItemFilter, JsonPath, Operation, PathTemplate, Route,
         RouteTable, Source, UpstreamId,
@@ -16,7 +17,6 @@ use super::{
     file::{self, BodyUse, Credential},
     located::Located,
     problems::Problems,
-    structure::nearest,
 };
 
 /// Bounds that are the same for all routes.
@@ -44,7 +44,10 @@ pub(super) fn table(
             for conflict in conflicts {
                 let path = |index: usize| routes.get(index).map(|route| &route.path);
                 if let Some((first, second)) = path(conflict.first).zip(path(conflict.second)) {
-                    let message = format!("`{}` could match the same request as the route on line {}", second.value, first.place.line);
+                    let message = format!(
+                        "`{}` could match the same request as the route on line {}",
+                        second.value, first.place.line
+                    );
                     let help = "tell them apart by host, path, method or a header field's value, or merge them";
                     problems.add_with_help(second.place, message, help);
                 }
@@ -54,7 +57,12 @@ pub(super) fn table(
     }
 }
 
-fn route(written: &Located<file::Route>, upstreams: &[String], limits: Limits, problems: &mut Problems) -> Option<Route> {
+fn route(
+    written: &Located<file::Route>,
+    upstreams: &[String],
+    limits: Limits,
+    problems: &mut Problems,
+) -> Option<Route> {
     let path = checked(PathTemplate::parse(&written.path.value), written.path.place, problems);
     let host = match &written.host {
         Some(host) => checked(HostPattern::parse(&host.value), host.place, problems),
@@ -96,10 +104,8 @@ fn upstream(name: &Located<String>, upstreams: &[String], problems: &mut Problem
     let found = upstreams.iter().position(|upstream| *upstream == name.value);
     if found.is_none() {
         let message = format!("there is no upstream `{}`", name.value);
-        let help = match nearest(&name.value, upstreams) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("add `{}: {{ url: \"http://…\" }}` to `upstreams`", name.value),
-        };
+        let add = || format!("add `{}: {{ url: \"http://…\" }}` to `upstreams`", name.value);
+        let help = did_you_mean(&name.value, upstreams.iter().map(String::as_str)).unwrap_or_else(add);
         problems.add_with_help(name.place, message, help);
     }
     found.map(UpstreamId)
@@ -231,7 +237,7 @@ fn access_with(
     }
     // Without variables it is one object, which must be one.
     if template.variables().next().is_none()
-        && let Err(problem) = resource.value.parse::<crate::access::Entity>()
+        && let Err(problem) = resource.value.parse::<Entity>()
     {
         problems.add(resource.place, problem.to_string());
     }

@@ -89,6 +89,8 @@ pub struct Settings {
 pub struct Loading {
     /// The settings, or every problem.
     pub settings: Result<Settings, Vec<Diagnostic>>,
+    /// Where model and tuples are, as far as it could be told even if the settings do not hold.
+    pub policy: Option<PolicyFiles>,
     /// Every file that was read or looked for, whether or not the settings hold.
     pub files: Vec<PathBuf>,
     /// Every key set that has to be fetched.
@@ -104,8 +106,10 @@ pub fn load(path: &Path, keys: &KeyDocuments) -> Loading {
         keys: Vec::new(),
         documents: keys,
     };
-    let settings = read(path, &mut reading.problems).and_then(|file| settings(&file, &mut reading));
-    Loading { settings: reading.problems.settle(settings), files: reading.files, keys: reading.keys }
+    let file = read(path, &mut reading.problems);
+    let policy = file.as_ref().and_then(|file| policy::files(&file.policy, &mut reading));
+    let settings = file.and_then(|file| settings(&file, &policy, &mut reading));
+    Loading { settings: reading.problems.settle(settings), policy, files: reading.files, keys: reading.keys }
 }
 
 /// What is gathered while a file is read.
@@ -175,7 +179,7 @@ fn syntax(error: &serde_saphyr::Error, problems: &mut Problems) {
     problems.add(at, message);
 }
 
-fn settings(file: &File, reading: &mut Reading<'_>) -> Option<Settings> {
+fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>) -> Option<Settings> {
     let listeners = listeners(file, reading);
     let telemetry = file.telemetry.as_ref().and_then(|telemetry| reading.problems.address(&telemetry.address));
     let upstreams = upstreams(file, reading);
@@ -199,7 +203,6 @@ fn settings(file: &File, reading: &mut Reading<'_>) -> Option<Settings> {
     let routes = routes::table(&file.routes, &names, limits, problems);
     let workers = workers(file.workers.as_ref(), problems);
     let authenticator = identity::settings(&file.identity, reading);
-    let policy = policy::files(&file.policy, reading);
     let audit = match &file.audit.file {
         // The log is written, not read: it is no reason to build a snapshot.
         Some(name) => AuditSink::File(reading.folder.join(&name.value)),
@@ -221,7 +224,7 @@ fn settings(file: &File, reading: &mut Reading<'_>) -> Option<Settings> {
         routes: routes?,
         upstreams: upstreams?,
         authenticator: authenticator?,
-        policy: policy?,
+        policy: policy.clone()?,
     })
 }
 
@@ -249,7 +252,8 @@ fn listeners(file: &File, reading: &mut Reading<'_>) -> Option<Vec<ListenSetting
             None => Some(None),
             Some(tls) => server_tls(tls, reading).map(Some),
         };
-        let taken = |address: &SocketAddr| address.port() != 0 && listeners.iter().any(|other| other.address == *address);
+        let taken =
+            |address: &SocketAddr| address.port() != 0 && listeners.iter().any(|other| other.address == *address);
         if address.as_ref().is_some_and(taken) {
             reading.problems.add(listen.address.place, format!("`{}` is listened on twice", listen.address.value));
         }

@@ -10,7 +10,7 @@ use serde::{
 };
 use serde_json::Value;
 
-use crate::access::Place;
+use crate::{access::Place, policy::did_you_mean};
 
 use super::{file::File, located::Located, problems::Problems};
 
@@ -51,8 +51,8 @@ fn report(document: &Located<Node>, error: &ValidationError<'_>, problems: &mut 
                 let place = node.and_then(|node| node.key_place(key)).unwrap_or(place);
                 let known = known_keys(error);
                 let message = format!("unknown key `{key}`");
-                match nearest(key, &known) {
-                    Some(near) => problems.add_with_help(place, message, format!("did you mean `{near}`?")),
+                match did_you_mean(key, known.iter().map(String::as_str)) {
+                    Some(advice) => problems.add_with_help(place, message, advice),
                     None => problems.add_with_help(place, message, format!("known here: {}", known.join(", "))),
                 }
             }
@@ -96,31 +96,6 @@ fn known_keys(error: &ValidationError<'_>) -> Vec<String> {
 fn resolve<'a>(schema: &'a Value, whole: &'a Value) -> &'a Value {
     let target = schema.get("$ref").and_then(Value::as_str).and_then(|target| target.strip_prefix('#'));
     target.and_then(|pointer| whole.pointer(pointer)).unwrap_or(schema)
-}
-
-/// The known key that is one or two slips of the keyboard away.
-pub(super) fn nearest<'a>(key: &str, known: &'a [String]) -> Option<&'a str> {
-    let scored = known.iter().map(|name| (distance(key, name), name.as_str()));
-    scored.filter(|(distance, _)| *distance <= 2).min().map(|(_, name)| name)
-}
-
-/// The number of letters to add, drop or change (Levenshtein).
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (index, letter) in one.chars().enumerate() {
-        let mut diagonal = index;
-        let mut left = index + 1;
-        let mut next = vec![left];
-        for (theirs, above) in other.iter().zip(row.iter().skip(1)) {
-            let cost = (diagonal + usize::from(letter != *theirs)).min(left + 1).min(above + 1);
-            diagonal = *above;
-            left = cost;
-            next.push(cost);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 impl Node {
@@ -222,18 +197,5 @@ impl<'de> Visitor<'de> for NodeVisitor {
             entries.push(entry);
         }
         Ok(Node::Mapping(entries))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn slips_of_the_keyboard_are_found() {
-        let known = ["upstream".to_owned(), "operations".to_owned()];
-        assert_eq!(nearest("upstraem", &known), Some("upstream"));
-        assert_eq!(nearest("operation", &known), Some("operations"));
-        assert_eq!(nearest("nothing", &known), None);
     }
 }

@@ -34,9 +34,15 @@ impl Drain {
         self.order.send_replace(true);
     }
 
+    /// Waits until all signals are dropped.
+    pub async fn ended(&mut self) {
+        // Nothing is ever sent: the end of the channel is the news.
+        self.alive.recv().await;
+    }
+
     /// Waits until all signals are dropped, at most this long. True if all work ended by itself.
     pub async fn ended_within(&mut self, limit: Duration) -> bool {
-        timeout(limit, self.alive.recv()).await.is_ok()
+        timeout(limit, self.ended()).await.is_ok()
     }
 }
 

@@ -114,6 +114,11 @@ impl Policy {
         self.graph.model()
     }
 
+    /// The relation that the holders of a task have.
+    pub fn task_holder(&self) -> Option<&RelationName> {
+        self.settings.task_holder.as_ref()
+    }
+
     /// The tuples.
     pub fn graph(&self) -> &Graph {
         &self.graph

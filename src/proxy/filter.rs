@@ -40,7 +40,8 @@ pub(super) async fn filter(
     response: Response<UpstreamBody>,
 ) -> Result<(Response<Bytes>, Items), Rejection> {
     let (mut parts, body) = response.into_parts();
-    let unreadable = |detail: &str| Rejection::with_detail(Reason::UpstreamMalformed, format!("cannot be filtered: {detail}"));
+    let unreadable =
+        |detail: &str| Rejection::with_detail(Reason::UpstreamMalformed, format!("cannot be filtered: {detail}"));
     if parts.status != StatusCode::OK {
         return Err(unreadable("the status is neither 200 nor an error"));
     }
@@ -56,7 +57,9 @@ pub(super) async fn filter(
     let mut document = parse_json(&bytes, limits).map_err(|problem| unreadable(&problem.to_string()))?;
     let items = filter_document(rule, &filtering, &mut document).ok_or_else(|| unreadable("its array is not there"))?;
     let body = serde_json::to_vec(&document).map_err(|problem| unreadable(&problem.to_string()))?;
-    for name in [header::CONTENT_LENGTH, header::ETAG, header::LAST_MODIFIED, header::ACCEPT_RANGES, header::CONTENT_RANGE] {
+    for name in
+        [header::CONTENT_LENGTH, header::ETAG, header::LAST_MODIFIED, header::ACCEPT_RANGES, header::CONTENT_RANGE]
+    {
         parts.headers.remove(name);
     }
     for name in ["digest", "content-digest", "repr-digest", "content-md5", "x-total-count", "link"] {

@@ -64,7 +64,8 @@ pub(super) async fn inspect(
 /// Only JSON in UTF-8 without coding is inspected; a body without a media type is read as JSON.
 fn check_media_type(head: &CanonicalRequest) -> Result<(), Rejection> {
     let unsupported = |detail: &str| Rejection::with_public_detail(Reason::UnsupportedMediaType, detail);
-    let field = |name| head.header(&name).map_err(|_| unsupported("Content-Type or Content-Encoding is not one plain value"));
+    let field =
+        |name| head.header(&name).map_err(|_| unsupported("Content-Type or Content-Encoding is not one plain value"));
     if let Some(coding) = field(header::CONTENT_ENCODING)?
         && !coding.eq_ignore_ascii_case("identity")
     {
@@ -95,10 +96,19 @@ mod tests {
 
     #[test]
     fn json_is_json_in_utf_8() {
-        for good in ["application/json", "Application/JSON; charset=UTF-8", "application/merge-patch+json", "application/json;"] {
+        for good in
+            ["application/json", "Application/JSON; charset=UTF-8", "application/merge-patch+json", "application/json;"]
+        {
             assert!(is_json(good), "{good}");
         }
-        for bad in ["text/plain", "application/json; charset=utf-16", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded", "json", ""] {
+        for bad in [
+            "text/plain",
+            "application/json; charset=utf-16",
+            "multipart/form-data; boundary=x",
+            "application/x-www-form-urlencoded",
+            "json",
+            "",
+        ] {
             assert!(!is_json(bad), "{bad}");
         }
     }

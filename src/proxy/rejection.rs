@@ -45,10 +45,11 @@ impl Rejection {
     pub(super) fn response(&self, id: DecisionId, revision: Revision, hides_existence: bool) -> Response<Bytes> {
         let denied = matches!(self.reason.status(), StatusCode::FORBIDDEN);
         let shown = if hides_existence && denied { Reason::NotFound } else { self.reason };
-        let requested = self.denied.as_ref().filter(|_| shown == self.reason).map(|(_, access)| Requested {
-            action: access.action.as_str(),
-            resource: access.resource.as_str(),
-        });
+        let requested = self
+            .denied
+            .as_ref()
+            .filter(|_| shown == self.reason)
+            .map(|(_, access)| Requested { action: access.action.as_str(), resource: access.resource.as_str() });
         let problem = Problem {
             r#type: format!("urn:portcullis:reason:{shown}"),
             title: shown.title(),
@@ -182,7 +183,9 @@ impl From<AuditUnavailable> for Rejection {
 impl From<ClientError> for Rejection {
     fn from(error: ClientError) -> Self {
         let reason = match &error {
-            ClientError::Connect(_) | ClientError::ConnectTimeout | ClientError::Broken(_) => Reason::UpstreamUnreachable,
+            ClientError::Connect(_) | ClientError::ConnectTimeout | ClientError::Broken(_) => {
+                Reason::UpstreamUnreachable
+            }
             ClientError::ResponseTimeout => Reason::UpstreamTimeout,
             ClientError::Malformed(_) => Reason::UpstreamMalformed,
         };

@@ -3,7 +3,9 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
 
 use crate::{
-    access::{CanonicalRequest, CredentialHandling, DecisionId, Malformed, Reason, Revision, is_hop_by_hop, is_reserved},
+    access::{
+        CanonicalRequest, CredentialHandling, DecisionId, Malformed, Reason, Revision, is_hop_by_hop, is_reserved,
+    },
     net::{Client, OutboundBody, Peer, UpstreamBody},
     policy::Permit,
     route::{Operation, Route},
@@ -66,7 +68,9 @@ fn headers(
     let mut headers = head.outbound_headers(removed);
     if permitted.operation.filter.is_some() {
         // A filtered answer must come whole and readable.
-        for name in [header::RANGE, header::IF_RANGE, header::ACCEPT_ENCODING, header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE] {
+        for name in
+            [header::RANGE, header::IF_RANGE, header::ACCEPT_ENCODING, header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE]
+        {
             headers.remove(name);
         }
     }
@@ -119,6 +123,5 @@ fn revision(revision: Revision) -> HeaderValue {
 
 /// Ids may hold any UTF-8 that is not white space or a control character: outside ASCII it travels as obs-text.
 fn text(text: &str) -> Result<HeaderValue, Rejection> {
-    HeaderValue::from_bytes(text.as_bytes())
-        .map_err(|_| Malformed::Header("a name cannot be a field's value").into())
+    HeaderValue::from_bytes(text.as_bytes()).map_err(|_| Malformed::Header("a name cannot be a field's value").into())
 }

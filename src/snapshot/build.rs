@@ -63,8 +63,10 @@ fn access_against_model(access: &AccessTemplate, model: &Model, file: &Arc<str>)
     let type_name = resource.type_name()?;
     if !model.has_type(type_name) {
         let problem = Diagnostic::new(file, place, format!("the model has no type `{type_name}`"));
-        let near = model.nearest_type(type_name);
-        return Some(near.map_or(problem.clone(), |near| problem.with_help(format!("did you mean `{near}`?"))));
+        return Some(match model.nearest_type(type_name) {
+            Some(near) => problem.with_help(format!("did you mean `{near}`?")),
+            None => problem,
+        });
     }
     if model.has_relation(type_name, action.as_str()) {
         return None;

@@ -57,7 +57,7 @@ impl Collector for SnapshotMetrics {
         let size = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         match self.cell.load() {
             Some(snapshot) => {
-                let stats = snapshot.policy.stats();
+                let stats = snapshot.policy.statistics();
                 self.revision.set(number(snapshot.revision.number()));
                 self.tuples.set(size(stats.tuples));
                 self.set_aside.set(size(stats.set_aside));

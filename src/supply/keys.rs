@@ -81,7 +81,8 @@ impl KeyFetcher {
         for url in urls {
             self.tasks.entry(url.clone()).or_insert_with(|| {
                 let ask = Arc::new(Notify::new());
-                let fetching = keep_fresh(url.clone(), Arc::clone(&self.documents), Arc::clone(&self.arrived), Arc::clone(&ask));
+                let fetching =
+                    keep_fresh(url.clone(), Arc::clone(&self.documents), Arc::clone(&self.arrived), Arc::clone(&ask));
                 (tokio::spawn(fetching), ask)
             });
         }

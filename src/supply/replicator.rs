@@ -28,10 +28,14 @@ impl SupplyMetrics {
     /// Makes the metrics and registers them.
     pub fn new(registry: &Registry) -> Result<Self, MetricsError> {
         let buckets = vec![0.001, 0.004, 0.016, 0.064, 0.25, 1.0, 4.0, 16.0, 64.0];
-        let seconds = HistogramOpts::new("portcullis_snapshot_build_duration_seconds", "Time to read and build a snapshot.");
+        let seconds =
+            HistogramOpts::new("portcullis_snapshot_build_duration_seconds", "Time to read and build a snapshot.");
         let metrics = Self {
             builds: registry.register(IntCounterVec::new(
-                Opts::new("portcullis_snapshot_builds_total", "Snapshots that were published, refused, or are waited for."),
+                Opts::new(
+                    "portcullis_snapshot_builds_total",
+                    "Snapshots that were published, refused, or are waited for.",
+                ),
                 &["outcome"],
             ))?,
             seconds: registry.register(Histogram::with_opts(seconds.buckets(buckets)))?,
@@ -69,7 +73,8 @@ impl<S: Source> Replicator<S> {
         let begun = Instant::now();
         let loaded = self.source.load(current.next()).await;
         self.metrics.seconds.observe(begun.elapsed().as_secs_f64());
-        let count = |outcome| self.metrics.builds.with_label_values(&[outcome]).inc();
+        let builds = self.metrics.builds.clone();
+        let count = |outcome| builds.with_label_values(&[outcome]).inc();
         match loaded {
             Loaded::Built(snapshot) => {
                 self.publish(*snapshot, begun);
@@ -111,7 +116,7 @@ impl<S: Source> Replicator<S> {
     }
 
     fn publish(&mut self, snapshot: Snapshot, begun: Instant) {
-        let (revision, stats) = (snapshot.revision, snapshot.policy.stats());
+        let (revision, stats) = (snapshot.revision, snapshot.policy.statistics());
         match self.cell.publish(snapshot) {
             Ok(()) => {
                 self.faithful = true;

@@ -1,0 +1,151 @@
+//! From the configuration file, and all that it names, to a snapshot.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use tokio::sync::watch;
+
+use crate::{
+    access::{Diagnostic, Place, Revision, Timestamp},
+    config::{self, Loading, Settings, load_policy},
+    identity::{Authenticator, AuthenticatorSettings},
+    net::ServerTls,
+    snapshot::{Parts, Snapshot, build},
+    supply::{Assemble, Assembly, KeyDocuments, Loaded},
+};
+
+/// What only a restart changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fixed(Vec<(&'static str, String)>);
+
+impl Fixed {
+    pub(super) fn of(settings: &Settings) -> Self {
+        let listeners: Vec<_> =
+            settings.listeners.iter().map(|listener| (listener.address, listener.tls.is_some())).collect();
+        Self(vec![
+            ("listen", format!("{listeners:?}")),
+            ("telemetry", format!("{:?}", settings.telemetry)),
+            ("workers", format!("{:?}", settings.workers)),
+            ("audit", format!("{:?} {:?}", settings.audit, settings.on_audit_failure)),
+            ("limits and timeouts", format!("{:?} {:?} {:?}", settings.server, settings.enforcer, settings.drain)),
+        ])
+    }
+
+    fn changed(&self, other: &Self) -> Vec<&'static str> {
+        let pairs = self.0.iter().zip(&other.0);
+        pairs.filter(|(one, other)| one != other).map(|((name, _), _)| *name).collect()
+    }
+}
+
+/// Assembles a snapshot each time that a file changes.
+#[derive(Debug)]
+pub(super) struct Assembler {
+    pub(super) path: PathBuf,
+    pub(super) fixed: Fixed,
+    /// One for each listener; `None` for those in the clear.
+    pub(super) tls: Vec<Option<watch::Sender<ServerTls>>>,
+    /// The one that is there already, with the tokens that it has verified.
+    pub(super) authenticator: Option<Arc<Authenticator>>,
+}
+
+impl Assemble for Assembler {
+    fn assemble(&mut self, keys: &KeyDocuments, revision: Revision) -> Assembly {
+        let loading = config::load(&self.path, keys);
+        let mut files = loading.files.clone();
+        files.sort();
+        files.dedup();
+        let wanted = loading.keys.clone();
+        let loaded = self.snapshot(loading, revision).unwrap_or_else(Loaded::Refused);
+        Assembly { loaded, files, keys: wanted }
+    }
+}
+
+impl Assembler {
+    fn snapshot(&mut self, loading: Loading, revision: Revision) -> Result<Loaded, Vec<Diagnostic>> {
+        let settings = settle(loading)?;
+        let changed = self.fixed.changed(&Fixed::of(&settings));
+        if !changed.is_empty() {
+            let message = format!("changed since the start: {}", changed.join(", "));
+            let problem = Diagnostic::new(&settings.file, Place::default(), message);
+            return Err(vec![problem.with_help("these need a restart; restart, or change them back")]);
+        }
+        let identities: Vec<_> = settings.listeners.iter().map(|listener| listener.tls.clone()).collect();
+        let authenticator = match &settings.authenticator {
+            Ok(settings) => settings.clone(),
+            Err(missing) => return Ok(Loaded::Waiting(missing.clone())),
+        };
+        let authenticator = self.authenticator(authenticator, &settings.file)?;
+        let snapshot = snapshot(settings, authenticator, revision)?;
+        for (sender, identity) in self.tls.iter().zip(identities) {
+            if let Some((sender, tls)) = sender.as_ref().zip(identity) {
+                sender.send_replace(tls.identity);
+            }
+        }
+        self.authenticator = Some(Arc::clone(&snapshot.authenticator));
+        Ok(Loaded::Built(Box::new(snapshot)))
+    }
+
+    /// The authenticator that is there, if it would be the same.
+    fn authenticator(
+        &self,
+        settings: AuthenticatorSettings,
+        file: &Arc<str>,
+    ) -> Result<Arc<Authenticator>, Vec<Diagnostic>> {
+        match &self.authenticator {
+            Some(known) if *known.settings() == settings => Ok(Arc::clone(known)),
+            Some(_) | None => new_authenticator(settings, file),
+        }
+    }
+}
+
+/// The snapshot that this configuration stands for, and its settings' problems or its files', all of them.
+pub fn load_snapshot(path: &Path) -> Result<Snapshot, Vec<Diagnostic>> {
+    let settings = settle(config::load(path, &KeyDocuments::new()))?;
+    let authenticator = match &settings.authenticator {
+        Ok(settings) => settings.clone(),
+        // Keys that are fetched at run time are not needed to see whether the rest is right.
+        Err(_) => AuthenticatorSettings::default(),
+    };
+    let authenticator = new_authenticator(authenticator, &settings.file)?;
+    snapshot(settings, authenticator, Revision::new(1))
+}
+
+/// The settings; after a problem, every problem of the configuration and of the files that it names.
+pub fn check_everything(path: &Path) -> Result<Settings, Vec<Diagnostic>> {
+    settle(config::load(path, &KeyDocuments::new()))
+}
+
+fn settle(loading: Loading) -> Result<Settings, Vec<Diagnostic>> {
+    loading.settings.map_err(|mut problems| {
+        // Whoever mends the configuration wants to know of the policy's problems too.
+        if let Some(Err(more)) = loading.policy.as_ref().map(load_policy) {
+            problems.extend(more);
+        }
+        problems
+    })
+}
+
+fn new_authenticator(settings: AuthenticatorSettings, file: &Arc<str>) -> Result<Arc<Authenticator>, Vec<Diagnostic>> {
+    let made = Authenticator::new(settings).map(Arc::new);
+    made.map_err(|error| vec![Diagnostic::new(file, Place::default(), error.to_string())])
+}
+
+fn snapshot(
+    settings: Settings,
+    authenticator: Arc<Authenticator>,
+    revision: Revision,
+) -> Result<Snapshot, Vec<Diagnostic>> {
+    let policy = load_policy(&settings.policy)?;
+    let parts = Parts {
+        routes_file: settings.file,
+        routes: settings.routes,
+        upstreams: settings.upstreams,
+        authenticator,
+        policy,
+        max_staleness: settings.policy.max_staleness,
+    };
+    build(parts, revision, Timestamp::from(SystemTime::now()))
+}

@@ -1,0 +1,9 @@
+//! The composition root: puts the parts together, and takes them down in order.
+
+mod assembler;
+mod running;
+mod signals;
+
+pub use assembler::{check_everything, load_snapshot};
+pub use running::{Running, StartError, Stopped};
+pub use signals::until_told_to_stop;

@@ -1,0 +1,236 @@
+//! A running Portcullis: workers that serve, a control thread that keeps the snapshot fresh.
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use thiserror::Error;
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::{Notify, watch},
+};
+
+use crate::{
+    access::Diagnostic,
+    admin::TelemetryHandler,
+    audit::{AuditLog, AuditWriter, SinkError},
+    config::Settings,
+    net::{Drain, DrainSignal, Listener, ListenerError, ServerSettings, ServerTls, serve},
+    proxy::{Enforcer, ProxyMetrics},
+    snapshot::{SnapshotCell, register_metrics},
+    supply::{FileSource, Replicator, SupplyMetrics},
+    telemetry::{MetricsError, Registry},
+};
+
+use super::assembler::{Assembler, Fixed, check_everything};
+
+/// Why nothing was started.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The configuration, or a file that it names, is not right.
+    #[error("{} in the configuration", problems(.0))]
+    Invalid(Vec<Diagnostic>),
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Listener(#[from] ListenerError),
+    /// Decisions could not be recorded.
+    #[error(transparent)]
+    Audit(#[from] SinkError),
+    /// A metric is there twice.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// A thread or its runtime cannot be started.
+    #[error("a thread cannot be started: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    /// Every request had its answer, and every record was written.
+    InOrder,
+    /// The deadline passed before.
+    AtDeadline,
+}
+
+/// A Portcullis that serves.
+#[derive(Debug)]
+pub struct Running {
+    data: Vec<SocketAddr>,
+    telemetry: Option<SocketAddr>,
+    snapshots: Arc<SnapshotCell>,
+    // Ordered first: data listeners and the replicator.
+    work: Drain,
+    // Ordered last, so that health can be asked for until the end.
+    health: Drain,
+    not_ready: Drain,
+    threads: Vec<JoinHandle<()>>,
+    audit: AuditWriter,
+    patience: Duration,
+}
+
+impl Running {
+    /// Reads the configuration, builds the first snapshot, and serves. Refuses with every problem.
+    pub fn start(config: &Path) -> Result<Self, StartError> {
+        let settings = check_everything(config).map_err(StartError::Invalid)?;
+        let registry = Registry::default();
+        let snapshots = Arc::new(SnapshotCell::default());
+        register_metrics(&snapshots, &registry)?;
+        let (tls_senders, tls) = tls_channels(&settings);
+        let unknown_key = Arc::new(Notify::new());
+        let assembler =
+            Assembler { path: config.to_owned(), fixed: Fixed::of(&settings), tls: tls_senders, authenticator: None };
+        let control = Builder::new_current_thread().enable_all().build()?;
+        let source = FileSource::new(assembler, Arc::clone(&unknown_key));
+        let mut replicator = Replicator::new(source, Arc::clone(&snapshots), SupplyMetrics::new(&registry)?);
+        control.block_on(replicator.load()).map_err(StartError::Invalid)?;
+
+        let (audit, writer) = AuditWriter::start(&settings.audit, settings.on_audit_failure, &registry)?;
+        let metrics = ProxyMetrics::new(&registry)?;
+        let (work, work_signal) = Drain::new();
+        let (health, health_signal) = Drain::new();
+        let (not_ready, readiness) = Drain::new();
+        let listeners: Vec<Listener> =
+            settings.listeners.iter().map(|listener| Listener::bind(listener.address)).collect::<Result<_, _>>()?;
+        let telemetry = settings.telemetry.map(Listener::bind).transpose()?;
+        let handler = TelemetryHandler::new(registry, Arc::clone(&snapshots), readiness);
+        let mut threads = Vec::new();
+        for worker in 0..settings.workers {
+            let enforcer = Enforcer::new(
+                Arc::clone(&snapshots),
+                AuditLog::clone(&audit),
+                metrics.clone(),
+                settings.enforcer,
+                Arc::clone(&unknown_key),
+            );
+            threads.push(start_worker(worker, &listeners, &tls, settings.server, work_signal.clone(), enforcer)?);
+        }
+        drop(audit);
+        let running = Self {
+            data: listeners.iter().map(Listener::address).collect(),
+            telemetry: telemetry.as_ref().map(Listener::address),
+            snapshots,
+            work,
+            health,
+            not_ready,
+            threads,
+            audit: writer,
+            patience: settings.drain,
+        };
+        running.with_control(control, replicator, work_signal, telemetry, handler, health_signal)
+    }
+
+    /// The addresses of the data listeners, with their real ports.
+    pub fn data_addresses(&self) -> &[SocketAddr] {
+        &self.data
+    }
+
+    /// The address of the telemetry listener.
+    pub fn telemetry_address(&self) -> Option<SocketAddr> {
+        self.telemetry
+    }
+
+    /// Where the current snapshot is.
+    pub fn snapshots(&self) -> &Arc<SnapshotCell> {
+        &self.snapshots
+    }
+
+    /// Whether every thread still works. A worker ends only when it is told to, or by a fault.
+    pub fn is_whole(&self) -> bool {
+        !self.threads.iter().any(JoinHandle::is_finished)
+    }
+
+    /// Stops in order: not ready, no new connections, requests in flight to their end, records written.
+    pub fn stop(mut self) -> Result<Stopped, StartError> {
+        let runtime = Builder::new_current_thread().enable_time().build()?;
+        self.not_ready.order();
+        self.work.order();
+        let ended = runtime.block_on(self.work.ended_within(self.patience));
+        self.health.order();
+        runtime.block_on(self.health.ended_within(Duration::from_secs(1)));
+        if ended {
+            // Threads that were told to end have nothing left to do; a fault in one was logged when it happened.
+            self.threads.into_iter().for_each(|thread| drop(thread.join()));
+        }
+        let written = self.audit.finish(Duration::from_secs(2));
+        Ok(if ended && written { Stopped::InOrder } else { Stopped::AtDeadline })
+    }
+
+    fn with_control(
+        mut self,
+        control: Runtime,
+        replicator: Replicator<FileSource<Assembler>>,
+        work: DrainSignal,
+        telemetry: Option<Listener>,
+        handler: TelemetryHandler,
+        health: DrainSignal,
+    ) -> Result<Self, StartError> {
+        let thread = thread::Builder::new().name("control".to_owned()).spawn(move || {
+            control.block_on(async move {
+                let accepting = telemetry.map(|listener| listener.accepting()).transpose();
+                match accepting {
+                    Ok(Some(listener)) => {
+                        tokio::spawn(serve(listener, None, ServerSettings::default(), health.clone(), handler));
+                    }
+                    Ok(None) => drop(handler),
+                    Err(error) => tracing::error!(%error, "the telemetry listener cannot accept"),
+                }
+                replicator.run(work).await;
+                let mut health = health;
+                health.ordered().await;
+            });
+        })?;
+        self.threads.push(thread);
+        Ok(self)
+    }
+}
+
+type TlsSenders = Vec<Option<watch::Sender<ServerTls>>>;
+type TlsReceivers = Vec<Option<watch::Receiver<ServerTls>>>;
+
+fn tls_channels(settings: &Settings) -> (TlsSenders, TlsReceivers) {
+    let channel = |listener: &crate::config::ListenSettings| {
+        listener.tls.as_ref().map(|tls| watch::channel(tls.identity.clone())).unzip()
+    };
+    settings.listeners.iter().map(channel).unzip()
+}
+
+fn start_worker(
+    number: usize,
+    listeners: &[Listener],
+    tls: &TlsReceivers,
+    settings: ServerSettings,
+    mut drain: DrainSignal,
+    enforcer: Enforcer,
+) -> Result<JoinHandle<()>, io::Error> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let accepting = {
+        let _inside = runtime.enter();
+        listeners.iter().map(Listener::accepting).collect::<Result<Vec<_>, _>>()?
+    };
+    let tls = tls.clone();
+    thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+        runtime.block_on(async move {
+            let (mut connections, signal) = Drain::new();
+            for (listener, tls) in accepting.into_iter().zip(tls) {
+                tokio::spawn(serve(listener, tls, settings, signal.clone(), enforcer.clone()));
+            }
+            drop((signal, enforcer));
+            drain.ordered().await;
+            connections.order();
+            connections.ended().await;
+        });
+    })
+}
+
+fn problems(found: &[Diagnostic]) -> String {
+    match found.len() {
+        1 => "1 problem".to_owned(),
+        count => format!("{count} problems"),
+    }
+}

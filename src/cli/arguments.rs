@@ -1,0 +1,174 @@
+//! What the command line says.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::{
+    access::{Entity, RelationName},
+    telemetry::LogFormat,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  portcullis demo                                   a company, its agents and a proxy between them
+  portcullis validate --config portcullis.yaml      every problem in one report, and the routes as they are
+  portcullis run --config portcullis.yaml           the proxy
+  portcullis explain --config portcullis.yaml \\
+      --as user:erin --via agent:sales-assistant can_read account:A-100
+
+Exit codes: 0 allowed or fine, 1 denied or invalid, 2 usage.";
+
+/// Decides, for every HTTP request of an AI agent, whether this agent, acting for this user, may do this to that.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, about, after_help = EXAMPLES, max_term_width = 100)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Serve: decide each request and forward or deny it
+    Run(Run),
+    /// Check the configuration and every file that it names; print the routes as they are
+    Validate(Validate),
+    /// Ask whether a principal may do something; exit code 0 for yes, 1 for no
+    Check(Ask),
+    /// The same, with the reasons: the tuples and rewrites behind the answer
+    Explain(Ask),
+    /// Run a small company with agents, an upstream and the proxy, or its scenarios
+    Demo(Demo),
+    /// API keys
+    #[command(subcommand)]
+    Key(Key),
+    /// Print the JSON Schema of the configuration
+    Schema,
+    /// Print completions for a shell
+    #[command(after_help = "Example:\n  portcullis completions bash > /etc/bash_completion.d/portcullis")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  portcullis run --config portcullis.yaml --log-format json
+
+Files are watched: routes, keys, model and tuples are in force as soon as they are written and right. What is wrong is
+refused and logged, and what was in force before stays. SIGTERM and SIGINT end it in order.")]
+pub(super) struct Run {
+    /// The configuration file
+    #[arg(long, short, value_name = "FILE", env = "PORTCULLIS_CONFIG")]
+    pub(super) config: PathBuf,
+    #[command(flatten)]
+    pub(super) log: Log,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Log {
+    /// How the log on standard error is written
+    #[arg(long, value_enum, default_value_t, env = "PORTCULLIS_LOG_FORMAT")]
+    pub(super) log_format: LogStyle,
+    /// What the log holds, such as `info` or `portcullis=debug,warn`
+    #[arg(long, default_value = "info", value_name = "FILTER", env = "PORTCULLIS_LOG")]
+    pub(super) log: String,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(super) enum LogStyle {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+impl From<LogStyle> for LogFormat {
+    fn from(style: LogStyle) -> Self {
+        match style {
+            LogStyle::Text => Self::Text,
+            LogStyle::Json => Self::Json,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  portcullis validate --config portcullis.yaml")]
+pub(super) struct Validate {
+    /// The configuration file
+    #[arg(long, short, value_name = "FILE", env = "PORTCULLIS_CONFIG")]
+    pub(super) config: PathBuf,
+    /// Print the problems or the routes as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  portcullis check --config portcullis.yaml --as user:erin can_read account:A-100
+  portcullis explain --config portcullis.yaml --as user:erin --via agent:planner --via agent:coder \\
+      can_read account:A-200
+  portcullis check --model model.fga --tuples tuples.yaml --as user:erin can_read account:A-100 --json")]
+pub(super) struct Ask {
+    /// Take model and tuples from this configuration
+    #[arg(long, short, value_name = "FILE", conflicts_with_all = ["model", "tuples"], required_unless_present = "model")]
+    pub(super) config: Option<PathBuf>,
+    /// Take the model from this file
+    #[arg(long, value_name = "FILE", requires = "tuples")]
+    pub(super) model: Option<PathBuf>,
+    /// Take tuples from this file; may be repeated
+    #[arg(long, value_name = "FILE", requires = "model")]
+    pub(super) tuples: Vec<PathBuf>,
+    /// The subject on whose authority it would run, such as `user:erin`
+    #[arg(long = "as", value_name = "SUBJECT")]
+    pub(super) subject: Entity,
+    /// An agent that acts for it; repeat it in the order of delegation, the current actor last
+    #[arg(long = "via", value_name = "ACTOR")]
+    pub(super) actors: Vec<Entity>,
+    /// The task that it runs within, such as `task:t-42`
+    #[arg(long, value_name = "TASK")]
+    pub(super) task: Option<Entity>,
+    /// With --model: the relation of a task's type that says who works in it
+    #[arg(long, value_name = "RELATION", requires = "model")]
+    pub(super) task_holder: Option<RelationName>,
+    /// Ask for the subject and the current actor only, not for prior actors
+    #[arg(long)]
+    pub(super) current_actor_only: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    /// The action: a relation of the resource's type
+    pub(super) action: RelationName,
+    /// The resource, such as `account:A-100`
+    pub(super) resource: Entity,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  portcullis demo           prints ready curl lines and serves until Ctrl-C
+  portcullis demo --once    sends the scenarios and prints what came of them; exit code 0 if all are as expected")]
+pub(super) struct Demo {
+    /// Send the scenarios through real sockets, print a table, and end
+    #[arg(long)]
+    pub(super) once: bool,
+    /// Where the proxy listens; port 0 takes any free one
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    pub(super) listen: std::net::SocketAddr,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Key {
+    /// Make an API key: prints the key, once, and the lines for the configuration
+    #[command(after_help = "Example:\n  portcullis key new --subject agent:nightly-report")]
+    New {
+        /// Whom the key stands for
+        #[arg(long, value_name = "SUBJECT")]
+        subject: Entity,
+    },
+}

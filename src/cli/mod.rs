@@ -1,0 +1,10 @@
+//! The commands.
+
+mod arguments;
+mod ask;
+mod key;
+mod print;
+mod run;
+mod validate;
+
+pub use run::main;

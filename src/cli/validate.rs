@@ -1,0 +1,136 @@
+//! The command `validate`.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use crate::{
+    access::Diagnostic,
+    app::load_snapshot,
+    route::{BodyRule, Operation, Route},
+    snapshot::Snapshot,
+};
+
+use super::{
+    arguments::Validate,
+    print::{print_problems, table},
+};
+
+/// Reports every problem, or prints the routes as they are.
+pub(super) fn validate(options: &Validate) -> anyhow::Result<ExitCode> {
+    match load_snapshot(&options.config) {
+        Ok(snapshot) if options.json => {
+            println!("{}", serde_json::to_string_pretty(&as_json(&snapshot))?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Ok(snapshot) => {
+            print_routes(&snapshot);
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(problems) if options.json => {
+            let problems: Vec<_> = problems.iter().map(problem_as_json).collect();
+            println!("{}", serde_json::to_string_pretty(&json!({ "valid": false, "problems": problems }))?);
+            Ok(ExitCode::FAILURE)
+        }
+        Err(problems) => {
+            print_problems(&problems);
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn print_routes(snapshot: &Snapshot) {
+    let mut rows =
+        vec![["METHOD", "HOST", "PATH", "HEADERS", "UPSTREAM", "ACCESSES", "NOTES"].map(str::to_owned).to_vec()];
+    for (route, method, operation) in operations(snapshot) {
+        let headers = route.headers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        rows.push(vec![
+            method,
+            route.host.to_string(),
+            route.path.to_string(),
+            if headers.is_empty() { "-".to_owned() } else { headers },
+            upstream(snapshot, route),
+            accesses(operation).join(" and "),
+            notes(route, operation).join(", "),
+        ]);
+    }
+    let statistics = snapshot.policy.statistics();
+    println!("{}", table(&rows));
+    println!("everything else is denied");
+    println!();
+    println!(
+        "valid: {} routes, {} types, {} tuples",
+        snapshot.routes.routes().len(),
+        snapshot.policy.model().types().count(),
+        statistics.tuples
+    );
+}
+
+/// Every method of every route, in the order of the configuration.
+fn operations(snapshot: &Snapshot) -> impl Iterator<Item = (&Route, String, &Operation)> {
+    snapshot.routes.routes().iter().flat_map(|route| {
+        let mut operations: Vec<_> =
+            route.operations.iter().map(|(method, operation)| (route, method.to_string(), operation)).collect();
+        operations.sort_by(|one, other| one.1.cmp(&other.1));
+        operations
+    })
+}
+
+fn upstream(snapshot: &Snapshot, route: &Route) -> String {
+    snapshot.upstream(route.upstream).map(|upstream| upstream.name.to_string()).unwrap_or_default()
+}
+
+fn accesses(operation: &Operation) -> Vec<String> {
+    operation.accesses.iter().map(|access| format!("{} on {}", access.action, access.resource)).collect()
+}
+
+fn notes(route: &Route, operation: &Operation) -> Vec<String> {
+    let mut notes = Vec::new();
+    match operation.body {
+        BodyRule::Refuse => notes.push("no body".to_owned()),
+        BodyRule::Stream => {}
+        BodyRule::Inspect { limit } => notes.push(format!("body read as JSON up to {limit} bytes")),
+    }
+    if operation.task_required {
+        notes.push("task required".to_owned());
+    }
+    if let Some(filter) = &operation.filter {
+        notes.push(format!("each element: {} on {}", filter.access.action, filter.access.resource));
+    }
+    if route.hides_existence {
+        notes.push("hides existence".to_owned());
+    }
+    if route.credential == crate::access::CredentialHandling::Forward {
+        notes.push("credential forwarded".to_owned());
+    }
+    notes
+}
+
+fn as_json(snapshot: &Snapshot) -> serde_json::Value {
+    let routes: Vec<_> = operations(snapshot)
+        .map(|(route, method, operation)| {
+            json!({
+                "name": &*route.name,
+                "method": method,
+                "host": route.host.to_string(),
+                "path": route.path.to_string(),
+                "headers": route.headers.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "upstream": upstream(snapshot, route),
+                "accesses": accesses(operation),
+                "notes": notes(route, operation),
+            })
+        })
+        .collect();
+    let statistics = snapshot.policy.statistics();
+    json!({ "valid": true, "routes": routes, "tuples": statistics.tuples })
+}
+
+fn problem_as_json(problem: &Diagnostic) -> serde_json::Value {
+    json!({
+        "file": &*problem.file,
+        "line": problem.place.line,
+        "column": problem.place.column,
+        "message": problem.message,
+        "help": problem.help,
+    })
+}
