@@ -40,7 +40,8 @@ impl Reply {
         Self { status, body: Some(body) }
     }
 
-    fn list(items: Vec<&Value>) -> Self {
+    fn list<'a>(items: impl Iterator<Item = &'a Value>) -> Self {
+        let items: Vec<&Value> = items.collect();
         Self::with(StatusCode::OK, json!({ "total": items.len(), "items": items }))
     }
 
@@ -68,7 +69,7 @@ impl Company {
                 self.document(inquiry, "reports", &id)
             }
             ["fin", "reports", year, quarter] => self.document(inquiry, "reports", &format!("{year}-{quarter}")),
-            ["support", "tickets"] => Reply::list(self.all("tickets").collect()),
+            ["support", "tickets"] => Reply::list(self.all("tickets")),
             ["support", "tickets", id] => self.document(inquiry, "tickets", id),
             ["billing", "invoices", id] => self.document(inquiry, "invoices", id),
             ["hr", "v1", "employees", id] => self.document(inquiry, "employees", id),
@@ -85,13 +86,13 @@ impl Company {
             ("GET", ["accounts"]) => {
                 let ids = parameter(inquiry.query, "ids");
                 let wanted = |account: &&Value| ids.is_empty() || ids.split(',').any(|id| has(account, "id", id));
-                Reply::list(self.all("accounts").filter(wanted).collect())
+                Reply::list(self.all("accounts").filter(wanted))
             }
             ("POST", ["accounts", "search"]) => {
                 let stage = text(&inquiry.body, "stage");
-                Reply::list(self.all("accounts").filter(|account| has(account, "stage", stage)).collect())
+                Reply::list(self.all("accounts").filter(|account| has(account, "stage", stage)))
             }
-            ("POST", ["accounts", "export"]) => Reply::list(self.all("accounts").collect()),
+            ("POST", ["accounts", "export"]) => Reply::list(self.all("accounts")),
             (_, ["accounts", id]) => self.document(inquiry, "accounts", id),
             _ => Reply::unknown(),
         }
@@ -100,7 +101,7 @@ impl Company {
     fn code(&mut self, inquiry: Inquiry<'_>, repository: &str, rest: &[&str]) -> Reply {
         match (inquiry.method, rest) {
             ("POST", ["pulls", number, "comments"]) => {
-                self.append("pulls", &format!("{repository}/{number}"), "comments", inquiry.body)
+                self.append("pulls", &format!("{repository}/{number}"), "comments", &inquiry.body)
             }
             ("PUT", ["pulls", number, "merge"]) => {
                 self.change("pulls", &format!("{repository}/{number}"), json!({ "state": "merged" }))
@@ -108,7 +109,7 @@ impl Company {
             ("PATCH", ["git", "refs", "heads", branch @ ..]) => {
                 self.change("branches", &format!("{repository}/{}", branch.join("/")), inquiry.body)
             }
-            ("POST", ["deployments"]) => self.append("repositories", repository, "deployments", inquiry.body),
+            ("POST", ["deployments"]) => self.append("repositories", repository, "deployments", &inquiry.body),
             _ => Reply::unknown(),
         }
     }
@@ -121,11 +122,11 @@ impl Company {
                 if self.find("folders", id).is_none() {
                     return Reply::unknown();
                 }
-                Reply::list(self.all("files").filter(|file| has(file, "folder", id)).collect())
+                Reply::list(self.all("files").filter(|file| has(file, "folder", id)))
             }
             ("GET", ["search"]) => {
                 let words = parameter(inquiry.query, "q");
-                Reply::list(self.all("files").filter(|file| text(file, "text").contains(words)).collect())
+                Reply::list(self.all("files").filter(|file| text(file, "text").contains(words)))
             }
             _ => Reply::unknown(),
         }
@@ -155,7 +156,7 @@ impl Company {
     }
 
     /// Adds to a list of a document.
-    fn append(&mut self, collection: &str, id: &str, list: &str, element: Value) -> Reply {
+    fn append(&mut self, collection: &str, id: &str, list: &str, element: &Value) -> Reply {
         let Some(Value::Array(elements)) = self.find(collection, id).and_then(|document| document.get_mut(list)) else {
             return Reply::unknown();
         };
@@ -200,7 +201,7 @@ fn has(document: &Value, member: &str, wanted: &str) -> bool {
 /// The last value of a parameter, as many services read it; empty if there is none.
 fn parameter<'a>(query: &'a str, name: &str) -> &'a str {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    pairs.filter(|(key, _)| *key == name).last().map_or("", |(_, value)| value)
+    pairs.rev().find(|(key, _)| *key == name).map_or("", |(_, value)| value)
 }
 
 #[cfg(test)]

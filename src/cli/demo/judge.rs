@@ -1,5 +1,7 @@
 //! Whether what came of a scenario is what must come of it: for the client, the upstream and the record.
 
+use std::fmt;
+
 use serde_json::Value;
 
 use super::{
@@ -54,7 +56,7 @@ impl Problems {
         self.0.push(problem);
     }
 
-    fn differ<T: PartialEq + std::fmt::Debug>(&mut self, what: &str, expected: T, got: T) {
+    fn differ<T: PartialEq + fmt::Debug + Copy>(&mut self, what: &str, expected: T, got: T) {
         if expected != got {
             self.add(format!("{what}: expected {expected:?}, got {got:?}"));
         }
