@@ -1,1 +1,5 @@
-fn main() {}
+//! The tests of the whole: one binary, so that it is linked once.
+
+mod gate;
+mod layers;
+mod support;
