@@ -1,5 +1,7 @@
 //! How fast one core decides, and how much a tuple takes.
 
+#![expect(clippy::expect_used, reason = "a measurement may stop where it makes no sense")]
+
 use std::{fmt::Write, hint::black_box, sync::Arc, time::Instant};
 
 use portcullis::{
