@@ -90,6 +90,7 @@ impl Parser<'_> {
                 self.section = Section::Relations;
                 cursor.end()
             }
+            Some("relations") if self.section == Section::Skipped => Ok(()),
             Some("define") => self.define(line, first.place),
             Some(word @ ("module" | "extend" | "condition")) => {
                 self.section = if word == "condition" { self.section } else { Section::Skipped };
