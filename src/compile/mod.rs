@@ -1,4 +1,3 @@
-
 mod expression;
 mod json;
 mod lexer;

@@ -200,8 +200,7 @@ where
     match ended {
         Ok(()) => {}
         Err(error) if error.is_parse() => {
-            let problem =
-                refusal.get().copied().unwrap_or(HeadProblem::NotHttp);
+            let problem = refusal.get().copied().unwrap_or(HeadProblem::NotHttp);
             handler.malformed(peer, problem);
         }
         Err(error) => tracing::debug!(%error, peer = %peer.address, "a connection ended"),

@@ -22,10 +22,22 @@ const LAYERS: &[&[&str]] = &[
 const HOMES: &[(&str, &[&str])] = &[
     ("arc_swap", &["snapshot/cell.rs"]),
     ("rustls", &["net/"]),
-    ("hyper", &["net/", "proxy/", "admin/"]),
-    ("hyper_util", &["net/"]),
-    ("tokio", &["net/", "proxy/", "supply/", "admin/", "audit/", "app/", "snapshot/cell.rs"]),
-    ("serde", &["protocol/", "identity/", "compile/", "audit/", "snapshot/bundle.rs", "admin/", "config/"]),
+    ("hyper", &["net/", "proxy/", "admin/", "cli/demo/"]),
+    ("hyper_util", &["net/", "cli/demo/"]),
+    ("tokio", &["net/", "proxy/", "supply/", "admin/", "audit/", "app/", "cli/demo/", "net/"]),
+    (
+        "serde",
+        &[
+            "protocol/",
+            "identity/",
+            "compile/",
+            "audit/",
+            "snapshot/bundle.rs",
+            "admin/",
+            "config/",
+            "proxy/rejection.rs",
+        ],
+    ),
 ];
 
 #[test]

@@ -2,4 +2,8 @@
 
 mod gate;
 mod layers;
+mod model_diagnostics;
+mod policy;
+mod policy_random;
+mod reference;
 mod support;
