@@ -16,9 +16,7 @@ fn in_header(types: &str) -> Vec<String> {
 }
 
 fn in_document(rule: &str) -> Vec<String> {
-    in_header(&format!(
-        "type user\ntype document\n  relations\n    define a: [user]\n    define b: {rule}\n"
-    ))
+    in_header(&format!("type user\ntype document\n  relations\n    define a: [user]\n    define b: {rule}\n"))
 }
 
 #[track_caller]
@@ -50,10 +48,7 @@ type team.a/b-c
     define nested : ((([user] or boss)) and member) but not (boss or (member and both))
 ";
     assert_eq!(problems(text), Vec::<String>::new());
-    assert_eq!(
-        problems(&text.replace("1.1", "1.2").replace('\n', "\r\n")),
-        Vec::<String>::new()
-    );
+    assert_eq!(problems(&text.replace("1.1", "1.2").replace('\n', "\r\n")), Vec::<String>::new());
 }
 
 #[test]
@@ -87,23 +82,11 @@ type document
 #[test]
 fn a_header_comes_first() {
     let help = "\n  help: begin with `model` and, on the next line, `schema 1.1`";
-    one(
-        &problems("type user\n"),
-        &format!("model.fga:1:1: the header is missing{help}"),
-    );
+    one(&problems("type user\n"), &format!("model.fga:1:1: the header is missing{help}"));
     let found = problems("model\n  schema 1.0\ntype user\n");
-    one(
-        &found,
-        "model.fga:2:10: schema `1.0` is not supported\n  help: write `schema 1.1`",
-    );
-    one(
-        &problems("model\n  schema 1.1\n"),
-        "model.fga: the model defines no type",
-    );
-    one(
-        &problems("model\ntype user\n"),
-        "model.fga:1:1: `model` is followed by `schema 1.1` on a line of its own",
-    );
+    one(&found, "model.fga:2:10: schema `1.0` is not supported\n  help: write `schema 1.1`");
+    one(&problems("model\n  schema 1.1\n"), "model.fga: the model defines no type");
+    one(&problems("model\ntype user\n"), "model.fga:1:1: `model` is followed by `schema 1.1` on a line of its own");
 }
 
 #[test]
@@ -143,15 +126,8 @@ fn a_comment_begins_with_a_space_and_a_hash() {
 #[test]
 fn types_in_brackets_come_first_and_once() {
     let help = "\n  help: put `[…]` before the other operands";
-    for (rule, column) in [
-        ("a or [user]", 20),
-        ("[user] or [user:*]", 25),
-        ("a or ([user] and a)", 21),
-    ] {
-        one(
-            &in_document(rule),
-            &format!("model.fga:7:{column}: types may only be the first operand{help}"),
-        );
+    for (rule, column) in [("a or [user]", 20), ("[user] or [user:*]", 25), ("a or ([user] and a)", 21)] {
+        one(&in_document(rule), &format!("model.fga:7:{column}: types may only be the first operand{help}"));
     }
     assert!(in_document("([user] or a) and a").is_empty());
 }
@@ -159,15 +135,9 @@ fn types_in_brackets_come_first_and_once() {
 #[test]
 fn a_but_not_has_two_operands() {
     let found = in_document("a but not a but not a");
-    assert!(
-        found[0].starts_with("model.fga:7:27: `but not` follows `but not` without parentheses"),
-        "{found:?}"
-    );
+    assert!(found[0].starts_with("model.fga:7:27: `but not` follows `but not` without parentheses"), "{found:?}");
     assert!(in_document("(a but not a) but not a").is_empty());
-    one(
-        &in_document("a but a"),
-        "model.fga:7:21: `but` is followed by `not`\n  help: write `but not`",
-    );
+    one(&in_document("a but a"), "model.fga:7:21: `but` is followed by `not`\n  help: write `but not`");
 }
 
 #[test]
@@ -184,15 +154,9 @@ fn an_unclosed_bracket_costs_one_statement() {
 #[test]
 fn endless_parentheses_are_refused() {
     let found = in_document(&format!("{}a{}", "(".repeat(10_000), ")".repeat(10_000)));
-    assert!(
-        found[0].contains("nested more than 50 levels deep"),
-        "{found:?}"
-    );
+    assert!(found[0].contains("nested more than 50 levels deep"), "{found:?}");
     let long = format!("model\n  schema 1.1\n{}", "# x\n".repeat(70_000));
-    one(
-        &problems(&long),
-        "model.fga: the model is longer than 262144 bytes",
-    );
+    one(&problems(&long), "model.fga: the model is longer than 262144 bytes");
 }
 
 #[test]
@@ -205,47 +169,26 @@ fn a_tupleset_is_direct_and_plain() {
     };
     assert!(text("[folder]").is_empty());
     assert!(text("[folder, user]").is_empty());
-    assert!(
-        text("direct")[0]
-            .contains("`parent` stands after `from`, so it must be assigned directly and only so")
-    );
+    assert!(text("direct")[0].contains("`parent` stands after `from`, so it must be assigned directly and only so"));
     assert!(text("[folder] or direct")[0].contains("must be assigned directly"));
     assert!(text("[folder, folder:*]")[0].contains("it may name plain types only, not `folder:*`"));
     assert!(text("[folder#parent, folder]")[0].contains("plain types only, not `folder#parent`"));
-    assert!(
-        text("[user]")[0].contains("`viewer` is not a relation of any type that `parent` may name")
-    );
+    assert!(text("[user]")[0].contains("`viewer` is not a relation of any type that `parent` may name"));
 }
 
 #[test]
 fn relations_need_a_way_in_and_no_computed_cycle() {
     let document = |rules: &[&str]| {
-        let rules: Vec<_> = rules
-            .iter()
-            .map(|rule| format!("    define {rule}\n"))
-            .collect();
-        in_header(&format!(
-            "type user\ntype document\n  relations\n{}",
-            rules.concat()
-        ))
+        let rules: Vec<_> = rules.iter().map(|rule| format!("    define {rule}\n")).collect();
+        in_header(&format!("type user\ntype document\n  relations\n{}", rules.concat()))
     };
     assert!(document(&["a: a"])[0].contains("relation `a` is defined by itself"));
     let cycle = document(&["a: [user] or b", "b: a"]);
     assert_eq!(cycle.len(), 2);
-    assert!(
-        cycle[0].contains(
-            "relation `a` is defined by itself through other relations of type `document`"
-        )
-    );
-    assert!(
-        document(&["a: [document#a]"])[0]
-            .contains("relation `a` of type `document` can never hold")
-    );
+    assert!(cycle[0].contains("relation `a` is defined by itself through other relations of type `document`"));
+    assert!(document(&["a: [document#a]"])[0].contains("relation `a` of type `document` can never hold"));
     assert!(document(&["a: [document#a, user]"]).is_empty());
-    assert!(
-        document(&["p: [document]", "a: a from p"])[0]
-            .contains("relation `a` of type `document` can never hold")
-    );
+    assert!(document(&["p: [document]", "a: a from p"])[0].contains("relation `a` of type `document` can never hold"));
     assert!(document(&["p: [document]", "a: [user] or a from p"]).is_empty());
     assert_eq!(document(&["a: [user] and b", "b: [document#b]"]).len(), 2);
 }
@@ -254,10 +197,7 @@ fn relations_need_a_way_in_and_no_computed_cycle() {
 fn names_have_rules() {
     assert!(in_header("type self\n")[0].contains("`self` is a reserved word"));
     assert!(in_header("type 1user\n")[0].contains("model.fga:3:6: `1user` is not a name"));
-    assert!(
-        in_header("type user\ntype user\n")[0]
-            .contains("model.fga:4:6: type `user` is already defined on line 3")
-    );
+    assert!(in_header("type user\ntype user\n")[0].contains("model.fga:4:6: type `user` is already defined on line 3"));
     let many: String = (0..101).map(|n| format!("type t{n}\n")).collect();
     assert!(in_header(&many)[0].contains("the model has 101 types, at most 100 are allowed"));
     assert!(in_document("[user] é")[0].contains("`é` does not belong here"));
@@ -291,30 +231,18 @@ fn tuples_have_the_same_meaning_in_every_format() {
     let under = format!("tuples:\n{indented}");
     let first = r#"{"user":"user:erin","relation":"viewer","object":"document:1"}"#;
     let second = r#"{"object":"document:2","relation":"viewer","user":"user:*"}"#;
-    let keyed =
-        format!(r#"[{{"key":{first},"timestamp":"2026-01-01T00:00:00Z"}},{{"key":{second}}}]"#);
+    let keyed = format!(r#"[{{"key":{first},"timestamp":"2026-01-01T00:00:00Z"}},{{"key":{second}}}]"#);
     for (text, format) in [
         (yaml.to_owned(), TupleFormat::Yaml),
         (under, TupleFormat::Yaml),
         (format!("[{first},\n{second}]"), TupleFormat::Json),
-        (
-            format!(r#"{{"tuples":[{first},{second}]}}"#),
-            TupleFormat::Json,
-        ),
+        (format!(r#"{{"tuples":[{first},{second}]}}"#), TupleFormat::Json),
         (keyed, TupleFormat::Json),
         (format!("{first}\n\n{second}\n"), TupleFormat::JsonLines),
     ] {
-        let document =
-            read(&text, format).unwrap_or_else(|problems| panic!("{text}\n{problems:#?}"));
+        let document = read(&text, format).unwrap_or_else(|problems| panic!("{text}\n{problems:#?}"));
         let tuples: Vec<_> = document.iter().collect();
-        assert_eq!(
-            tuples,
-            [
-                ("user:erin", "viewer", "document:1"),
-                ("user:*", "viewer", "document:2")
-            ],
-            "{text}"
-        );
+        assert_eq!(tuples, [("user:erin", "viewer", "document:1"), ("user:*", "viewer", "document:2")], "{text}");
     }
     assert!(read("", TupleFormat::Yaml).unwrap().is_empty());
     assert!(read("[]", TupleFormat::Json).unwrap().is_empty());
@@ -380,25 +308,17 @@ fn json_problems_have_places_too() {
         TupleFormat::Json,
     );
     assert_eq!(found.len(), 3, "{found:#?}");
-    assert!(
-        found[0].starts_with("tuples:4:12: `object` is not a text"),
-        "{found:#?}"
-    );
-    assert!(
-        found[1].starts_with("tuples:4:20: `b` is not a key that is known here"),
-        "{found:#?}"
-    );
-    assert!(
-        found[2].starts_with("tuples:5:11: `c` is not a key that is known here"),
-        "{found:#?}"
-    );
+    assert!(found[0].starts_with("tuples:4:12: `object` is not a text"), "{found:#?}");
+    assert!(found[1].starts_with("tuples:4:20: `b` is not a key that is known here"), "{found:#?}");
+    assert!(found[2].starts_with("tuples:5:11: `c` is not a key that is known here"), "{found:#?}");
 }
 
 #[test]
 fn a_repeated_tuple_is_an_error_that_names_the_first() {
     let line = r#"{"user":"user:erin","relation":"viewer","object":"document:1"}"#;
     let found = refused(&format!("{line}\n\n{line}\n"), TupleFormat::JsonLines);
-    let expected = "tuples:3:1: `user:erin viewer document:1` is already on line 1, column 1\n  help: remove one of them";
+    let expected =
+        "tuples:3:1: `user:erin viewer document:1` is already on line 1, column 1\n  help: remove one of them";
     one(&found, expected);
 }
 
@@ -439,11 +359,7 @@ fn what_the_model_does_not_allow_is_an_error_in_a_file() {
         .collect();
     let document = read(&lines, TupleFormat::JsonLines).unwrap();
     let model = compile::model(&Arc::from("model.fga"), MODEL).unwrap();
-    let found: Vec<_> = document
-        .check_against(&model)
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let found: Vec<_> = document.check_against(&model).iter().map(ToString::to_string).collect();
     let expected = [
         "tuples:2:1: `documnt` is not a type of the model\n  help: did you mean `document`?",
         "tuples:3:1: `viewr` is not a relation of type `document`\n  help: did you mean `viewer`?",
