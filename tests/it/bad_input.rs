@@ -41,7 +41,7 @@ fn says(report: &str, parts: &[&str]) {
 fn unknown_keys_are_refused_with_advice() {
     says(
         &replaced("audiences:", "audience:"),
-        &["portcullis.yaml:9:7: unknown key `audience`", "did you mean `audiences`?"],
+        &["portcullis.yaml:10:7: unknown key `audience`", "did you mean `audiences`?"],
     );
     says(&replaced("audiences:", "audience:"), &["the key `audiences` is missing here"]);
     says(
@@ -120,11 +120,11 @@ fn identity_is_checked() {
     let issuer = "    - issuer: https://idp.acme.example\n      audiences: [a]\n      jwks: { file: jwks.json }\n      subject: \"user:{sub}\"\n";
     says(
         &replaced("  jwt:\n", &format!("  jwt:\n{issuer}")),
-        &["the issuer `https://idp.acme.example` is configured twice", "it is on line 8 already"],
+        &["the issuer `https://idp.acme.example` is configured twice", "it is on line 9 already"],
     );
     says(
         &replaced("audiences: [https://api.acme.example]", "audiences: []"),
-        &["portcullis.yaml:9:18: an issuer needs audiences"],
+        &["portcullis.yaml:10:18: an issuer needs audiences"],
     );
     says(
         &replaced("{ file: jwks.json }", "{ file: nothing.json }"),
