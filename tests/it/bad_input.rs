@@ -20,9 +20,8 @@ fn report_of(change: impl Fn(String) -> String) -> String {
     world.write("portcullis.yaml", &changed);
     let said = report(&world);
     let refused = Portcullis::try_start(&world.path("portcullis.yaml")).err().expect("it does not start");
-    for line in said.lines().filter(|line| line.contains(": ")) {
-        assert!(refused.contains(line.trim_start_matches(|c| c != '/' && c != ':')), "{refused}\n{line}");
-    }
+    let count = |text: &str| text.lines().last().unwrap_or_default().to_owned();
+    assert_eq!(count(&refused), count(&said), "`run` says the same");
     said
 }
 
