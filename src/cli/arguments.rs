@@ -157,8 +157,11 @@ pub(super) struct Demo {
     /// Send the scenarios through real sockets, print a table, and end
     #[arg(long)]
     pub(super) once: bool,
-    /// Where the proxy listens; port 0 takes any free one
-    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    /// With --once: print JSON
+    #[arg(long, requires = "once")]
+    pub(super) json: bool,
+    /// Where the proxy listens; port 0 takes any free one, as --once does
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS", conflicts_with = "once")]
     pub(super) listen: std::net::SocketAddr,
 }
 

@@ -3,6 +3,7 @@
 use std::{
     io::{self, Write},
     process::ExitCode,
+    sync::mpsc::{self, Receiver},
     thread,
     time::Duration,
 };
@@ -17,7 +18,7 @@ use crate::{
 
 use super::{
     arguments::{Arguments, Command, Log, Run},
-    ask, key,
+    ask, demo, key,
     print::print_problems,
     validate,
 };
@@ -32,7 +33,7 @@ pub fn main() -> ExitCode {
         Command::Validate(options) => validate::validate(options),
         Command::Check(question) => ask::check(question),
         Command::Explain(question) => ask::explain(question),
-        Command::Demo(_) => Ok(ExitCode::FAILURE),
+        Command::Demo(options) => demo::demo(options),
         Command::Key(command) => key::key(command),
         Command::Schema => schema(),
         Command::Completions { shell } => {
@@ -67,19 +68,9 @@ fn run(options: &Run) -> anyhow::Result<ExitCode> {
     if let Some(address) = running.telemetry_address() {
         tracing::info!(%address, "metrics and health can be asked for");
     }
-    let (told, news) = std::sync::mpsc::channel();
+    let (told, news) = mpsc::channel();
     thread::Builder::new().name("signals".to_owned()).spawn(move || told.send(until_told_to_stop()))?;
-    loop {
-        match news.recv_timeout(Duration::from_secs(1)) {
-            Ok(signal) => {
-                tracing::info!(signal = signal?, "stopping: requests in flight are finished");
-                break;
-            }
-            // A worker that has died would leave its share of the connections unanswered.
-            Err(_) if !running.is_whole() => anyhow::bail!("a thread has died, the process ends to be started anew"),
-            Err(_) => {}
-        }
-    }
+    until_told(&running, &news)?;
     Ok(match running.stop()? {
         Stopped::InOrder => ExitCode::SUCCESS,
         Stopped::AtDeadline => {
@@ -87,6 +78,21 @@ fn run(options: &Run) -> anyhow::Result<ExitCode> {
             ExitCode::FAILURE
         }
     })
+}
+
+/// Waits for the signal to stop, or for a thread to die.
+pub(super) fn until_told(running: &Running, news: &Receiver<io::Result<&'static str>>) -> anyhow::Result<()> {
+    loop {
+        match news.recv_timeout(Duration::from_secs(1)) {
+            Ok(signal) => {
+                tracing::info!(signal = signal?, "stopping: requests in flight are finished");
+                return Ok(());
+            }
+            // A worker that has died would leave its share of the connections unanswered.
+            Err(_) if !running.is_whole() => anyhow::bail!("a thread has died, the process ends to be started anew"),
+            Err(_) => {}
+        }
+    }
 }
 
 fn schema() -> anyhow::Result<ExitCode> {
