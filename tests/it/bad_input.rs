@@ -111,6 +111,16 @@ fn routes_are_checked() {
         ),
         &["`get` is not a method that is served"],
     );
+    says(
+        &route("/a", "{ action: can_read, resource: \"document:{header.x-forwarded-user}\" }"),
+        &["the proxy drops or replaces `x-forwarded-user`"],
+    );
+    says(
+        &more(
+            "  - { path: /b, headers: { x-real-ip: \"1\" }, upstream: main, operations: { GET: { action: can_read, resource: \"document:d1\" } } }\n",
+        ),
+        &["the proxy drops or replaces `x-real-ip`"],
+    );
     says(&more("  - { path: /b, upstream: main, operations: {} }\n"), &["`operations` is empty"]);
 }
 

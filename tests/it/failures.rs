@@ -143,6 +143,19 @@ fn after_a_kill_it_comes_up_again_and_the_record_is_whole() {
 }
 
 #[test]
+fn a_log_that_was_moved_away_is_opened_anew_on_sighup() {
+    let world = World::new();
+    let portcullis = world.start();
+    let token = world.issuer.token("erin", &[]);
+    world.record_of(&portcullis.get("/documents/d1", &token));
+    std::fs::rename(world.path("audit.jsonl"), world.path("audit.jsonl.1")).unwrap();
+    portcullis.signal("-HUP");
+    portcullis.until_logged("opened anew");
+    world.record_of(&portcullis.get("/documents/d1", &token));
+    assert_eq!(world.audit().len(), 1);
+}
+
+#[test]
 fn on_a_signal_requests_in_flight_are_finished() {
     let world = World::new();
     let portcullis = world.start();
