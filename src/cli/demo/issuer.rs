@@ -60,7 +60,7 @@ impl Issuer {
             Credential::Forged => (AUDIENCE, now, LIFETIME, &self.forger),
         };
         let mut claims = json!({
-            "iss": ISSUER, "aud": audience, "sub": who.subject, "client_id": "acme-demo",
+            "iss": ISSUER, "aud": audience, "sub": who.subject, "client_id": who.client,
             "iat": issued.as_secs(), "exp": (issued + lifetime).as_secs(),
             "jti": uuid::Uuid::now_v7().to_string(),
         });

@@ -120,3 +120,96 @@ fn check_record(scenario: &Scenario, answer: &Answer, record: &Record, problems:
         problems.differ("the recorded task", &scenario.who.task_entity(), &principal.task);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+    use serde_json::json;
+
+    use crate::cli::demo::{expected::request, who::Who};
+
+    use super::*;
+
+    const ERIN: Who = Who::user("erin").via(&["helper"]);
+    const PERMITTED: Scenario = request("x", ERIN, "GET", "/a").answered(200);
+    const DENIED: Scenario = request("x", ERIN, "GET", "/a").lacks("agent:helper");
+
+    fn answer(status: u16) -> Answer {
+        let fields = [
+            ("portcullis-decision-id", "d-1"),
+            ("portcullis-revision", "4"),
+            ("content-type", "application/problem+json"),
+        ];
+        let mut headers = HeaderMap::new();
+        headers.extend(fields.map(|(name, value)| (name.parse::<http::HeaderName>().unwrap(), value.parse().unwrap())));
+        let body = json!({ "reason": "not_permitted", "decision_id": "d-1", "revision": 4 });
+        Answer { status, headers, body }
+    }
+
+    fn evidence(permitted: bool) -> Evidence {
+        let mut record = json!({
+            "decision_id": "d-1", "revision": 4, "outcome": "allow", "reason": "permitted", "method": "GET",
+            "status": 200, "upstream_status": 200, "complete": true,
+            "principal": { "subject": "user:erin", "actors": ["agent:helper"] },
+        });
+        if !permitted {
+            record["outcome"] = "deny".into();
+            record["reason"] = "not_permitted".into();
+            record["denied_member"] = "agent:helper".into();
+            record["status"] = 403.into();
+        }
+        let seen = Seen {
+            method: "GET".to_owned(),
+            target: "/a".to_owned(),
+            decision_id: "d-1".to_owned(),
+            subject: "user:erin".to_owned(),
+            actors: "agent:helper".to_owned(),
+            task: String::new(),
+            credential: false,
+        };
+        let seen = if permitted { vec![seen] } else { Vec::new() };
+        Evidence { records: vec![serde_json::from_value(record).unwrap()], seen }
+    }
+
+    #[test]
+    fn what_is_as_expected_is_no_problem() {
+        assert_eq!(problems(&PERMITTED, &answer(200), &evidence(true)), [""; 0]);
+        assert_eq!(problems(&DENIED, &answer(403), &evidence(false)), [""; 0]);
+        assert_eq!(totals(1, &evidence(true)), [""; 0]);
+    }
+
+    #[test]
+    fn a_denied_request_that_was_seen_upstream_is_a_problem() {
+        let evidence = Evidence { seen: evidence(true).seen, ..evidence(false) };
+        assert_eq!(problems(&DENIED, &answer(403), &evidence), ["the upstream saw it 1 times"]);
+        assert_eq!(totals(1, &evidence).len(), 1);
+    }
+
+    #[test]
+    fn a_permitted_request_that_was_not_seen_upstream_is_a_problem() {
+        let evidence = Evidence { seen: Vec::new(), ..evidence(true) };
+        assert_eq!(problems(&PERMITTED, &answer(200), &evidence), ["the upstream saw it 0 times"]);
+    }
+
+    #[test]
+    fn a_request_without_its_one_record_is_a_problem() {
+        let evidence = Evidence { records: Vec::new(), ..evidence(true) };
+        assert_eq!(problems(&PERMITTED, &answer(200), &evidence), ["it has 0 records"]);
+        assert_eq!(totals(1, &evidence).len(), 2);
+    }
+
+    #[test]
+    fn another_identity_or_a_credential_upstream_is_a_problem() {
+        let mut evidence = evidence(true);
+        evidence.seen[0].subject = "user:dana".to_owned();
+        evidence.seen[0].credential = true;
+        assert_eq!(problems(&PERMITTED, &answer(200), &evidence).len(), 2);
+    }
+
+    #[test]
+    fn another_reason_than_the_expected_one_is_a_problem() {
+        let scenario = request("x", ERIN, "GET", "/a").refused(403, "no_route");
+        // For the client, in the record, and a member where none is expected.
+        assert_eq!(problems(&scenario, &answer(403), &evidence(false)).len(), 3);
+    }
+}

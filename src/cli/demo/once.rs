@@ -1,6 +1,7 @@
 //! Every scenario once, through real sockets, and whether all agree.
 
 use std::{
+    io::{self, Write},
     net::{Ipv4Addr, SocketAddr},
     process::ExitCode,
     time::{Duration, Instant},
@@ -31,11 +32,8 @@ pub(super) fn once(as_json: bool) -> anyhow::Result<ExitCode> {
     let (workplace, seen) = stage.close()?;
     let evidence = Evidence::read(&workplace.audit(), seen)?;
     let report = Report::new(&session, &evidence);
-    if as_json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        println!("{report}");
-    }
+    let text = if as_json { serde_json::to_string_pretty(&report)? } else { report.to_string() };
+    writeln!(io::stdout(), "{text}")?;
     Ok(if report.agrees() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

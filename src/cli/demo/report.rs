@@ -14,6 +14,9 @@ use super::{
     once::Session,
 };
 
+/// The longest text of a request in the table, in characters.
+const LONGEST: usize = 64;
+
 /// Every scenario with its verdict.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
@@ -79,7 +82,7 @@ impl Line {
             self.scenario.to_owned(),
             self.who.clone(),
             self.via.clone(),
-            self.request.clone(),
+            cut(&self.request),
             self.expected.clone(),
             self.got.clone(),
             self.reason.clone(),
@@ -108,6 +111,14 @@ fn line(scenario: &Scenario, answer: &Answer, evidence: &Evidence) -> Line {
         method: record.and_then(|record| record.method.clone()),
         passed: problems.is_empty(),
         problems,
+    }
+}
+
+/// Not longer than a table bears.
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
     }
 }
 

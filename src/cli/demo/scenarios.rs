@@ -168,6 +168,9 @@ const DELEGATION: &[Scenario] = &[
         "/crm/v1/accounts/A-100",
     )
     .refused(401, "invalid_credential"),
+    // A token that does not own up to its agent does not become its user's own.
+    request("S8.client", DANA_ALONE.through("sales-assistant"), "DELETE", "/crm/v1/accounts/A-100")
+        .lacks("agent:sales-assistant"),
     request("S8.L", CHAIN, "GET", "/crm/v1/accounts").lists(&["A-100", "A-101"]),
 ];
 

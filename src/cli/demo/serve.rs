@@ -1,6 +1,7 @@
 //! The company, open until somebody closes it: lines to paste, and a policy to edit.
 
 use std::{
+    io::{self, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     process::ExitCode,
     sync::mpsc,
@@ -49,7 +50,7 @@ const EXAMPLES: &[Example] = &[
     Example {
         caption: "mia, via code-review: deploy to production -> 403; with \"staging\" in its place -> 201",
         who: Who::user("mia").via(&["code-review"]),
-        arguments: " --json '{\"environment\":\"production\"}'",
+        arguments: " -H 'Content-Type: application/json' -d '{\"environment\":\"production\"}'",
         target: "/repos/acme/api/deployments",
     },
     Example {
@@ -65,45 +66,60 @@ pub(super) fn serve(listen: SocketAddr) -> anyhow::Result<ExitCode> {
     let (told, news) = mpsc::channel();
     thread::Builder::new().name("signals".to_owned()).spawn(move || told.send(until_told_to_stop()))?;
     let stage = Stage::open(listen)?;
-    print_invitation(&stage)?;
+    writeln!(io::stdout(), "{}", invitation(&stage)?)?;
     until_told(&stage.proxy, &news)?;
     let directory = stage.workplace.directory().to_owned();
     let (workplace, seen) = stage.close()?;
     drop(workplace);
-    println!("Stopped in order. The upstream saw {} requests; {} is removed.", seen.len(), directory.display());
+    let (seen, directory) = (seen.len(), directory.display());
+    writeln!(io::stdout(), "Stopped in order: the services saw {seen} requests, and {directory} is removed.")?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_invitation(stage: &Stage) -> anyhow::Result<()> {
+/// What there is to see and to try.
+fn invitation(stage: &Stage) -> anyhow::Result<String> {
     let base = format!("http://{}", reachable(stage.address()?));
-    let workplace = &stage.workplace;
-    println!("Acme is open, and Portcullis is in front of it.\n");
-    println!("  agents connect to  {base}");
-    if let Some(telemetry) = stage.proxy.telemetry_address() {
-        println!("  metrics            http://{telemetry}/metrics");
+    let upstream = stage.upstream.address();
+    let (configuration, tuples) = (stage.workplace.configuration(), stage.workplace.tuples());
+    let (configuration, tuples) = (configuration.display(), tuples.display());
+    let (audit, directory) = (stage.workplace.audit(), stage.workplace.directory().display());
+    let audit = audit.display();
+    let metrics =
+        stage.proxy.telemetry_address().map_or_else(String::new, |address| format!("http://{address}/metrics"));
+    let examples = examples(stage, &base)?;
+    Ok(format!(
+        "\
+Acme is open, and Portcullis is in front of it.
+
+  agents connect to  {base}
+  metrics            {metrics}
+  the services       http://{upstream} (only the proxy should call them)
+  configuration      {configuration}
+  who may do what    {tuples}
+  decisions          {audit}
+
+Paste these. The answers name their decision and revision; denials say why, and what would help.
+
+{examples}# revoke sales-assistant, then paste the first line again -> 403, by a later revision
+sed -i.bak '/agent:sales-assistant, relation: reader/d' {tuples}
+
+# grant it again -> 200
+mv {tuples}.bak {tuples}
+
+# what was decided
+tail -n 3 {audit}
+
+Ctrl-C ends it and removes {directory}."
+    ))
+}
+
+fn examples(stage: &Stage, base: &str) -> anyhow::Result<String> {
+    let mut text = String::new();
+    for Example { caption, who, arguments, target } in EXAMPLES {
+        let token = stage.issuer.token(who)?.unwrap_or_default();
+        text += &format!("# {caption}\ncurl -si -H 'Authorization: Bearer {token}'{arguments} '{base}{target}'\n\n");
     }
-    println!(
-        "  the company's API  http://{} (the proxy is the only one that should call it)",
-        stage.upstream.address()
-    );
-    println!("  configuration      {}", workplace.configuration().display());
-    println!("  who may do what    {}", workplace.tuples().display());
-    println!("  decisions          {}\n", workplace.audit().display());
-    println!("Paste these. The answers name their decision and revision; denials say why, and what would help.\n");
-    for example in EXAMPLES {
-        let token = stage.issuer.token(&example.who)?.unwrap_or_default();
-        let (caption, arguments, target) = (example.caption, example.arguments, example.target);
-        println!("# {caption}\ncurl -si -H 'Authorization: Bearer {token}'{arguments} {base}{target}\n");
-    }
-    let tuples = workplace.tuples();
-    println!("# revoke sales-assistant, then paste the first line again -> 403, by a later revision");
-    println!("sed -i.bak '/agent:sales-assistant, relation: reader/d' {}\n", tuples.display());
-    println!("# grant it again -> 200");
-    println!("mv {0}.bak {0}\n", tuples.display());
-    println!("# what was decided");
-    println!("tail -n 3 {}\n", workplace.audit().display());
-    println!("Ctrl-C ends it and removes {}.", workplace.directory().display());
-    Ok(())
+    Ok(text)
 }
 
 /// An address that can be connected to, for one that listens everywhere.

@@ -10,8 +10,13 @@ pub(super) struct Who {
     /// The agents through whom, in the order of delegation: the current actor last.
     pub(super) actors: &'static [&'static str],
     pub(super) task: Option<&'static str>,
+    /// The program that got the token.
+    pub(super) client: &'static str,
     pub(super) credential: Credential,
 }
+
+/// The program through which people act themselves.
+const WEB: &str = "acme-web";
 
 /// What is sent as a credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,11 +36,16 @@ pub(super) enum Credential {
 impl Who {
     /// A user by herself.
     pub(super) const fn user(subject: &'static str) -> Self {
-        Self { subject, actors: &[], task: None, credential: Credential::Good }
+        Self { subject, actors: &[], task: None, client: WEB, credential: Credential::Good }
     }
 
     pub(super) const fn via(self, actors: &'static [&'static str]) -> Self {
         Self { actors, ..self }
+    }
+
+    /// With a token that this program has got for itself.
+    pub(super) const fn through(self, client: &'static str) -> Self {
+        Self { client, ..self }
     }
 
     pub(super) const fn within(self, task: &'static str) -> Self {
@@ -53,7 +63,8 @@ impl Who {
 
     /// The actors as the model knows them, the current one first.
     pub(super) fn actor_entities(&self) -> Vec<String> {
-        self.actors.iter().rev().map(|actor| format!("agent:{actor}")).collect()
+        let client = Some(&self.client).filter(|client| self.actors.is_empty() && **client != WEB);
+        self.actors.iter().rev().chain(client).map(|actor| format!("agent:{actor}")).collect()
     }
 
     /// The task as the model knows it.
@@ -63,7 +74,10 @@ impl Who {
 
     /// The agents and the task, for people; `-` for nobody.
     pub(super) fn via_text(&self) -> String {
-        let actors = self.actors.join(" > ");
+        let actors = match self.client {
+            WEB => self.actors.join(" > "),
+            client => format!("{client} itself"),
+        };
         match (actors.is_empty(), self.task) {
             (true, None) => "-".to_owned(),
             (false, None) => actors,
