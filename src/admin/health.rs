@@ -8,8 +8,8 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 
 use crate::{
-    access::{Malformed, Timestamp},
-    net::{DrainSignal, Handler, Peer},
+    access::Timestamp,
+    net::{DrainSignal, Handler, HeadProblem, Peer},
     snapshot::SnapshotCell,
     telemetry::Registry,
 };
@@ -58,7 +58,7 @@ impl Handler for TelemetryHandler {
         response
     }
 
-    fn malformed(&self, peer: Peer, problem: Malformed) {
+    fn malformed(&self, peer: Peer, problem: HeadProblem) {
         tracing::debug!(peer = %peer.address, %problem, "a malformed request on the telemetry listener");
     }
 }

@@ -1,4 +1,4 @@
-//! The signals that end the process.
+//! The signals that the process acts on.
 
 use std::io;
 
@@ -7,15 +7,44 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-/// Waits for SIGTERM or SIGINT, and names it.
-pub fn until_told_to_stop() -> Result<&'static str, io::Error> {
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// SIGTERM or SIGINT: stop in order.
+    Stop(&'static str),
+    /// SIGHUP: the audit log was moved away, open it anew.
+    Rotate,
+}
+
+/// Passes signals to `tell` until it returns false.
+pub fn listen_to_signals(mut tell: impl FnMut(Told) -> bool) -> Result<(), io::Error> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        Ok(tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        })
+        let mut hang_up = signal(SignalKind::hangup())?;
+        loop {
+            let told = tokio::select! {
+                _ = terminate.recv() => Told::Stop("SIGTERM"),
+                _ = interrupt.recv() => Told::Stop("SIGINT"),
+                _ = hang_up.recv() => Told::Rotate,
+            };
+            if !tell(told) {
+                return Ok(());
+            }
+        }
     })
+}
+
+/// Waits for SIGTERM or SIGINT, and names it.
+pub fn until_told_to_stop() -> Result<&'static str, io::Error> {
+    let mut stop = "";
+    listen_to_signals(|told| match told {
+        Told::Stop(signal) => {
+            stop = signal;
+            false
+        }
+        Told::Rotate => true,
+    })?;
+    Ok(stop)
 }

@@ -167,8 +167,12 @@ pub(super) struct Demo {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Key {
-    /// Make an API key: prints the key, once, and the lines for the configuration
-    #[command(after_help = "Example:\n  portcullis key new --subject agent:nightly-report")]
+    /// Make an API key: the key goes to standard output, once; its entry for the configuration to standard error
+    #[command(after_help = "\
+Example:
+  portcullis key new --subject agent:nightly-report > nightly-report.key 2> nightly-report.entry
+
+The entry belongs below `identity.api_keys.keys`. The key is sent in the header field x-api-key.")]
     New {
         /// Whom the key stands for
         #[arg(long, value_name = "SUBJECT")]

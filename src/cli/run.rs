@@ -3,7 +3,7 @@
 use std::{
     io::{self, Write},
     process::ExitCode,
-    sync::mpsc::{self, Receiver},
+    sync::mpsc,
     thread,
     time::Duration,
 };
@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use clap::{CommandFactory, Parser};
 
 use crate::{
-    app::{Running, StartError, Stopped, until_told_to_stop},
+    app::{Running, StartError, Stopped, Told, listen_to_signals},
     telemetry::start_logs,
 };
 
@@ -68,9 +68,7 @@ fn run(options: &Run) -> anyhow::Result<ExitCode> {
     if let Some(address) = running.telemetry_address() {
         tracing::info!(%address, "metrics and health can be asked for");
     }
-    let (told, news) = mpsc::channel();
-    thread::Builder::new().name("signals".to_owned()).spawn(move || told.send(until_told_to_stop()))?;
-    until_told(&running, &news)?;
+    until_told_to_stop(&running)?;
     Ok(match running.stop()? {
         Stopped::InOrder => ExitCode::SUCCESS,
         Stopped::AtDeadline => {
@@ -80,13 +78,21 @@ fn run(options: &Run) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Waits for the signal to stop, or for a thread to die.
-pub(super) fn until_told(running: &Running, news: &Receiver<io::Result<&'static str>>) -> anyhow::Result<()> {
+/// Does what signals ask for until one asks to stop; fails if a thread dies.
+pub(super) fn until_told_to_stop(running: &Running) -> anyhow::Result<()> {
+    let (told, news) = mpsc::channel();
+    let listening = thread::Builder::new().name("signals".to_owned());
+    // A signal that nobody waits for any more ends the thread.
+    listening.spawn(move || listen_to_signals(|signal| told.send(signal).is_ok()))?;
     loop {
         match news.recv_timeout(Duration::from_secs(1)) {
-            Ok(signal) => {
-                tracing::info!(signal = signal?, "stopping: requests in flight are finished");
+            Ok(Told::Stop(signal)) => {
+                tracing::info!(signal, "stopping: requests in flight are finished");
                 return Ok(());
+            }
+            Ok(Told::Rotate) => {
+                tracing::info!("the audit log is opened anew");
+                running.rotate_audit_log();
             }
             // A worker that has died would leave its share of the connections unanswered.
             Err(_) if !running.is_whole() => anyhow::bail!("a thread has died, the process ends to be started anew"),

@@ -1,11 +1,11 @@
-//! Documents that people write become models and tuples, or diagnostics.
-
 mod expression;
+mod json;
 mod lexer;
 mod model;
 mod parser;
 mod report;
 mod tuples;
+mod yaml;
 
 pub use model::model;
-pub use tuples::{TupleFormat, TupleReader};
+pub use tuples::{TupleDocument, TupleFormat, tuples};

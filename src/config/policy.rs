@@ -1,11 +1,16 @@
 //! The `policy` section, and the files that it names.
 
-use std::{fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::{
     access::{Diagnostic, Place, RelationName},
-    compile::{TupleFormat, TupleReader, model},
-    policy::{GraphBuilder, Policy, PolicySettings},
+    compile::{TupleDocument, TupleFormat, model, tuples},
+    policy::{GraphBuilder, Model, Policy, PolicySettings},
 };
 
 use super::{
@@ -48,24 +53,15 @@ pub fn load_policy(files: &PolicyFiles) -> Result<Policy, Vec<Diagnostic>> {
     let mut problems = Vec::new();
     let model = text(&files.model).map_err(|problem| vec![problem]).and_then(|(name, text)| model(&name, &text));
     let model = model.map(Arc::new).map_err(|found| problems.extend(found)).ok();
-    let mut reader = TupleReader::new(model.as_deref());
     let mut builder = model.as_ref().map(|model| GraphBuilder::new(Arc::clone(model)));
     for path in &files.tuples {
-        let Some(format) = TupleFormat::of_file(path) else {
-            let help = "tuples are in files that end in `.yaml`, `.yml`, `.json` or `.jsonl`";
-            let name: Arc<str> = path.display().to_string().into();
-            problems.push(Diagnostic::new(&name, Place::default(), "not a kind of tuple file").with_help(help));
-            continue;
-        };
-        let read = text(path).map_err(|problem| vec![problem]).and_then(|(name, text)| {
-            reader.read(&name, &text, format, |tuple| {
-                if let Some(builder) = &mut builder {
-                    // The reader has checked the tuple; one that the graph refuses all the same is left out.
-                    let _ = builder.add_tuple(tuple);
-                }
-            })
-        });
-        problems.extend(read.err().into_iter().flatten());
+        match read_tuples(path, model.as_deref()) {
+            Ok(document) => {
+                let added = builder.as_mut().map_or(Ok(()), |builder| add_all(builder, &document));
+                problems.extend(added.err());
+            }
+            Err(found) => problems.extend(found),
+        }
     }
     match builder {
         Some(builder) if problems.is_empty() => Ok(Policy::new(builder.finish(), files.settings.clone())),
@@ -73,7 +69,29 @@ pub fn load_policy(files: &PolicyFiles) -> Result<Policy, Vec<Diagnostic>> {
     }
 }
 
-fn text(path: &PathBuf) -> Result<(Arc<str>, String), Diagnostic> {
+fn read_tuples(path: &Path, model: Option<&Model>) -> Result<TupleDocument, Vec<Diagnostic>> {
+    let (name, text) = text(path).map_err(|problem| vec![problem])?;
+    let Some(format) = TupleFormat::of_file_name(&name) else {
+        let problem = Diagnostic::new(&name, Place::default(), "not a kind of tuple file");
+        return Err(vec![problem.with_help("tuples are in files that end in `.yaml`, `.yml`, `.json` or `.jsonl`")]);
+    };
+    let document = tuples(&name, &text, format)?;
+    let problems = model.map(|model| document.check_against(model)).unwrap_or_default();
+    if problems.is_empty() { Ok(document) } else { Err(problems) }
+}
+
+fn add_all(builder: &mut GraphBuilder, document: &TupleDocument) -> Result<(), Diagnostic> {
+    for (user, relation, object) in document.iter() {
+        if let Err(problem) = builder.add(user, relation, object) {
+            // The document was checked, so that only the size of the graph is left to object.
+            let name: Arc<str> = format!("{user} {relation} {object}").into();
+            return Err(Diagnostic::new(&name, Place::default(), problem.to_string()));
+        }
+    }
+    Ok(())
+}
+
+fn text(path: &Path) -> Result<(Arc<str>, String), Diagnostic> {
     let name: Arc<str> = path.display().to_string().into();
     match fs::read_to_string(path) {
         Ok(text) => Ok((name, text)),

@@ -6,6 +6,7 @@ mod drain;
 mod fetch;
 mod guard;
 mod listener;
+mod problem;
 mod server;
 mod tls;
 
@@ -14,5 +15,6 @@ pub use client::{Client, ClientError, InvalidUrl, Target, TargetUrl};
 pub use drain::{Drain, DrainSignal};
 pub use fetch::{FetchError, fetch};
 pub use listener::{Listener, ListenerError};
-pub use server::{Handler, Peer, ServerSettings, serve};
+pub use problem::HeadProblem;
+pub use server::{Handler, Peer, ServerSettings, Transport, serve};
 pub use tls::{ClientTls, ServerTls, TlsError};

@@ -18,11 +18,10 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::access::{Malformed, Scheme};
-
 use super::{
     drain::DrainSignal,
     guard::{Guarded, HEAD_BYTES},
+    problem::HeadProblem,
     tls::ServerTls,
 };
 
@@ -31,8 +30,17 @@ use super::{
 pub struct Peer {
     /// Its address.
     pub address: SocketAddr,
-    /// Whether it came over TLS.
-    pub scheme: Scheme,
+    /// How it came.
+    pub transport: Transport,
+}
+
+/// How a connection is protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// Not at all.
+    Clear,
+    /// By TLS.
+    Tls,
 }
 
 /// The bounds of a listener.
@@ -61,7 +69,7 @@ pub trait Handler: Clone + Send + Sync + 'static {
     fn respond(&self, peer: Peer, request: Request<Incoming>) -> impl Future<Output = Response<Self::Body>> + Send;
 
     /// Told of bytes that were refused before they were a request. They are answered with 400 already.
-    fn malformed(&self, peer: Peer, problem: Malformed);
+    fn malformed(&self, peer: Peer, problem: HeadProblem);
 }
 
 /// Accepts connections until the drain is ordered, and serves HTTP/1.1 and HTTP/2 on them.
@@ -119,7 +127,7 @@ async fn connection<H: Handler>(
     // Small answers must not wait for acknowledgements; where that cannot be had, they are slower, not wrong.
     let _ = stream.set_nodelay(true);
     let Some(acceptor) = acceptor else {
-        let peer = Peer { address, scheme: Scheme::Http };
+        let peer = Peer { address, transport: Transport::Clear };
         let speaks = tokio::select! {
             biased;
             () = drain.ordered() => return,
@@ -132,7 +140,7 @@ async fn connection<H: Handler>(
         }
         return;
     };
-    let peer = Peer { address, scheme: Scheme::Https };
+    let peer = Peer { address, transport: Transport::Tls };
     match timeout(settings.handshake, acceptor.accept(stream)).await {
         Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
             http2(stream, peer, drain, handler).await
@@ -192,8 +200,7 @@ where
     match ended {
         Ok(()) => {}
         Err(error) if error.is_parse() => {
-            let problem =
-                refusal.get().copied().unwrap_or(Malformed::Message("not HTTP/1.1, or a head beyond the limits"));
+            let problem = refusal.get().copied().unwrap_or(HeadProblem::NotHttp);
             handler.malformed(peer, problem);
         }
         Err(error) => tracing::debug!(%error, peer = %peer.address, "a connection ended"),

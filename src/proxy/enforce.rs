@@ -12,9 +12,9 @@ use hyper::body::Incoming;
 use tokio::sync::Notify;
 
 use crate::{
-    access::{CanonicalRequest, Context, DecisionId, Malformed, Reason, Timestamp},
+    access::{CanonicalRequest, Context, DecisionId, Malformed, Reason, Scheme, Timestamp},
     audit::AuditLog,
-    net::{Client, Handler, Peer},
+    net::{Client, Handler, HeadProblem, Peer, Transport},
     policy::TaskRule,
     route::Inputs,
     snapshot::SnapshotCell,
@@ -89,7 +89,7 @@ impl Enforcer {
         }
         let snapshot = self.snapshots.usable(now)?; // One request, one snapshot.
         exchange.by_snapshot(snapshot.revision);
-        let head = CanonicalRequest::parse(parts, peer.scheme)?;
+        let head = CanonicalRequest::parse(parts, scheme(peer))?;
         exchange.canonical(&head);
         let selected = snapshot.routes.find(&head)?;
         exchange.routed(selected.route);
@@ -161,11 +161,30 @@ impl Handler for Enforcer {
         answer(response, exchange)
     }
 
-    fn malformed(&self, peer: Peer, problem: Malformed) {
+    fn malformed(&self, peer: Peer, problem: HeadProblem) {
+        let problem = malformed(problem);
         let (mut exchange, _) = self.begin(peer);
         exchange.rejected(&problem.into());
         // The answer that the connection has sent already.
         exchange.answering(problem.reason().status().as_u16());
         exchange.completed();
+    }
+}
+
+fn scheme(peer: Peer) -> Scheme {
+    match peer.transport {
+        Transport::Clear => Scheme::Http,
+        Transport::Tls => Scheme::Https,
+    }
+}
+
+fn malformed(problem: HeadProblem) -> Malformed {
+    match problem {
+        HeadProblem::TwoFramings => Malformed::Framing("both Content-Length and Transfer-Encoding"),
+        HeadProblem::Fragment => Malformed::Target("a fragment"),
+        HeadProblem::BareLineFeed => Malformed::Message("a line ends in a bare LF"),
+        HeadProblem::BareCarriageReturn => Malformed::Message("a bare CR"),
+        HeadProblem::TooLong => Malformed::Message("the head is too long"),
+        HeadProblem::NotHttp => Malformed::Message("not HTTP/1.1, or a head beyond the limits"),
     }
 }

@@ -1,14 +1,12 @@
 //! Decisions of the policy engine: scenario files, and what no file can say.
+#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{fs, path::Path, sync::Arc};
 
 use portcullis::{
     access::{Access, ActorMode, Context, Entity, Principal, Reason, RelationName, Timestamp},
     compile,
-    policy::{
-        CheckError, Denial, GraphBuilder, Model, Permit, Policy, PolicySettings, SetAsideReason,
-        TaskRule,
-    },
+    policy::{CheckError, Denial, GraphBuilder, Model, Permit, Policy, PolicySettings, SetAsideReason, TaskRule},
 };
 
 fn model(text: &str) -> Model {
@@ -21,9 +19,7 @@ fn graph_of(text: &str, tuples: &[&str], settings: PolicySettings) -> Policy {
         let [user, relation, object] = tuple.split_whitespace().collect::<Vec<_>>()[..] else {
             panic!("`{tuple}` is not a tuple");
         };
-        builder
-            .add(user, relation, object)
-            .unwrap_or_else(|error| panic!("{tuple}: {error}"));
+        builder.add(user, relation, object).unwrap_or_else(|error| panic!("{tuple}: {error}"));
     }
     Policy::new(builder.finish(), settings)
 }
@@ -54,9 +50,7 @@ fn scenario(path: &Path) {
         panic!("{}: three parts are needed", path.display());
     };
     let lines = |part: &str| -> Vec<String> {
-        let code = part
-            .lines()
-            .map(|line| line.split('%').next().unwrap_or_default().trim().to_owned());
+        let code = part.lines().map(|line| line.split('%').next().unwrap_or_default().trim().to_owned());
         code.filter(|line| !line.is_empty()).collect()
     };
     let tuples = lines(tuples);
@@ -75,22 +69,10 @@ fn scenario(path: &Path) {
 
 fn explanation_agrees(policy: &Policy, question: &str, answer: &str) {
     let parts: Vec<_> = question.split_whitespace().collect();
-    match policy.explain(
-        &parts[0].parse().unwrap(),
-        &name(parts[1]),
-        &entity(parts[2]),
-    ) {
+    match policy.explain(&parts[0].parse().unwrap(), &name(parts[1]), &entity(parts[2])) {
         Ok(explanation) => {
-            let expected = if matches!(answer, "yes" | "no") {
-                answer
-            } else {
-                "undecided"
-            };
-            assert_eq!(
-                explanation.answer().name(),
-                expected,
-                "{question}\n{explanation}"
-            );
+            let expected = if matches!(answer, "yes" | "no") { answer } else { "undecided" };
+            assert_eq!(explanation.answer().name(), expected, "{question}\n{explanation}");
         }
         Err(error) => assert_eq!(error.reason().name(), answer),
     }
@@ -102,10 +84,7 @@ fn every_scenario_has_its_answers() {
     let mut count = 0;
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "scenario")
-        {
+        if path.extension().is_some_and(|extension| extension == "scenario") {
             scenario(&path);
             count += 1;
         }
@@ -140,32 +119,17 @@ const CRM_TUPLES: &[&str] = &[
 ];
 
 fn crm() -> Policy {
-    graph_of(
-        CRM,
-        CRM_TUPLES,
-        PolicySettings {
-            task_holder: Some(name("holder")),
-            ..PolicySettings::default()
-        },
-    )
+    graph_of(CRM, CRM_TUPLES, PolicySettings { task_holder: Some(name("holder")), ..PolicySettings::default() })
 }
 
 fn chain(members: &[&str], task: Option<&str>) -> Arc<Principal> {
     let mut members = members.iter().map(|member| entity(member));
     let subject = members.next().unwrap();
-    Arc::new(Principal::new(
-        subject,
-        members.collect(),
-        task.map(entity),
-        ActorMode::All,
-    ))
+    Arc::new(Principal::new(subject, members.collect(), task.map(entity), ActorMode::All))
 }
 
 fn access(action: &str, resource: &str) -> Access {
-    Access {
-        action: name(action),
-        resource: entity(resource),
-    }
+    Access { action: name(action), resource: entity(resource) }
 }
 
 fn authorize(
@@ -174,64 +138,28 @@ fn authorize(
     accesses: &[Access],
     task: TaskRule,
 ) -> Result<Permit, Denial> {
-    policy.authorize(
-        principal,
-        accesses.to_vec(),
-        task,
-        &Context {
-            now: Timestamp::from_seconds(0),
-        },
-    )
+    policy.authorize(principal, accesses.to_vec(), task, &Context { now: Timestamp::from_seconds(0) })
 }
 
 fn refusal(members: &[&str], task: Option<&str>, action: &str) -> Option<(Reason, Option<String>)> {
-    let result = authorize(
-        &crm(),
-        &chain(members, task),
-        &[access(action, "account:A-100")],
-        TaskRule::Optional,
-    );
-    result.err().map(|denial| {
-        (
-            denial.reason,
-            denial.member.map(|member| member.to_string()),
-        )
-    })
+    let result = authorize(&crm(), &chain(members, task), &[access(action, "account:A-100")], TaskRule::Optional);
+    result.err().map(|denial| (denial.reason, denial.member.map(|member| member.to_string())))
 }
 
 #[test]
 fn a_chain_may_do_only_what_every_member_may() {
     let refused = |member: &str| Some((Reason::NotPermitted, Some(member.to_owned())));
     assert_eq!(refusal(&["user:erin"], None, "can_delete"), None);
-    assert_eq!(
-        refusal(&["user:erin", "agent:sales"], None, "can_read"),
-        None
-    );
-    assert_eq!(
-        refusal(&["user:erin", "agent:sales"], None, "can_delete"),
-        refused("agent:sales")
-    );
-    assert_eq!(
-        refusal(&["user:mallory", "agent:ops"], None, "can_delete"),
-        refused("user:mallory")
-    );
-    assert_eq!(
-        refusal(
-            &["user:erin", "agent:ops", "agent:sales"],
-            None,
-            "can_delete"
-        ),
-        refused("agent:sales")
-    );
+    assert_eq!(refusal(&["user:erin", "agent:sales"], None, "can_read"), None);
+    assert_eq!(refusal(&["user:erin", "agent:sales"], None, "can_delete"), refused("agent:sales"));
+    assert_eq!(refusal(&["user:mallory", "agent:ops"], None, "can_delete"), refused("user:mallory"));
+    assert_eq!(refusal(&["user:erin", "agent:ops", "agent:sales"], None, "can_delete"), refused("agent:sales"));
 }
 
 #[test]
 fn the_first_refused_member_is_named() {
     let first = Some((Reason::NotPermitted, Some("user:mallory".to_owned())));
-    assert_eq!(
-        refusal(&["user:mallory", "agent:unknown"], None, "can_read"),
-        first
-    );
+    assert_eq!(refusal(&["user:mallory", "agent:unknown"], None, "can_read"), first);
 }
 
 #[test]
@@ -245,54 +173,22 @@ fn a_permit_says_what_it_is_for() {
 
 #[test]
 fn every_access_must_be_permitted() {
-    let accesses = [
-        access("can_read", "account:A-100"),
-        access("can_read", "account:A-200"),
-    ];
-    let denial = authorize(
-        &crm(),
-        &chain(&["user:erin"], None),
-        &accesses,
-        TaskRule::Optional,
-    )
-    .unwrap_err();
-    assert_eq!(
-        (denial.reason, denial.access),
-        (Reason::NotPermitted, Some(accesses[1].clone()))
-    );
-    let denial = authorize(
-        &crm(),
-        &chain(&["user:erin"], None),
-        &[],
-        TaskRule::Optional,
-    )
-    .unwrap_err();
+    let accesses = [access("can_read", "account:A-100"), access("can_read", "account:A-200")];
+    let denial = authorize(&crm(), &chain(&["user:erin"], None), &accesses, TaskRule::Optional).unwrap_err();
+    assert_eq!((denial.reason, denial.access), (Reason::NotPermitted, Some(accesses[1].clone())));
+    let denial = authorize(&crm(), &chain(&["user:erin"], None), &[], TaskRule::Optional).unwrap_err();
     assert_eq!(denial.reason, Reason::NotPermitted);
 }
 
 #[test]
 fn names_that_the_model_does_not_know_are_denied_with_their_reason() {
     let reason = |action, resource, member| {
-        let denial = authorize(
-            &crm(),
-            &chain(&[member], None),
-            &[access(action, resource)],
-            TaskRule::Optional,
-        );
+        let denial = authorize(&crm(), &chain(&[member], None), &[access(action, resource)], TaskRule::Optional);
         denial.unwrap_err().reason
     };
-    assert_eq!(
-        reason("can_read", "invoice:1", "user:erin"),
-        Reason::UnknownType
-    );
-    assert_eq!(
-        reason("can_read", "account:A-100", "robot:1"),
-        Reason::UnknownType
-    );
-    assert_eq!(
-        reason("can_fly", "account:A-100", "user:erin"),
-        Reason::UnknownRelation
-    );
+    assert_eq!(reason("can_read", "invoice:1", "user:erin"), Reason::UnknownType);
+    assert_eq!(reason("can_read", "account:A-100", "robot:1"), Reason::UnknownType);
+    assert_eq!(reason("can_fly", "account:A-100", "user:erin"), Reason::UnknownRelation);
 }
 
 #[test]
@@ -300,10 +196,7 @@ fn a_task_narrows_and_belongs_to_its_holders() {
     let both = ["user:erin", "agent:sales"];
     assert_eq!(refusal(&both, Some("task:t-1"), "can_read"), None);
     let task = Some((Reason::NotPermitted, Some("task:t-1".to_owned())));
-    assert_eq!(
-        refusal(&["user:erin"], Some("task:t-1"), "can_delete"),
-        task
-    );
+    assert_eq!(refusal(&["user:erin"], Some("task:t-1"), "can_delete"), task);
     let sales = Some((Reason::NotTaskHolder, Some("agent:sales".to_owned())));
     assert_eq!(refusal(&both, Some("task:t-2"), "can_read"), sales);
     let erin = Some((Reason::NotTaskHolder, Some("user:erin".to_owned())));
@@ -315,9 +208,7 @@ fn a_route_may_require_a_task() {
     let accesses = [access("can_read", "account:A-100")];
     let reason = |task| {
         let principal = chain(&["user:erin", "agent:sales"], task);
-        authorize(&crm(), &principal, &accesses, TaskRule::Required)
-            .err()
-            .map(|denial| denial.reason)
+        authorize(&crm(), &principal, &accesses, TaskRule::Required).err().map(|denial| denial.reason)
     };
     assert_eq!(reason(None), Some(Reason::TaskRequired));
     assert_eq!(reason(Some("task:t-1")), None);
@@ -327,12 +218,7 @@ fn a_route_may_require_a_task() {
 fn a_task_without_a_configured_holder_is_denied() {
     let policy = policy(CRM, CRM_TUPLES);
     let principal = chain(&["user:erin", "agent:sales"], Some("task:t-1"));
-    let denial = authorize(
-        &policy,
-        &principal,
-        &[access("can_read", "account:A-100")],
-        TaskRule::Optional,
-    );
+    let denial = authorize(&policy, &principal, &[access("can_read", "account:A-100")], TaskRule::Optional);
     assert_eq!(denial.unwrap_err().reason, Reason::NotTaskHolder);
 }
 
@@ -351,61 +237,33 @@ type document
 
 /// `group:0` holds `group:1` holds … holds `user:erin`.
 fn nested_groups(levels: usize) -> Policy {
-    let mut tuples: Vec<String> = (1..levels)
-        .map(|n| format!("group:{n}#member member group:{}", n - 1))
-        .collect();
+    let mut tuples: Vec<String> = (1..levels).map(|n| format!("group:{n}#member member group:{}", n - 1)).collect();
     tuples.push(format!("user:erin member group:{}", levels - 1));
     tuples.push("group:0#member viewer document:1".to_owned());
     tuples.push("group:0#member blocked document:1".to_owned());
     tuples.push("user:erin open document:1".to_owned());
     tuples.push("user:anne open document:1".to_owned());
-    policy(
-        GROUPS,
-        &tuples.iter().map(String::as_str).collect::<Vec<_>>(),
-    )
+    policy(GROUPS, &tuples.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 #[test]
 fn twenty_four_hops_are_followed_and_twenty_five_are_an_error() {
-    assert_eq!(
-        ask(&nested_groups(24), "user:erin viewer document:1"),
-        Ok(true)
-    );
-    assert_eq!(
-        ask(&nested_groups(24), "user:anne viewer document:1"),
-        Ok(false)
-    );
-    assert_eq!(
-        ask(&nested_groups(25), "user:erin viewer document:1"),
-        Err(CheckError::DepthExceeded)
-    );
-    assert_eq!(
-        ask(&nested_groups(25), "user:anne viewer document:1"),
-        Err(CheckError::DepthExceeded)
-    );
+    assert_eq!(ask(&nested_groups(24), "user:erin viewer document:1"), Ok(true));
+    assert_eq!(ask(&nested_groups(24), "user:anne viewer document:1"), Ok(false));
+    assert_eq!(ask(&nested_groups(25), "user:erin viewer document:1"), Err(CheckError::DepthExceeded));
+    assert_eq!(ask(&nested_groups(25), "user:anne viewer document:1"), Err(CheckError::DepthExceeded));
 }
 
 #[test]
 fn an_error_in_what_is_subtracted_is_not_a_no() {
-    assert_eq!(
-        ask(&nested_groups(24), "user:anne open document:1"),
-        Ok(true)
-    );
-    assert_eq!(
-        ask(&nested_groups(24), "user:erin open document:1"),
-        Ok(false)
-    );
-    assert_eq!(
-        ask(&nested_groups(25), "user:anne open document:1"),
-        Err(CheckError::DepthExceeded)
-    );
+    assert_eq!(ask(&nested_groups(24), "user:anne open document:1"), Ok(true));
+    assert_eq!(ask(&nested_groups(24), "user:erin open document:1"), Ok(false));
+    assert_eq!(ask(&nested_groups(25), "user:anne open document:1"), Err(CheckError::DepthExceeded));
 }
 
 #[test]
 fn a_chain_of_computed_relations_is_free() {
-    let mut text =
-        "model\n  schema 1.1\ntype user\ntype document\n  relations\n    define r0: [user]\n"
-            .to_owned();
+    let mut text = "model\n  schema 1.1\ntype user\ntype document\n  relations\n    define r0: [user]\n".to_owned();
     (1..=100).for_each(|n| text.push_str(&format!("    define r{n}: r{}\n", n - 1)));
     let policy = policy(&text, &["user:erin r0 document:1"]);
     assert_eq!(ask(&policy, "user:erin r100 document:1"), Ok(true));
@@ -414,55 +272,48 @@ fn a_chain_of_computed_relations_is_free() {
 
 #[test]
 fn an_endless_chain_of_computed_relations_does_not_end_the_stack() {
-    let mut text =
-        "model\n  schema 1.1\ntype user\ntype document\n  relations\n    define r0: [user]\n"
-            .to_owned();
+    let mut text = "model\n  schema 1.1\ntype user\ntype document\n  relations\n    define r0: [user]\n".to_owned();
     (1..=9000).for_each(|n| text.push_str(&format!("    define r{n}: r{}\n", n - 1)));
     let policy = policy(&text, &["user:erin r0 document:1"]);
-    assert_eq!(
-        ask(&policy, "user:erin r9000 document:1"),
-        Err(CheckError::DepthExceeded)
-    );
+    assert_eq!(ask(&policy, "user:erin r9000 document:1"), Err(CheckError::DepthExceeded));
 }
 
 #[test]
 fn too_many_steps_are_an_error() {
-    let settings = PolicySettings {
-        most_steps: 50,
-        ..PolicySettings::default()
-    };
-    let tuples: Vec<String> = (0..100)
-        .map(|n| format!("group:{n}#member viewer document:1"))
-        .collect();
-    let policy = graph_of(
-        GROUPS,
-        &tuples.iter().map(String::as_str).collect::<Vec<_>>(),
-        settings,
-    );
-    assert_eq!(
-        ask(&policy, "user:erin viewer document:1"),
-        Err(CheckError::StepsExceeded)
-    );
+    let settings = PolicySettings { most_steps: 50, ..PolicySettings::default() };
+    let tuples: Vec<String> = (0..100).map(|n| format!("group:{n}#member viewer document:1")).collect();
+    let policy = graph_of(GROUPS, &tuples.iter().map(String::as_str).collect::<Vec<_>>(), settings);
+    assert_eq!(ask(&policy, "user:erin viewer document:1"), Err(CheckError::StepsExceeded));
 }
 
 #[test]
 fn groups_that_all_hold_one_another_are_searched_once() {
-    let mut tuples = vec![
-        "group:0#member viewer document:1".to_owned(),
-        "user:erin member group:19".to_owned(),
-    ];
+    let mut tuples = vec!["group:0#member viewer document:1".to_owned(), "user:erin member group:19".to_owned()];
     for (left, right) in (0..20).flat_map(|left| (0..20).map(move |right| (left, right))) {
         tuples.push(format!("group:{left}#member member group:{right}"));
     }
     tuples.push("group:0#member blocked document:1".to_owned());
     tuples.push("user:anne open document:1".to_owned());
-    let policy = policy(
-        GROUPS,
-        &tuples.iter().map(String::as_str).collect::<Vec<_>>(),
-    );
+    let policy = policy(GROUPS, &tuples.iter().map(String::as_str).collect::<Vec<_>>());
     assert_eq!(ask(&policy, "user:erin viewer document:1"), Ok(true));
     assert_eq!(ask(&policy, "user:anne viewer document:1"), Ok(false));
     assert_eq!(ask(&policy, "user:anne open document:1"), Ok(true));
+}
+
+#[test]
+fn a_document_of_many_groups_is_searched_from_the_user() {
+    let text = GROUPS.replace("[user, group#member]\ntype", "[user, user:*]\ntype");
+    for with_everybody in [false, true] {
+        let mut tuples: Vec<String> = (0..50).map(|n| format!("group:{n}#member viewer document:1")).collect();
+        tuples.push("user:erin member group:49".to_owned());
+        tuples.extend(with_everybody.then(|| "user:* member group:25".to_owned()));
+        let policy = policy(&text, &tuples.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(ask(&policy, "user:erin viewer document:1"), Ok(true));
+        assert_eq!(ask(&policy, "user:anne viewer document:1"), Ok(with_everybody));
+        assert_eq!(ask(&policy, "user:* viewer document:1"), Ok(with_everybody));
+        assert_eq!(ask(&policy, "group:7#member viewer document:1"), Ok(true));
+        assert_eq!(ask(&policy, "group:99#member viewer document:1"), Ok(false));
+    }
 }
 
 #[test]
@@ -482,50 +333,19 @@ fn tuples_that_the_model_does_not_allow_are_set_aside() {
     assert!(builder.add("user:erin", "own er", "account:A-100").is_err());
     let graph = builder.finish();
     let statistics = graph.statistics();
-    assert_eq!(
-        (statistics.tuples, statistics.repeated, statistics.set_aside),
-        (1, 1, 4)
-    );
-    let reasons: Vec<_> = graph
-        .set_aside()
-        .iter()
-        .map(|example| example.reason)
-        .collect();
-    let (unknown, not_allowed) = (
-        SetAsideReason::UnknownRelation,
-        SetAsideReason::UserNotAllowed,
-    );
-    assert_eq!(
-        reasons,
-        [
-            SetAsideReason::UnknownType,
-            not_allowed,
-            not_allowed,
-            unknown
-        ]
-    );
+    assert_eq!((statistics.tuples, statistics.repeated, statistics.set_aside), (1, 1, 4));
+    let reasons: Vec<_> = graph.set_aside().iter().map(|example| example.reason).collect();
+    let (unknown, not_allowed) = (SetAsideReason::UnknownRelation, SetAsideReason::UserNotAllowed);
+    assert_eq!(reasons, [SetAsideReason::UnknownType, not_allowed, not_allowed, unknown]);
     let policy = Policy::new(graph, PolicySettings::default());
     assert_eq!(ask(&policy, "user:anne owner account:A-100"), Ok(false));
 }
 
 #[test]
 fn an_explanation_shows_the_tuples_of_an_allow() {
-    let policy = policy(
-        GROUPS,
-        &[
-            "user:erin member group:eng",
-            "group:eng#member viewer document:1",
-        ],
-    );
+    let policy = policy(GROUPS, &["user:erin member group:eng", "group:eng#member viewer document:1"]);
     let explain = |user: &str| {
-        policy
-            .explain(
-                &user.parse().unwrap(),
-                &name("viewer"),
-                &entity("document:1"),
-            )
-            .unwrap()
-            .to_string()
+        policy.explain(&user.parse().unwrap(), &name("viewer"), &entity("document:1")).unwrap().to_string()
     };
     let expected = "document:1 viewer user:erin: yes
 └ tuple `group:eng#member viewer document:1`: yes
@@ -544,17 +364,8 @@ fn an_explanation_shows_the_tuples_of_an_allow() {
 
 #[test]
 fn an_explanation_shows_what_takes_an_access_away() {
-    let policy = policy(
-        GROUPS,
-        &["user:erin open document:1", "user:erin blocked document:1"],
-    );
-    let explanation = policy
-        .explain(
-            &"user:erin".parse().unwrap(),
-            &name("open"),
-            &entity("document:1"),
-        )
-        .unwrap();
+    let policy = policy(GROUPS, &["user:erin open document:1", "user:erin blocked document:1"]);
+    let explanation = policy.explain(&"user:erin".parse().unwrap(), &name("open"), &entity("document:1")).unwrap();
     let expected = "document:1 open user:erin: no
 └ the first but not the second: no (taken away by the second)
   ├ tuple `user:erin open document:1`: yes

@@ -1,4 +1,5 @@
 //! The engine against the naive evaluator, on random models, tuples and questions.
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
@@ -43,33 +44,26 @@ fn restriction(random: &mut Random) -> String {
         0..=3 => "user".to_owned(),
         4 => "bot".to_owned(),
         5 => (*random.pick(&["user:*", "user:*", "bot:*"])).to_owned(),
-        _ => format!(
-            "{}#{}",
-            random.pick(&WITH_RELATIONS),
-            random.pick(&RELATIONS)
-        ),
+        _ => format!("{}#{}", random.pick(&WITH_RELATIONS), random.pick(&RELATIONS)),
     }
 }
 
-/// A rule. Types may only be named by the first operand.
-fn rule(random: &mut Random, may_be_direct: bool, depth: usize) -> Rule {
+/// A rule made of these relations of its object and any of the parent's. Types may only be named by the first operand.
+fn rule(random: &mut Random, may_be_direct: bool, siblings: &[&str], depth: usize) -> Rule {
     if depth == 0 || random.one_in(3) {
         return match random.below(6) {
             0..=3 if may_be_direct => {
-                let mut allowed: Vec<_> =
-                    (0..=random.below(3)).map(|_| restriction(random)).collect();
+                let mut allowed: Vec<_> = (0..=random.below(3)).map(|_| restriction(random)).collect();
                 allowed.sort();
                 allowed.dedup();
                 Rule::Direct(allowed)
             }
-            0..=4 => Rule::Computed((*random.pick(&RELATIONS)).to_owned()),
+            0..=4 if !siblings.is_empty() => Rule::Computed((*random.pick(siblings)).to_owned()),
             _ => Rule::From((*random.pick(&RELATIONS)).to_owned(), "parent".to_owned()),
         };
     }
-    let first = rule(random, may_be_direct, depth - 1);
-    let mut rest: Vec<_> = (0..=random.below(2))
-        .map(|_| rule(random, false, depth - 1))
-        .collect();
+    let first = rule(random, may_be_direct, siblings, depth - 1);
+    let mut rest: Vec<_> = (0..=random.below(2)).map(|_| rule(random, false, siblings, depth - 1)).collect();
     match random.below(4) {
         0 => Rule::ButNot(Box::new(first), Box::new(rest.remove(0))),
         1 => Rule::And([vec![first], rest].concat()),
@@ -78,26 +72,17 @@ fn rule(random: &mut Random, may_be_direct: bool, depth: usize) -> Rule {
 }
 
 fn model(random: &mut Random) -> World {
-    let mut world = World {
-        types: TYPES.map(str::to_owned).to_vec(),
-        ..World::default()
-    };
+    let mut world = World { types: TYPES.map(str::to_owned).to_vec(), ..World::default() };
     for of in WITH_RELATIONS {
-        let mut parents: Vec<_> = WITH_RELATIONS
-            .iter()
-            .filter(|_| random.one_in(2))
-            .map(|t| (*t).to_owned())
-            .collect();
+        let mut parents: Vec<_> = WITH_RELATIONS.iter().filter(|_| random.one_in(2)).map(|t| (*t).to_owned()).collect();
         if parents.is_empty() {
             parents.push("folder".to_owned());
         }
-        world
-            .rules
-            .insert((of.to_owned(), "parent".to_owned()), Rule::Direct(parents));
-        for relation in RELATIONS {
-            world
-                .rules
-                .insert((of.to_owned(), relation.to_owned()), rule(random, true, 2));
+        world.rules.insert((of.to_owned(), "parent".to_owned()), Rule::Direct(parents));
+        // Computed relations may not come back to themselves, so each is made of later ones.
+        for (position, relation) in RELATIONS.iter().enumerate() {
+            let rule = rule(random, true, &RELATIONS[position + 1..], 2);
+            world.rules.insert((of.to_owned(), (*relation).to_owned()), rule);
         }
     }
     world
@@ -113,26 +98,24 @@ fn direct(rule: &Rule) -> Vec<String> {
 }
 
 fn tuples(random: &mut Random, world: &mut World) {
-    let assignable: BTreeMap<_, _> = world
-        .rules
-        .iter()
-        .map(|(key, rule)| (key.clone(), direct(rule)))
-        .filter(|(_, d)| !d.is_empty())
-        .collect();
+    let assignable: BTreeMap<_, _> =
+        world.rules.iter().map(|(key, rule)| (key.clone(), direct(rule))).filter(|(_, d)| !d.is_empty()).collect();
     let keys: Vec<_> = assignable.keys().cloned().collect();
-    for _ in 0..20 + random.below(60) {
+    // With more objects the rows become wide, and are searched in another way.
+    let objects = *random.pick(&[3, 3, 3, 12]);
+    for _ in 0..20 * (objects / 3) + random.below(60) {
         let (of, relation) = random.pick(&keys).clone();
-        let allowed = random
-            .pick(&assignable[&(of.clone(), relation.clone())])
-            .clone();
+        let allowed = random.pick(&assignable[&(of.clone(), relation.clone())]).clone();
         let user = match allowed.split_once('#') {
-            Some((of, relation)) => format!("{of}:{}#{relation}", random.below(3)),
+            Some((of, relation)) => format!("{of}:{}#{relation}", random.below(objects)),
             None if allowed.ends_with('*') => allowed,
-            None => format!("{allowed}:{}", random.below(3)),
+            None => format!("{allowed}:{}", random.below(objects)),
         };
-        world
-            .tuples
-            .insert((user, relation, format!("{of}:{}", random.below(3))));
+        let object = format!("{of}:{}", random.below(3));
+        // OpenFGA does not store what holds by itself.
+        if user != format!("{object}#{relation}") {
+            world.add(user, relation, object);
+        }
     }
 }
 
@@ -140,19 +123,13 @@ fn tuples(random: &mut Random, world: &mut World) {
 fn chain(random: &mut Random, world: &mut World) {
     let mut links = Vec::new();
     for ((of, relation), rule) in &world.rules {
-        let own_type = direct(rule)
-            .into_iter()
-            .filter(|allowed| allowed.starts_with(&format!("{of}#")));
+        let own_type = direct(rule).into_iter().filter(|allowed| allowed.starts_with(&format!("{of}#")));
         links.extend(own_type.map(|allowed| (of.clone(), relation.clone(), allowed)));
     }
     if let Some((of, relation, allowed)) = links.get(random.below(links.len().max(1))) {
         let member = allowed.rsplit('#').next().unwrap();
         for n in 0..30 {
-            world.tuples.insert((
-                format!("{of}:{}#{member}", n + 1),
-                relation.clone(),
-                format!("{of}:{n}"),
-            ));
+            world.add(format!("{of}:{}#{member}", n + 1), relation.clone(), format!("{of}:{n}"));
         }
     }
 }
@@ -170,25 +147,15 @@ pub(crate) fn random_world(random: &mut Random) -> (World, [Policy; 2]) {
             chain(random, &mut world);
         }
         let policy = |steps_before_memory| {
-            let mut builder =
-                GraphBuilder::new(Arc::new(compile::model(&file, &world.to_string()).unwrap()));
-            for (user, relation, object) in &world.tuples {
-                builder.add(user, relation, object).unwrap();
+            let mut builder = GraphBuilder::new(Arc::new(compile::model(&file, &world.to_string()).unwrap()));
+            for ((object, relation), users) in &world.tuples {
+                for user in users {
+                    builder.add(user, relation, object).unwrap();
+                }
             }
             let graph = builder.finish();
-            assert_eq!(
-                graph.statistics().set_aside,
-                0,
-                "{world}\n{:?}",
-                graph.set_aside()
-            );
-            Policy::new(
-                graph,
-                PolicySettings {
-                    steps_before_memory,
-                    ..PolicySettings::default()
-                },
-            )
+            assert_eq!(graph.statistics().set_aside, 0, "{world}\n{:?}", graph.set_aside());
+            Policy::new(graph, PolicySettings { steps_before_memory, ..PolicySettings::default() })
         };
         let policies = [policy(u32::MAX), policy(0)];
         return (world, policies);
@@ -196,16 +163,9 @@ pub(crate) fn random_world(random: &mut Random) -> (World, [Policy; 2]) {
 }
 
 pub(crate) fn users() -> Vec<String> {
-    let mut users: Vec<_> = ["user:0", "user:1", "user:2", "user:new", "user:*", "bot:0"]
-        .map(str::to_owned)
-        .to_vec();
+    let mut users: Vec<_> = ["user:0", "user:1", "user:2", "user:new", "user:*", "bot:0"].map(str::to_owned).to_vec();
     for of in WITH_RELATIONS {
-        users.extend(
-            RELATIONS
-                .iter()
-                .take(2)
-                .map(|relation| format!("{of}:0#{relation}")),
-        );
+        users.extend(RELATIONS.iter().take(2).map(|relation| format!("{of}:0#{relation}")));
     }
     users.push("document:9#a".to_owned());
     users
@@ -229,36 +189,17 @@ struct Tally {
 }
 
 impl Tally {
-    fn question(
-        &mut self,
-        walk: &Walk<'_>,
-        policies: &[Policy; 2],
-        question: [&str; 3],
-        seed: u64,
-    ) {
+    fn question(&mut self, walk: &Walk<'_>, policies: &[Policy; 2], question: [&str; 3], seed: u64) {
         let [user, relation, object] = question;
-        let Some(expected) = walk.check(relation, object, 3000) else {
+        let Some(expected) = walk.check(relation, object, 700) else {
             self.skipped += 1;
             return;
         };
         for policy in policies {
-            let (user, action, resource) = (
-                user.parse().unwrap(),
-                relation.parse().unwrap(),
-                object.parse().unwrap(),
-            );
+            let (user, action, resource) = (user.parse().unwrap(), relation.parse().unwrap(), object.parse().unwrap());
             let found = policy.check(&user, &action, &resource);
-            let shown = || {
-                format!(
-                    "seed {seed}: {question:?}\n{}\n{:#?}",
-                    walk.world, walk.world.tuples
-                )
-            };
-            assert!(
-                agrees(expected, &found),
-                "{expected:?} is expected, {found:?} was found, {}",
-                shown()
-            );
+            let shown = || format!("seed {seed}: {question:?}\n{}\n{:#?}", walk.world, walk.world.tuples);
+            assert!(agrees(expected, &found), "{expected:?} is expected, {found:?} was found, {}", shown());
             if self.compared.is_multiple_of(8) {
                 let explained = policy.explain(&user, &action, &resource).unwrap().answer();
                 let same = match found {
@@ -277,14 +218,8 @@ impl Tally {
 
 #[test]
 fn the_engine_agrees_with_the_naive_evaluator() {
-    let begin = std::env::var("PORTCULLIS_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or(1);
-    let wanted = std::env::var("PORTCULLIS_COMPARISONS")
-        .ok()
-        .and_then(|count| count.parse().ok())
-        .unwrap_or(100_000);
+    let begin = std::env::var("PORTCULLIS_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    let wanted = std::env::var("PORTCULLIS_COMPARISONS").ok().and_then(|count| count.parse().ok()).unwrap_or(100_000);
     let users = users();
     let started = Instant::now();
     let mut tally = Tally::default();
@@ -303,8 +238,5 @@ fn the_engine_agrees_with_the_naive_evaluator() {
             break;
         }
     }
-    assert!(
-        tally.yes > tally.compared / 20 && tally.errors > 0,
-        "too few of some answers: {tally:?}"
-    );
+    assert!(tally.yes > tally.compared / 20 && tally.errors > 0, "too few of some answers: {tally:?}");
 }

@@ -1,4 +1,5 @@
 //! A naive evaluator, written from the rules and for clarity: the oracle of the random tests.
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,12 +17,12 @@ pub(crate) enum Rule {
     ButNot(Box<Rule>, Box<Rule>),
 }
 
-/// A model and its tuples `(user, relation, object)`. All tuples must be allowed by the model.
+/// A model and its tuples: the users of each `(object, relation)`. The model must allow all of them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct World {
     pub(crate) types: Vec<String>,
     pub(crate) rules: BTreeMap<(String, String), Rule>,
-    pub(crate) tuples: BTreeSet<(String, String, String)>,
+    pub(crate) tuples: BTreeMap<(String, String), BTreeSet<String>>,
 }
 
 /// What a question comes to. `Cut` is a no that rests on the frame of the path with this number.
@@ -36,11 +37,7 @@ pub(crate) enum Value {
 impl World {
     /// Gets ready to answer questions about the user.
     pub(crate) fn walk<'a>(&'a self, user: &'a str) -> Walk<'a> {
-        Walk {
-            world: self,
-            user,
-            reach: self.reach(user),
-        }
+        Walk { world: self, user, reach: self.reach(user) }
     }
 
     /// The `(type, relation)` pairs that users of this kind could have at all.
@@ -68,25 +65,15 @@ impl World {
         }
     }
 
-    fn reaches(
-        &self,
-        of: &str,
-        rule: &Rule,
-        kind: &str,
-        reach: &BTreeSet<(String, String)>,
-    ) -> bool {
-        let known =
-            |of: &str, relation: &str| reach.contains(&(of.to_owned(), relation.to_owned()));
+    fn reaches(&self, of: &str, rule: &Rule, kind: &str, reach: &BTreeSet<(String, String)>) -> bool {
+        let known = |of: &str, relation: &str| reach.contains(&(of.to_owned(), relation.to_owned()));
         match rule {
             Rule::Direct(allowed) => allowed.iter().any(|allowed| match allowed.split_once('#') {
                 Some((of, relation)) => known(of, relation),
                 None => allowed == kind || allowed.strip_suffix(":*") == Some(kind),
             }),
             Rule::Computed(relation) => known(of, relation),
-            Rule::From(relation, tupleset) => match self
-                .rules
-                .get(&(of.to_owned(), tupleset.clone()))
-            {
+            Rule::From(relation, tupleset) => match self.rules.get(&(of.to_owned(), tupleset.clone())) {
                 Some(Rule::Direct(parents)) => parents.iter().any(|parent| known(parent, relation)),
                 _ => false,
             },
@@ -96,12 +83,13 @@ impl World {
         }
     }
 
-    fn users<'a>(&'a self, relation: &'a str, object: &'a str) -> impl Iterator<Item = &'a str> {
-        let matching = self
-            .tuples
-            .iter()
-            .filter(move |(_, r, o)| r == relation && o == object);
-        matching.map(|(user, _, _)| user.as_str())
+    /// Adds a tuple.
+    pub(crate) fn add(&mut self, user: String, relation: String, object: String) {
+        self.tuples.entry((object, relation)).or_default().insert(user);
+    }
+
+    fn users(&self, relation: &str, object: &str) -> impl Iterator<Item = &String> {
+        self.tuples.get(&(object.to_owned(), relation.to_owned())).into_iter().flatten()
     }
 }
 
@@ -120,22 +108,12 @@ impl Walk<'_> {
         self.relation(object, relation, &mut Vec::new(), 0, &mut fuel)
     }
 
-    fn relation(
-        &self,
-        object: &str,
-        relation: &str,
-        path: &mut Path,
-        hops: u32,
-        fuel: &mut u32,
-    ) -> Option<Value> {
+    fn relation(&self, object: &str, relation: &str, path: &mut Path, hops: u32, fuel: &mut u32) -> Option<Value> {
         *fuel = fuel.checked_sub(1)?;
         if self.user == format!("{object}#{relation}") {
             return Some(Value::Yes);
         }
-        if !self
-            .reach
-            .contains(&(type_of(object).to_owned(), relation.to_owned()))
-        {
+        if !self.reach.contains(&(type_of(object).to_owned(), relation.to_owned())) {
             return Some(Value::No);
         }
         if hops >= 25 {
@@ -150,11 +128,7 @@ impl Walk<'_> {
         let rule = &self.world.rules[&(type_of(object).to_owned(), relation.to_owned())];
         let value = self.rule(rule, object, relation, path, hops, fuel)?;
         path.pop();
-        Some(if value == Value::Cut(own) {
-            Value::No
-        } else {
-            value
-        })
+        Some(if value == Value::Cut(own) { Value::No } else { value })
     }
 
     fn rule(
@@ -167,10 +141,7 @@ impl Walk<'_> {
         fuel: &mut u32,
     ) -> Option<Value> {
         let mut each = |rules: &[Rule]| -> Option<Vec<Value>> {
-            rules
-                .iter()
-                .map(|rule| self.rule(rule, object, relation, path, hops, fuel))
-                .collect()
+            rules.iter().map(|rule| self.rule(rule, object, relation, path, hops, fuel)).collect()
         };
         match rule {
             Rule::Direct(_) => {
@@ -179,10 +150,8 @@ impl Walk<'_> {
                 let mut values = vec![Value::No];
                 for user in self.world.users(relation, object) {
                     values.push(match user.split_once('#') {
-                        _ if user == self.user || (is_plain && user == everyone) => Value::Yes,
-                        Some((group, member)) => {
-                            self.relation(group, member, path, hops + 1, fuel)?
-                        }
+                        _ if user == self.user || (is_plain && *user == everyone) => Value::Yes,
+                        Some((group, member)) => self.relation(group, member, path, hops + 1, fuel)?,
                         None => Value::No,
                     });
                 }
@@ -207,13 +176,7 @@ impl Walk<'_> {
 }
 
 fn lowest_cut(values: &[Value]) -> Option<Value> {
-    let cuts = values.iter().filter_map(|value| {
-        if let Value::Cut(frame) = value {
-            Some(*frame)
-        } else {
-            None
-        }
-    });
+    let cuts = values.iter().filter_map(|value| if let Value::Cut(frame) = value { Some(*frame) } else { None });
     cuts.min().map(Value::Cut)
 }
 
@@ -255,8 +218,7 @@ impl fmt::Display for Rule {
             Rule::Direct(_) | Rule::Computed(_) | Rule::From(..) => rule.to_string(),
             Rule::Or(_) | Rule::And(_) | Rule::ButNot(..) => format!("({rule})"),
         };
-        let joined =
-            |rules: &[Rule], by: &str| rules.iter().map(inner).collect::<Vec<_>>().join(by);
+        let joined = |rules: &[Rule], by: &str| rules.iter().map(inner).collect::<Vec<_>>().join(by);
         match self {
             Rule::Direct(allowed) => write!(f, "[{}]", allowed.join(", ")),
             Rule::Computed(relation) => f.write_str(relation),
@@ -276,11 +238,7 @@ impl fmt::Display for World {
         writeln!(f, "model\n  schema 1.1")?;
         for name in &self.types {
             writeln!(f, "type {name}")?;
-            let mut rules = self
-                .rules
-                .iter()
-                .filter(|((of, _), _)| of == name)
-                .peekable();
+            let mut rules = self.rules.iter().filter(|((of, _), _)| of == name).peekable();
             if rules.peek().is_some() {
                 writeln!(f, "  relations")?;
             }

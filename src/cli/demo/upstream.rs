@@ -16,10 +16,7 @@ use hyper::body::Incoming;
 use serde_json::Value;
 use tokio::runtime::Builder;
 
-use crate::{
-    access::Malformed,
-    net::{Drain, Handler, Listener, Peer, ServerSettings, serve},
-};
+use crate::net::{Drain, Handler, HeadProblem, Listener, Peer, ServerSettings, serve};
 
 use super::company::{Company, Inquiry, Reply};
 
@@ -129,7 +126,7 @@ impl Handler for Office {
         response(&reply, &seen).unwrap_or_default()
     }
 
-    fn malformed(&self, _: Peer, problem: Malformed) {
+    fn malformed(&self, _: Peer, problem: HeadProblem) {
         tracing::warn!(%problem, "the upstream got what is not HTTP");
     }
 }

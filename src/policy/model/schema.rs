@@ -199,6 +199,13 @@ impl Model {
         self.relations.iter().enumerate().map(|(index, relation)| (relation_number(index), relation))
     }
 
+    /// The users that tuples may give the relation to, as a person writes them; none if it is computed.
+    pub fn restrictions(&self, type_name: &str, relation: &str) -> Vec<String> {
+        let id = self.type_id(type_name).and_then(|id| self.relation_id(id, relation));
+        let found = id.and_then(|id| self.relation(id)).into_iter();
+        found.flat_map(|found| &found.restrictions).map(|known| self.restriction_text(*known)).collect()
+    }
+
     /// A restriction as a person writes it: `user`, `user:*` or `group#member`.
     pub fn restriction_text(&self, restriction: Restriction) -> String {
         let user_type = self.type_name(restriction.user_type);

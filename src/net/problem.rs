@@ -1,0 +1,26 @@
+//! What was wrong with bytes that never became a request.
+
+use thiserror::Error;
+
+/// Why the bytes of a connection were refused before they were a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum HeadProblem {
+    /// Content-Length and Transfer-Encoding in one head (RFC 9112, section 6.1).
+    #[error("both Content-Length and Transfer-Encoding")]
+    TwoFramings,
+    /// A fragment in the request target (RFC 9112, section 3.2).
+    #[error("a fragment")]
+    Fragment,
+    /// A line that ends without CR.
+    #[error("a line ends in a bare LF")]
+    BareLineFeed,
+    /// A CR that ends no line.
+    #[error("a bare CR")]
+    BareCarriageReturn,
+    /// More bytes than a head may have.
+    #[error("the head is too long")]
+    TooLong,
+    /// The parser could not make a request of it.
+    #[error("not HTTP/1.1, or a head beyond the limits")]
+    NotHttp,
+}

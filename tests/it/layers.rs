@@ -1,0 +1,125 @@
+//! The import rule, made a test.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Bottom first. A module may import modules on earlier lines, and nothing else.
+const LAYERS: &[&[&str]] = &[
+    &["access", "protocol", "net", "telemetry"],
+    &["policy", "route", "identity"],
+    &["compile", "audit"],
+    &["snapshot"],
+    &["analyze"],
+    &["proxy", "supply", "admin"],
+    &["config"],
+    &["app"],
+    &["cli"],
+];
+
+/// A crate that shapes the design is named in one place only.
+const HOMES: &[(&str, &[&str])] = &[
+    ("arc_swap", &["snapshot/cell.rs"]),
+    ("rustls", &["net/"]),
+    ("hyper", &["net/", "proxy/", "admin/", "cli/demo/"]),
+    ("hyper_util", &["net/", "cli/demo/"]),
+    ("tokio", &["net/", "proxy/", "supply/", "admin/", "audit/", "app/", "cli/demo/", "net/"]),
+    (
+        "serde",
+        &[
+            "protocol/",
+            "identity/",
+            "compile/",
+            "audit/",
+            "snapshot/bundle.rs",
+            "admin/",
+            "config/",
+            "proxy/rejection.rs",
+        ],
+    ),
+];
+
+#[test]
+fn imports_point_down() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut wrong = Vec::new();
+    for file in rust_files(&src) {
+        let module = top_module(&src, &file);
+        if module == "lib" || module == "main" {
+            continue;
+        }
+        let text = fs::read_to_string(&file).unwrap();
+        for import in crate_imports(&text).filter(|import| *import != module) {
+            let down = layer(import) < layer(&module);
+            if !down {
+                wrong.push(format!("{}: {module} imports {import}", file.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "sideways or upward imports:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn crates_stay_at_home() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for file in rust_files(&src) {
+        let path = file.strip_prefix(&src).unwrap().to_str().unwrap();
+        let text = fs::read_to_string(&file).unwrap();
+        for (name, homes) in HOMES {
+            let named = text.contains(&format!("{name}::"));
+            assert!(!named || homes.iter().any(|home| path.starts_with(home)), "{path} names {name}");
+        }
+    }
+}
+
+fn layer(module: &str) -> usize {
+    LAYERS
+        .iter()
+        .position(|modules| modules.contains(&module))
+        .unwrap_or_else(|| panic!("`{module}` has no layer: add it to LAYERS"))
+}
+
+/// The first segment of each `crate::a` path and of each `crate::{a, b}` group.
+fn crate_imports(text: &str) -> impl Iterator<Item = &str> {
+    text.split("crate::").skip(1).flat_map(|rest| {
+        let mut depth = 0;
+        let mut heads = Vec::new();
+        let mut head = true;
+        for part in rest.split_inclusive(|c: char| !(c.is_alphanumeric() || c == '_')) {
+            let (name, end) = part.split_at(part.len() - part.chars().last().map_or(0, char::len_utf8));
+            if head && !name.is_empty() {
+                heads.push(name);
+                head = false;
+            }
+            match end {
+                "{" => depth += 1,
+                "}" => depth -= 1,
+                "," if depth == 1 => head = true,
+                _ => {}
+            }
+            if depth == 0 {
+                break;
+            }
+        }
+        heads
+    })
+}
+
+fn top_module(src: &Path, file: &Path) -> String {
+    let first = file.strip_prefix(src).unwrap().iter().next().unwrap();
+    first.to_str().unwrap().trim_end_matches(".rs").to_owned()
+}
+
+fn rust_files(dir: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|it| it == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}

@@ -1,0 +1,383 @@
+//! What people are told about the models and tuples that they wrote.
+
+use std::sync::Arc;
+
+use portcullis::compile::{self, TupleDocument, TupleFormat};
+
+fn problems(text: &str) -> Vec<String> {
+    match compile::model(&Arc::from("model.fga"), text) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn in_header(types: &str) -> Vec<String> {
+    problems(&format!("model\n  schema 1.1\n{types}"))
+}
+
+fn in_document(rule: &str) -> Vec<String> {
+    in_header(&format!("type user\ntype document\n  relations\n    define a: [user]\n    define b: {rule}\n"))
+}
+
+#[track_caller]
+fn one(problems: &[String], expected: &str) {
+    assert_eq!(problems, [expected]);
+}
+
+#[test]
+fn the_whole_language_is_read() {
+    let text = "# a model
+model
+  schema 1.1 # its version
+
+type user
+type type
+  relations
+    define define: [user]
+    define from: [type]
+    define or: define from from
+type team.a/b-c
+  relations
+    define member: [
+      user,
+      user:*, # everyone
+      team.a/b-c#member
+    ]
+    define boss:[user]
+    define both: (member or boss) and (boss but not member)
+    define nested : ((([user] or boss)) and member) but not (boss or (member and both))
+";
+    assert_eq!(problems(text), Vec::<String>::new());
+    assert_eq!(problems(&text.replace("1.1", "1.2").replace('\n', "\r\n")), Vec::<String>::new());
+}
+
+#[test]
+fn every_problem_is_reported_at_once() {
+    let found = in_header(
+        "type user
+type document
+  relations
+    define viewer: [usr] or editr
+    define editor: [user] or or viewer
+    define owner [user]
+    define reader: viewer and editor or owner
+    definee x: [user]
+    define viewer: [user]
+",
+    );
+    let expected = [
+        "model.fga:6:21: `usr` is not a type of this model\n  help: did you mean `user`?",
+        "model.fga:6:29: `editr` is not a relation of type `document`\n  help: did you mean `editor`?",
+        "model.fga:7:33: `viewer` does not belong here\n  help: relations are combined with `or`, `and`, `but not` and \
+         `from`, a new statement needs a new line",
+        "model.fga:8:18: `:` is missing after the relation's name\n  help: write `define owner: …`",
+        "model.fga:9:38: `or` follows `and` without parentheses\n  help: put parentheses around what belongs together, \
+         as in `(a or b) and c`",
+        "model.fga:10:5: `definee` is not the beginning of a statement\n  help: did you mean `define`?",
+        "model.fga:11:12: relation `viewer` is already defined on line 6",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_header_comes_first() {
+    let help = "\n  help: begin with `model` and, on the next line, `schema 1.1`";
+    one(&problems("type user\n"), &format!("model.fga:1:1: the header is missing{help}"));
+    let found = problems("model\n  schema 1.0\ntype user\n");
+    one(&found, "model.fga:2:10: schema `1.0` is not supported\n  help: write `schema 1.1`");
+    one(&problems("model\n  schema 1.1\n"), "model.fga: the model defines no type");
+    one(&problems("model\ntype user\n"), "model.fga:1:1: `model` is followed by `schema 1.1` on a line of its own");
+}
+
+#[test]
+fn what_is_not_supported_is_never_ignored() {
+    let found = in_header(
+        "type user
+type document
+  relations
+    define viewer: [user with in_office, user]
+extend type folder
+  relations
+    define viewer: [user]
+condition in_office(ip: ipaddress) {
+  ip.in_cidr(\"10.0.0.0/8\")
+}
+",
+    );
+    let expected = [
+        "model.fga:6:26: conditions are not supported yet: `with in_office`",
+        "model.fga:7:1: modules are not supported yet: `extend type folder`",
+        "model.fga:10:1: conditions are not supported yet: `condition in_office`",
+    ];
+    assert_eq!(found, expected);
+    assert!(
+        problems("module crm\ntype user\n")
+            .contains(&"model.fga:1:1: modules are not supported yet: `module crm`".to_owned())
+    );
+}
+
+#[test]
+fn a_comment_begins_with_a_space_and_a_hash() {
+    assert!(in_document("[user] # but not a").is_empty());
+    let missing = "model.fga:7:20: `,` or `]` is missing\n  help: types are separated by `,` and end with `]`";
+    one(&in_document("[user #member]"), missing);
+}
+
+#[test]
+fn types_in_brackets_come_first_and_once() {
+    let help = "\n  help: put `[…]` before the other operands";
+    for (rule, column) in [("a or [user]", 20), ("[user] or [user:*]", 25), ("a or ([user] and a)", 21)] {
+        one(&in_document(rule), &format!("model.fga:7:{column}: types may only be the first operand{help}"));
+    }
+    assert!(in_document("([user] or a) and a").is_empty());
+}
+
+#[test]
+fn a_but_not_has_two_operands() {
+    let found = in_document("a but not a but not a");
+    assert!(found[0].starts_with("model.fga:7:27: `but not` follows `but not` without parentheses"), "{found:?}");
+    assert!(in_document("(a but not a) but not a").is_empty());
+    one(&in_document("a but a"), "model.fga:7:21: `but` is followed by `not`\n  help: write `but not`");
+}
+
+#[test]
+fn an_unclosed_bracket_costs_one_statement() {
+    let found = in_header(
+        "type user\ntype document\n  relations\n    define a: [user\n    define b: [user]\n    define c: (a or b\n    define d: q\n",
+    );
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert!(found[0].starts_with("model.fga:6:20: `,` or `]` is missing"));
+    assert!(found[1].starts_with("model.fga:8:22: `)` is missing, for the `(` in column 15"));
+    assert!(found[2].starts_with("model.fga:9:15: `q` is not a relation of type `document`"));
+}
+
+#[test]
+fn endless_parentheses_are_refused() {
+    let found = in_document(&format!("{}a{}", "(".repeat(10_000), ")".repeat(10_000)));
+    assert!(found[0].contains("nested more than 50 levels deep"), "{found:?}");
+    let long = format!("model\n  schema 1.1\n{}", "# x\n".repeat(70_000));
+    one(&problems(&long), "model.fga: the model is longer than 262144 bytes");
+}
+
+#[test]
+fn a_tupleset_is_direct_and_plain() {
+    let text = |parent: &str| {
+        in_header(&format!(
+            "type user\ntype folder\n  relations\n    define parent: {parent}\n    define direct: [folder]\n    \
+             define viewer: [user] or viewer from parent\n"
+        ))
+    };
+    assert!(text("[folder]").is_empty());
+    assert!(text("[folder, user]").is_empty());
+    assert!(text("direct")[0].contains("`parent` stands after `from`, so it must be assigned directly and only so"));
+    assert!(text("[folder] or direct")[0].contains("must be assigned directly"));
+    assert!(text("[folder, folder:*]")[0].contains("it may name plain types only, not `folder:*`"));
+    assert!(text("[folder#parent, folder]")[0].contains("plain types only, not `folder#parent`"));
+    assert!(text("[user]")[0].contains("`viewer` is not a relation of any type that `parent` may name"));
+}
+
+#[test]
+fn relations_need_a_way_in_and_no_computed_cycle() {
+    let document = |rules: &[&str]| {
+        let rules: Vec<_> = rules.iter().map(|rule| format!("    define {rule}\n")).collect();
+        in_header(&format!("type user\ntype document\n  relations\n{}", rules.concat()))
+    };
+    assert!(document(&["a: a"])[0].contains("relation `a` is defined by itself"));
+    let cycle = document(&["a: [user] or b", "b: a"]);
+    assert_eq!(cycle.len(), 2);
+    assert!(cycle[0].contains("relation `a` is defined by itself through other relations of type `document`"));
+    assert!(document(&["a: [document#a]"])[0].contains("relation `a` of type `document` can never hold"));
+    assert!(document(&["a: [document#a, user]"]).is_empty());
+    assert!(document(&["p: [document]", "a: a from p"])[0].contains("relation `a` of type `document` can never hold"));
+    assert!(document(&["p: [document]", "a: [user] or a from p"]).is_empty());
+    assert_eq!(document(&["a: [user] and b", "b: [document#b]"]).len(), 2);
+}
+
+#[test]
+fn names_have_rules() {
+    assert!(in_header("type self\n")[0].contains("`self` is a reserved word"));
+    assert!(in_header("type 1user\n")[0].contains("model.fga:3:6: `1user` is not a name"));
+    assert!(in_header("type user\ntype user\n")[0].contains("model.fga:4:6: type `user` is already defined on line 3"));
+    let many: String = (0..101).map(|n| format!("type t{n}\n")).collect();
+    assert!(in_header(&many)[0].contains("the model has 101 types, at most 100 are allowed"));
+    assert!(in_document("[user] é")[0].contains("`é` does not belong here"));
+}
+
+const MODEL: &str = "model
+  schema 1.1
+type user
+type group
+  relations
+    define member: [user, group#member]
+type document
+  relations
+    define viewer: [user, user:*, group#member]
+    define reader: viewer
+";
+
+fn read(text: &str, format: TupleFormat) -> Result<TupleDocument, Vec<String>> {
+    let read = compile::tuples(&Arc::from("tuples"), text, format);
+    read.map_err(|problems| problems.iter().map(ToString::to_string).collect())
+}
+
+fn refused(text: &str, format: TupleFormat) -> Vec<String> {
+    read(text, format).err().unwrap_or_default()
+}
+
+#[test]
+fn tuples_have_the_same_meaning_in_every_format() {
+    let yaml = "- user: user:erin\n  relation: viewer\n  object: document:1\n- {user: 'user:*', relation: viewer, object: document:2}\n";
+    let indented: String = yaml.lines().map(|line| format!("  {line}\n")).collect();
+    let under = format!("tuples:\n{indented}");
+    let first = r#"{"user":"user:erin","relation":"viewer","object":"document:1"}"#;
+    let second = r#"{"object":"document:2","relation":"viewer","user":"user:*"}"#;
+    let keyed = format!(r#"[{{"key":{first},"timestamp":"2026-01-01T00:00:00Z"}},{{"key":{second}}}]"#);
+    for (text, format) in [
+        (yaml.to_owned(), TupleFormat::Yaml),
+        (under, TupleFormat::Yaml),
+        (format!("[{first},\n{second}]"), TupleFormat::Json),
+        (format!(r#"{{"tuples":[{first},{second}]}}"#), TupleFormat::Json),
+        (keyed, TupleFormat::Json),
+        (format!("{first}\n\n{second}\n"), TupleFormat::JsonLines),
+    ] {
+        let document = read(&text, format).unwrap_or_else(|problems| panic!("{text}\n{problems:#?}"));
+        let tuples: Vec<_> = document.iter().collect();
+        assert_eq!(tuples, [("user:erin", "viewer", "document:1"), ("user:*", "viewer", "document:2")], "{text}");
+    }
+    assert!(read("", TupleFormat::Yaml).unwrap().is_empty());
+    assert!(read("[]", TupleFormat::Json).unwrap().is_empty());
+}
+
+#[test]
+fn malformed_tuples_are_reported_with_their_places() {
+    let yaml = "- user: erin
+  relation: viewer
+  object: document:1
+- user: user:erin
+  relation: viewer
+- user: user:erin
+  relation: view er
+  object: document:*
+  note: hello
+- user: user:anne
+  relation: viewer
+  object: document:1
+  condition:
+    name: in_office
+- user: user:anne
+  relation: view er
+  object: document:*
+";
+    let found = refused(yaml, TupleFormat::Yaml);
+    let begins = [
+        "tuples:1:9: the user is malformed: `erin` is not an object",
+        "tuples:4:3: `object` is missing",
+        "tuples:9:3: `note` is not a key that is known here",
+        "tuples:13:3: conditions are not supported yet",
+        "tuples:16:13: `view er` is not a relation's name",
+        "tuples:17:11: `document:*` has no valid id",
+    ];
+    assert_eq!(found.len(), begins.len(), "{found:#?}");
+    for (problem, begin) in found.iter().zip(begins) {
+        assert!(problem.starts_with(begin), "{problem} begins with {begin}");
+    }
+}
+
+#[test]
+fn json_problems_have_places_too() {
+    let lines = r#"{"user":"user:erin","relation":"viewer","object":"document:1"}
+{"user":"user:erin","user":"user:anne","relation":"viewer","object":"document:1"}
+{"user":"user:anne","relation":"viewer","object":"document:1","condition":{"name":"x"}}
+{"user":"user:anne","relation":"viewer","object":"document:1","condition":null}
+{"user":7,"relation":"viewer","object":"document:1"}
+{"user":"user:anne",
+"#;
+    let found = refused(lines, TupleFormat::JsonLines);
+    let begins = [
+        "tuples:2:28: `user` is there twice",
+        "tuples:3:75: conditions are not supported yet",
+        "tuples:5:9: `user` is not a text",
+        "tuples:6:20: this is not JSON: EOF while parsing",
+    ];
+    assert_eq!(found.len(), begins.len(), "{found:#?}");
+    for (problem, begin) in found.iter().zip(begins) {
+        assert!(problem.starts_with(begin), "{problem} begins with {begin}");
+    }
+    let found = refused(
+        "{\n  \"tuples\": [\n    {\"user\": \"x\", \"relation\": \"é\",\n \"object\": 1, \"b\": 2}\n  ], \"c\": 3}",
+        TupleFormat::Json,
+    );
+    assert_eq!(found.len(), 3, "{found:#?}");
+    assert!(found[0].starts_with("tuples:4:12: `object` is not a text"), "{found:#?}");
+    assert!(found[1].starts_with("tuples:4:20: `b` is not a key that is known here"), "{found:#?}");
+    assert!(found[2].starts_with("tuples:5:11: `c` is not a key that is known here"), "{found:#?}");
+}
+
+#[test]
+fn a_repeated_tuple_is_an_error_that_names_the_first() {
+    let line = r#"{"user":"user:erin","relation":"viewer","object":"document:1"}"#;
+    let found = refused(&format!("{line}\n\n{line}\n"), TupleFormat::JsonLines);
+    let expected =
+        "tuples:3:1: `user:erin viewer document:1` is already on line 1, column 1\n  help: remove one of them";
+    one(&found, expected);
+}
+
+#[test]
+fn yaml_that_is_no_list_of_tuples_is_refused() {
+    for text in [
+        "tuples: 7",
+        "hello",
+        "relations: []",
+        "- 7",
+        "- user: user:a\n  user: user:b\n  relation: viewer\n  object: document:1\n",
+        "- &a {user: user:a, relation: viewer, object: document:1}\n- *a\n",
+        "- {user: user:a, relation: [viewer], object: document:1}",
+        "tuples: []\nmore: []\n",
+        "- [",
+    ] {
+        assert_eq!(refused(text, TupleFormat::Yaml).len(), 1, "{text}");
+    }
+}
+
+#[test]
+fn what_the_model_does_not_allow_is_an_error_in_a_file() {
+    let tuples = [
+        ("user:erin", "viewer", "document:1"),
+        ("user:erin", "viewer", "documnt:1"),
+        ("user:erin", "viewr", "document:1"),
+        ("usr:erin", "viewer", "document:1"),
+        ("group:1#membr", "viewer", "document:1"),
+        ("group:1", "viewer", "document:1"),
+        ("user:erin", "reader", "document:1"),
+        ("group:1#member", "member", "group:1"),
+    ];
+    let lines: String = tuples
+        .iter()
+        .map(|(user, relation, object)| {
+            format!("{{\"user\":\"{user}\",\"relation\":\"{relation}\",\"object\":\"{object}\"}}\n")
+        })
+        .collect();
+    let document = read(&lines, TupleFormat::JsonLines).unwrap();
+    let model = compile::model(&Arc::from("model.fga"), MODEL).unwrap();
+    let found: Vec<_> = document.check_against(&model).iter().map(ToString::to_string).collect();
+    let expected = [
+        "tuples:2:1: `documnt` is not a type of the model\n  help: did you mean `document`?",
+        "tuples:3:1: `viewr` is not a relation of type `document`\n  help: did you mean `viewer`?",
+        "tuples:4:1: `usr` is not a type of the model\n  help: did you mean `user`?",
+        "tuples:5:1: `membr` is not a relation of type `group`\n  help: did you mean `member`?",
+        "tuples:6:1: `group:1` may not be given `viewer` on type `document`\n  help: `viewer` may be given to user, \
+         user:*, group#member",
+        "tuples:7:1: `user:erin` may not be given `reader` on type `document`\n  help: `reader` is computed from other \
+         relations, write a tuple for one of those",
+        "tuples:8:1: `group:1#member` has `member` on `group:1` anyway\n  help: remove it",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_hundred_problems_are_enough() {
+    let lines = "{}\n".repeat(1000);
+    let found = refused(&lines, TupleFormat::JsonLines);
+    assert_eq!(found.len(), 101);
+    assert_eq!(found[100], "tuples: and 2900 more problems");
+}
