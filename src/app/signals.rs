@@ -35,16 +35,3 @@ pub fn listen_to_signals(mut tell: impl FnMut(Told) -> bool) -> Result<(), io::E
         }
     })
 }
-
-/// Waits for SIGTERM or SIGINT, and names it.
-pub fn until_told_to_stop() -> Result<&'static str, io::Error> {
-    let mut stop = "";
-    listen_to_signals(|told| match told {
-        Told::Stop(signal) => {
-            stop = signal;
-            false
-        }
-        Told::Rotate => true,
-    })?;
-    Ok(stop)
-}

@@ -137,7 +137,7 @@ fn identity_is_checked() {
     );
     says(
         &replaced("{ file: jwks.json }", "{ file: nothing.json }"),
-        &["portcullis.yaml:10:21: `nothing.json` cannot be read"],
+        &["portcullis.yaml:11:21: `nothing.json` cannot be read"],
     );
     says(
         &replaced("{ file: jwks.json }", "{ url: \"http://idp.example/keys\" }"),

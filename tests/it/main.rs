@@ -11,6 +11,7 @@
 
 mod bad_input;
 mod commands;
+mod demo;
 mod failures;
 mod gate;
 mod layers;

@@ -4,13 +4,10 @@ use std::{
     io::{self, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     process::ExitCode,
-    sync::mpsc,
-    thread,
 };
 
-use crate::{app::until_told_to_stop, cli::run::until_told};
-
 use super::{stage::Stage, who::Who};
+use crate::cli::run::until_told_to_stop;
 
 /// One line to paste.
 struct Example {
@@ -63,11 +60,9 @@ const EXAMPLES: &[Example] = &[
 
 /// Serves until told to stop.
 pub(super) fn serve(listen: SocketAddr) -> anyhow::Result<ExitCode> {
-    let (told, news) = mpsc::channel();
-    thread::Builder::new().name("signals".to_owned()).spawn(move || told.send(until_told_to_stop()))?;
     let stage = Stage::open(listen)?;
     writeln!(io::stdout(), "{}", invitation(&stage)?)?;
-    until_told(&stage.proxy, &news)?;
+    until_told_to_stop(&stage.proxy)?;
     let directory = stage.workplace.directory().to_owned();
     let (workplace, seen) = stage.close()?;
     drop(workplace);
