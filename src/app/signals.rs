@@ -1,10 +1,11 @@
 //! The signals that the process acts on.
 
-use std::io;
+use std::{io, time::Duration};
 
 use tokio::{
-    runtime::Builder,
-    signal::unix::{SignalKind, signal},
+    runtime::{Builder, Runtime},
+    signal::unix::{Signal, SignalKind, signal},
+    time::timeout,
 };
 
 /// What a signal asks for.
@@ -16,22 +17,38 @@ pub enum Told {
     Rotate,
 }
 
-/// Passes signals to `tell` until it returns false.
-pub fn listen_to_signals(mut tell: impl FnMut(Told) -> bool) -> Result<(), io::Error> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hang_up = signal(SignalKind::hangup())?;
-        loop {
-            let told = tokio::select! {
-                _ = terminate.recv() => Told::Stop("SIGTERM"),
-                _ = interrupt.recv() => Told::Stop("SIGINT"),
-                _ = hang_up.recv() => Told::Rotate,
+/// Signals, caught from the moment that this is made: none of them ends the process any more.
+#[derive(Debug)]
+pub struct Signals {
+    runtime: Runtime,
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    /// Begins to catch signals. What comes before the first look is not lost.
+    pub fn catch() -> Result<Self, io::Error> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let (terminate, interrupt, hang_up) = {
+            let _inside = runtime.enter();
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?)
+        };
+        Ok(Self { runtime, terminate, interrupt, hang_up })
+    }
+
+    /// The next signal, if one comes within this time.
+    pub fn next(&mut self, patience: Duration) -> Option<Told> {
+        let Self { runtime, terminate, interrupt, hang_up } = self;
+        runtime.block_on(async {
+            let told = async {
+                tokio::select! {
+                    _ = terminate.recv() => Told::Stop("SIGTERM"),
+                    _ = interrupt.recv() => Told::Stop("SIGINT"),
+                    _ = hang_up.recv() => Told::Rotate,
+                }
             };
-            if !tell(told) {
-                return Ok(());
-            }
-        }
-    })
+            timeout(patience, told).await.ok()
+        })
+    }
 }

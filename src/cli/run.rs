@@ -3,8 +3,6 @@
 use std::{
     io::{self, Write},
     process::ExitCode,
-    sync::mpsc,
-    thread,
     time::Duration,
 };
 
@@ -12,7 +10,7 @@ use anyhow::Context as _;
 use clap::{CommandFactory, Parser};
 
 use crate::{
-    app::{Running, StartError, Stopped, Told, listen_to_signals},
+    app::{Running, Signals, StartError, Stopped, Told},
     telemetry::start_logs,
 };
 
@@ -54,6 +52,7 @@ pub(super) fn start_log(log: &Log) -> anyhow::Result<()> {
 
 fn run(options: &Run) -> anyhow::Result<ExitCode> {
     start_log(&options.log)?;
+    let mut signals = Signals::catch()?;
     let running = match Running::start(&options.config) {
         Ok(running) => running,
         Err(StartError::Invalid(problems)) => {
@@ -68,7 +67,7 @@ fn run(options: &Run) -> anyhow::Result<ExitCode> {
     if let Some(address) = running.telemetry_address() {
         tracing::info!(%address, "metrics and health can be asked for");
     }
-    until_told_to_stop(&running)?;
+    until_told_to_stop(&running, &mut signals)?;
     Ok(match running.stop()? {
         Stopped::InOrder => ExitCode::SUCCESS,
         Stopped::AtDeadline => {
@@ -79,24 +78,20 @@ fn run(options: &Run) -> anyhow::Result<ExitCode> {
 }
 
 /// Does what signals ask for until one asks to stop; fails if a thread dies.
-pub(super) fn until_told_to_stop(running: &Running) -> anyhow::Result<()> {
-    let (told, news) = mpsc::channel();
-    let listening = thread::Builder::new().name("signals".to_owned());
-    // A signal that nobody waits for any more ends the thread.
-    listening.spawn(move || listen_to_signals(|signal| told.send(signal).is_ok()))?;
+pub(super) fn until_told_to_stop(running: &Running, signals: &mut Signals) -> anyhow::Result<()> {
     loop {
-        match news.recv_timeout(Duration::from_secs(1)) {
-            Ok(Told::Stop(signal)) => {
+        match signals.next(Duration::from_secs(1)) {
+            Some(Told::Stop(signal)) => {
                 tracing::info!(signal, "stopping: requests in flight are finished");
                 return Ok(());
             }
-            Ok(Told::Rotate) => {
+            Some(Told::Rotate) => {
                 tracing::info!("the audit log is opened anew");
                 running.rotate_audit_log();
             }
             // A worker that has died would leave its share of the connections unanswered.
-            Err(_) if !running.is_whole() => anyhow::bail!("a thread has died, the process ends to be started anew"),
-            Err(_) => {}
+            None if !running.is_whole() => anyhow::bail!("a thread has died, the process ends to be started anew"),
+            None => {}
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{stage::Stage, who::Who};
-use crate::cli::run::until_told_to_stop;
+use crate::{app::Signals, cli::run::until_told_to_stop};
 
 /// One line to paste.
 struct Example {
@@ -62,7 +62,7 @@ const EXAMPLES: &[Example] = &[
 pub(super) fn serve(listen: SocketAddr) -> anyhow::Result<ExitCode> {
     let stage = Stage::open(listen)?;
     writeln!(io::stdout(), "{}", invitation(&stage)?)?;
-    until_told_to_stop(&stage.proxy)?;
+    until_told_to_stop(&stage.proxy, &mut signals)?;
     let directory = stage.workplace.directory().to_owned();
     let (workplace, seen) = stage.close()?;
     drop(workplace);
