@@ -6,8 +6,9 @@ use std::{
     process::ExitCode,
 };
 
-use super::{stage::Stage, who::Who};
 use crate::{app::Signals, cli::run::until_told_to_stop};
+
+use super::{stage::Stage, who::Who};
 
 /// One line to paste.
 struct Example {
@@ -60,6 +61,8 @@ const EXAMPLES: &[Example] = &[
 
 /// Serves until told to stop.
 pub(super) fn serve(listen: SocketAddr) -> anyhow::Result<ExitCode> {
+    // Before there is a directory that would be left behind.
+    let mut signals = Signals::catch()?;
     let stage = Stage::open(listen)?;
     writeln!(io::stdout(), "{}", invitation(&stage)?)?;
     until_told_to_stop(&stage.proxy, &mut signals)?;
