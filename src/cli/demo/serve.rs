@@ -60,6 +60,7 @@ const EXAMPLES: &[Example] = &[
 
 /// Serves until told to stop.
 pub(super) fn serve(listen: SocketAddr) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::catch()?;
     let stage = Stage::open(listen)?;
     writeln!(io::stdout(), "{}", invitation(&stage)?)?;
     until_told_to_stop(&stage.proxy, &mut signals)?;
