@@ -73,6 +73,26 @@ fn crates_stay_at_home() {
     }
 }
 
+#[test]
+fn the_core_is_pure() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let impure =
+        ["tokio::", "Instant::now", "SystemTime::now", "std::env", "std::fs", "std::net::Tcp", "thread::", "rand::"];
+    for module in ["access", "protocol", "policy", "route", "identity", "compile"] {
+        for file in rust_files(&src.join(module)) {
+            // Tests may look at a clock and make keys.
+            if file.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs") {
+                continue;
+            }
+            let text = fs::read_to_string(&file).unwrap();
+            let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+            for name in impure {
+                assert!(!code.contains(name), "{} names {name}", file.display());
+            }
+        }
+    }
+}
+
 fn layer(module: &str) -> usize {
     LAYERS
         .iter()
