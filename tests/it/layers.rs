@@ -36,6 +36,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "admin/",
             "config/",
             "proxy/rejection.rs",
+            "cli/demo/",
         ],
     ),
 ];
