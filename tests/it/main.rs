@@ -4,8 +4,6 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::string_slice,
-    clippy::cast_possible_truncation,
     reason = "a test fails by panicking"
 )]
 

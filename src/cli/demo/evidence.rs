@@ -3,46 +3,33 @@
 use std::{fs, path::Path};
 
 use anyhow::Context;
-use serde::Deserialize;
+use serde_json::Value;
 
 use super::upstream::Seen;
 
-/// One record of the audit log, as far as it is compared.
-#[derive(Debug, Deserialize)]
-pub(super) struct Record {
-    pub(super) decision_id: String,
-    pub(super) revision: u64,
-    pub(super) outcome: String,
-    pub(super) reason: String,
-    pub(super) principal: Option<Principal>,
-    #[serde(default)]
-    pub(super) denied_member: Option<String>,
-    #[serde(default)]
-    pub(super) route: Option<String>,
-    #[serde(default)]
-    pub(super) method: Option<String>,
-    #[serde(default)]
-    pub(super) status: Option<u16>,
-    #[serde(default)]
-    pub(super) upstream_status: Option<u16>,
-    #[serde(default)]
-    pub(super) items: Option<Items>,
-    pub(super) complete: bool,
-}
+/// One record of the audit log, as it is written.
+#[derive(Debug)]
+pub(super) struct Record(pub(super) Value);
 
-/// The chain, as it is recorded.
-#[derive(Debug, Deserialize)]
-pub(super) struct Principal {
-    pub(super) subject: String,
-    pub(super) actors: Vec<String>,
-    #[serde(default)]
-    pub(super) task: Option<String>,
-}
+impl Record {
+    /// The text at this JSON pointer, if there is one.
+    pub(super) fn text(&self, pointer: &str) -> Option<&str> {
+        self.0.pointer(pointer)?.as_str()
+    }
 
-/// How many elements of a list were shown.
-#[derive(Debug, Deserialize)]
-pub(super) struct Items {
-    pub(super) kept: usize,
+    /// The number at this JSON pointer, if there is one.
+    pub(super) fn number(&self, pointer: &str) -> Option<u64> {
+        self.0.pointer(pointer)?.as_u64()
+    }
+
+    /// The texts of the array at this JSON pointer.
+    pub(super) fn texts(&self, pointer: &str) -> Vec<&str> {
+        self.0.pointer(pointer).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
+    }
+
+    pub(super) fn decision_id(&self) -> &str {
+        self.text("/decision_id").unwrap_or_default()
+    }
 }
 
 /// All records, and all that the upstream saw.
@@ -56,12 +43,12 @@ impl Evidence {
     /// Reads the audit log.
     pub(super) fn read(audit: &Path, seen: Vec<Seen>) -> anyhow::Result<Self> {
         let text = fs::read_to_string(audit).context("the audit log cannot be read")?;
-        let records: Result<Vec<Record>, _> = text.lines().map(serde_json::from_str).collect();
+        let records: Result<Vec<Record>, _> = text.lines().map(|line| serde_json::from_str(line).map(Record)).collect();
         Ok(Self { records: records.context("a record is not one line of JSON")?, seen })
     }
 
     pub(super) fn records_of<'a>(&'a self, decision_id: &'a str) -> impl Iterator<Item = &'a Record> {
-        self.records.iter().filter(move |record| record.decision_id == decision_id)
+        self.records.iter().filter(move |record| record.decision_id() == decision_id)
     }
 
     pub(super) fn seen_of<'a>(&'a self, decision_id: &'a str) -> impl Iterator<Item = &'a Seen> {

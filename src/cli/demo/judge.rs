@@ -34,7 +34,7 @@ pub(super) fn problems(scenario: &Scenario, answer: &Answer, evidence: &Evidence
 pub(super) fn totals(requests: usize, evidence: &Evidence) -> Vec<String> {
     let mut problems = Problems::default();
     problems.differ("records", requests, evidence.records.len());
-    let mut allowed: Vec<&str> = ids(evidence.records.iter().filter(|record| record.outcome == "allow"));
+    let mut allowed: Vec<&str> = ids(evidence.records.iter().filter(|record| record.text("/outcome") == Some("allow")));
     let mut seen: Vec<&str> = evidence.seen.iter().map(|seen| seen.decision_id.as_str()).collect();
     allowed.sort_unstable();
     seen.sort_unstable();
@@ -45,7 +45,7 @@ pub(super) fn totals(requests: usize, evidence: &Evidence) -> Vec<String> {
 }
 
 fn ids<'a>(records: impl Iterator<Item = &'a Record>) -> Vec<&'a str> {
-    records.map(|record| record.decision_id.as_str()).collect()
+    records.map(Record::decision_id).collect()
 }
 
 #[derive(Debug, Default)]
@@ -101,25 +101,27 @@ fn check_seen(scenario: &Scenario, seen: &Seen, problems: &mut Problems) {
 }
 
 fn check_record(scenario: &Scenario, answer: &Answer, record: &Record, problems: &mut Problems) {
-    let expected = scenario.expected;
+    let (who, expected) = (&scenario.who, scenario.expected);
     let outcome = if expected.is_permitted() { "allow" } else { "deny" };
-    problems.differ("the recorded outcome", outcome, &record.outcome);
-    problems.differ("the recorded reason", expected.recorded(), &record.reason);
-    problems.differ("the recorded member", expected.member(), record.denied_member.as_deref());
-    problems.differ("the recorded revision", answer.revision(), record.revision);
-    problems.differ("the recorded status", Some(answer.status), record.status);
-    problems.differ("the recorded method", Some(scenario.method), record.method.as_deref());
-    problems.differ("the record's end", true, record.complete);
+    problems.differ("the recorded outcome", Some(outcome), record.text("/outcome"));
+    problems.differ("the recorded reason", Some(expected.recorded()), record.text("/reason"));
+    problems.differ("the recorded member", expected.member(), record.text("/denied_member"));
+    problems.differ("the recorded revision", Some(answer.revision()), record.number("/revision"));
+    problems.differ("the recorded status", Some(answer.status.into()), record.number("/status"));
+    problems.differ("the recorded method", Some(scenario.method), record.text("/method"));
+    problems.differ("the record's end", Some(&Value::Bool(true)), record.0.get("complete"));
     if expected.is_permitted() {
-        problems.differ("the upstream's recorded status", Some(expected.status()), record.upstream_status);
+        let status = Some(expected.status().into());
+        problems.differ("the upstream's recorded status", status, record.number("/upstream_status"));
     }
     if let Expected::Lists(ids) = expected {
-        problems.differ("the recorded items", Some(ids.len()), record.items.as_ref().map(|items| items.kept));
+        problems.differ("the recorded items", u64::try_from(ids.len()).ok(), record.number("/items/kept"));
     }
-    if let Some(principal) = &record.principal {
-        problems.differ("the recorded subject", &scenario.who.subject_entity(), &principal.subject);
-        problems.differ("the recorded actors", &scenario.who.actor_entities(), &principal.actors);
-        problems.differ("the recorded task", &scenario.who.task_entity(), &principal.task);
+    if record.0.get("principal").is_some() {
+        problems.differ("the recorded subject", Some(&*who.subject_entity()), record.text("/principal/subject"));
+        let (actors, recorded) = (who.actor_entities().join(" "), record.texts("/principal/actors").join(" "));
+        problems.differ("the recorded actors", &actors, &recorded);
+        problems.differ("the recorded task", who.task_entity().as_deref(), record.text("/principal/task"));
     }
 }
 
@@ -170,7 +172,7 @@ mod tests {
             credential: false,
         };
         let seen = if permitted { vec![seen] } else { Vec::new() };
-        Evidence { records: vec![serde_json::from_value(record).unwrap()], seen }
+        Evidence { records: vec![Record(record)], seen }
     }
 
     #[test]

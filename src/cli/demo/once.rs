@@ -32,7 +32,7 @@ pub(super) fn once(as_json: bool) -> anyhow::Result<ExitCode> {
     let (workplace, seen) = stage.close()?;
     let evidence = Evidence::read(&workplace.audit(), seen)?;
     let report = Report::new(&session, &evidence);
-    let text = if as_json { serde_json::to_string_pretty(&report)? } else { report.to_string() };
+    let text = if as_json { serde_json::to_string_pretty(&report.to_json())? } else { report.to_string() };
     writeln!(io::stdout(), "{text}")?;
     Ok(if report.agrees() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

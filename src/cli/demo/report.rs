@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::cli::print::table;
 
@@ -18,7 +18,7 @@ use super::{
 const LONGEST: usize = 64;
 
 /// Every scenario with its verdict.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct Report {
     scenarios: Vec<Line>,
     passed: usize,
@@ -26,7 +26,7 @@ pub(super) struct Report {
 }
 
 /// One scenario.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 struct Line {
     scenario: &'static str,
     who: String,
@@ -53,6 +53,12 @@ impl Report {
         let passed = scenarios.iter().filter(|line| line.passed).count();
         let failed = scenarios.len() - passed;
         Self { scenarios, passed, failed }
+    }
+
+    /// The same for programs.
+    pub(super) fn to_json(&self) -> Value {
+        let scenarios: Vec<Value> = self.scenarios.iter().map(Line::to_json).collect();
+        json!({ "scenarios": scenarios, "passed": self.passed, "failed": self.failed })
     }
 
     /// Whether all is as expected.
@@ -90,6 +96,24 @@ impl Line {
             verdict.to_owned(),
         ]
     }
+
+    fn to_json(&self) -> Value {
+        json!({
+            "scenario": self.scenario,
+            "who": self.who,
+            "via": self.via,
+            "request": self.request,
+            "expected": self.expected,
+            "got": self.got,
+            "reason": self.reason,
+            "revision": self.revision,
+            "decision_id": self.decision_id,
+            "route": self.route,
+            "method": self.method,
+            "passed": self.passed,
+            "problems": self.problems,
+        })
+    }
 }
 
 fn line(scenario: &Scenario, answer: &Answer, evidence: &Evidence) -> Line {
@@ -107,8 +131,8 @@ fn line(scenario: &Scenario, answer: &Answer, evidence: &Evidence) -> Line {
         reason: reason(record),
         revision: answer.revision(),
         decision_id: answer.decision_id().to_owned(),
-        route: record.and_then(|record| record.route.clone()),
-        method: record.and_then(|record| record.method.clone()),
+        route: record.and_then(|record| record.text("/route")).map(str::to_owned),
+        method: record.and_then(|record| record.text("/method")).map(str::to_owned),
         passed: problems.is_empty(),
         problems,
     }
@@ -125,9 +149,10 @@ fn cut(text: &str) -> String {
 /// The recorded reason, and who is behind it.
 fn reason(record: Option<&Record>) -> String {
     let Some(record) = record else { return "(no record)".to_owned() };
-    match &record.denied_member {
-        Some(member) => format!("{} {member}", record.reason),
-        None => record.reason.clone(),
+    let reason = record.text("/reason").unwrap_or_default();
+    match record.text("/denied_member") {
+        Some(member) => format!("{reason} {member}"),
+        None => reason.to_owned(),
     }
 }
 
