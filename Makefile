@@ -11,7 +11,8 @@ demo: tools
 # Every test: the library, the real binary over real sockets, the charts.
 test: tools $(CHART_TOOLS)/ready
 	cargo test
-	$(CHART_TOOLS)/bin/python -B -m pytest -q -p no:cacheprovider tests/charts
+	PORTCULLIS=$${CARGO_TARGET_DIR:-target}/debug/portcullis \
+	  $(CHART_TOOLS)/bin/python -B -m pytest -q -p no:cacheprovider tests/charts
 
 # Measurements; they write bench/results.
 bench: tools

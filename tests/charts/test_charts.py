@@ -4,7 +4,9 @@
     pytest tests/charts
 """
 
+import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import helm_python as helm
@@ -617,3 +619,31 @@ def test_a_port_that_nobody_listens_on_is_refused():
 def test_a_listener_that_cannot_be_reached_is_refused(host):
     assert "cannot reach" in refusal({"config": {"listen": [{"address": f"{host}:8080"}]}})
     assert "cannot probe" in refusal({"config": {"telemetry": {"address": f"{host}:9902"}}})
+
+
+# The binary that `make test` has built just before.
+PORTCULLIS = os.environ.get("PORTCULLIS")
+
+
+def verdict(manifests, folder, policy=None):
+    """What `portcullis validate` says of the rendered ConfigMap, with the policy's files in their place."""
+    (config_map,) = [each for each in manifests if each["kind"] == "ConfigMap" and "portcullis.yaml" in each["data"]]
+    for name, text in {**config_map["data"], **(policy or {})}.items():
+        (folder / name).write_text(text)
+    command = [PORTCULLIS, "validate", "--config", str(folder / "portcullis.yaml")]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.skipif(not PORTCULLIS, reason="PORTCULLIS does not name the binary")
+def test_portcullis_accepts_the_default_configuration(tmp_path):
+    answer = verdict(render(), tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert "everything else is denied" in answer.stdout
+
+
+@pytest.mark.skipif(not PORTCULLIS, reason="PORTCULLIS does not name the binary")
+def test_portcullis_accepts_the_configuration_of_a_sidecar(sidecar, tmp_path):
+    policy = {name: (DEMO / name).read_text() for name in ("model.fga", "tuples.yaml")}
+    answer = verdict(sidecar, tmp_path, policy)
+    assert answer.returncode == 0, answer.stderr
+    assert "/crm/v1/accounts/{account}" in answer.stdout
