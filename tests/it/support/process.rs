@@ -246,9 +246,13 @@ impl Portcullis {
 
     /// The value of a metric, with its labels as they are written; 0 if it is not there.
     pub(crate) fn metric(&self, name: &str) -> f64 {
+        self.sample(name).parse().unwrap()
+    }
+
+    fn sample(&self, name: &str) -> String {
         let text = self.telemetry("/metrics").body;
         let line = text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
-        line.and_then(|line| line.rsplit(' ').next()).map_or(0.0, |value| value.parse().unwrap())
+        line.and_then(|line| line.rsplit(' ').next()).unwrap_or("0").to_owned()
     }
 
     pub(crate) fn log(&self) -> String {
@@ -262,8 +266,7 @@ impl Portcullis {
 
     /// The revision in force.
     pub(crate) fn revision(&self) -> u64 {
-        // A revision is a small whole number.
-        self.metric("portcullis_snapshot_revision") as u64
+        self.sample("portcullis_snapshot_revision").parse().unwrap()
     }
 
     /// Waits for a revision above this one.
