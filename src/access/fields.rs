@@ -72,21 +72,35 @@ const RESERVED: &[&str] = &[
     "remote-addr",
     "remote-groups",
     "remote-user",
+    "sudo",
     "true-client-ip",
+    "x-anonymous-consumer",
+    "x-apigateway-api-userinfo",
+    "x-client-dn",
     "x-client-ip",
     "x-cluster-client-ip",
+    "x-email",
+    "x-endpoint-api-userinfo",
+    "x-forward-for",
+    "x-groups",
     "x-host",
     "x-http-host-override",
     "x-http-method",
     "x-http-method-override",
+    "x-jwt-payload",
+    "x-method",
     "x-method-override",
+    "x-original-forwarded-for",
     "x-original-host",
     "x-original-method",
     "x-original-uri",
     "x-original-url",
+    "x-originating-ip",
     "x-override-url",
     "x-real-ip",
     "x-rewrite-url",
+    "x-sendfile",
+    "x-spiffe-id",
     "x-subject",
     "x-user",
     "x-username",
@@ -94,23 +108,37 @@ const RESERVED: &[&str] = &[
 
 /// Families of the same kind, by their beginning.
 const RESERVED_FAMILIES: &[&str] = &[
+    "cf-access-",
+    "client-cert",
+    "impersonate-",
     "portcullis-",
+    "ssl-",
+    "tailscale-user-",
     "x-accel-",
     "x-amzn-oidc-",
-    "x-auth-request-",
+    "x-appengine-user-",
+    "x-auth-",
     "x-authenticated-",
     "x-client-cert",
+    "x-consumer-",
+    "x-credential-",
     "x-envoy-",
     "x-forwarded",
     "x-goog-authenticated-user-",
     "x-goog-iap-",
     "x-ms-client-principal",
+    "x-ms-token-",
+    "x-pomerium-",
     "x-portcullis-",
     "x-remote-",
     "x-ssl-",
-    "x-user-id",
+    "x-tls-client-",
+    "x-user-",
     "x-webauth-",
 ];
+
+/// At most this many fields in a head, whatever the protocol.
+const FIELDS: usize = 100;
 
 /// At most this many names in all `Connection` fields together.
 const CONNECTION_TOKENS: usize = 20;
@@ -139,6 +167,9 @@ pub(super) fn connection_names(headers: &HeaderMap, name: &HeaderName) -> bool {
 
 /// Refuses what has more than one reading (rules for names, single fields, framing, `Connection`, `Expect`).
 pub(super) fn check(headers: &HeaderMap, version: Version) -> Result<(), Malformed> {
+    if headers.len() > FIELDS {
+        return Err(Malformed::Header("too many fields"));
+    }
     if headers.keys().any(|name| name.as_str().contains('_')) {
         return Err(Malformed::Header("a field's name holds `_`"));
     }
@@ -172,7 +203,19 @@ pub(super) fn outbound(headers: &HeaderMap, removed: &[HeaderName]) -> HeaderMap
             outbound.append(name.clone(), value.clone());
         }
     }
+    join_cookies(&mut outbound);
     outbound
+}
+
+/// One Cookie field of several, as HTTP/2 may send them (RFC 9113, section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(header::COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let crumbs: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(whole) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(header::COOKIE, whole);
+    }
 }
 
 fn check_framing(headers: &HeaderMap, version: Version) -> Result<(), Malformed> {

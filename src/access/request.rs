@@ -7,7 +7,7 @@ use super::{
     authority::Authority,
     decision::Reason,
     fields,
-    path::{CanonicalPath, NonCanonical},
+    path::{CanonicalPath, NonCanonical, decoded_segment},
 };
 
 /// How the client reached the listener.
@@ -224,7 +224,17 @@ fn authority(uri: &Uri, version: Version, headers: &HeaderMap, scheme: Scheme) -
     }
 }
 
+fn is_method_override(name: &str) -> bool {
+    let decoded = decoded_segment(name);
+    decoded.eq_ignore_ascii_case("_method") || decoded.eq_ignore_ascii_case("x-http-method-override")
+}
+
 fn checked_query(query: &str) -> Result<Box<str>, Malformed> {
+    let mut names = query.split(['&', ';']).map(|pair| pair.split('=').next().unwrap_or_default());
+    // Frameworks read another method from it than the one that is decided.
+    if names.any(is_method_override) {
+        return Err(Malformed::Target("the query overrides the method"));
+    }
     let legal = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'"' | b'<' | b'>' | b'\\' | b'^' | b'`');
     if query.bytes().all(legal) { Ok(query.into()) } else { Err(Malformed::Target("the query holds an illegal byte")) }
 }
@@ -257,10 +267,13 @@ mod tests {
     fn absolute_form_must_agree_with_host_and_becomes_origin_form() {
         let request = head("GET", "http://crm.example:80/a", &[HOST]).unwrap();
         assert_eq!(request.target().unwrap(), "/a");
-        let reason = |uri| head("GET", uri, &[HOST]).unwrap_err().reason();
+        let reason = |uri: &str| head("GET", uri, &[HOST]).unwrap_err().reason();
         assert_eq!(reason("http://other.example/a"), Reason::MalformedTarget);
         assert_eq!(reason("http://user@crm.example/a"), Reason::MalformedTarget);
         assert_eq!(reason("ftp://crm.example/a"), Reason::MalformedTarget);
+        for query in ["_method=DELETE", "a=b&_METHOD=put", "%5Fmethod=DELETE", "a;_method=x"] {
+            assert_eq!(reason(&format!("/a?{query}")), Reason::MalformedTarget, "{query}");
+        }
     }
 
     #[test]

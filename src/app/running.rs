@@ -13,6 +13,7 @@ use thiserror::Error;
 use tokio::{
     runtime::{Builder, Runtime},
     sync::{Notify, watch},
+    task::JoinSet,
 };
 
 use crate::{
@@ -69,6 +70,8 @@ pub struct Running {
     // Ordered last, so that health can be asked for until the end.
     health: Drain,
     not_ready: Drain,
+    // Ordered at the deadline: what is still in flight is dropped.
+    abandon: Drain,
     threads: Vec<JoinHandle<()>>,
     audit: AuditWriter,
     patience: Duration,
@@ -95,6 +98,7 @@ impl Running {
         let (work, work_signal) = Drain::new();
         let (health, health_signal) = Drain::new();
         let (not_ready, readiness) = Drain::new();
+        let (abandon, abandoned) = Drain::new();
         let listeners: Vec<Listener> =
             settings.listeners.iter().map(|listener| Listener::bind(listener.address)).collect::<Result<_, _>>()?;
         let telemetry = settings.telemetry.map(Listener::bind).transpose()?;
@@ -108,7 +112,14 @@ impl Running {
                 settings.enforcer,
                 Arc::clone(&unknown_key),
             );
-            threads.push(start_worker(worker, &listeners, &tls, settings.server, work_signal.clone(), enforcer)?);
+            threads.push(start_worker(
+                worker,
+                &listeners,
+                &tls,
+                settings.server,
+                (work_signal.clone(), abandoned.clone()),
+                enforcer,
+            )?);
         }
         drop(audit);
         let running = Self {
@@ -118,6 +129,7 @@ impl Running {
             work,
             health,
             not_ready,
+            abandon,
             threads,
             audit: writer,
             patience: settings.drain,
@@ -147,7 +159,7 @@ impl Running {
 
     /// Whether every thread still works. A worker ends only when it is told to, or by a fault.
     pub fn is_whole(&self) -> bool {
-        !self.threads.iter().any(JoinHandle::is_finished)
+        self.audit.is_alive() && !self.threads.iter().any(JoinHandle::is_finished)
     }
 
     /// Stops in order: not ready, no new connections, requests in flight to their end, records written.
@@ -158,10 +170,9 @@ impl Running {
         let ended = runtime.block_on(self.work.ended_within(self.patience));
         self.health.order();
         runtime.block_on(self.health.ended_within(Duration::from_secs(1)));
-        if ended {
-            // Threads that were told to end have nothing left to do; a fault in one was logged when it happened.
-            self.threads.into_iter().for_each(|thread| drop(thread.join()));
-        }
+        self.abandon.order();
+        // Threads that were told to end have nothing left to wait for; a fault in one was logged when it happened.
+        self.threads.into_iter().for_each(|thread| drop(thread.join()));
         let written = self.audit.finish(Duration::from_secs(2));
         Ok(if ended && written { Stopped::InOrder } else { Stopped::AtDeadline })
     }
@@ -210,7 +221,7 @@ fn start_worker(
     listeners: &[Listener],
     tls: &TlsReceivers,
     settings: ServerSettings,
-    mut drain: DrainSignal,
+    (mut drain, mut abandon): (DrainSignal, DrainSignal),
     enforcer: Enforcer,
 ) -> Result<JoinHandle<()>, io::Error> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -222,13 +233,22 @@ fn start_worker(
     thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
         runtime.block_on(async move {
             let (mut connections, signal) = Drain::new();
+            let mut serving = JoinSet::new();
             for (listener, tls) in accepting.into_iter().zip(tls) {
-                tokio::spawn(serve(listener, tls, settings, signal.clone(), enforcer.clone()));
+                serving.spawn(serve(listener, tls, settings, signal.clone(), enforcer.clone()));
             }
             drop((signal, enforcer));
-            drain.ordered().await;
+            tokio::select! {
+                () = drain.ordered() => {}
+                // It ends before its time by a fault only: then the thread ends too, and is missed.
+                _ = serving.join_next() => return,
+            }
             connections.order();
-            connections.ended().await;
+            tokio::select! {
+                () = connections.ended() => {}
+                // What is dropped with the runtime leaves its records as it goes.
+                () = abandon.ordered() => {}
+            }
         });
     })
 }

@@ -69,6 +69,36 @@ pub struct AuditRecord {
     pub items: Option<Items>,
 }
 
+impl AuditRecord {
+    /// The record of a request of which nothing is known but its time, its decision and where it came from: it is
+    /// denied, and nobody has waited for the answer.
+    pub fn new(time: SystemTime, decision_id: DecisionId, peer: SocketAddr) -> Self {
+        Self {
+            time,
+            decision_id,
+            revision: Revision::default(),
+            outcome: Outcome::Deny,
+            reason: Reason::Abandoned,
+            detail: None,
+            principal: None,
+            peer,
+            method: None,
+            host: None,
+            path: None,
+            route: None,
+            accesses: Vec::new(),
+            denied_member: None,
+            denied_access: None,
+            status: None,
+            upstream_status: None,
+            complete: false,
+            durations_us: Durations::default(),
+            bytes: Bytes::default(),
+            items: None,
+        }
+    }
+}
+
 /// Elements of a filtered answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Items {
@@ -140,7 +170,8 @@ pub struct Bytes {
 }
 
 fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&humantime::format_rfc3339_micros(*time))
+    // A clock before 1970 is wrong; its records are kept all the same.
+    serializer.collect_str(&humantime::format_rfc3339_micros((*time).max(SystemTime::UNIX_EPOCH)))
 }
 
 fn display<S: Serializer>(id: &DecisionId, serializer: S) -> Result<S::Ok, S::Error> {

@@ -69,6 +69,11 @@ impl AuditWriter {
         Ok((log, Self { thread, rotate }))
     }
 
+    /// Whether records are still being written; if not, nothing may pass any more.
+    pub fn is_alive(&self) -> bool {
+        !self.thread.is_finished()
+    }
+
     /// Opens the file anew before the next record is written.
     pub fn rotate(&self) {
         self.rotate.store(true, Ordering::Relaxed);

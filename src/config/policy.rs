@@ -1,7 +1,6 @@
 //! The `policy` section, and the files that it names.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -14,9 +13,15 @@ use crate::{
 };
 
 use super::{
+    documents::read_text,
     file::{self, Policy as Written},
     settings::Reading,
 };
+
+/// The largest model, in bytes.
+const LARGEST_MODEL: u64 = 1024 * 1024;
+/// The largest file of tuples, in bytes.
+const LARGEST_TUPLES: u64 = 1024 * 1024 * 1024;
 
 /// Where model and tuples are, and what else the policy is made of.
 #[derive(Debug, Clone)]
@@ -51,7 +56,8 @@ pub(super) fn files(written: &Written, reading: &mut Reading<'_>) -> Option<Poli
 /// Reads model and tuples and makes a policy of them, or reports every problem of all these files.
 pub fn load_policy(files: &PolicyFiles) -> Result<Policy, Vec<Diagnostic>> {
     let mut problems = Vec::new();
-    let model = text(&files.model).map_err(|problem| vec![problem]).and_then(|(name, text)| model(&name, &text));
+    let model =
+        text(&files.model, LARGEST_MODEL).map_err(|problem| vec![problem]).and_then(|(name, text)| model(&name, &text));
     let model = model.map(Arc::new).map_err(|found| problems.extend(found)).ok();
     let mut builder = model.as_ref().map(|model| GraphBuilder::new(Arc::clone(model)));
     for path in &files.tuples {
@@ -70,11 +76,16 @@ pub fn load_policy(files: &PolicyFiles) -> Result<Policy, Vec<Diagnostic>> {
 }
 
 fn read_tuples(path: &Path, model: Option<&Model>) -> Result<TupleDocument, Vec<Diagnostic>> {
-    let (name, text) = text(path).map_err(|problem| vec![problem])?;
+    let (name, text) = text(path, LARGEST_TUPLES).map_err(|problem| vec![problem])?;
     let Some(format) = TupleFormat::of_file_name(&name) else {
         let problem = Diagnostic::new(&name, Place::default(), "not a kind of tuple file");
         return Err(vec![problem.with_help("tuples are in files that end in `.yaml`, `.yml`, `.json` or `.jsonl`")]);
     };
+    if text.trim().is_empty() {
+        // An emptied file is an accident more often than a wish, and without exclusions it could even open access.
+        let problem = Diagnostic::new(&name, Place::default(), "the file is empty");
+        return Err(vec![problem.with_help("for no tuples at all write `[]` in a YAML or JSON file")]);
+    }
     let document = tuples(&name, &text, format)?;
     let problems = model.map(|model| document.check_against(model)).unwrap_or_default();
     if problems.is_empty() { Ok(document) } else { Err(problems) }
@@ -91,9 +102,9 @@ fn add_all(builder: &mut GraphBuilder, document: &TupleDocument) -> Result<(), D
     Ok(())
 }
 
-fn text(path: &Path) -> Result<(Arc<str>, String), Diagnostic> {
+fn text(path: &Path, limit: u64) -> Result<(Arc<str>, String), Diagnostic> {
     let name: Arc<str> = path.display().to_string().into();
-    match fs::read_to_string(path) {
+    match read_text(path, limit) {
         Ok(text) => Ok((name, text)),
         Err(error) => Err(Diagnostic::new(&name, Place::default(), format!("cannot be read: {error}"))),
     }

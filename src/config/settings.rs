@@ -1,7 +1,6 @@
 //! The configuration file as settings that hold.
 
 use std::{
-    fs,
     net::SocketAddr,
     num::NonZeroUsize,
     path::{Path, PathBuf},
@@ -22,6 +21,7 @@ use crate::{
 };
 
 use super::{
+    documents::read_text,
     file::{self, File},
     identity,
     located::{Located, place},
@@ -32,6 +32,9 @@ use super::{
 
 /// The largest configuration file, in bytes.
 const LARGEST: u64 = 8 * 1024 * 1024;
+
+/// The largest key set, in bytes.
+const LARGEST_KEY_SET: u64 = 1024 * 1024;
 
 /// One address that agents connect to.
 #[derive(Debug, Clone)]
@@ -133,7 +136,7 @@ impl Reading<'_> {
     /// The text of the file; a problem at `place` if it cannot be read.
     pub(super) fn text(&mut self, name: &Located<String>) -> Option<String> {
         let file = self.file(&name.value);
-        match fs::read_to_string(&file) {
+        match read_text(&file, LARGEST_KEY_SET) {
             Ok(text) => Some(text),
             Err(error) => {
                 self.problems.add(name.place, format!("`{}` cannot be read: {error}", file.display()));
@@ -144,12 +147,7 @@ impl Reading<'_> {
 }
 
 fn read(path: &Path, problems: &mut Problems) -> Option<File> {
-    let text = match fs::metadata(path).and_then(|metadata| {
-        if metadata.len() > LARGEST {
-            return Err(std::io::Error::other("it is larger than 8 MiB"));
-        }
-        fs::read_to_string(path)
-    }) {
+    let text = match read_text(path, LARGEST) {
         Ok(text) => text,
         Err(error) => {
             problems.add(Place::default(), format!("cannot be read: {error}"));
@@ -294,7 +292,7 @@ fn upstreams(file: &File, reading: &mut Reading<'_>) -> Option<Vec<Upstream>> {
         };
         let preserve_host = upstream.preserve_host.unwrap_or(true);
         if let Some(url) = url {
-            let target = Target { url, tls, connect_timeout, response_timeout };
+            let target = Target { url: Arc::new(url), tls, connect_timeout, response_timeout };
             upstreams.push(Upstream { name: name.as_str().into(), target, preserve_host });
         }
     }

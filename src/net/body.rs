@@ -42,6 +42,13 @@ impl OutboundBody {
     }
 }
 
+impl OutboundBody {
+    /// What was handed to the connection so far, in bytes; it goes on being counted.
+    pub(super) fn progress(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.sent)
+    }
+}
+
 impl Body for OutboundBody {
     type Data = Bytes;
     type Error = hyper::Error;

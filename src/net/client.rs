@@ -4,7 +4,10 @@ use std::{
     collections::HashMap,
     fmt, io,
     str::FromStr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -26,6 +29,8 @@ use super::{
 
 /// At most this many idle connections to one upstream are kept by one worker.
 const IDLE_CONNECTIONS: usize = 128;
+/// With more origins than this, those without a young connection are forgotten.
+const ORIGINS: usize = 64;
 /// An idle connection older than this is not used again.
 const IDLE_TIME: Duration = Duration::from_secs(60);
 /// The longest head of an answer.
@@ -40,6 +45,9 @@ pub enum ClientError {
     /// The connection or the TLS handshake took too long.
     #[error("cannot connect in time")]
     ConnectTimeout,
+    /// The client's body broke off while it was passed on.
+    #[error("the request's body broke off")]
+    RequestBroken,
     /// The connection broke before the head of an answer.
     #[error("the connection broke: {0}")]
     Broken(hyper::Error),
@@ -119,12 +127,12 @@ impl fmt::Display for TargetUrl {
 #[derive(Debug, Clone)]
 pub struct Target {
     /// Where it is.
-    pub url: TargetUrl,
+    pub url: Arc<TargetUrl>,
     /// The roots for its certificate, if the URL is `https`.
     pub tls: Option<ClientTls>,
     /// From the first packet to the end of the TLS handshake.
     pub connect_timeout: Duration,
-    /// From the sent request to the head of the answer.
+    /// From the end of the request to the head of the answer; while the request's body moves, time does not count.
     pub response_timeout: Duration,
 }
 
@@ -139,8 +147,8 @@ struct Idle {
 /// The roots are part of the key: a connection that was checked against other roots is not reused.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Origin {
-    url: TargetUrl,
-    roots: usize,
+    url: Arc<TargetUrl>,
+    tls: Option<ClientTls>,
 }
 
 type Pool = Arc<Mutex<HashMap<Origin, Vec<Idle>>>>;
@@ -157,6 +165,10 @@ impl Lease {
     /// Returns the connection. It is lent again only when hyper says that the exchange is over on both sides.
     pub(super) fn give_back(self) {
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        if pool.len() > ORIGINS {
+            // Reloads leave origins behind that nobody asks for any more.
+            pool.retain(|_, idle| idle.iter().any(|idle| idle.since.elapsed() <= IDLE_TIME));
+        }
         let idle = pool.entry(self.origin).or_default();
         if idle.len() < IDLE_CONNECTIONS && !self.sender.is_closed() {
             idle.push(Idle { sender: self.sender, since: Instant::now() });
@@ -179,8 +191,7 @@ impl Client {
         target: &Target,
         mut request: Request<OutboundBody>,
     ) -> Result<Response<UpstreamBody>, ClientError> {
-        let roots = target.tls.as_ref().map_or(0, |tls| Arc::as_ptr(&tls.0).addr());
-        let origin = Origin { url: target.url.clone(), roots };
+        let origin = Origin { url: Arc::clone(&target.url), tls: target.tls.clone() };
         loop {
             let reused = self.take(&origin);
             let is_reused = reused.is_some();
@@ -188,8 +199,9 @@ impl Client {
                 Some(sender) => sender,
                 None => connect(target).await?,
             };
-            let sent = timeout(target.response_timeout, sender.try_send_request(request)).await;
-            match sent.map_err(|_| ClientError::ResponseTimeout)? {
+            let progress = request.body().progress();
+            let answer = sender.try_send_request(request);
+            match within(target.response_timeout, &progress, answer).await.ok_or(ClientError::ResponseTimeout)? {
                 Ok(response) => {
                     let lease = Lease { sender, origin, pool: Arc::clone(&self.pool) };
                     return Ok(response.map(|incoming: Incoming| UpstreamBody::new(incoming, lease)));
@@ -214,7 +226,23 @@ impl Client {
     }
 }
 
+/// The outcome of an exchange, unless neither the request's body nor the answer moves for so long.
+async fn within<T>(limit: Duration, progress: &AtomicU64, exchange: impl Future<Output = T>) -> Option<T> {
+    let mut exchange = std::pin::pin!(exchange);
+    loop {
+        let before = progress.load(Ordering::Relaxed);
+        match timeout(limit, exchange.as_mut()).await {
+            Ok(outcome) => return Some(outcome),
+            Err(_) if progress.load(Ordering::Relaxed) > before => {}
+            Err(_) => return None,
+        }
+    }
+}
+
 fn broken(error: hyper::Error) -> ClientError {
+    if error.is_user() {
+        return ClientError::RequestBroken;
+    }
     if error.is_parse() { ClientError::Malformed(error) } else { ClientError::Broken(error) }
 }
 

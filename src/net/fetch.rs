@@ -1,6 +1,6 @@
 //! One small document over HTTP, from a URL of the configuration.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, StatusCode, Uri, header};
@@ -40,7 +40,7 @@ pub async fn fetch(url: &str, tls: Option<ClientTls>, limit: usize, deadline: Du
     let uri: Uri = url.parse().map_err(|_| invalid())?;
     let origin = format!("{}://{}", uri.scheme_str().ok_or_else(invalid)?, uri.authority().ok_or_else(invalid)?);
     let target = Target {
-        url: origin.parse().map_err(|_| invalid())?,
+        url: Arc::new(origin.parse().map_err(|_| invalid())?),
         tls,
         connect_timeout: deadline,
         response_timeout: deadline,
@@ -50,7 +50,7 @@ pub async fn fetch(url: &str, tls: Option<ClientTls>, limit: usize, deadline: Du
         .header(header::HOST, target.url.authority())
         .header(header::ACCEPT, "application/json")
         .header(header::USER_AGENT, concat!("portcullis/", env!("CARGO_PKG_VERSION")))
-        .body(OutboundBody::whole(Bytes::new(), std::sync::Arc::default()))
+        .body(OutboundBody::whole(Bytes::new(), Arc::default()))
         .map_err(|_| invalid())?;
     let document = async {
         let response = Client::default().send(&target, request).await?;

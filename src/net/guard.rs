@@ -46,7 +46,8 @@ enum State {
     ChunkData { left: u64, overhead: usize },
     /// After the last chunk: length of the current line, bytes of overhead.
     Trailers { line: usize, overhead: usize },
-    /// The framing is not clear: the service refuses the request and closes, so nothing after it is a head.
+    /// The head's framing fields are not clear: the parser or the service refuses it and closes, so nothing after it is
+    /// a head.
     Opaque,
     /// A head was refused.
     Refused,
@@ -166,7 +167,7 @@ impl<T> Guarded<T> {
                     Some(digit) if digits < 16 => {
                         State::ChunkSize { size: size << 4 | u64::from(digit), digits: digits + 1, extension, overhead }
                     }
-                    Some(_) => State::Opaque,
+                    Some(_) => State::Refused,
                     None => State::ChunkSize { size, digits, extension: true, overhead: overhead + 1 },
                 }
             }
@@ -179,7 +180,11 @@ impl<T> Guarded<T> {
         if let State::ChunkSize { overhead, .. } | State::Trailers { overhead, .. } = self.state
             && overhead > CHUNK_OVERHEAD
         {
-            self.state = State::Opaque;
+            self.state = State::Refused;
+        }
+        if self.state == State::Refused {
+            // The first refusal is the one that is answered.
+            let _ = self.refusal.set(HeadProblem::UnclearFraming);
         }
         rest
     }
@@ -197,8 +202,11 @@ fn framing(head: &[u8]) -> Result<State, HeadProblem> {
         let Some((name, value)) = colon.and_then(|colon| line.split_at_checked(colon)) else { continue };
         let value = value.get(1..).unwrap_or_default().trim_ascii();
         if name.eq_ignore_ascii_case(b"content-length") {
+            if length.is_some() {
+                return Err(HeadProblem::UnclearFraming);
+            }
             let number = std::str::from_utf8(value).ok().and_then(|text| text.parse::<u64>().ok());
-            clear &= length.is_none() && number.is_some();
+            clear &= number.is_some();
             length = Some(number.unwrap_or(0));
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
             clear &= !chunked && value.eq_ignore_ascii_case(b"chunked");
@@ -308,6 +316,23 @@ mod tests {
             assert_eq!(refusals(good.as_bytes()), None, "{body}");
             let bad = format!("POST / HTTP/1.1\r\n{body}{BAD}");
             assert!(refusals(bad.as_bytes()) == Some(HeadProblem::TwoFramings), "{body}");
+        }
+    }
+
+    #[test]
+    fn framing_that_cannot_be_followed_is_refused() {
+        let chunked = |body: &str| format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
+        for bytes in [
+            chunked("00000000000000003\r\nabc\r\n"),
+            chunked(&format!("3;{}\r\nabc\r\n", "x".repeat(CHUNK_OVERHEAD + 1))),
+            chunked(&format!("0\r\nx: {}\r\n\r\n", "x".repeat(CHUNK_OVERHEAD))),
+            "POST / HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc".to_owned(),
+        ] {
+            let (mut guard, refusal) = Guarded::new(());
+            let refused = bytes.as_bytes().chunks(100).any(|piece| guard.inspect(piece).is_err());
+            let after = guard.inspect(b"GET / HTTP/1.1\r\n\r\n").is_err();
+            assert!(refused || after);
+            assert_eq!(refusal.get(), Some(&HeadProblem::UnclearFraming));
         }
     }
 

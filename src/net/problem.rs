@@ -8,6 +8,9 @@ pub enum HeadProblem {
     /// Content-Length and Transfer-Encoding in one head (RFC 9112, section 6.1).
     #[error("both Content-Length and Transfer-Encoding")]
     TwoFramings,
+    /// A repeated Content-Length, or chunks whose sizes, extensions or trailers are beyond any use.
+    #[error("the framing cannot be followed")]
+    UnclearFraming,
     /// A fragment in the request target (RFC 9112, section 3.2).
     #[error("a fragment")]
     Fragment,

@@ -161,6 +161,7 @@ enum Protocol {
 async fn preface(stream: &TcpStream) -> Option<Protocol> {
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     let mut bytes = [0; PREFACE.len()];
+    let mut pause = Duration::from_millis(2);
     loop {
         let read = stream.peek(&mut bytes).await.ok().filter(|read| *read > 0)?;
         let begin = bytes.get(..read)?;
@@ -171,7 +172,8 @@ async fn preface(stream: &TcpStream) -> Option<Protocol> {
             return Some(Protocol::Http1);
         }
         // What is there is readable at once, so that only time can bring more.
-        sleep(Duration::from_millis(5)).await;
+        sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(250));
     }
 }
 

@@ -1,7 +1,9 @@
 //! TLS from certificate files, for listeners and for connections to upstreams.
 
 use std::{
-    fs, io,
+    fs,
+    hash::{Hash, Hasher},
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -38,7 +40,7 @@ impl ServerTls {
     /// Reads a certificate chain and its key, both PEM. TLS 1.3 and 1.2, HTTP/2 and HTTP/1.1, no early data.
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
         let chain = certificates(certificate)?;
-        let pem = fs::read(key).map_err(|error| TlsError::Unreadable(key.to_owned(), error))?;
+        let pem = pem(key)?;
         let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| TlsError::NoKey(key.to_owned()))?;
         let builder = ServerConfig::builder_with_provider(aws_lc_rs::default_provider().into());
         let builder = builder.with_safe_default_protocol_versions()?;
@@ -52,6 +54,21 @@ impl ServerTls {
 /// The roots that an upstream's certificate is checked against.
 #[derive(Debug, Clone)]
 pub struct ClientTls(pub(super) Arc<ClientConfig>);
+
+/// The same configuration, not an equal one.
+impl PartialEq for ClientTls {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for ClientTls {}
+
+impl Hash for ClientTls {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0).hash(state);
+    }
+}
 
 impl ClientTls {
     /// The authorities in this PEM file and no others.
@@ -83,7 +100,16 @@ impl ClientTls {
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let pem = fs::read(file).map_err(|error| TlsError::Unreadable(file.to_owned(), error))?;
+    let pem = pem(file)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     chain.ok().filter(|chain| !chain.is_empty()).ok_or_else(|| TlsError::NoCertificate(file.to_owned()))
+}
+
+/// The bytes of a regular file: reading a pipe or a device could wait for ever.
+fn pem(file: &Path) -> Result<Vec<u8>, TlsError> {
+    let unreadable = |error| TlsError::Unreadable(file.to_owned(), error);
+    if !fs::metadata(file).map_err(unreadable)?.is_file() {
+        return Err(unreadable(io::Error::other("it is not a regular file")));
+    }
+    fs::read(file).map_err(unreadable)
 }

@@ -84,12 +84,12 @@ impl Json {
         let mut value = self;
         for name in path {
             let Self::Object(members) = value else { return Err(MemberProblem::Missing) };
-            let folded = fold(name);
+            let folded: String = fold(name).collect();
             let mut found = None;
             for (other, inner) in members {
                 if other == name {
                     found = Some(inner);
-                } else if fold(other) == folded {
+                } else if fold(other).eq(folded.chars()) {
                     return Err(MemberProblem::LookAlike);
                 }
             }
@@ -113,18 +113,18 @@ impl Json {
     }
 }
 
-/// The spelling under which sloppy readers would take two names for the same.
-fn fold(name: &str) -> Cow<'_, str> {
-    if name.bytes().all(|byte| byte.is_ascii_graphic() && !byte.is_ascii_uppercase()) {
-        return Cow::Borrowed(name);
-    }
-    Cow::Owned(name.nfkc().filter(|c| !is_invisible(*c) && !c.is_whitespace()).flat_map(char::to_lowercase).collect())
+/// The characters that sloppy readers would compare: whoever compares stops at the first that differs, so that a long
+/// name costs no more than a short one.
+fn fold(name: &str) -> impl Iterator<Item = char> {
+    let visible = name.nfkc().filter(|c| !is_invisible(*c) && !c.is_whitespace());
+    // Up, then down: letters such as a dotless i are the same to some readers only after both.
+    visible.flat_map(char::to_uppercase).flat_map(char::to_lowercase).filter(|c| *c != '\u{307}')
 }
 
 /// Control characters (Cc), and the format characters (Cf) that change nothing one can see.
 fn is_invisible(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        || matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{fe00}'..='\u{fe0f}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
@@ -294,7 +294,16 @@ mod tests {
 
     #[test]
     fn look_alikes_of_a_routed_member_are_refused() {
-        for other in ["Environment", "environment\\u0000", "environ\\u200bment", "ｅnvironment", " environment"] {
+        for other in [
+            "Environment",
+            "environment\\u0000",
+            "environ\\u200bment",
+            "ｅnvironment",
+            " environment",
+            "envıronment",
+            "ENVİRONMENT",
+            "environment\u{fe0f}",
+        ] {
             let text = format!(r#"{{"environment":"staging","{other}":"production"}}"#);
             assert_eq!(id(&text, &["environment"]), Err(MemberProblem::LookAlike), "{other}");
             let alone = format!(r#"{{"{other}":"production"}}"#);

@@ -59,7 +59,10 @@ impl Body for AnswerBody {
         let frame = match &mut body.content {
             Content::Whole(bytes) if bytes.is_empty() => None,
             Content::Whole(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
-            Content::Upstream(upstream) => ready!(Pin::new(upstream).poll_frame(cx)),
+            // Trailers end here: nobody has looked at what they say.
+            Content::Upstream(upstream) => {
+                ready!(Pin::new(upstream).poll_frame(cx)).filter(|frame| !frame.as_ref().is_ok_and(Frame::is_trailers))
+            }
         };
         match &frame {
             Some(Ok(frame)) => {

@@ -7,23 +7,24 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use http::{Request, Response, header};
+use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::sync::Notify;
 
 use crate::{
     access::{CanonicalRequest, Context, DecisionId, Malformed, Reason, Scheme, Timestamp},
     audit::AuditLog,
-    net::{Client, Handler, HeadProblem, Peer, Transport},
+    identity::AuthenticationError,
+    net::{Client, Handler, HeadProblem, OutboundBody, Peer, Transport},
     policy::TaskRule,
-    route::Inputs,
+    route::{Inputs, Operation, Selected},
     snapshot::SnapshotCell,
 };
 
 use super::{
     answer::{AnswerBody, Content, answer},
-    exchange::Exchange,
-    filter::{Filtering, filter},
+    exchange::{Exchange, Sinks},
+    filter::filter,
     inspect::inspect,
     metrics::ProxyMetrics,
     rejection::Rejection,
@@ -47,10 +48,12 @@ impl Default for EnforcerSettings {
 
 /// Decides the requests of one worker, and forwards those that are permitted.
 #[derive(Debug, Clone)]
-pub struct Enforcer {
+pub struct Enforcer(Arc<Worker>);
+
+#[derive(Debug)]
+struct Worker {
     snapshots: Arc<SnapshotCell>,
-    audit: AuditLog,
-    metrics: ProxyMetrics,
+    sinks: Arc<Sinks>,
     settings: EnforcerSettings,
     client: Client,
     // Told when a token names a key that is not there: the key set may be old.
@@ -66,13 +69,16 @@ impl Enforcer {
         settings: EnforcerSettings,
         unknown_key: Arc<Notify>,
     ) -> Self {
-        Self { snapshots, audit, metrics, settings, client: Client::default(), unknown_key }
+        let sinks = Arc::new(Sinks { audit, metrics });
+        Self(Arc::new(Worker { snapshots, sinks, settings, client: Client::default(), unknown_key }))
     }
+}
 
+impl Worker {
     fn begin(&self, peer: Peer) -> (Exchange, SystemTime) {
         let now = SystemTime::now();
         let id = DecisionId::new(uuid::Uuid::now_v7().into_bytes());
-        (Exchange::begin(id, now, peer, &self.audit, &self.metrics), now)
+        (Exchange::begin(id, now, peer, &self.sinks), now)
     }
 
     async fn decide(
@@ -84,91 +90,108 @@ impl Enforcer {
     ) -> Result<Response<Content>, Rejection> {
         let (parts, body) = request.into_parts();
         exchange.received(&parts);
-        if self.metrics.in_flight.get() > i64::try_from(self.settings.in_flight).unwrap_or(i64::MAX) {
-            return Err(Rejection::new(Reason::Overloaded));
-        }
+        self.check_load()?;
         let snapshot = self.snapshots.usable(now)?; // One request, one snapshot.
         exchange.by_snapshot(snapshot.revision);
         let head = CanonicalRequest::parse(parts, scheme(peer))?;
         exchange.canonical(&head);
         let selected = snapshot.routes.find(&head)?;
         exchange.routed(selected.route);
-        let authenticated = snapshot.authenticator.authenticate(&head, now).inspect_err(|error| {
-            if error.unknown_key().is_some() {
-                self.unknown_key.notify_one();
-            }
-        })?;
+        let authenticated = snapshot.authenticator.authenticate(&head, now).inspect_err(|error| self.note(error))?;
         exchange.authenticated(&authenticated);
         let reading = Instant::now();
         let body = inspect(selected.operation.body, &head, body, self.settings.body_timeout, exchange.sent()).await?;
         exchange.waited(reading.elapsed());
-        let (captures, principal) = (&selected.captures, &authenticated.principal);
-        let inputs = Inputs { head: &head, captures, principal, body: body.document.as_ref() };
+        let principal = &authenticated.principal;
+        let inputs = Inputs { head: &head, captures: &selected.captures, principal, body: body.document.as_ref() };
         let accesses = selected.operation.accesses(inputs)?;
         exchange.mapped(&accesses);
         let context = Context { now };
         let deciding = Instant::now();
-        let task = if selected.operation.task_required { TaskRule::Required } else { TaskRule::Optional };
-        let permit = snapshot.policy.authorize(principal, accesses, task, &context);
+        let permit = snapshot.policy.authorize(principal, accesses, task_rule(selected.operation), &context);
         exchange.decided(deciding.elapsed());
         let permit = permit?;
         exchange.permit()?; // No place for its record, no passage.
+        let Selected { route, operation, captures } = &selected;
         let permitted =
-            Permitted { head: &head, route: selected.route, operation: selected.operation, peer, id: exchange.id() };
+            Permitted { snapshot: &snapshot, permit: &permit, head: &head, route, operation, captures, context };
+        self.forward(exchange, permitted, peer, body.outbound).await
+    }
+
+    async fn forward(
+        &self,
+        exchange: &mut Exchange,
+        permitted: Permitted<'_>,
+        peer: Peer,
+        body: OutboundBody,
+    ) -> Result<Response<Content>, Rejection> {
         let sending = Instant::now();
-        let response = upstream::send(&self.client, &snapshot, &permit, permitted, body.outbound).await;
+        let response = upstream::send(&self.client, permitted, peer, exchange.id(), body).await;
         let response = response.inspect_err(|rejection| {
-            let name = snapshot.upstream(selected.route.upstream).map_or("", |upstream| upstream.name.as_ref());
-            exchange.upstream_failed(name, rejection.reason);
+            // What the client broke off is no failure of the upstream.
+            if rejection.reason == Reason::MalformedMessage {
+                return;
+            }
+            let upstream = permitted.snapshot.upstream(permitted.route.upstream);
+            exchange.upstream_failed(upstream.map_or("", |upstream| upstream.name.as_ref()), rejection.reason);
         })?;
         exchange.upstream_answered(response.status().as_u16(), sending.elapsed());
-        let (mut parts, body) = response.into_parts();
-        parts.headers = upstream::answer_headers(parts.headers, exchange.id(), snapshot.revision);
-        if head.asks_for_upgrade() {
-            parts.headers.insert(header::CONNECTION, http::HeaderValue::from_static("close"));
-        }
-        let response = Response::from_parts(parts, body);
         let is_error = response.status().is_client_error() || response.status().is_server_error();
-        let Some(rule) = selected.operation.filter.as_ref().filter(|_| !is_error) else {
+        let Some(rule) = permitted.operation.filter.as_ref().filter(|_| !is_error) else {
             return Ok(response.map(Content::Upstream));
         };
-        let filtering = Filtering { snapshot: &snapshot, permit: &permit, head: &head, captures, context };
         let reading = Instant::now();
-        let (response, items) = filter(rule, filtering, response).await?;
+        let (response, items) = filter(rule, permitted, response).await?;
         exchange.waited(reading.elapsed());
         exchange.filtered(items);
         Ok(response.map(Content::Whole))
     }
 
-    fn rejected(exchange: &mut Exchange, rejection: &Rejection) -> Response<Content> {
-        exchange.rejected(rejection);
-        rejection.response(exchange.id(), exchange.revision(), exchange.hides_existence()).map(Content::Whole)
+    fn check_load(&self) -> Result<(), Rejection> {
+        let limit = i64::try_from(self.settings.in_flight).unwrap_or(i64::MAX);
+        if self.sinks.metrics.in_flight.get() > limit { Err(Rejection::new(Reason::Overloaded)) } else { Ok(()) }
     }
+
+    /// A token with a key that is not there may be newer than the keys.
+    fn note(&self, error: &AuthenticationError) {
+        if error.unknown_key().is_some() {
+            self.unknown_key.notify_one();
+        }
+    }
+}
+
+fn rejected(exchange: &mut Exchange, rejection: &Rejection) -> Response<Content> {
+    exchange.rejected(rejection);
+    rejection.response(exchange.id(), exchange.revision(), exchange.hides_existence()).map(Content::Whole)
 }
 
 impl Handler for Enforcer {
     type Body = AnswerBody;
 
     async fn respond(&self, peer: Peer, request: Request<Incoming>) -> Response<AnswerBody> {
-        let (mut exchange, now) = self.begin(peer);
-        let deciding = AssertUnwindSafe(self.decide(&mut exchange, now.into(), peer, request));
+        let (mut exchange, now) = self.0.begin(peer);
+        let deciding = AssertUnwindSafe(self.0.decide(&mut exchange, now.into(), peer, request));
         // A fault denies this request and nothing else.
         let response = match deciding.catch_unwind().await {
             Ok(Ok(response)) => response,
-            Ok(Err(rejection)) => Self::rejected(&mut exchange, &rejection),
-            Err(_panic) => Self::rejected(&mut exchange, &Rejection::new(Reason::InternalError)),
+            Ok(Err(rejection)) => rejected(&mut exchange, &rejection),
+            Err(_panic) => rejected(&mut exchange, &Rejection::new(Reason::InternalError)),
         };
         answer(response, exchange)
     }
 
     fn malformed(&self, peer: Peer, problem: HeadProblem) {
         let problem = malformed(problem);
-        let (mut exchange, _) = self.begin(peer);
+        let (mut exchange, _) = self.0.begin(peer);
         exchange.rejected(&problem.into());
         // The answer that the connection has sent already.
         exchange.answering(problem.reason().status().as_u16());
         exchange.completed();
     }
+}
+
+fn task_rule(operation: &Operation) -> TaskRule {
+    if operation.task_required { TaskRule::Required } else { TaskRule::Optional }
 }
 
 fn scheme(peer: Peer) -> Scheme {
@@ -181,6 +204,7 @@ fn scheme(peer: Peer) -> Scheme {
 fn malformed(problem: HeadProblem) -> Malformed {
     match problem {
         HeadProblem::TwoFramings => Malformed::Framing("both Content-Length and Transfer-Encoding"),
+        HeadProblem::UnclearFraming => Malformed::Framing("the framing cannot be followed"),
         HeadProblem::Fragment => Malformed::Target("a fragment"),
         HeadProblem::BareLineFeed => Malformed::Message("a line ends in a bare LF"),
         HeadProblem::BareCarriageReturn => Malformed::Message("a bare CR"),

@@ -12,13 +12,16 @@ use http::request::Parts;
 
 use crate::{
     access::{Access, CanonicalRequest, DecisionId, Outcome, Reason, Revision},
-    audit::{AccessRecord, AuditLog, AuditRecord, AuditUnavailable, Bytes, Durations, Items, PrincipalRecord, Slot},
+    audit::{AccessRecord, AuditLog, AuditRecord, AuditUnavailable, Items, PrincipalRecord, Slot},
     identity::{Authenticated, Method},
     net::Peer,
     route::Route,
 };
 
 use super::{metrics::ProxyMetrics, rejection::Rejection};
+
+/// The longest path in a record, in characters.
+const LONGEST: usize = 1024;
 
 /// Gathers what happens to one request. It records exactly once, when it is dropped: whatever happened, also when the
 /// client went away or a fault unwound.
@@ -34,37 +37,21 @@ pub(super) struct Exchange {
     sent: Arc<AtomicU64>,
     // A place in the audit log, once the request is permitted.
     slot: Option<Slot>,
-    audit: AuditLog,
-    metrics: ProxyMetrics,
+    sinks: Arc<Sinks>,
+}
+
+/// Where exchanges are recorded and counted.
+#[derive(Debug)]
+pub(super) struct Sinks {
+    pub(super) audit: AuditLog,
+    pub(super) metrics: ProxyMetrics,
 }
 
 impl Exchange {
-    pub(super) fn begin(id: DecisionId, now: SystemTime, peer: Peer, audit: &AuditLog, metrics: &ProxyMetrics) -> Self {
-        metrics.in_flight.inc();
+    pub(super) fn begin(id: DecisionId, now: SystemTime, peer: Peer, sinks: &Arc<Sinks>) -> Self {
+        sinks.metrics.in_flight.inc();
         Self {
-            record: AuditRecord {
-                time: now,
-                decision_id: id,
-                revision: Revision::default(),
-                outcome: Outcome::Deny,
-                reason: Reason::Abandoned,
-                detail: None,
-                principal: None,
-                peer: peer.address,
-                method: None,
-                host: None,
-                path: None,
-                route: None,
-                accesses: Vec::new(),
-                denied_member: None,
-                denied_access: None,
-                status: None,
-                upstream_status: None,
-                complete: false,
-                durations_us: Durations::default(),
-                bytes: Bytes::default(),
-                items: None,
-            },
+            record: AuditRecord::new(now, id, peer.address),
             begun: Instant::now(),
             waited: Duration::ZERO,
             decision: None,
@@ -72,8 +59,7 @@ impl Exchange {
             hides_existence: false,
             sent: Arc::default(),
             slot: None,
-            audit: audit.clone(),
-            metrics: metrics.clone(),
+            sinks: Arc::clone(sinks),
         }
     }
 
@@ -109,7 +95,7 @@ impl Exchange {
 
     pub(super) fn canonical(&mut self, head: &CanonicalRequest) {
         self.record.host = Some(head.authority().to_string());
-        self.record.path = Some(head.path().as_str().to_owned());
+        self.record.path = Some(shortened(head.path().as_str()));
     }
 
     pub(super) fn routed(&mut self, route: &Route) {
@@ -139,7 +125,7 @@ impl Exchange {
 
     /// Reserves the record of a permitted request; without a place for it, the request may not pass.
     pub(super) fn permit(&mut self) -> Result<(), AuditUnavailable> {
-        self.slot = Some(self.audit.reserve()?);
+        self.slot = Some(self.sinks.audit.reserve()?);
         self.record.outcome = Outcome::Allow;
         self.record.reason = Reason::Permitted;
         Ok(())
@@ -152,7 +138,7 @@ impl Exchange {
     }
 
     pub(super) fn upstream_failed(&self, upstream: &str, reason: Reason) {
-        self.metrics.upstream_errors.with_label_values(&[upstream, reason.name()]).inc();
+        self.sinks.metrics.upstream_errors.with_label_values(&[upstream, reason.name()]).inc();
     }
 
     pub(super) fn filtered(&mut self, items: Items) {
@@ -185,24 +171,33 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
+        let blank = AuditRecord::new(self.record.time, self.record.decision_id, self.record.peer);
+        let mut record = std::mem::replace(&mut self.record, blank);
         let total = self.begun.elapsed();
-        let record = &mut self.record;
         record.bytes.request = self.sent.load(Ordering::Relaxed);
         record.durations_us.total = microseconds(total);
         record.durations_us.decision = self.decision.map_or(0, microseconds);
+        let metrics = &self.sinks.metrics;
         let route = record.route.as_deref().unwrap_or_default();
-        let labels = [route, record.outcome.name(), record.reason.name()];
-        self.metrics.decisions.with_label_values(&labels).inc();
-        self.metrics.request_seconds.observe(total.as_secs_f64());
+        metrics.decisions.with_label_values(&[route, record.outcome.name(), record.reason.name()]).inc();
+        metrics.request_seconds.observe(total.as_secs_f64());
         if let Some(decision) = self.decision {
-            self.metrics.decision_seconds.observe(decision.as_secs_f64());
+            metrics.decision_seconds.observe(decision.as_secs_f64());
         }
         if let Some(added) = self.added {
-            self.metrics.added_seconds.observe(added.as_secs_f64());
+            metrics.added_seconds.observe(added.as_secs_f64());
         }
-        self.metrics.in_flight.dec();
-        let slot = self.slot.take().unwrap_or_else(|| self.audit.reserve_for_denial());
-        slot.record(record.clone());
+        metrics.in_flight.dec();
+        let slot = self.slot.take().unwrap_or_else(|| self.sinks.audit.reserve_for_denial());
+        slot.record(record);
+    }
+}
+
+/// The beginning of a text that a stranger chose the length of.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
     }
 }
 

@@ -1,42 +1,29 @@
 //! Lists without what the principal may not see.
 
-use std::{borrow::Cow, sync::Arc};
-
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 
 use crate::{
-    access::{CanonicalRequest, Context, Reason},
+    access::Reason,
     audit::Items,
     net::UpstreamBody,
-    policy::{Permit, TaskRule},
+    policy::TaskRule,
     protocol::{Json, JsonLimits, parse_json},
     route::{Inputs, ItemFilter, JsonPath},
-    snapshot::Snapshot,
 };
 
-use super::{inspect::is_json, rejection::Rejection};
+use super::{inspect::is_json, rejection::Rejection, upstream::Permitted};
 
 /// Elements and members of an answer that is filtered, at most.
-const ITEMS: usize = 1_000_000;
-
-/// What the filter of an answer needs to know.
-#[derive(Debug)]
-pub(super) struct Filtering<'a> {
-    pub(super) snapshot: &'a Snapshot,
-    pub(super) permit: &'a Permit,
-    pub(super) head: &'a CanonicalRequest,
-    pub(super) captures: &'a [Cow<'a, str>],
-    pub(super) context: Context,
-}
+const ITEMS: usize = 50_000;
 
 /// The answer without the elements that some member of the chain may not see.
 ///
 /// An answer that cannot be read whole is refused, never passed on unfiltered.
 pub(super) async fn filter(
     rule: &ItemFilter,
-    filtering: Filtering<'_>,
+    permitted: Permitted<'_>,
     response: Response<UpstreamBody>,
 ) -> Result<(Response<Bytes>, Items), Rejection> {
     let (mut parts, body) = response.into_parts();
@@ -55,7 +42,7 @@ pub(super) async fn filter(
     let bytes = read.map_err(|error| unreadable(&error.to_string()))?.to_bytes();
     let limits = JsonLimits { items: ITEMS, ..JsonLimits::default() };
     let mut document = parse_json(&bytes, limits).map_err(|problem| unreadable(&problem.to_string()))?;
-    let items = filter_document(rule, &filtering, &mut document).ok_or_else(|| unreadable("its array is not there"))?;
+    let items = filter_document(rule, permitted, &mut document).ok_or_else(|| unreadable("its array is not there"))?;
     let body = serde_json::to_vec(&document).map_err(|problem| unreadable(&problem.to_string()))?;
     for name in
         [header::CONTENT_LENGTH, header::ETAG, header::LAST_MODIFIED, header::ACCEPT_RANGES, header::CONTENT_RANGE]
@@ -69,13 +56,13 @@ pub(super) async fn filter(
     Ok((Response::from_parts(parts, Bytes::from(body)), items))
 }
 
-fn filter_document(rule: &ItemFilter, filtering: &Filtering<'_>, document: &mut Json) -> Option<Items> {
+fn filter_document(rule: &ItemFilter, permitted: Permitted<'_>, document: &mut Json) -> Option<Items> {
     let elements = match at(document, &rule.each)? {
         Json::Array(elements) => elements,
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Object(_) => return None,
     };
     let before = elements.len();
-    elements.retain(|element| is_permitted(rule, filtering, element));
+    elements.retain(|element| is_permitted(rule, permitted, element));
     let kept = elements.len();
     for path in &rule.remove {
         remove(document, path);
@@ -83,14 +70,13 @@ fn filter_document(rule: &ItemFilter, filtering: &Filtering<'_>, document: &mut 
     Some(Items { kept, removed: before - kept })
 }
 
-fn is_permitted(rule: &ItemFilter, filtering: &Filtering<'_>, element: &Json) -> bool {
-    let principal = filtering.permit.principal();
-    let inputs = Inputs { head: filtering.head, captures: filtering.captures, principal, body: None };
+fn is_permitted(rule: &ItemFilter, permitted: Permitted<'_>, element: &Json) -> bool {
+    let Permitted { snapshot, permit, head, captures, context, .. } = permitted;
+    let principal = permit.principal();
+    let inputs = Inputs { head, captures, principal, body: None };
     // An element that names no resource is not shown: nobody could say whose it is.
-    rule.access(inputs, element).is_ok_and(|access| {
-        let policy = &filtering.snapshot.policy;
-        policy.authorize(&Arc::clone(principal), vec![access], TaskRule::Optional, &filtering.context).is_ok()
-    })
+    rule.access(inputs, element)
+        .is_ok_and(|access| snapshot.policy.authorize(principal, vec![access], TaskRule::Optional, &context).is_ok())
 }
 
 fn at<'a>(document: &'a mut Json, path: &JsonPath) -> Option<&'a mut Json> {

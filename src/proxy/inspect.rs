@@ -79,7 +79,11 @@ fn check_media_type(head: &CanonicalRequest) -> Result<(), Rejection> {
 pub(super) fn is_json(media_type: &str) -> bool {
     let mut parts = media_type.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
-    let json = essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"));
+    let token = |byte: u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'!' | b'#' | b'$' | b'&' | b'-' | b'^' | b'_' | b'.' | b'+')
+    };
+    let subtype = essence.strip_prefix("application/").filter(|subtype| subtype.bytes().all(token));
+    let json = subtype.is_some_and(|subtype| subtype == "json" || subtype.ends_with("+json"));
     let parameters = parts.all(|parameter| match parameter.split_once('=') {
         Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
             value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
@@ -108,6 +112,8 @@ mod tests {
             "application/x-www-form-urlencoded",
             "json",
             "",
+            "application/x-www-form-urlencoded,+json",
+            "application/x-www-form-urlencoded +json",
         ] {
             assert!(!is_json(bad), "{bad}");
         }

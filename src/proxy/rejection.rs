@@ -184,6 +184,7 @@ impl From<AuditUnavailable> for Rejection {
 impl From<ClientError> for Rejection {
     fn from(error: ClientError) -> Self {
         let reason = match &error {
+            ClientError::RequestBroken => return Malformed::Message("the body broke off").into(),
             ClientError::Connect(_) | ClientError::ConnectTimeout | ClientError::Broken(_) => {
                 Reason::UpstreamUnreachable
             }

@@ -1,10 +1,14 @@
 //! The way to an upstream. It takes a permit, which only the engine makes.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
+use smallvec::SmallVec;
 
 use crate::{
     access::{
-        CanonicalRequest, CredentialHandling, DecisionId, Malformed, Reason, Revision, is_hop_by_hop, is_reserved,
+        CanonicalRequest, Context, CredentialHandling, DecisionId, Entity, Malformed, Reason, Revision, is_hop_by_hop,
+        is_reserved,
     },
     net::{Client, OutboundBody, Peer, UpstreamBody},
     policy::Permit,
@@ -23,50 +27,57 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// What a permitted request is made of.
-#[derive(Debug)]
+/// A permitted request, and what it was decided by.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Permitted<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) permit: &'a Permit,
     pub(super) head: &'a CanonicalRequest,
     pub(super) route: &'a Route,
     pub(super) operation: &'a Operation,
-    pub(super) peer: Peer,
-    pub(super) id: DecisionId,
+    pub(super) captures: &'a [Cow<'a, str>],
+    pub(super) context: Context,
 }
 
 /// Sends the canonical request to its upstream. Nothing is sent without a permit.
 pub(super) async fn send(
     client: &Client,
-    snapshot: &Snapshot,
-    permit: &Permit,
     permitted: Permitted<'_>,
+    peer: Peer,
+    id: DecisionId,
     body: OutboundBody,
 ) -> Result<Response<UpstreamBody>, Rejection> {
-    let upstream = snapshot.upstream(permitted.route.upstream).ok_or_else(|| Rejection::new(Reason::InternalError))?;
+    let Permitted { snapshot, head, route, .. } = permitted;
+    let upstream = snapshot.upstream(route.upstream).ok_or_else(|| Rejection::new(Reason::InternalError))?;
     let mut request = Request::new(body);
-    *request.method_mut() = permitted.head.method().clone();
-    *request.uri_mut() = permitted.head.target()?.into();
+    *request.method_mut() = head.method().clone();
+    *request.uri_mut() = head.target()?.into();
     *request.version_mut() = Version::HTTP_11;
-    *request.headers_mut() = headers(snapshot, permit, &permitted, upstream)?;
-    let response = client.send(&upstream.target, request).await?;
+    *request.headers_mut() = request_headers(permitted, upstream, peer, id)?;
+    let mut response = client.send(&upstream.target, request).await?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Rejection::with_detail(Reason::UpstreamMalformed, "101 without having been asked to switch"));
     }
-    Ok(response.map(|body| body))
+    strip(response.headers_mut());
+    if head.asks_for_upgrade() || head.version() == Version::HTTP_10 {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
 }
 
-fn headers(
-    snapshot: &Snapshot,
-    permit: &Permit,
-    permitted: &Permitted<'_>,
+fn request_headers(
+    permitted: Permitted<'_>,
     upstream: &Upstream,
+    peer: Peer,
+    id: DecisionId,
 ) -> Result<HeaderMap, Rejection> {
-    let head = permitted.head;
-    let removed = match permitted.route.credential {
+    let Permitted { snapshot, permit, head, route, operation, .. } = permitted;
+    let removed = match route.credential {
         CredentialHandling::Strip => snapshot.authenticator.credential_fields(),
         CredentialHandling::Forward => &[],
     };
     let mut headers = head.outbound_headers(removed);
-    if permitted.operation.filter.is_some() {
+    if operation.filter.is_some() {
         // A filtered answer must come whole and readable.
         for name in
             [header::RANGE, header::IF_RANGE, header::ACCEPT_ENCODING, header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE]
@@ -77,15 +88,14 @@ fn headers(
     let host = text(&head.authority().to_string())?;
     headers.insert(FORWARDED_HOST, host.clone());
     headers.insert(header::HOST, if upstream.preserve_host { host } else { upstream.target.url.authority().clone() });
-    headers.insert(FORWARDED_FOR, text(&permitted.peer.address.ip().to_string())?);
+    headers.insert(FORWARDED_FOR, text(&peer.address.ip().to_string())?);
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static(head.scheme().name()));
     headers.append(header::VIA, HeaderValue::from_static("1.1 portcullis"));
-    headers.insert(DECISION_ID, text(&permitted.id.to_string())?);
-    headers.insert(REVISION, revision(snapshot.revision));
+    mark(&mut headers, id, snapshot.revision);
     let principal = permit.principal();
     headers.insert(SUBJECT, text(principal.subject().as_str())?);
     if !principal.actors().is_empty() {
-        let actors: Vec<&str> = principal.actors().iter().map(|actor| actor.as_str()).collect();
+        let actors: Vec<&str> = principal.actors().iter().map(Entity::as_str).collect();
         headers.insert(ACTORS, text(&actors.join(" "))?);
     }
     if let Some(task) = principal.task() {
@@ -94,9 +104,9 @@ fn headers(
     Ok(headers)
 }
 
-/// The fields of an upstream's answer that travel on, with those that name the decision.
-pub(super) fn answer_headers(mut headers: HeaderMap, id: DecisionId, revision_number: Revision) -> HeaderMap {
-    let mut ending: Vec<HeaderName> = Vec::new();
+/// Removes the fields of an upstream's answer that end here.
+fn strip(headers: &mut HeaderMap) {
+    let mut ending: SmallVec<[HeaderName; 4]> = SmallVec::new();
     for value in headers.get_all(header::CONNECTION) {
         let listed = value.to_str().unwrap_or_default().split(',');
         ending.extend(listed.filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok()));
@@ -105,20 +115,14 @@ pub(super) fn answer_headers(mut headers: HeaderMap, id: DecisionId, revision_nu
     for name in ending {
         headers.remove(name);
     }
-    mark(&mut headers, id, revision_number);
-    headers
 }
 
-/// Names the decision in an answer.
-pub(super) fn mark(headers: &mut HeaderMap, id: DecisionId, revision_number: Revision) {
+/// Names the decision in a request or an answer.
+pub(super) fn mark(headers: &mut HeaderMap, id: DecisionId, revision: Revision) {
     if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
         headers.insert(DECISION_ID, id);
     }
-    headers.insert(REVISION, revision(revision_number));
-}
-
-fn revision(revision: Revision) -> HeaderValue {
-    HeaderValue::from(revision.number())
+    headers.insert(REVISION, HeaderValue::from(revision.number()));
 }
 
 /// Ids may hold any UTF-8 that is not white space or a control character: outside ASCII it travels as obs-text.

@@ -14,7 +14,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
-use crate::access::Revision;
+use crate::access::{Diagnostic, Place, Revision};
 
 use super::{
     keys::{KeyDocuments, KeyFetcher, KeyUrl},
@@ -70,7 +70,11 @@ impl<A: Assemble> Source for FileSource<A> {
     }
 
     async fn load(&mut self, revision: Revision) -> Loaded {
-        let lost = || Loaded::Waiting("the last build was broken off".to_owned());
+        let lost = || {
+            let message = "a build broke off by a fault, nothing is built any more";
+            let problem = Diagnostic::new(&"portcullis".into(), Place::default(), message);
+            Loaded::Refused(vec![problem.with_help("restart, and report the log")])
+        };
         let Some(mut assembler) = self.assembler.take() else { return lost() };
         let documents = self.keys.documents();
         let (begun, before) = (SystemTime::now(), self.watch.fingerprints());

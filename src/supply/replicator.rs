@@ -41,7 +41,7 @@ impl SupplyMetrics {
             seconds: registry.register(Histogram::with_opts(seconds.buckets(buckets)))?,
             last_refused: registry.register(IntGauge::new(
                 "portcullis_snapshot_last_build_refused",
-                "1 if what the source holds now was refused, so that an older snapshot decides.",
+                "1 if what the source holds now was refused or is waited for, so that an older snapshot decides.",
             ))?,
         };
         for outcome in ["published", "refused", "waiting"] {
@@ -82,7 +82,10 @@ impl<S: Source> Replicator<S> {
                 Ok(())
             }
             Loaded::Waiting(what) => {
-                tracing::info!(what, "there is no new snapshot yet");
+                // What is in force is not what the source holds: from now on it ages.
+                self.faithful = false;
+                self.metrics.last_refused.set(1);
+                tracing::warn!(what, "there is no new snapshot yet, the one before stays in force");
                 count("waiting");
                 Ok(())
             }
@@ -107,7 +110,12 @@ impl<S: Source> Replicator<S> {
                 Change::Confirmed if self.faithful => self.cell.confirm(Timestamp::from(SystemTime::now())),
                 Change::Confirmed => {}
                 Change::Changed => {
-                    if let Err(problems) = self.load().await {
+                    let loaded = tokio::select! {
+                        biased;
+                        () = drain.ordered() => return,
+                        loaded = self.load() => loaded,
+                    };
+                    if let Err(problems) = loaded {
                         log_refusal(&problems);
                     }
                 }

@@ -36,7 +36,7 @@ pub(super) struct Answer {
 impl Agent {
     /// A client of the service at this address.
     pub(super) fn new(address: SocketAddr) -> anyhow::Result<Self> {
-        let url = format!("http://{address}").parse()?;
+        let url = Arc::new(format!("http://{address}").parse()?);
         let target = Target { url, tls: None, connect_timeout: PATIENCE, response_timeout: PATIENCE };
         Ok(Self { client: Client::default(), target })
     }
