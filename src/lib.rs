@@ -1,4 +1,46 @@
 //! Portcullis decides every HTTP request of an AI agent by a local snapshot of a relationship graph.
+//!
+//! # One request
+//!
+//! ```text
+//! snapshot  = cell.usable(now)?                 503   one request, one snapshot, to its end
+//! head      = CanonicalRequest::parse(…)?       400   what is decided is, byte for byte, what is sent
+//! selected  = snapshot.routes.find(&head)?      403   host, path, method, header fields
+//! principal = authenticator.authenticate(…)?    401   the subject, its actors, its task
+//! body      = inspect(rule, …)?                 413   only if the route's resource is in it
+//! accesses  = operation.accesses(inputs)?       400   action and resource, one or several
+//! permit    = policy.authorize(…)?              403   every member of the chain, every access
+//! response  = upstream::send(&permit, …)?       502   nothing is sent without a permit
+//! response  = filter(…)                               lists lose what may not be seen
+//! ```
+//!
+//! `proxy` is that line; the rest is in the room where one would look for it.
+//!
+//! # The map of the house
+//!
+//! From the bottom up. A module imports only from the lines below its own, which a test keeps.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `cli` | the commands, the demo among them |
+//! | `app` | the composition root: starts, reloads, drains |
+//! | `config` | the configuration file, its schema, every problem in one report |
+//! | `proxy` | the enforcement point (PEP) |
+//! | `supply` | watches sources and publishes snapshots |
+//! | `admin` | health and metrics for the operator |
+//! | `snapshot` | routes, keys and policy, swapped as a whole |
+//! | `audit` | one record a decision, or the decision is not acted on |
+//! | [`compile`] | models and tuples as people write them, with diagnostics |
+//! | [`policy`] | the decision point (PDP): graph, check, explain, permit |
+//! | [`route`] | which request stands for which access |
+//! | [`identity`] | which credential stands for which principal |
+//! | [`protocol`] | bodies, read strictly |
+//! | `net` | listeners, TLS, connections |
+//! | `telemetry` | logs and metrics |
+//! | [`access`] | the vocabulary |
+//!
+//! `access`, `protocol`, `policy`, `route`, `identity` and `compile` are the pure core: no clock, no sockets, no
+//! threads, no environment. They build alone with `--no-default-features`.
 
 pub mod access;
 #[cfg(feature = "server")]

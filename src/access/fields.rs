@@ -126,6 +126,12 @@ pub fn is_reserved(name: &HeaderName) -> bool {
     RESERVED.binary_search(&name).is_ok() || RESERVED_FAMILIES.iter().any(|family| name.starts_with(family))
 }
 
+/// Whether a decision may be made by the field: it reaches the upstream as the client sent it.
+pub fn is_end_to_end(name: &HeaderName) -> bool {
+    let replaced = [header::AUTHORIZATION, header::CONTENT_LENGTH, header::EXPECT, header::HOST, header::VIA];
+    !is_hop_by_hop(name) && !is_reserved(name) && !replaced.contains(name)
+}
+
 /// Whether some `Connection` field names the field.
 pub(super) fn connection_names(headers: &HeaderMap, name: &HeaderName) -> bool {
     connection_tokens(headers).any(|token| token.eq_ignore_ascii_case(name.as_str()))

@@ -6,4 +6,4 @@ mod signals;
 
 pub use assembler::{check_everything, load_snapshot};
 pub use running::{Running, StartError, Stopped};
-pub use signals::until_told_to_stop;
+pub use signals::{Signals, Told};

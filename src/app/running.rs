@@ -140,6 +140,11 @@ impl Running {
         &self.snapshots
     }
 
+    /// Opens the audit log anew: the file before may have been moved away.
+    pub fn rotate_audit_log(&self) {
+        self.audit.rotate();
+    }
+
     /// Whether every thread still works. A worker ends only when it is told to, or by a fault.
     pub fn is_whole(&self) -> bool {
         !self.threads.iter().any(JoinHandle::is_finished)

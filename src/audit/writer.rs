@@ -4,7 +4,10 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
-    sync::atomic::Ordering,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -50,6 +53,8 @@ pub enum SinkError {
 #[derive(Debug)]
 pub struct AuditWriter {
     thread: JoinHandle<()>,
+    // Asks the thread to open its file anew.
+    rotate: Arc<AtomicBool>,
 }
 
 impl AuditWriter {
@@ -58,8 +63,15 @@ impl AuditWriter {
         let output = Output::open(sink)?;
         let (log, outlet) = AuditLog::new(QUEUE, on_failure, registry)?;
         let thread = thread::Builder::new().name("audit".to_owned());
-        let thread = thread.spawn(move || write_all(outlet, output)).map_err(SinkError::Thread)?;
-        Ok((log, Self { thread }))
+        let rotate = Arc::new(AtomicBool::new(false));
+        let mut files = Files { sink: sink.clone(), output, rotate: Arc::clone(&rotate) };
+        let thread = thread.spawn(move || write_all(outlet, &mut files)).map_err(SinkError::Thread)?;
+        Ok((log, Self { thread, rotate }))
+    }
+
+    /// Opens the file anew before the next record is written.
+    pub fn rotate(&self) {
+        self.rotate.store(true, Ordering::Relaxed);
     }
 
     /// Waits until every record is written; all logs must be dropped before. False if that takes longer than `limit`.
@@ -72,6 +84,25 @@ impl AuditWriter {
             thread::sleep(Duration::from_millis(2));
         }
         self.thread.join().is_ok()
+    }
+}
+
+/// The sink, open, and how to open it anew.
+#[derive(Debug)]
+struct Files {
+    sink: AuditSink,
+    output: Output,
+    rotate: Arc<AtomicBool>,
+}
+
+impl Files {
+    /// Writes a part of the bytes. Between two lines, a file that was moved away is opened anew.
+    fn write(&mut self, bytes: &[u8], between_lines: bool) -> io::Result<usize> {
+        if between_lines && self.rotate.load(Ordering::Relaxed) {
+            self.output = Output::open(&self.sink).map_err(io::Error::other)?;
+            self.rotate.store(false, Ordering::Relaxed);
+        }
+        self.output.write(bytes)
     }
 }
 
@@ -109,7 +140,7 @@ fn append(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-fn write_all(mut outlet: Outlet, mut output: Output) {
+fn write_all(mut outlet: Outlet, files: &mut Files) {
     let mut lines = Vec::with_capacity(BATCH_BYTES);
     while let Some(record) = outlet.queue.blocking_recv() {
         let mut records = 0;
@@ -125,7 +156,7 @@ fn write_all(mut outlet: Outlet, mut output: Output) {
             }
             next = if lines.len() < BATCH_BYTES { outlet.queue.try_recv().ok() } else { None };
         }
-        if !write_lines(&mut outlet, &mut output, &lines) {
+        if !write_lines(&mut outlet, files, &lines) {
             return;
         }
         outlet.metrics.written.inc_by(records);
@@ -134,10 +165,10 @@ fn write_all(mut outlet: Outlet, mut output: Output) {
 }
 
 /// Writes the lines whole, however often that fails. False if the log was closed while the sink failed.
-fn write_lines(outlet: &mut Outlet, output: &mut Output, lines: &[u8]) -> bool {
+fn write_lines(outlet: &mut Outlet, files: &mut Files, lines: &[u8]) -> bool {
     let mut rest = lines;
     while !rest.is_empty() {
-        let error = match output.write(rest) {
+        let error = match files.write(rest, rest.len() == lines.len()) {
             Ok(written) if written > 0 => {
                 // What was written stays written: after a full disk the line goes on where it stopped.
                 rest = rest.get(written..).unwrap_or_default();

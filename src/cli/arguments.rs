@@ -157,15 +157,22 @@ pub(super) struct Demo {
     /// Send the scenarios through real sockets, print a table, and end
     #[arg(long)]
     pub(super) once: bool,
-    /// Where the proxy listens; port 0 takes any free one
-    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    /// With --once: print JSON
+    #[arg(long, requires = "once")]
+    pub(super) json: bool,
+    /// Where the proxy listens; port 0 takes any free one, as --once does
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS", conflicts_with = "once")]
     pub(super) listen: std::net::SocketAddr,
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Key {
-    /// Make an API key: prints the key, once, and the lines for the configuration
-    #[command(after_help = "Example:\n  portcullis key new --subject agent:nightly-report")]
+    /// Make an API key: the key goes to standard output, once; its entry for the configuration to standard error
+    #[command(after_help = "\
+Example:
+  portcullis key new --subject agent:nightly-report > nightly-report.key 2> nightly-report.entry
+
+The entry belongs below `identity.api_keys.keys`. The key is sent in the header field x-api-key.")]
     New {
         /// Whom the key stands for
         #[arg(long, value_name = "SUBJECT")]

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod ask;
+mod demo;
 mod key;
 mod print;
 mod run;

@@ -3,7 +3,6 @@
 use std::{
     io::{self, Write},
     process::ExitCode,
-    thread,
     time::Duration,
 };
 
@@ -11,13 +10,13 @@ use anyhow::Context as _;
 use clap::{CommandFactory, Parser};
 
 use crate::{
-    app::{Running, StartError, Stopped, until_told_to_stop},
+    app::{Running, Signals, StartError, Stopped, Told},
     telemetry::start_logs,
 };
 
 use super::{
     arguments::{Arguments, Command, Log, Run},
-    ask, key,
+    ask, demo, key,
     print::print_problems,
     validate,
 };
@@ -32,7 +31,7 @@ pub fn main() -> ExitCode {
         Command::Validate(options) => validate::validate(options),
         Command::Check(question) => ask::check(question),
         Command::Explain(question) => ask::explain(question),
-        Command::Demo(_) => Ok(ExitCode::FAILURE),
+        Command::Demo(options) => demo::demo(options),
         Command::Key(command) => key::key(command),
         Command::Schema => schema(),
         Command::Completions { shell } => {
@@ -53,6 +52,7 @@ pub(super) fn start_log(log: &Log) -> anyhow::Result<()> {
 
 fn run(options: &Run) -> anyhow::Result<ExitCode> {
     start_log(&options.log)?;
+    let mut signals = Signals::catch()?;
     let running = match Running::start(&options.config) {
         Ok(running) => running,
         Err(StartError::Invalid(problems)) => {
@@ -67,19 +67,7 @@ fn run(options: &Run) -> anyhow::Result<ExitCode> {
     if let Some(address) = running.telemetry_address() {
         tracing::info!(%address, "metrics and health can be asked for");
     }
-    let (told, news) = std::sync::mpsc::channel();
-    thread::Builder::new().name("signals".to_owned()).spawn(move || told.send(until_told_to_stop()))?;
-    loop {
-        match news.recv_timeout(Duration::from_secs(1)) {
-            Ok(signal) => {
-                tracing::info!(signal = signal?, "stopping: requests in flight are finished");
-                break;
-            }
-            // A worker that has died would leave its share of the connections unanswered.
-            Err(_) if !running.is_whole() => anyhow::bail!("a thread has died, the process ends to be started anew"),
-            Err(_) => {}
-        }
-    }
+    until_told_to_stop(&running, &mut signals)?;
     Ok(match running.stop()? {
         Stopped::InOrder => ExitCode::SUCCESS,
         Stopped::AtDeadline => {
@@ -87,6 +75,25 @@ fn run(options: &Run) -> anyhow::Result<ExitCode> {
             ExitCode::FAILURE
         }
     })
+}
+
+/// Does what signals ask for until one asks to stop; fails if a thread dies.
+pub(super) fn until_told_to_stop(running: &Running, signals: &mut Signals) -> anyhow::Result<()> {
+    loop {
+        match signals.next(Duration::from_secs(1)) {
+            Some(Told::Stop(signal)) => {
+                tracing::info!(signal, "stopping: requests in flight are finished");
+                return Ok(());
+            }
+            Some(Told::Rotate) => {
+                tracing::info!("the audit log is opened anew");
+                running.rotate_audit_log();
+            }
+            // A worker that has died would leave its share of the connections unanswered.
+            None if !running.is_whole() => anyhow::bail!("a thread has died, the process ends to be started anew"),
+            None => {}
+        }
+    }
 }
 
 fn schema() -> anyhow::Result<ExitCode> {

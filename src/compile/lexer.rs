@@ -69,14 +69,8 @@ pub(super) fn lines<'a>(text: &'a str, report: &mut Report) -> Vec<Line<'a>> {
         if next.tokens.is_empty() {
             continue;
         }
-        // Two words in a row are never inside brackets, so an unclosed bracket costs one statement and not all.
-        let begins_anew = |line: &Line<'_>| {
-            let mut words = line.tokens.iter().map(|token| token.word());
-            let keyword = matches!(words.next().flatten(), Some("define" | "type" | "extend" | "condition"));
-            keyword && words.next().flatten().is_some()
-        };
         if let Some(mut begun) = open_bracket.take() {
-            if begins_anew(&next) {
+            if begins_statement(&next) {
                 lines.push(begun);
             } else {
                 begun.tokens.append(&mut next.tokens);
@@ -88,6 +82,14 @@ pub(super) fn lines<'a>(text: &'a str, report: &mut Report) -> Vec<Line<'a>> {
     }
     lines.extend(open_bracket);
     lines
+}
+
+/// Whether a line is surely no part of a list of types: two words in a row are never inside brackets. So an unclosed
+/// bracket costs one statement and not all.
+fn begins_statement(line: &Line<'_>) -> bool {
+    let mut words = line.tokens.iter().map(|token| token.word());
+    let keyword = matches!(words.next().flatten(), Some("define" | "type" | "extend" | "condition"));
+    keyword && words.next().flatten().is_some()
 }
 
 fn without_comment(raw: &str) -> &str {

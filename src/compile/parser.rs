@@ -102,12 +102,7 @@ impl Parser<'_> {
                 let message = format!("`{}` does not belong here", first.text());
                 cursor.fault(first.place, message, Some("`relations` follows a `type`, once".to_owned()))
             }
-            word => {
-                let known = ["type", "relations", "define", "model", "schema"];
-                let help = word.and_then(|word| did_you_mean(word, known));
-                let help = help.unwrap_or_else(|| "a line begins with `type`, `relations` or `define`".to_owned());
-                cursor.fault(first.place, format!("`{}` is not the beginning of a statement", first.text()), Some(help))
-            }
+            word => cursor.fault(first.place, unknown(first), Some(nearest_statement(word))),
         }
     }
 
@@ -159,6 +154,16 @@ impl Parser<'_> {
         }
         self.source
     }
+}
+
+fn unknown(first: Token<'_>) -> String {
+    format!("`{}` is not the beginning of a statement", first.text())
+}
+
+fn nearest_statement(word: Option<&str>) -> String {
+    let known = ["type", "relations", "define", "model", "schema"];
+    let help = word.and_then(|word| did_you_mean(word, known));
+    help.unwrap_or_else(|| "a line begins with `type`, `relations` or `define`".to_owned())
 }
 
 fn schema(cursor: &mut Cursor<'_, '_>) -> Result<(), Faulty> {

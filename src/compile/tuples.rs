@@ -182,22 +182,16 @@ impl Collector {
     }
 }
 
-fn objection(model: &Model, (user, relation, object): (&str, &str, &str)) -> Option<(String, Option<String>)> {
+type Objection = (String, Option<String>);
+
+fn objection(model: &Model, (user, relation, object): (&str, &str, &str)) -> Option<Objection> {
     let tuple = RelationshipTuple::parse(user, relation, object).ok()?;
     let object_type = tuple.object.type_name();
-    let unknown_type = |name: &str| {
-        let help = did_you_mean(name, model.types().map(|known| known.as_str()));
-        Some((format!("`{name}` is not a type of the model"), help))
-    };
-    let unknown_relation = |type_name: &str, name: &str| {
-        let help = did_you_mean(name, model.relations(type_name).map(|known| known.as_str()));
-        Some((format!("`{name}` is not a relation of type `{type_name}`"), help))
-    };
     if !model.has_type(object_type) {
-        return unknown_type(object_type);
+        return unknown_type(model, object_type);
     }
     if !model.has_relation(object_type, relation) {
-        return unknown_relation(object_type, relation);
+        return unknown_relation(model, object_type, relation);
     }
     let (user_type, member) = match &tuple.user {
         User::Object(entity) => (entity.type_name(), None),
@@ -205,10 +199,10 @@ fn objection(model: &Model, (user, relation, object): (&str, &str, &str)) -> Opt
         User::Userset(entity, member) => (entity.type_name(), Some(member.as_str())),
     };
     if !model.has_type(user_type) {
-        return unknown_type(user_type);
+        return unknown_type(model, user_type);
     }
     if let Some(member) = member.filter(|member| !model.has_relation(user_type, member)) {
-        return unknown_relation(user_type, member);
+        return unknown_relation(model, user_type, member);
     }
     if user == format!("{object}#{relation}") {
         return Some((format!("`{user}` has `{relation}` on `{object}` anyway"), Some("remove it".to_owned())));
@@ -223,4 +217,14 @@ fn objection(model: &Model, (user, relation, object): (&str, &str, &str)) -> Opt
         format!("`{relation}` may be given to {}", allowed.join(", "))
     };
     Some((format!("`{user}` may not be given `{relation}` on type `{object_type}`"), Some(help)))
+}
+
+fn unknown_type(model: &Model, name: &str) -> Option<Objection> {
+    let help = did_you_mean(name, model.types().map(|known| known.as_str()));
+    Some((format!("`{name}` is not a type of the model"), help))
+}
+
+fn unknown_relation(model: &Model, type_name: &str, name: &str) -> Option<Objection> {
+    let help = did_you_mean(name, model.relations(type_name).map(|known| known.as_str()));
+    Some((format!("`{name}` is not a relation of type `{type_name}`"), help))
 }

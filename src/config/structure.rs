@@ -67,35 +67,26 @@ fn report(document: &Located<Node>, error: &ValidationError<'_>, problems: &mut 
 
 /// The keys that the schema allows where the error is.
 fn known_keys(error: &ValidationError<'_>) -> Vec<String> {
-    let mut schema = &schema();
-    let whole = schema.clone();
-    schema = &whole;
-    let path = error.schema_path().as_str().to_owned();
-    let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
-    let mut current = schema;
-    for segment in parent.split('/').skip(1) {
-        let segment = segment.replace("~1", "/").replace("~0", "~");
-        let resolved = resolve(current, &whole);
-        let next = match resolved {
-            Value::Array(items) => segment.parse::<usize>().ok().and_then(|index| items.get(index)),
-            other => other.get(&segment),
+    let whole = schema();
+    // The error's path ends in the keyword that refused; before it is the object's schema, with references followed.
+    let path = error.schema_path().as_str();
+    let object = path.rsplit_once('/').map_or("", |(object, _)| object);
+    let mut at = &whole;
+    for step in object.split('/').skip(1) {
+        let next = match at {
+            Value::Array(elements) => step.parse().ok().and_then(|index: usize| elements.get(index)),
+            _ if step == "$ref" => {
+                at.get(step).and_then(Value::as_str).and_then(|target| whole.pointer(target.get(1..)?))
+            }
+            _ => at.get(step.replace("~1", "/").replace("~0", "~")),
         };
         match next {
-            Some(next) => current = next,
-            None if segment == "$ref" => {}
+            Some(next) => at = next,
             None => return Vec::new(),
         }
-        if segment == "$ref" {
-            current = resolved;
-        }
     }
-    let properties = resolve(current, &whole).get("properties").and_then(Value::as_object);
+    let properties = at.get("properties").and_then(Value::as_object);
     properties.map(|properties| properties.keys().cloned().collect()).unwrap_or_default()
-}
-
-fn resolve<'a>(schema: &'a Value, whole: &'a Value) -> &'a Value {
-    let target = schema.get("$ref").and_then(Value::as_str).and_then(|target| target.strip_prefix('#'));
-    target.and_then(|pointer| whole.pointer(pointer)).unwrap_or(schema)
 }
 
 impl Node {

@@ -86,7 +86,7 @@ impl FromStr for TargetUrl {
             Some(_) => return Err(InvalidUrl::Scheme),
             None => return Err(InvalidUrl::NotAUrl),
         };
-        if uri.path().trim_end_matches('/') != "" || uri.query().is_some() || authority.as_str().contains('@') {
+        if !uri.path().trim_end_matches('/').is_empty() || uri.query().is_some() || authority.as_str().contains('@') {
             return Err(InvalidUrl::MoreThanAnOrigin);
         }
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');

@@ -30,10 +30,12 @@ pub struct AnswerBody {
 /// Ties the exchange to its answer.
 pub(super) fn answer(mut response: Response<Content>, mut exchange: Exchange) -> Response<AnswerBody> {
     exchange.answering(response.status().as_u16());
+    let is_head = exchange.is_head();
     super::upstream::mark(response.headers_mut(), exchange.id(), exchange.revision());
     response.map(|content| {
         let mut body = AnswerBody { content, exchange: Some(exchange) };
-        if body.is_end_stream() {
+        // The answer to HEAD ends with its head: nobody will ask for its body.
+        if is_head || body.is_end_stream() {
             body.complete();
         }
         body

@@ -85,6 +85,10 @@ impl Exchange {
         self.record.revision
     }
 
+    pub(super) fn is_head(&self) -> bool {
+        self.record.method.as_deref() == Some("HEAD")
+    }
+
     pub(super) fn hides_existence(&self) -> bool {
         self.hides_existence
     }

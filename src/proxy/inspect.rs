@@ -57,7 +57,7 @@ pub(super) async fn inspect(
         Err(_) => return Err(Malformed::Message("the body broke off").into()),
     };
     let document = parse_json(&bytes, JsonLimits::default())
-        .map_err(|problem| Rejection::with_public_detail(Reason::MalformedBody, problem))?;
+        .map_err(|problem| Rejection::with_public_detail(Reason::MalformedBody, problem.to_string()))?;
     Ok(Inspected { document: Some(document), outbound: OutboundBody::whole(bytes, sent) })
 }
 

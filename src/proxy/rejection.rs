@@ -33,11 +33,11 @@ impl Rejection {
         Self { reason, detail: None, denied: None, detail_is_public: false, close: false }
     }
 
-    pub(super) fn with_detail(reason: Reason, detail: impl ToString) -> Self {
-        Self { detail: Some(detail.to_string()), ..Self::new(reason) }
+    pub(super) fn with_detail(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { detail: Some(detail.into()), ..Self::new(reason) }
     }
 
-    pub(super) fn with_public_detail(reason: Reason, detail: impl ToString) -> Self {
+    pub(super) fn with_public_detail(reason: Reason, detail: impl Into<String>) -> Self {
         Self { detail_is_public: true, ..Self::with_detail(reason, detail) }
     }
 
@@ -62,7 +62,8 @@ impl Rejection {
             remedy: remedy(shown),
         };
         // Text and numbers are always written; an empty body would still be a denial.
-        let body = serde_json::to_vec(&problem).unwrap_or_default();
+        let mut body = serde_json::to_vec(&problem).unwrap_or_default();
+        body.push(b'\n');
         let mut response = Response::new(Bytes::from(body));
         *response.status_mut() = shown.status();
         let headers = response.headers_mut();
@@ -134,13 +135,13 @@ struct Requested<'a> {
 
 impl From<Malformed> for Rejection {
     fn from(problem: Malformed) -> Self {
-        Self { close: true, ..Self::with_public_detail(problem.reason(), problem) }
+        Self { close: true, ..Self::with_public_detail(problem.reason(), problem.to_string()) }
     }
 }
 
 impl From<Unusable> for Rejection {
     fn from(problem: Unusable) -> Self {
-        Self::with_detail(problem.reason(), problem)
+        Self::with_detail(problem.reason(), problem.to_string())
     }
 }
 
@@ -149,20 +150,20 @@ impl From<RouteProblem> for Rejection {
         match problem {
             RouteProblem::NoRoute => Self::new(Reason::NoRoute),
             RouteProblem::Header(HeaderProblem::Repeated) => Self::new(Reason::RepeatedHeader),
-            RouteProblem::Header(problem) => Self::with_detail(Reason::MalformedHeader, problem),
+            RouteProblem::Header(problem) => Self::with_detail(Reason::MalformedHeader, problem.to_string()),
         }
     }
 }
 
 impl From<AuthenticationError> for Rejection {
     fn from(error: AuthenticationError) -> Self {
-        Self::with_detail(error.reason(), error)
+        Self::with_detail(error.reason(), error.to_string())
     }
 }
 
 impl From<MappingProblem> for Rejection {
     fn from(problem: MappingProblem) -> Self {
-        Self::with_public_detail(Reason::MappingFailed, problem)
+        Self::with_public_detail(Reason::MappingFailed, problem.to_string())
     }
 }
 
@@ -176,7 +177,7 @@ impl From<Denial> for Rejection {
 
 impl From<AuditUnavailable> for Rejection {
     fn from(problem: AuditUnavailable) -> Self {
-        Self::with_detail(Reason::AuditUnavailable, problem)
+        Self::with_detail(Reason::AuditUnavailable, problem.to_string())
     }
 }
 
@@ -189,6 +190,6 @@ impl From<ClientError> for Rejection {
             ClientError::ResponseTimeout => Reason::UpstreamTimeout,
             ClientError::Malformed(_) => Reason::UpstreamMalformed,
         };
-        Self::with_detail(reason, error)
+        Self::with_detail(reason, error.to_string())
     }
 }

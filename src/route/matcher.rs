@@ -5,7 +5,7 @@ use std::fmt;
 use http::{HeaderName, HeaderValue};
 use thiserror::Error;
 
-use crate::access::{Authority, CanonicalPath, CanonicalRequest, HeaderProblem, Scheme};
+use crate::access::{Authority, CanonicalPath, CanonicalRequest, HeaderProblem, Scheme, is_end_to_end};
 
 /// Why a pattern of a route is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -28,6 +28,9 @@ pub enum InvalidPattern {
     /// Neither a host nor `*.` and a host.
     #[error("`{0}` is not a host, with an optional port, or `*.` and a host")]
     Host(String),
+    /// The header field does not reach the upstream as the client sent it.
+    #[error("the proxy drops or replaces `{0}`, so that a route cannot depend on it")]
+    HeaderName(HeaderName),
     /// A header's value holds a control character.
     #[error("`{0}` cannot be a header field's value")]
     HeaderValue(String),
@@ -187,6 +190,9 @@ pub struct HeaderMatch {
 impl HeaderMatch {
     /// A match of `name` against the whole `value`.
     pub fn new(name: HeaderName, value: &str) -> Result<Self, InvalidPattern> {
+        if !is_end_to_end(&name) {
+            return Err(InvalidPattern::HeaderName(name));
+        }
         HeaderValue::from_str(value).map_err(|_| InvalidPattern::HeaderValue(value.to_owned()))?;
         Ok(Self { name, value: value.into() })
     }

@@ -2,6 +2,8 @@
 
 use http::HeaderName;
 
+use crate::access::is_end_to_end;
+
 use super::matcher::PathTemplate;
 
 /// A fact of the principal that a template may use.
@@ -40,9 +42,7 @@ impl Source {
         match family {
             "path" => path.capture(name).map(Self::Path).ok_or_else(|| unknown_capture(text, path)),
             "query" if is_parameter(name) => Ok(Self::Query(name.into())),
-            "header" => HeaderName::from_bytes(name.as_bytes())
-                .map(Self::Header)
-                .map_err(|_| format!("`{{{text}}}` names no header field")),
+            "header" => header(text, name).map(Self::Header),
             "body" => members(name).map(Self::Body).ok_or_else(|| format!("`{{{text}}}` names no member of the body")),
             "principal" => principal(text, name),
             _ => Err(format!(
@@ -65,6 +65,16 @@ impl Source {
                 )),
             }),
         }
+    }
+}
+
+fn header(text: &str, name: &str) -> Result<HeaderName, String> {
+    match HeaderName::from_bytes(name.as_bytes()) {
+        Ok(name) if is_end_to_end(&name) => Ok(name),
+        Ok(name) => Err(format!(
+            "the proxy drops or replaces `{name}`, so that `{{{text}}}` would not be what the upstream sees"
+        )),
+        Err(_) => Err(format!("`{{{text}}}` names no header field")),
     }
 }
 

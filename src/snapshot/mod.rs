@@ -3,6 +3,7 @@
 mod build;
 mod cell;
 mod metrics;
+#[expect(clippy::module_inception, reason = "the folder is named for its main type")]
 mod snapshot;
 
 pub use build::{Parts, build};

@@ -297,6 +297,11 @@ fn an_answer_to_head_has_no_body_and_keeps_its_length() {
     let answer = portcullis.request("HEAD", "/documents/d1", &world.issuer.token("erin", &[]), "", "");
     assert_eq!((answer.status, answer.body.as_str()), (200, ""));
     assert_eq!(answer.header("content-length"), Some("19"));
+    let denied = portcullis.request("HEAD", "/documents/d9", &world.issuer.token("erin", &[]), "", "");
+    assert_eq!((denied.status, denied.body.as_str()), (403, ""));
+    for answer in [answer, denied] {
+        assert_eq!(world.record_of(&answer)["complete"], true);
+    }
 }
 
 #[test]

@@ -1,9 +1,25 @@
 //! The tests of the whole: one binary, so that it is linked once.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
+mod bad_input;
+mod commands;
+mod demo;
+mod failures;
 mod gate;
 mod layers;
+mod malformed;
+mod mapping;
 mod model_diagnostics;
 mod policy;
 mod policy_random;
+mod readme;
 mod reference;
+mod reload;
 mod support;
+mod transport;

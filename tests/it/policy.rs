@@ -301,6 +301,22 @@ fn groups_that_all_hold_one_another_are_searched_once() {
 }
 
 #[test]
+fn a_document_of_many_groups_is_searched_from_the_user() {
+    let text = GROUPS.replace("[user, group#member]\ntype", "[user, user:*]\ntype");
+    for with_everybody in [false, true] {
+        let mut tuples: Vec<String> = (0..50).map(|n| format!("group:{n}#member viewer document:1")).collect();
+        tuples.push("user:erin member group:49".to_owned());
+        tuples.extend(with_everybody.then(|| "user:* member group:25".to_owned()));
+        let policy = policy(&text, &tuples.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(ask(&policy, "user:erin viewer document:1"), Ok(true));
+        assert_eq!(ask(&policy, "user:anne viewer document:1"), Ok(with_everybody));
+        assert_eq!(ask(&policy, "user:* viewer document:1"), Ok(with_everybody));
+        assert_eq!(ask(&policy, "group:7#member viewer document:1"), Ok(true));
+        assert_eq!(ask(&policy, "group:99#member viewer document:1"), Ok(false));
+    }
+}
+
+#[test]
 fn tuples_that_the_model_does_not_allow_are_set_aside() {
     let mut builder = GraphBuilder::new(Arc::new(model(CRM)));
     for (user, relation, object) in [

@@ -17,12 +17,12 @@ pub(crate) enum Rule {
     ButNot(Box<Rule>, Box<Rule>),
 }
 
-/// A model and its tuples `(user, relation, object)`. All tuples must be allowed by the model.
+/// A model and its tuples: the users of each `(object, relation)`. The model must allow all of them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct World {
     pub(crate) types: Vec<String>,
     pub(crate) rules: BTreeMap<(String, String), Rule>,
-    pub(crate) tuples: BTreeSet<(String, String, String)>,
+    pub(crate) tuples: BTreeMap<(String, String), BTreeSet<String>>,
 }
 
 /// What a question comes to. `Cut` is a no that rests on the frame of the path with this number.
@@ -83,9 +83,13 @@ impl World {
         }
     }
 
-    fn users<'a>(&'a self, relation: &'a str, object: &'a str) -> impl Iterator<Item = &'a str> {
-        let matching = self.tuples.iter().filter(move |(_, r, o)| r == relation && o == object);
-        matching.map(|(user, _, _)| user.as_str())
+    /// Adds a tuple.
+    pub(crate) fn add(&mut self, user: String, relation: String, object: String) {
+        self.tuples.entry((object, relation)).or_default().insert(user);
+    }
+
+    fn users(&self, relation: &str, object: &str) -> impl Iterator<Item = &String> {
+        self.tuples.get(&(object.to_owned(), relation.to_owned())).into_iter().flatten()
     }
 }
 
@@ -146,7 +150,7 @@ impl Walk<'_> {
                 let mut values = vec![Value::No];
                 for user in self.world.users(relation, object) {
                     values.push(match user.split_once('#') {
-                        _ if user == self.user || (is_plain && user == everyone) => Value::Yes,
+                        _ if user == self.user || (is_plain && *user == everyone) => Value::Yes,
                         Some((group, member)) => self.relation(group, member, path, hops + 1, fuel)?,
                         None => Value::No,
                     });

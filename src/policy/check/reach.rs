@@ -1,6 +1,9 @@
 //! Which kinds of users could have which relation at all.
 
-use crate::policy::model::{Model, Relation, RelationId, Rewrite, Shape, TypeId};
+use crate::{
+    access::RelationName,
+    policy::model::{Model, Relation, RelationId, Restriction, Rewrite, Shape, TypeId},
+};
 
 /// For each relation a set of kinds of users: objects of a type, the wildcard of a type, or a userset.
 ///
@@ -72,27 +75,10 @@ impl Reach {
         changed
     }
 
-    fn collect(
-        &self,
-        model: &Model,
-        relation: &Relation,
-        rewrite: &Rewrite<crate::access::RelationName>,
-        set: &mut [u64],
-    ) {
-        let sibling = |name: &crate::access::RelationName| model.relation_id(relation.object_type(), name.as_str());
+    fn collect(&self, model: &Model, relation: &Relation, rewrite: &Rewrite<RelationName>, set: &mut [u64]) {
+        let sibling = |name: &RelationName| model.relation_id(relation.object_type(), name.as_str());
         match rewrite {
-            Rewrite::Direct => {
-                for restriction in relation.restrictions() {
-                    match restriction.shape {
-                        Shape::Plain => insert(set, self.object(restriction.user_type)),
-                        Shape::Wildcard => {
-                            insert(set, self.object(restriction.user_type));
-                            insert(set, self.wildcard(restriction.user_type));
-                        }
-                        Shape::Userset(target) => unite(set, self.row(target)),
-                    }
-                }
-            }
+            Rewrite::Direct => relation.restrictions().iter().for_each(|known| self.collect_direct(*known, set)),
             Rewrite::Computed(name) => unite(set, sibling(name).map_or(&[], |target| self.row(target))),
             Rewrite::TupleToUserset { computed, tupleset } => {
                 let tupleset = sibling(tupleset).and_then(|id| model.relation(id));
@@ -112,6 +98,17 @@ impl Reach {
                 unite(set, &all);
             }
             Rewrite::Exclusion { base, subtract: _ } => self.collect(model, relation, base, set),
+        }
+    }
+
+    fn collect_direct(&self, restriction: Restriction, set: &mut [u64]) {
+        match restriction.shape {
+            Shape::Plain => insert(set, self.object(restriction.user_type)),
+            Shape::Wildcard => {
+                insert(set, self.object(restriction.user_type));
+                insert(set, self.wildcard(restriction.user_type));
+            }
+            Shape::Userset(target) => unite(set, self.row(target)),
         }
     }
 }

@@ -111,7 +111,7 @@ impl GraphBuilder {
                     }
                 };
                 let forward = Rows::new(&pairs, objects);
-                let edge = Edge { users: forward, objects: Rows::new(&transposed(&pairs), users) };
+                let edge = Edge { users: forward, objects: Rows::new(&transposed(&pairs, users), users) };
                 statistics.bytes += edge.users.bytes() + edge.objects.bytes();
                 edges.push(edge);
             }

@@ -101,10 +101,26 @@ pub(super) fn share(left: &[u32], right: &[u32]) -> Option<u32> {
     None
 }
 
-/// Turns sorted pairs `key << 32 | value` into sorted pairs `value << 32 | key`.
-pub(super) fn transposed(pairs: &[u64]) -> Vec<u64> {
-    let mut turned: Vec<u64> = pairs.iter().map(|pair| pair.rotate_left(32)).collect();
-    turned.sort_unstable();
+/// Turns sorted pairs `key << 32 | value` into sorted pairs `value << 32 | key`, by counting each value.
+pub(super) fn transposed(pairs: &[u64], value_count: usize) -> Vec<u64> {
+    let mut next = vec![0_usize; value_count];
+    for pair in pairs {
+        if let Some(count) = next.get_mut(low(*pair) as usize) {
+            *count += 1;
+        }
+    }
+    let mut start = 0;
+    for count in &mut next {
+        start += std::mem::replace(count, start);
+    }
+    let mut turned = vec![0; pairs.len()];
+    for pair in pairs {
+        let position = next.get_mut(low(*pair) as usize);
+        if let Some((position, place)) = position.and_then(|next| turned.get_mut(*next).map(|place| (next, place))) {
+            *place = pair.rotate_left(32);
+            *position += 1;
+        }
+    }
     turned
 }
 
@@ -164,6 +180,6 @@ mod tests {
 
     #[test]
     fn turned_around_keys_become_values() {
-        assert_eq!(transposed(&pairs(&[(1, 7), (2, 3), (9, 7)])), pairs(&[(3, 2), (7, 1), (7, 9)]));
+        assert_eq!(transposed(&pairs(&[(1, 7), (2, 3), (9, 7)]), 8), pairs(&[(3, 2), (7, 1), (7, 9)]));
     }
 }

@@ -5,7 +5,7 @@ mod process;
 mod upstream;
 mod wire;
 
-pub(crate) use issuer::{Issuer, claims, token};
+pub(crate) use issuer::{Issuer, token};
 pub(crate) use process::{Portcullis, World, eventually, request, run};
 pub(crate) use upstream::Upstream;
 pub(crate) use wire::{Answer, Connection, answer_of};

@@ -1,0 +1,152 @@
+//! What came of the scenarios, as a table or as JSON.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::cli::print::table;
+
+use super::{
+    agent::Answer,
+    evidence::{Evidence, Record},
+    expected::Scenario,
+    judge,
+    once::Session,
+};
+
+/// The longest text of a request in the table, in characters.
+const LONGEST: usize = 64;
+
+/// Every scenario with its verdict.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    scenarios: Vec<Line>,
+    passed: usize,
+    failed: usize,
+}
+
+/// One scenario.
+#[derive(Debug, Serialize)]
+struct Line {
+    scenario: &'static str,
+    who: String,
+    via: String,
+    request: String,
+    expected: String,
+    got: String,
+    reason: String,
+    revision: u64,
+    decision_id: String,
+    /// The route that the record names, with its method.
+    route: Option<String>,
+    method: Option<String>,
+    passed: bool,
+    problems: Vec<String>,
+}
+
+impl Report {
+    /// Compares each answer, and all of them together.
+    pub(super) fn new(session: &Session, evidence: &Evidence) -> Self {
+        let answers = session.answers.iter();
+        let mut scenarios: Vec<Line> = answers.map(|(scenario, answer)| line(scenario, answer, evidence)).collect();
+        scenarios.push(totals(session.requests, evidence));
+        let passed = scenarios.iter().filter(|line| line.passed).count();
+        let failed = scenarios.len() - passed;
+        Self { scenarios, passed, failed }
+    }
+
+    /// Whether all is as expected.
+    pub(super) fn agrees(&self) -> bool {
+        self.failed == 0
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let heads = ["SCENARIO", "WHO", "VIA", "REQUEST", "EXPECTED", "GOT", "REASON", "REVISION", ""];
+        let mut rows = vec![heads.map(str::to_owned).to_vec()];
+        rows.extend(self.scenarios.iter().map(Line::cells));
+        writeln!(f, "{}", table(&rows))?;
+        for line in self.scenarios.iter().filter(|line| !line.passed) {
+            writeln!(f, "\n{} failed:", line.scenario)?;
+            line.problems.iter().try_for_each(|problem| writeln!(f, "  {problem}"))?;
+        }
+        write!(f, "\n{} passed, {} failed", self.passed, self.failed)
+    }
+}
+
+impl Line {
+    fn cells(&self) -> Vec<String> {
+        let verdict = if self.passed { "ok" } else { "FAILED" };
+        vec![
+            self.scenario.to_owned(),
+            self.who.clone(),
+            self.via.clone(),
+            cut(&self.request),
+            self.expected.clone(),
+            self.got.clone(),
+            self.reason.clone(),
+            if self.revision == 0 { "-".to_owned() } else { self.revision.to_string() },
+            verdict.to_owned(),
+        ]
+    }
+}
+
+fn line(scenario: &Scenario, answer: &Answer, evidence: &Evidence) -> Line {
+    let problems = judge::problems(scenario, answer, evidence);
+    let record = evidence.records_of(answer.decision_id()).next();
+    let body = scenario.body.map_or_else(String::new, |body| format!(" {body}"));
+    let edited = if scenario.edit.is_some() { " (tuples edited)" } else { "" };
+    Line {
+        scenario: scenario.name,
+        who: scenario.who.to_string(),
+        via: scenario.who.via_text(),
+        request: format!("{} {}{body}{edited}", scenario.method, scenario.target),
+        expected: scenario.expected.to_string(),
+        got: answer.status.to_string(),
+        reason: reason(record),
+        revision: answer.revision(),
+        decision_id: answer.decision_id().to_owned(),
+        route: record.and_then(|record| record.route.clone()),
+        method: record.and_then(|record| record.method.clone()),
+        passed: problems.is_empty(),
+        problems,
+    }
+}
+
+/// Not longer than a table bears.
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
+/// The recorded reason, and who is behind it.
+fn reason(record: Option<&Record>) -> String {
+    let Some(record) = record else { return "(no record)".to_owned() };
+    match &record.denied_member {
+        Some(member) => format!("{} {member}", record.reason),
+        None => record.reason.clone(),
+    }
+}
+
+/// What only all of them together show.
+fn totals(requests: usize, evidence: &Evidence) -> Line {
+    let problems = judge::totals(requests, evidence);
+    Line {
+        scenario: "S9",
+        who: "-".to_owned(),
+        via: "-".to_owned(),
+        request: format!("{requests} requests in all"),
+        expected: format!("{requests} records"),
+        got: evidence.records.len().to_string(),
+        reason: format!("{} seen upstream", evidence.seen.len()),
+        revision: 0,
+        decision_id: String::new(),
+        route: None,
+        method: None,
+        passed: problems.is_empty(),
+        problems,
+    }
+}

@@ -1,0 +1,204 @@
+//! What goes wrong at three in the morning: full disks, floods, clients that leave, chains without end.
+
+use std::{net::TcpListener, thread, time::Duration};
+
+use portcullis::access::Reason;
+
+use crate::support::{Connection, Portcullis, World, eventually, request};
+
+#[test]
+fn what_cannot_be_recorded_does_not_pass() {
+    let world = World::new();
+    let config = world.config().replace("audit: { file: audit.jsonl }", "audit: { file: /dev/full }");
+    world.write("portcullis.yaml", &config);
+    let portcullis = Portcullis::start(&world.path("portcullis.yaml"));
+    let token = world.issuer.token("erin", &[]);
+    // The first record finds the disk full; from then on nothing passes.
+    portcullis.get("/documents/d1", &token);
+    portcullis.until_logged("audit records cannot be written");
+    let seen = world.upstream.seen().len();
+    let answer = portcullis.get("/documents/d1", &token);
+    assert_eq!((answer.status, answer.reason().as_str()), (503, "audit_unavailable"));
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    assert_eq!(world.upstream.seen().len(), seen);
+    assert_eq!(portcullis.metric("portcullis_audit_failing"), 1.0);
+    assert_eq!(portcullis.telemetry("/livez").status, 200);
+}
+
+#[test]
+fn who_chose_to_serve_without_records_is_served_and_told() {
+    let world = World::new();
+    let config =
+        world.config().replace("audit: { file: audit.jsonl }", "audit: { file: /dev/full, on_failure: count }");
+    world.write("portcullis.yaml", &config);
+    let portcullis = Portcullis::start(&world.path("portcullis.yaml"));
+    let token = world.issuer.token("erin", &[]);
+    portcullis.get("/documents/d1", &token);
+    portcullis.until_logged("audit records cannot be written");
+    assert_eq!(portcullis.get("/documents/d1", &token).status, 200);
+    assert!(portcullis.metric("portcullis_audit_write_failures_total") >= 1.0);
+}
+
+#[test]
+fn more_requests_than_the_limit_are_turned_away() {
+    let world = World { more: "limits: { in_flight: 1 }".to_owned(), ..World::new() };
+    let portcullis = world.start();
+    let token = world.issuer.token("erin", &[]);
+    // A body that does not come keeps its request in flight.
+    let mut slow = Connection::open(portcullis.data);
+    slow.send(request("PUT", "/documents/d1", &token, "content-length: 5\r\n", ""));
+    eventually("it is in flight", || Some(()).filter(|()| portcullis.metric("portcullis_requests_in_flight") == 1.0));
+    let answer = portcullis.get("/documents/d1", &token);
+    assert_eq!((answer.status, answer.reason().as_str()), (503, "overloaded"));
+    assert_eq!(portcullis.telemetry("/readyz").status, 200, "the doors for the operator stay open");
+    slow.send("12345");
+    assert_eq!(slow.answer().unwrap().status, 200);
+    assert_eq!(portcullis.get("/documents/d1", &token).status, 200);
+}
+
+#[test]
+fn a_client_that_leaves_is_recorded() {
+    let world = World::new();
+    // It accepts and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = world.config().replace(&world.upstream.address.to_string(), &silent.local_addr().unwrap().to_string());
+    world.write("portcullis.yaml", config);
+    let portcullis = Portcullis::start(&world.path("portcullis.yaml"));
+    let token = world.issuer.token("erin", &[]);
+    let mut leaving = Connection::open(portcullis.data);
+    leaving.send(request("GET", "/documents/d1", &token, "", ""));
+    eventually("it is in flight", || Some(()).filter(|()| portcullis.metric("portcullis_requests_in_flight") == 1.0));
+    drop(leaving);
+    let record = eventually("the record", || world.audit().pop());
+    assert_eq!((record["outcome"].as_str(), record["complete"].as_bool()), (Some("allow"), Some(false)));
+    assert_eq!(record["status"], serde_json::Value::Null);
+    // One that leaves before it could be decided.
+    let world = World::with_routes(
+        "\n  - path: /open\n    upstream: main\n    operations:\n      POST: { action: can_read, resource: \"document:{body.id}\" }\n",
+    );
+    let portcullis = world.start();
+    let mut leaving = Connection::open(portcullis.data);
+    leaving.send(request("POST", "/open", &world.issuer.token("erin", &[]), "content-length: 5\r\n", ""));
+    eventually("it is in flight", || Some(()).filter(|()| portcullis.metric("portcullis_requests_in_flight") == 1.0));
+    drop(leaving);
+    let record = eventually("the record", || world.audit().pop());
+    assert_eq!(record["outcome"], "deny");
+    assert!(matches!(record["reason"].as_str(), Some("abandoned" | "malformed_message")), "{record}");
+}
+
+#[test]
+fn chains_without_end_and_searches_without_bound_are_denied() {
+    let world = World::new();
+    let model = std::fs::read_to_string(world.path("model.fga")).unwrap();
+    world.write("model.fga", model.replace("define member: [user]", "define member: [user, group#member]"));
+    let mut tuples = world.tuples();
+    for depth in 0..40 {
+        tuples.push_str(&format!(
+            "- {{ user: group:g{}#member, relation: member, object: group:g{depth} }}\n",
+            depth + 1
+        ));
+    }
+    tuples.push_str("- { user: user:deep, relation: member, object: group:g40 }\n");
+    tuples.push_str("- { user: group:g0#member, relation: viewer, object: folder:open }\n");
+    world.write("tuples.yaml", tuples);
+    let portcullis = world.start();
+    let answer = portcullis.get("/documents/d1", &world.issuer.token("deep", &[]));
+    assert_eq!((answer.status, answer.reason().as_str()), (403, "depth_exceeded"));
+    drop(portcullis);
+    let world = World { policy_more: "max_steps: 2".to_owned(), ..world };
+    let portcullis = world.start();
+    let answer = portcullis.get("/documents/d1", &world.issuer.token("deep", &[]));
+    assert_eq!((answer.status, answer.reason().as_str()), (403, "steps_exceeded"));
+    assert!(world.upstream.seen().is_empty());
+}
+
+#[test]
+fn slow_heads_and_silent_connections_are_closed() {
+    let world = World { more: "timeouts: { handshake: 300ms, head: 300ms }".to_owned(), ..World::new() };
+    let portcullis = world.start();
+    let mut silent = Connection::open(portcullis.data);
+    assert!(silent.is_closed());
+    let mut preface = Connection::open(portcullis.data);
+    preface.send("PRI * HTTP");
+    assert!(preface.is_closed());
+    let mut slow = Connection::open(portcullis.data);
+    slow.send("GET /documents/d1 HTTP/1.1\r\nhost: a\r\n");
+    assert!(slow.answer().is_none_or(|answer| answer.status == 408));
+    assert!(world.upstream.seen().is_empty());
+}
+
+#[test]
+fn after_a_kill_it_comes_up_again_and_the_record_is_whole() {
+    let world = World::new();
+    let portcullis = world.start();
+    let token = world.issuer.token("erin", &[]);
+    let answer = portcullis.get("/documents/d1", &token);
+    world.record_of(&answer);
+    portcullis.signal("-KILL");
+    assert!(!portcullis.wait().success());
+    let portcullis = world.start();
+    let answer = portcullis.get("/documents/d1", &token);
+    world.record_of(&answer);
+    assert_eq!(world.audit().len(), 2);
+}
+
+#[test]
+fn a_log_that_was_moved_away_is_opened_anew_on_sighup() {
+    let world = World::new();
+    let portcullis = world.start();
+    let token = world.issuer.token("erin", &[]);
+    world.record_of(&portcullis.get("/documents/d1", &token));
+    std::fs::rename(world.path("audit.jsonl"), world.path("audit.jsonl.1")).unwrap();
+    portcullis.signal("-HUP");
+    portcullis.until_logged("opened anew");
+    world.record_of(&portcullis.get("/documents/d1", &token));
+    assert_eq!(world.audit().len(), 1);
+}
+
+#[test]
+fn on_a_signal_requests_in_flight_are_finished() {
+    let world = World::new();
+    let portcullis = world.start();
+    let token = world.issuer.token("erin", &[]);
+    let mut slow = Connection::open(portcullis.data);
+    slow.send(request("PUT", "/documents/d1", &token, "content-length: 5\r\n", ""));
+    let mut idle = Connection::open(portcullis.data);
+    idle.send(request("GET", "/documents/d1", &token, "", ""));
+    assert_eq!(idle.answer().unwrap().status, 200);
+    eventually("it is in flight", || Some(()).filter(|()| portcullis.metric("portcullis_requests_in_flight") == 1.0));
+    portcullis.signal("-TERM");
+    eventually("it is not ready", || Some(()).filter(|()| portcullis.telemetry("/readyz").status == 503));
+    assert!(idle.is_closed(), "connections that rest are closed");
+    thread::sleep(Duration::from_millis(100));
+    slow.send("12345");
+    let answer = slow.answer().unwrap();
+    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    assert!(portcullis.wait().success());
+    assert_eq!(world.audit().len(), 2);
+}
+
+#[test]
+fn at_the_deadline_it_ends_all_the_same() {
+    let world = World { more: "timeouts: { drain: 300ms }".to_owned(), ..World::new() };
+    let portcullis = world.start();
+    let mut stuck = Connection::open(portcullis.data);
+    stuck.send(request("PUT", "/documents/d1", &world.issuer.token("erin", &[]), "content-length: 5\r\n", ""));
+    eventually("it is in flight", || Some(()).filter(|()| portcullis.metric("portcullis_requests_in_flight") == 1.0));
+    portcullis.signal("-INT");
+    assert_eq!(portcullis.wait().code(), Some(1));
+}
+
+#[test]
+fn every_reason_is_reached_by_a_test() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    let tests: String = std::fs::read_dir(folder)
+        .unwrap()
+        .filter_map(|entry| std::fs::read_to_string(entry.unwrap().path()).ok())
+        .collect();
+    // A fault of the proxy itself cannot be provoked from outside.
+    let unreachable = [Reason::InternalError];
+    for reason in Reason::ALL.iter().filter(|reason| !unreachable.contains(reason)) {
+        let reached = tests.contains(&format!("\"{reason}\"")) || tests.contains(&format!("Reason::{reason:?}"));
+        assert!(reached, "no test reaches `{reason}`");
+    }
+}
