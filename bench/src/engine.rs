@@ -60,7 +60,9 @@ fn add(builder: &mut GraphBuilder, user: &str, relation: &str, object: &str) {
 fn direct() -> Vec<String> {
     let mut graph = builder();
     for n in 0..100_000_u64 {
-        add(&mut graph, &format!("user:u{}", mixed(n) % 5_000), "owner", &format!("document:d{}", n % 50_000));
+        // Two owners of each document, never the same.
+        let user = (mixed(n % 50_000) + n / 50_000) % 5_000;
+        add(&mut graph, &format!("user:u{user}"), "owner", &format!("document:d{}", n % 50_000));
     }
     let policy = Policy::new(graph.finish(), PolicySettings::default());
     let questions: Vec<_> = (0..20_000_u64)
