@@ -123,7 +123,7 @@ impl Enforcer {
         })?;
         exchange.upstream_answered(response.status().as_u16(), sending.elapsed());
         let (mut parts, body) = response.into_parts();
-        parts.headers = upstream::answer_headers(parts.headers, exchange.id(), snapshot.revision);
+        parts.headers = upstream::answer_headers(parts.headers);
         if head.asks_for_upgrade() {
             parts.headers.insert(header::CONNECTION, http::HeaderValue::from_static("close"));
         }

@@ -94,8 +94,8 @@ fn headers(
     Ok(headers)
 }
 
-/// The fields of an upstream's answer that travel on, with those that name the decision.
-pub(super) fn answer_headers(mut headers: HeaderMap, id: DecisionId, revision_number: Revision) -> HeaderMap {
+/// The fields of an upstream's answer that travel on.
+pub(super) fn answer_headers(mut headers: HeaderMap) -> HeaderMap {
     let mut ending: Vec<HeaderName> = Vec::new();
     for value in headers.get_all(header::CONNECTION) {
         let listed = value.to_str().unwrap_or_default().split(',');
@@ -105,7 +105,6 @@ pub(super) fn answer_headers(mut headers: HeaderMap, id: DecisionId, revision_nu
     for name in ending {
         headers.remove(name);
     }
-    mark(&mut headers, id, revision_number);
     headers
 }
 
