@@ -1,6 +1,7 @@
 //! One request from its head to the end of its answer, and the one record that it leaves.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -42,29 +43,7 @@ impl Exchange {
     pub(super) fn begin(id: DecisionId, now: SystemTime, peer: Peer, audit: &AuditLog, metrics: &ProxyMetrics) -> Self {
         metrics.in_flight.inc();
         Self {
-            record: AuditRecord {
-                time: now,
-                decision_id: id,
-                revision: Revision::default(),
-                outcome: Outcome::Deny,
-                reason: Reason::Abandoned,
-                detail: None,
-                principal: None,
-                peer: peer.address,
-                method: None,
-                host: None,
-                path: None,
-                route: None,
-                accesses: Vec::new(),
-                denied_member: None,
-                denied_access: None,
-                status: None,
-                upstream_status: None,
-                complete: false,
-                durations_us: Durations::default(),
-                bytes: Bytes::default(),
-                items: None,
-            },
+            record: empty(id, now, peer.address),
             begun: Instant::now(),
             waited: Duration::ZERO,
             decision: None,
@@ -202,7 +181,36 @@ impl Drop for Exchange {
         }
         self.metrics.in_flight.dec();
         let slot = self.slot.take().unwrap_or_else(|| self.audit.reserve_for_denial());
-        slot.record(record.clone());
+        // A drop cannot give its field away: the record that stays behind is an empty one.
+        let left = empty(record.decision_id, record.time, record.peer);
+        slot.record(std::mem::replace(record, left));
+    }
+}
+
+/// The record of a decision of which nothing is known yet.
+fn empty(decision_id: DecisionId, time: SystemTime, peer: SocketAddr) -> AuditRecord {
+    AuditRecord {
+        time,
+        decision_id,
+        revision: Revision::default(),
+        outcome: Outcome::Deny,
+        reason: Reason::Abandoned,
+        detail: None,
+        principal: None,
+        peer,
+        method: None,
+        host: None,
+        path: None,
+        route: None,
+        accesses: Vec::new(),
+        denied_member: None,
+        denied_access: None,
+        status: None,
+        upstream_status: None,
+        complete: false,
+        durations_us: Durations::default(),
+        bytes: Bytes::default(),
+        items: None,
     }
 }
 
