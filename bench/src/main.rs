@@ -1,13 +1,55 @@
-//! Measurements of Portcullis: `cargo run -p portcullis-bench --release -- engine`.
+//! Measurements of Portcullis: `cargo run -p portcullis-bench --release -- all`.
 
+mod bare;
+mod callgrind;
 mod engine;
+mod graph;
+mod latency;
+mod load;
+mod process;
+mod proxy;
+mod report;
+mod swap;
+mod upstream;
+mod world;
 
-fn main() {
-    match std::env::args().nth(1).as_deref() {
-        Some("engine") => engine::run(),
-        other => {
-            eprintln!("`{}` is not a measurement, there is: engine", other.unwrap_or_default());
-            std::process::exit(2);
+use std::{env, process::ExitCode};
+
+// The product's allocator, so that the bare proxy is as fast as it can be.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const USAGE: &str = "one of: engine, proxy, proxy --callgrind, swap, all";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["engine"] => engine::run(),
+        ["proxy"] => proxy::run(),
+        ["proxy", "--callgrind"] => callgrind::run(),
+        ["swap"] => swap::run(),
+        ["all"] => all(),
+        // The parts of a measurement that run as processes of their own.
+        ["serve-upstream"] => upstream::serve(),
+        ["serve-bare", client] => bare::serve(client),
+        ["load", rest @ ..] => load::run(rest),
+        _ => Err(anyhow::anyhow!("no such measurement; {USAGE}")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("portcullis-bench: {error:#}");
+            ExitCode::FAILURE
         }
     }
+}
+
+fn all() -> anyhow::Result<()> {
+    engine::run()?;
+    proxy::run()?;
+    if callgrind::is_there() {
+        callgrind::run()?;
+    }
+    swap::run()
 }

@@ -45,13 +45,17 @@ impl DecisionId {
 
 impl fmt::Display for DecisionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Every answer carries one: written whole, not byte by byte through the formatter.
+        let digit = |nibble: u8| char::from(if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble });
+        let mut text = String::with_capacity(36);
         for (index, byte) in self.0.iter().enumerate() {
             if matches!(index, 4 | 6 | 8 | 10) {
-                f.write_str("-")?;
+                text.push('-');
             }
-            write!(f, "{byte:02x}")?;
+            text.push(digit(byte >> 4));
+            text.push(digit(byte & 15));
         }
-        Ok(())
+        f.write_str(&text)
     }
 }
 

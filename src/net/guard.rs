@@ -7,6 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use memchr::{memchr, memchr_iter};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::problem::HeadProblem;
@@ -124,21 +125,17 @@ impl<T> Guarded<T> {
 
     /// Where in `bytes` the head that began in `self.head` ends, after its empty line.
     fn find_end(&self, bytes: &[u8]) -> Result<Option<usize>, HeadProblem> {
-        let mut before = [0_u8; 3];
-        for (slot, byte) in before.iter_mut().rev().zip(self.head.iter().rev()) {
-            *slot = *byte;
-        }
-        let [mut third, mut second, mut last] = before;
-        for (index, byte) in bytes.iter().enumerate() {
-            if *byte == b'\n' {
-                if last != b'\r' {
-                    return Err(HeadProblem::BareLineFeed);
-                }
-                if (third, second) == (b'\r', b'\n') || (self.head == b"\r" && index == 0) {
-                    return Ok(Some(index + 1));
-                }
+        for index in memchr_iter(b'\n', bytes) {
+            // Some of the three bytes before it may have come before.
+            let earlier = bytes.get(..index).unwrap_or_default();
+            let mut earlier = earlier.iter().rev().chain(self.head.iter().rev()).copied();
+            let [last, second, third] = std::array::from_fn(|_| earlier.next().unwrap_or(0));
+            if last != b'\r' {
+                return Err(HeadProblem::BareLineFeed);
             }
-            (third, second, last) = (second, last, *byte);
+            if (third, second) == (b'\r', b'\n') || (self.head == b"\r" && index == 0) {
+                return Ok(Some(index + 1));
+            }
         }
         Ok(None)
     }
@@ -192,14 +189,13 @@ impl<T> Guarded<T> {
 
 /// What follows a complete head, or why the head is refused.
 fn framing(head: &[u8]) -> Result<State, HeadProblem> {
-    let mut lines = head.split(|byte| *byte == b'\n');
-    if lines.next().unwrap_or_default().contains(&b'#') {
+    let mut lines = lines(head);
+    if memchr(b'#', lines.next().unwrap_or_default()).is_some() {
         return Err(HeadProblem::Fragment);
     }
     let (mut length, mut chunked, mut clear) = (None, false, true);
     for line in lines {
-        let colon = line.iter().position(|byte| *byte == b':');
-        let Some((name, value)) = colon.and_then(|colon| line.split_at_checked(colon)) else { continue };
+        let Some((name, value)) = memchr(b':', line).and_then(|colon| line.split_at_checked(colon)) else { continue };
         let value = value.get(1..).unwrap_or_default().trim_ascii();
         if name.eq_ignore_ascii_case(b"content-length") {
             if length.is_some() {
@@ -220,6 +216,12 @@ fn framing(head: &[u8]) -> Result<State, HeadProblem> {
         (Some(length), false) if length > 0 => Ok(State::Body(length)),
         (Some(_) | None, false) => Ok(State::Head),
     }
+}
+
+/// The lines of a head, each without its LF.
+fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut begin = 0;
+    memchr_iter(b'\n', head).map(move |end| head.get(std::mem::replace(&mut begin, end + 1)..end).unwrap_or_default())
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {

@@ -1,0 +1,132 @@
+//! Requests a second on one core: nothing in between, a bare proxy, and Portcullis with everything on.
+
+use std::time::Duration;
+
+use super::{
+    load::{Extent, Outcome},
+    process::{LOAD_CORE, Line, PROXY_CORE, Server, portcullis},
+    report::{Report, bar, median},
+    world::{World, load},
+};
+
+const ROUNDS: usize = 7;
+const CONNECTIONS: u16 = 32;
+const EXTENT: Extent = Extent::Time { warm_up: Duration::from_millis(700), measured: Duration::from_secs(4) };
+/// The share of the bare proxy's rate that Portcullis is to reach.
+const BAR: f64 = 0.75;
+
+/// The servers that are compared, in the order of the table.
+const NAMES: [&str; 4] = ["direct", "bare, own pool", "bare, legacy client", "portcullis"];
+
+struct Round {
+    outcome: Outcome,
+    /// Of the server under load, for each request.
+    processor: Duration,
+}
+
+/// Compares them, interleaved, and saves the table.
+pub(crate) fn run() -> anyhow::Result<()> {
+    let binary = portcullis()?;
+    let mut report = Report::new("proxy", "Requests a second on one core", "proxy");
+    let upstream = Line::own(&["serve-upstream"])?.on_core(LOAD_CORE).serve()?;
+    let world = World::new(upstream.address, 1)?;
+    let requests = world.requests()?;
+    let bare = |client: &str| {
+        Line::own(&["serve-bare", &format!("{client}={}", upstream.address)])?.on_core(PROXY_CORE).serve()
+    };
+    let (own, legacy) = (bare("own")?, bare("legacy")?);
+    let gate = world.line(&binary)?.on_core(PROXY_CORE).serve()?;
+    let servers = [&upstream, &own, &legacy, &gate];
+    let mut rounds: [Vec<Round>; 4] = Default::default();
+    let mut records = 0;
+    for number in 0..ROUNDS {
+        // Each round begins with another server.
+        for step in 0..servers.len() {
+            let index = (number + step) % servers.len();
+            let (Some(server), Some(rounds)) = (servers.get(index), rounds.get_mut(index)) else { continue };
+            rounds.push(measure(server, &requests)?);
+            records += world.clear_audit()?;
+        }
+    }
+    describe(&mut report, &servers, &rounds, records)?;
+    report.save()
+}
+
+fn measure(server: &Server, requests: &std::path::Path) -> anyhow::Result<Round> {
+    let before = server.processor_time()?;
+    let outcome = load(server, requests, CONNECTIONS, EXTENT)?;
+    // The warm-up's share of the time is its share of the requests, near enough.
+    let spent = (server.processor_time()? - before).as_secs_f64() * measured_share();
+    let processor = Duration::from_secs_f64(spent / number(outcome.answers));
+    Ok(Round { outcome, processor })
+}
+
+fn measured_share() -> f64 {
+    match EXTENT {
+        Extent::Time { warm_up, measured } => measured.as_secs_f64() / (warm_up + measured).as_secs_f64(),
+        Extent::Count(_) => 1.0,
+    }
+}
+
+fn describe(
+    report: &mut Report,
+    servers: &[&Server; 4],
+    rounds: &[Vec<Round>; 4],
+    records: usize,
+) -> anyhow::Result<()> {
+    let rate = |round: &Round| number(round.outcome.answers) / round.outcome.seconds;
+    let [_, own, _, gate] = rounds;
+    let ratios = |of: &[Round]| {
+        let pairs = of.iter().zip(own);
+        median(pairs.map(|(one, floor)| rate(one) / rate(floor)).collect())
+    };
+    let mut rows = Vec::new();
+    for ((name, server), rounds) in NAMES.iter().zip(servers).zip(rounds) {
+        let middle = |figure: &dyn Fn(&Round) -> f64| median(rounds.iter().map(figure).collect());
+        let (least, greatest) = rounds
+            .iter()
+            .map(rate)
+            .fold((f64::MAX, 0.0), |(least, greatest): (f64, f64), rate| (least.min(rate), greatest.max(rate)));
+        let is_direct = *name == "direct";
+        rows.push(vec![
+            (*name).to_owned(),
+            format!("{:.0}", middle(&rate)),
+            format!("{least:.0} to {greatest:.0}"),
+            format!("{:.2}", ratios(rounds)),
+            format!("{:.2}", middle(&|round| round.outcome.median.as_secs_f64() * 1e3)),
+            format!("{:.2}", middle(&|round| round.outcome.p99.as_secs_f64() * 1e3)),
+            if is_direct { String::new() } else { format!("{:.1}", middle(&|round| micros(round.processor))) },
+            if is_direct { String::new() } else { server.resident()?.to_string() },
+        ]);
+    }
+    report.line(&format!(
+        "Medians of {ROUNDS} rounds, interleaved: {CONNECTIONS} connections in a closed loop, the proxy with all its \
+         threads on one core, load and upstream on another. The same requests of 950 bytes for 800 documents go to \
+         each. Portcullis has everything on: a signed token with user and agent, seen before; 50 mapped routes; both \
+         of the chain decided in four levels and nested groups of 100,000 tuples; an audit record to a file; metrics. \
+         The bare proxies have nothing on: own pool is the floor, legacy client is the client of hyper-util. Every \
+         answer was 200, and {records} audit records were written.\n"
+    ));
+    let head = [
+        "",
+        "requests/s",
+        "least to greatest",
+        "against bare",
+        "p50 ms",
+        "p99 ms",
+        "processor µs/request",
+        "resident MiB",
+    ];
+    report.table(&head, &rows);
+    let ratio = ratios(gate);
+    report.line(&format!("Portcullis against bare: {ratio:.2} (bar {BAR}, {}).\n", bar(ratio, BAR)));
+    Ok(())
+}
+
+fn micros(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
+}
+
+fn number(count: u64) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}
