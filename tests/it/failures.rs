@@ -189,6 +189,88 @@ fn at_the_deadline_it_ends_all_the_same() {
 }
 
 #[test]
+fn what_is_cut_at_the_deadline_leaves_its_record() {
+    let world = World { more: "timeouts: { drain: 300ms }".to_owned(), ..World::new() };
+    let portcullis = world.start();
+    world.upstream.answer_with(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n",
+    );
+    let mut stream = Connection::open(portcullis.data);
+    stream.send(request("GET", "/documents/d1", &world.issuer.token("erin", &[]), "", ""));
+    eventually("it arrived", || (!world.upstream.seen().is_empty()).then_some(()));
+    portcullis.signal("-TERM");
+    assert_eq!(portcullis.wait().code(), Some(1));
+    let records = world.audit();
+    assert_eq!(records.len(), 1, "{records:?}");
+    assert_eq!((records[0]["outcome"].as_str(), records[0]["complete"].as_bool()), (Some("allow"), Some(false)));
+}
+
+#[test]
+fn a_log_that_cannot_be_written_ends_nothing() {
+    let world = World { listen: "- address: 127.0.0.1:0".to_owned(), ..World::new() };
+    // Nobody can read its addresses, so they are chosen here.
+    let free = |_| TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let addresses: Vec<_> = (0..2).map(free).collect();
+    let config = world.config().replace("- address: 127.0.0.1:0", &format!("- address: {}", addresses[0]));
+    let config =
+        config.replace("telemetry: { address: 127.0.0.1:0 }", &format!("telemetry: {{ address: {} }}", addresses[1]));
+    world.write("portcullis.yaml", config);
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_portcullis"))
+        .args(["run", "--config"])
+        .arg(world.path("portcullis.yaml"))
+        .stderr(full)
+        .spawn()
+        .unwrap();
+    let token = world.issuer.token("erin", &[]);
+    let get = || {
+        std::net::TcpStream::connect(addresses[0]).ok()?;
+        let mut connection = Connection::open(addresses[0]);
+        connection.send(request("GET", "/documents/d1", &token, "", ""));
+        connection.answer()
+    };
+    assert_eq!(eventually("it serves", get).revision(), 1);
+    // A refusal and a reload are logged, or would be.
+    world.write("model.fga", "not a model");
+    thread::sleep(Duration::from_millis(300));
+    let model = "model\n  schema 1.1\ntype user\n";
+    world.write("model.fga", model);
+    thread::sleep(Duration::from_millis(300));
+    assert_eq!(get().unwrap().status, 200);
+    assert!(child.try_wait().unwrap().is_none(), "it still runs");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_client_that_breaks_off_its_body_is_no_failure_of_the_upstream() {
+    let world = World::new();
+    let portcullis = world.start();
+    let fields = "transfer-encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n";
+    portcullis.request("PUT", "/documents/d1", &world.issuer.token("erin", &[]), fields, "");
+    let record = eventually("the record", || world.audit().pop());
+    assert_eq!(record["reason"], "malformed_message");
+    let name = "portcullis_upstream_errors_total{reason=\"upstream_unreachable\",upstream=\"main\"}";
+    assert_eq!(portcullis.metric(name), 0.0);
+}
+
+#[test]
+fn an_upload_may_take_longer_than_the_answer() {
+    let world = World::new();
+    let plain = format!("\"http://{}\"", world.upstream.address);
+    let config = world.config().replace(&plain, &format!("{plain}, response_timeout: 300ms"));
+    world.write("portcullis.yaml", config);
+    let portcullis = Portcullis::start(&world.path("portcullis.yaml"));
+    let mut slow = Connection::open(portcullis.data);
+    slow.send(request("PUT", "/documents/d1", &world.issuer.token("erin", &[]), "content-length: 8\r\n", ""));
+    for byte in ["1", "2", "3", "4", "5", "6", "7", "8"] {
+        thread::sleep(Duration::from_millis(100));
+        slow.send(byte);
+    }
+    assert_eq!(slow.answer().unwrap().status, 200);
+}
+
+#[test]
 fn every_reason_is_reached_by_a_test() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
     let tests: String = std::fs::read_dir(folder)

@@ -146,6 +146,43 @@ fn a_policy_older_than_its_bound_denies() {
     assert_eq!(portcullis.telemetry("/livez").status, 200);
 }
 
+#[test]
+fn while_keys_are_waited_for_the_policy_ages() {
+    let world = World { policy_more: "max_staleness: 1s".to_owned(), ..World::new() };
+    let portcullis = world.start();
+    let token = world.issuer.token("erin", &[]);
+    let more = "    - issuer: https://other.example\n      audiences: [a]\n      jwks: { url: \"http://127.0.0.1:1/keys\" }\n      subject: \"user:{sub}\"\n";
+    world.replace("portcullis.yaml", world.config().replace("  jwt:\n", &format!("  jwt:\n{more}")));
+    portcullis.until_logged("there is no new snapshot yet");
+    assert_eq!(portcullis.metric("portcullis_snapshot_last_build_refused"), 1.0);
+    eventually("it is stale", || {
+        Some(()).filter(|()| portcullis.get("/documents/d1", &token).reason() == "stale_snapshot")
+    });
+    world.replace("portcullis.yaml", world.config());
+    eventually("it is fresh", || Some(()).filter(|()| portcullis.get("/documents/d1", &token).status == 200));
+}
+
+#[test]
+fn a_pipe_an_emptied_file_and_a_folder_are_refused_and_hold_nothing_up() {
+    let world = World::new();
+    let portcullis = world.start();
+    let tuples = world.tuples();
+    let file = world.path("tuples.yaml");
+    fs::remove_file(&file).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
+    portcullis.until_logged("it is not a regular file");
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    thread::sleep(std::time::Duration::from_millis(200));
+    fs::remove_dir(&file).unwrap();
+    world.write("tuples.yaml", "");
+    portcullis.until_logged("the file is empty");
+    assert_eq!(portcullis.revision(), 1);
+    world.write("tuples.yaml", format!("{tuples}{GRANT}"));
+    portcullis.until_revision_above(1);
+    assert_eq!(portcullis.get("/documents/d1", &world.issuer.token("mallory", &[])).status, 200);
+}
+
 /// Each revision grants one document to everybody and takes the one before away, so that an answer tells by which
 /// revision it was decided: any mix would show.
 #[test]
