@@ -173,7 +173,9 @@ pub(super) fn check(headers: &HeaderMap, version: Version) -> Result<(), Malform
     if headers.keys().any(|name| name.as_str().contains('_')) {
         return Err(Malformed::Header("a field's name holds `_`"));
     }
-    for name in &SINGLE {
+    // Most heads repeat no field at all, and then none that must be single.
+    let repeats = headers.keys_len() < headers.len();
+    for name in SINGLE.iter().filter(|_| repeats) {
         if headers.get_all(name).iter().nth(1).is_some() {
             return Err(match *name {
                 header::CONTENT_LENGTH | header::TRANSFER_ENCODING => Malformed::Framing("a framing field is repeated"),
