@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use foldhash::fast::RandomState;
 use http::{HeaderValue, Request, Response, Uri};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
@@ -143,7 +144,7 @@ struct Origin {
     roots: usize,
 }
 
-type Pool = Arc<Mutex<HashMap<Origin, Vec<Idle>>>>;
+type Pool = Arc<Mutex<HashMap<Origin, Vec<Idle>, RandomState>>>;
 
 /// A connection on loan: it goes back once its exchange is complete, or is closed.
 #[derive(Debug)]
