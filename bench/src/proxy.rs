@@ -119,7 +119,14 @@ fn describe(
     ];
     report.table(&head, &rows);
     let ratio = ratios(gate);
-    report.line(&format!("Portcullis against bare: {ratio:.2} (bar {BAR}, {}).\n", bar(ratio, BAR)));
+    report.line(&format!("Portcullis against bare, by rate: {ratio:.2} (bar {BAR}, {}).\n", bar(ratio, BAR)));
+    let processor = |rounds: &[Round]| median(rounds.iter().map(|round| micros(round.processor)).collect());
+    let ratio = processor(own) / processor(gate);
+    report.line(&format!(
+        "By processor time: {ratio:.2} ({}). Where other work shares the cores, the rates say more of the scheduler \
+         than of the proxies: then this figure counts.\n",
+        bar(ratio, BAR)
+    ));
     Ok(())
 }
 

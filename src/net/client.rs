@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use foldhash::fast::RandomState;
 use http::{HeaderValue, Request, Response, Uri};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
@@ -151,7 +152,7 @@ struct Origin {
     tls: Option<ClientTls>,
 }
 
-type Pool = Arc<Mutex<HashMap<Origin, Vec<Idle>>>>;
+type Pool = Arc<Mutex<HashMap<Origin, Vec<Idle>, RandomState>>>;
 
 /// A connection on loan: it goes back once its exchange is complete, or is closed.
 #[derive(Debug)]

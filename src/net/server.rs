@@ -183,10 +183,11 @@ where
     H: Handler,
 {
     let (io, refusal) = Guarded::new(io);
-    let answering = handler.clone();
+    let answering = Arc::new(handler.clone());
     let service = service_fn(move |request| {
-        let handler = answering.clone();
-        async move { Ok::<_, Infallible>(handler.respond(peer, request).await) }
+        let handler = Arc::clone(&answering);
+        // Boxed, because it is large and the connection moves what it is given.
+        Box::pin(async move { Ok::<_, Infallible>(handler.respond(peer, request).await) })
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(settings.head).max_buf_size(HEAD_BYTES).max_headers(100);
@@ -214,9 +215,10 @@ where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     H: Handler,
 {
+    let handler = Arc::new(handler);
     let service = service_fn(move |request| {
-        let handler = handler.clone();
-        async move { Ok::<_, Infallible>(handler.respond(peer, request).await) }
+        let handler = Arc::clone(&handler);
+        Box::pin(async move { Ok::<_, Infallible>(handler.respond(peer, request).await) })
     });
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder

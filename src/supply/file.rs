@@ -150,6 +150,8 @@ impl Watch {
             _ = ticks.tick() => {}
         }
         if self.fingerprints() == self.read {
+            // Another file of these folders changes, and may do so all the time: an audit log, for one.
+            sleep(QUIET).await;
             return Change::Confirmed;
         }
         self.settle().await;
