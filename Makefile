@@ -6,7 +6,7 @@ CHART_TOOLS := target/chart-tools
 
 # A company, its agents, an upstream and the proxy between them, until Ctrl-C.
 demo: tools
-	cargo run --quiet -- demo
+	cargo run -- demo
 
 # Every test: the library, the real binary over real sockets, the charts.
 test: tools $(CHART_TOOLS)/ready
