@@ -242,7 +242,7 @@ impl<'a, 'r> Cursor<'a, 'r> {
             let name = self.advance().map(Token::text).unwrap_or_default();
             self.report.add(place, format!("conditions are not supported yet: `with {name}`"), None);
         }
-        Ok(RestrictionSource { user_type, shape })
+        Ok(RestrictionSource { user_type, shape, condition: None })
     }
 }
 

@@ -148,6 +148,7 @@ impl Parser<'_> {
                 let plain = |user_type: &Placed<TypeName>| RestrictionSource {
                     user_type: user_type.clone(),
                     shape: Shape::Plain,
+                    condition: None,
                 };
                 relation.restrictions = names.iter().map(plain).collect();
             }

@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 mod check;
+mod condition;
 mod engine;
 mod explain;
 mod graph;
@@ -9,6 +10,7 @@ mod model;
 mod permit;
 mod tuple;
 
+pub use condition::{ConditionName, ConditionSource, InvalidConditionName, ParameterSource, ParameterType};
 pub use engine::{CheckError, Policy, PolicySettings, TaskRule};
 pub use explain::{Answer, Explanation, ExplanationNode, NodeKind};
 pub use graph::{Added, Graph, GraphBuilder, SetAside, SetAsideReason, Statistics};

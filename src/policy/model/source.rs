@@ -1,7 +1,10 @@
 //! A model as it was written, before anything is known to be right.
 
 use super::rewrite::Rewrite;
-use crate::access::{Place, RelationName, TypeName};
+use crate::{
+    access::{Place, RelationName, TypeName},
+    policy::condition::{ConditionName, ConditionSource},
+};
 
 /// A value and where it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +40,8 @@ pub struct RestrictionSource {
     pub user_type: Placed<TypeName>,
     /// Which users of it.
     pub shape: Shape<Placed<RelationName>>,
+    /// The condition that their tuples must carry: `user with non_expired`.
+    pub condition: Option<Placed<ConditionName>>,
 }
 
 /// `define name: rewrite`, as written.
@@ -64,4 +69,6 @@ pub struct TypeSource {
 pub struct ModelSource {
     /// The types.
     pub types: Vec<TypeSource>,
+    /// The conditions that restrictions name.
+    pub conditions: Vec<ConditionSource>,
 }
