@@ -1,6 +1,6 @@
 //! The host that a request is for, in its one spelling.
 
-use std::{fmt, net::Ipv6Addr, str::FromStr};
+use std::{fmt, net::Ipv6Addr, str::FromStr, sync::Arc};
 
 use thiserror::Error;
 
@@ -15,21 +15,36 @@ pub struct InvalidAuthority;
 /// information, percent escapes and anything else are refused (RFC 9110, section 7.2 and section 4.2.4).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Authority {
-    host: Box<str>,
+    // The host, and if there is a port, `:` and the port.
+    text: Arc<str>,
+    host_length: usize,
     port: Option<u16>,
 }
 
 impl Authority {
     /// Reads `host[:port]` and removes `default_port`.
     pub fn parse(text: &str, default_port: u16) -> Result<Self, InvalidAuthority> {
-        let mut authority: Self = text.parse()?;
-        authority.port = authority.port.filter(|port| *port != default_port);
-        Ok(authority)
+        let (host, port) = parts(text)?;
+        Ok(Self::new(host, port.filter(|port| *port != default_port)))
+    }
+
+    fn new(mut text: String, port: Option<u16>) -> Self {
+        let host_length = text.len();
+        if let Some(port) = port {
+            text.push(':');
+            text.push_str(&port.to_string());
+        }
+        Self { text: text.into(), host_length, port }
+    }
+
+    /// The host, and `:` and the port unless it is the scheme's default.
+    pub fn as_str(&self) -> &str {
+        &self.text
     }
 
     /// The host without its port; an IPv6 address keeps its brackets.
     pub fn host(&self) -> &str {
-        &self.host
+        self.text.get(..self.host_length).unwrap_or_default()
     }
 
     /// The port, unless it is the scheme's default.
@@ -42,27 +57,31 @@ impl FromStr for Authority {
     type Err = InvalidAuthority;
 
     fn from_str(text: &str) -> Result<Self, InvalidAuthority> {
-        let (host, port) = match text.strip_prefix('[') {
-            Some(rest) => {
-                let (address, after) = rest.split_once(']').ok_or(InvalidAuthority)?;
-                let address: Ipv6Addr = address.parse().map_err(|_| InvalidAuthority)?;
-                let port = if after.is_empty() { None } else { Some(after.strip_prefix(':').ok_or(InvalidAuthority)?) };
-                (format!("[{address}]"), port)
-            }
-            None => match text.split_once(':') {
-                Some((host, port)) => (name(host)?, Some(port)),
-                None => (name(text)?, None),
-            },
-        };
-        Ok(Self { host: host.into(), port: port.map(number).transpose()? })
+        let (host, port) = parts(text)?;
+        Ok(Self::new(host, port))
     }
 }
 
 impl fmt::Display for Authority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.host)?;
-        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+        f.write_str(&self.text)
     }
+}
+
+fn parts(text: &str) -> Result<(String, Option<u16>), InvalidAuthority> {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (address, after) = rest.split_once(']').ok_or(InvalidAuthority)?;
+            let address: Ipv6Addr = address.parse().map_err(|_| InvalidAuthority)?;
+            let port = if after.is_empty() { None } else { Some(after.strip_prefix(':').ok_or(InvalidAuthority)?) };
+            (format!("[{address}]"), port)
+        }
+        None => match text.split_once(':') {
+            Some((host, port)) => (name(host)?, Some(port)),
+            None => (name(text)?, None),
+        },
+    };
+    Ok((host, port.map(number).transpose()?))
 }
 
 fn name(text: &str) -> Result<String, InvalidAuthority> {

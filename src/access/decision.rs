@@ -41,21 +41,28 @@ impl DecisionId {
     pub const fn new(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
+
+    /// The text of the UUID, in ASCII.
+    pub fn encode(self) -> [u8; 36] {
+        // Every answer carries one: written whole, not byte by byte through a formatter.
+        let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble };
+        let mut text = [b'-'; 36];
+        let mut next = 0;
+        for (index, byte) in self.0.iter().enumerate() {
+            // A hyphen stands before the bytes 4, 6, 8 and 10.
+            next += usize::from(matches!(index, 4 | 6 | 8 | 10));
+            if let Some([high, low]) = text.get_mut(next..next + 2) {
+                (*high, *low) = (digit(byte >> 4), digit(byte & 15));
+            }
+            next += 2;
+        }
+        text
+    }
 }
 
 impl fmt::Display for DecisionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Every answer carries one: written whole, not byte by byte through the formatter.
-        let digit = |nibble: u8| char::from(if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble });
-        let mut text = String::with_capacity(36);
-        for (index, byte) in self.0.iter().enumerate() {
-            if matches!(index, 4 | 6 | 8 | 10) {
-                text.push('-');
-            }
-            text.push(digit(byte >> 4));
-            text.push(digit(byte & 15));
-        }
-        f.write_str(&text)
+        f.write_str(str::from_utf8(&self.encode()).unwrap_or_default())
     }
 }
 

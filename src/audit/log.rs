@@ -52,7 +52,7 @@ impl Metrics {
 /// The log that decisions are recorded in.
 #[derive(Debug, Clone)]
 pub struct AuditLog {
-    queue: mpsc::Sender<AuditRecord>,
+    queue: mpsc::Sender<Box<AuditRecord>>,
     // Set by the writer while the sink fails.
     failing: Arc<AtomicBool>,
     on_failure: OnFailure,
@@ -63,14 +63,14 @@ pub struct AuditLog {
 #[derive(Debug)]
 pub struct Slot {
     // `None` if the record is lost and only counted.
-    permit: Option<mpsc::OwnedPermit<AuditRecord>>,
+    permit: Option<mpsc::OwnedPermit<Box<AuditRecord>>>,
     lost: IntCounter,
 }
 
 /// What the writer needs of the log.
 #[derive(Debug)]
 pub(super) struct Outlet {
-    pub(super) queue: mpsc::Receiver<AuditRecord>,
+    pub(super) queue: mpsc::Receiver<Box<AuditRecord>>,
     pub(super) failing: Arc<AtomicBool>,
     pub(super) metrics: Metrics,
 }
@@ -106,7 +106,7 @@ impl AuditLog {
 
 impl Slot {
     /// Puts the record into its place.
-    pub fn record(self, record: AuditRecord) {
+    pub fn record(self, record: Box<AuditRecord>) {
         match self.permit {
             Some(permit) => {
                 permit.send(record);

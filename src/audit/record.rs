@@ -1,10 +1,14 @@
 //! What is kept of a decision. Never a credential, a query or a body.
 
-use std::{net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{sync::Arc, time::SystemTime};
 
-use serde::{Serialize, Serializer};
+use http::Method;
+use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-use crate::access::{Access, DecisionId, Entity, Outcome, Principal, Reason, Revision};
+use crate::access::{Access, Authority, DecisionId, Entity, Outcome, Principal, Reason, Revision};
+
+/// The longest method in a record, in characters.
+const LONGEST_METHOD: usize = 32;
 
 /// One decision, as one line of JSON.
 #[derive(Debug, Clone, Serialize)]
@@ -31,13 +35,13 @@ pub struct AuditRecord {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub principal: Option<PrincipalRecord>,
     /// The address at the other end.
-    pub peer: SocketAddr,
+    pub peer: Arc<str>,
     /// The method; absent if the head was refused.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub method: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "method")]
+    pub method: Option<Method>,
     /// The canonical host.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub host: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "host")]
+    pub host: Option<Authority>,
     /// The canonical path, without the query.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
@@ -47,8 +51,8 @@ pub struct AuditRecord {
     /// What the request stands for.
     pub accesses: Vec<AccessRecord>,
     /// The member of the chain that was not permitted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub denied_member: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "member")]
+    pub denied_member: Option<Entity>,
     /// The access that it was not permitted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub denied_access: Option<AccessRecord>,
@@ -72,7 +76,7 @@ pub struct AuditRecord {
 impl AuditRecord {
     /// The record of a request of which nothing is known but its time, its decision and where it came from: it is
     /// denied, and nobody has waited for the answer.
-    pub fn new(time: SystemTime, decision_id: DecisionId, peer: SocketAddr) -> Self {
+    pub fn new(time: SystemTime, decision_id: DecisionId, peer: Arc<str>) -> Self {
         Self {
             time,
             decision_id,
@@ -108,44 +112,49 @@ pub struct Items {
     pub removed: usize,
 }
 
-/// The chain behind a request.
-#[derive(Debug, Clone, Serialize)]
+/// The chain behind a request, and how it was authenticated.
+#[derive(Debug, Clone)]
 pub struct PrincipalRecord {
-    /// On whose authority it ran.
-    pub subject: String,
-    /// Through whom, the current actor first.
-    pub actors: Vec<String>,
-    /// Within which task.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub task: Option<String>,
-    /// How it was authenticated: `jwt` or `api_key`, and which issuer or key.
-    pub credential: String,
+    /// On whose authority it ran, through whom, and within which task.
+    pub principal: Arc<Principal>,
+    /// The kind of the credential: `jwt` or `api_key`.
+    pub credential: &'static str,
+    /// Which issuer, or which key.
+    pub authority: Arc<str>,
 }
 
-impl PrincipalRecord {
-    /// The chain, with a word on how it was authenticated.
-    pub fn new(principal: &Principal, credential: String) -> Self {
-        Self {
-            subject: principal.subject().to_string(),
-            actors: principal.actors().iter().map(Entity::to_string).collect(),
-            task: principal.task().map(Entity::to_string),
-            credential,
+impl Serialize for PrincipalRecord {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { principal, credential, authority } = self;
+        let mut fields = serializer.serialize_struct("principal", 4)?;
+        fields.serialize_field("subject", principal.subject().as_str())?;
+        fields.serialize_field("actors", &Names(principal.actors()))?;
+        if let Some(task) = principal.task() {
+            fields.serialize_field("task", task.as_str())?;
         }
+        fields.serialize_field("credential", &format_args!("{credential} {authority}"))?;
+        fields.end()
+    }
+}
+
+struct Names<'a>(&'a [Entity]);
+
+impl Serialize for Names<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(Entity::as_str))
     }
 }
 
 /// One access.
-#[derive(Debug, Clone, Serialize)]
-pub struct AccessRecord {
-    /// The relation.
-    pub action: String,
-    /// The object.
-    pub resource: String,
-}
+#[derive(Debug, Clone)]
+pub struct AccessRecord(pub Access);
 
-impl From<&Access> for AccessRecord {
-    fn from(access: &Access) -> Self {
-        Self { action: access.action.to_string(), resource: access.resource.to_string() }
+impl Serialize for AccessRecord {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("access", 2)?;
+        fields.serialize_field("action", self.0.action.as_str())?;
+        fields.serialize_field("resource", self.0.resource.as_str())?;
+        fields.end()
     }
 }
 
@@ -175,7 +184,21 @@ fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::
 }
 
 fn display<S: Serializer>(id: &DecisionId, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(id)
+    serializer.serialize_str(str::from_utf8(&id.encode()).unwrap_or_default())
+}
+
+fn method<S: Serializer>(method: &Option<Method>, serializer: S) -> Result<S::Ok, S::Error> {
+    let text = method.as_ref().map_or("", Method::as_str);
+    let end = text.char_indices().nth(LONGEST_METHOD).map_or(text.len(), |(end, _)| end);
+    serializer.serialize_str(text.get(..end).unwrap_or_default())
+}
+
+fn host<S: Serializer>(host: &Option<Authority>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(host.as_ref().map_or("", Authority::as_str))
+}
+
+fn member<S: Serializer>(member: &Option<Entity>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(member.as_ref().map_or("", Entity::as_str))
 }
 
 fn revision<S: Serializer>(revision: &Revision, serializer: S) -> Result<S::Ok, S::Error> {

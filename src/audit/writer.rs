@@ -24,7 +24,7 @@ const QUEUE: usize = 16_384;
 /// Records that are written at once, at most.
 const BATCH_BYTES: usize = 256 * 1024;
 /// The pause after a write, in which records gather: under load one wake and one write are for many.
-const GATHER: Duration = Duration::from_millis(2);
+const GATHER: Duration = Duration::from_millis(5);
 /// The pause after a write that failed.
 const RETRY: Duration = Duration::from_millis(200);
 

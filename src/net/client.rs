@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    fmt, io,
+    fmt,
+    hash::{BuildHasher, Hash, Hasher},
+    io,
+    pin::{Pin, pin},
     str::FromStr,
     sync::{
         Arc, Mutex, PoisonError,
@@ -11,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use foldhash::fast::RandomState;
+use foldhash::fast::{FixedState, RandomState};
 use http::{HeaderValue, Request, Response, Uri};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
@@ -61,12 +64,14 @@ pub enum ClientError {
 }
 
 /// Where an upstream is: `http://host:port` or `https://host:port`, without a path.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetUrl {
     host: Box<str>,
     port: u16,
     tls: bool,
     authority: HeaderValue,
+    // Of all the above, made once: a connection is looked up for every request.
+    hash: u64,
 }
 
 /// The text is not an upstream's URL.
@@ -100,8 +105,9 @@ impl FromStr for TargetUrl {
         }
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
         let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        let hash = FixedState::default().hash_one((host, port, tls));
         let authority = HeaderValue::from_str(authority.as_str()).map_err(|_| InvalidUrl::NotAUrl)?;
-        Ok(Self { host: host.into(), port, tls, authority })
+        Ok(Self { host: host.into(), port, tls, authority, hash })
     }
 }
 
@@ -146,10 +152,17 @@ struct Idle {
 }
 
 /// The roots are part of the key: a connection that was checked against other roots is not reused.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Origin {
     url: Arc<TargetUrl>,
     tls: Option<ClientTls>,
+}
+
+impl Hash for Origin {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // Origins that differ in their roots alone are rare, and are told apart by `Eq`.
+        state.write_u64(self.url.hash);
+    }
 }
 
 type Pool = Arc<Mutex<HashMap<Origin, Vec<Idle>, RandomState>>>;
@@ -198,10 +211,11 @@ impl Client {
             let is_reused = reused.is_some();
             let mut sender = match reused {
                 Some(sender) => sender,
-                None => connect(target).await?,
+                // Rare and large: in a box of its own, so that it does not make every request's future larger.
+                None => Box::pin(connect(target)).await?,
             };
             let progress = request.body().progress();
-            let answer = sender.try_send_request(request);
+            let answer = pin!(sender.try_send_request(request));
             match within(target.response_timeout, &progress, answer).await.ok_or(ClientError::ResponseTimeout)? {
                 Ok(response) => {
                     let lease = Lease { sender, origin, pool: Arc::clone(&self.pool) };
@@ -228,8 +242,11 @@ impl Client {
 }
 
 /// The outcome of an exchange, unless neither the request's body nor the answer moves for so long.
-async fn within<T>(limit: Duration, progress: &AtomicU64, exchange: impl Future<Output = T>) -> Option<T> {
-    let mut exchange = std::pin::pin!(exchange);
+async fn within<T>(
+    limit: Duration,
+    progress: &AtomicU64,
+    mut exchange: Pin<&mut impl Future<Output = T>>,
+) -> Option<T> {
     loop {
         let before = progress.load(Ordering::Relaxed);
         match timeout(limit, exchange.as_mut()).await {

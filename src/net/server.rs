@@ -3,7 +3,7 @@
 use std::{convert::Infallible, error::Error, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use hyper::{
     body::{Body, Incoming},
     server::conn::{http1, http2},
@@ -26,12 +26,23 @@ use super::{
 };
 
 /// Who is at the other end of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
-    /// Its address.
-    pub address: SocketAddr,
+    /// Its address and port, as text: every record names them.
+    pub address: Arc<str>,
+    /// Its address alone, for `X-Forwarded-For`.
+    pub forwarded_for: HeaderValue,
     /// How it came.
     pub transport: Transport,
+}
+
+impl Peer {
+    fn new(address: SocketAddr, transport: Transport) -> Self {
+        // An address holds nothing that a field's value may not hold.
+        let forwarded_for = HeaderValue::try_from(address.ip().to_string());
+        let forwarded_for = forwarded_for.unwrap_or(HeaderValue::from_static("unknown"));
+        Self { address: address.to_string().into(), forwarded_for, transport }
+    }
 }
 
 /// How a connection is protected.
@@ -66,10 +77,10 @@ pub trait Handler: Clone + Send + Sync + 'static {
     type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
 
     /// The answer to one request; there always is one.
-    fn respond(&self, peer: Peer, request: Request<Incoming>) -> impl Future<Output = Response<Self::Body>> + Send;
+    fn respond(&self, peer: &Peer, request: Request<Incoming>) -> impl Future<Output = Response<Self::Body>> + Send;
 
     /// Told of bytes that were refused before they were a request. They are answered with 400 already.
-    fn malformed(&self, peer: Peer, problem: HeadProblem);
+    fn malformed(&self, peer: &Peer, problem: HeadProblem);
 }
 
 /// Accepts connections until the drain is ordered, and serves HTTP/1.1 and HTTP/2 on them.
@@ -127,7 +138,7 @@ async fn connection<H: Handler>(
     // Small answers must not wait for acknowledgements; where that cannot be had, they are slower, not wrong.
     let _ = stream.set_nodelay(true);
     let Some(acceptor) = acceptor else {
-        let peer = Peer { address, transport: Transport::Clear };
+        let peer = Peer::new(address, Transport::Clear);
         let speaks = tokio::select! {
             biased;
             () = drain.ordered() => return,
@@ -140,7 +151,7 @@ async fn connection<H: Handler>(
         }
         return;
     };
-    let peer = Peer { address, transport: Transport::Tls };
+    let peer = Peer::new(address, Transport::Tls);
     match timeout(settings.handshake, acceptor.accept(stream)).await {
         Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
             http2(stream, peer, drain, handler).await
@@ -183,17 +194,20 @@ where
     H: Handler,
 {
     let (io, refusal) = Guarded::new(io);
-    let answering = Arc::new(handler.clone());
+    let shared = Arc::new((handler, peer));
+    let answering = Arc::clone(&shared);
     let service = service_fn(move |request| {
-        let handler = Arc::clone(&answering);
+        let shared = Arc::clone(&answering);
         // Boxed, because it is large and the connection moves what it is given.
-        Box::pin(async move { Ok::<_, Infallible>(handler.respond(peer, request).await) })
+        Box::pin(async move { Ok::<_, Infallible>(shared.0.respond(&shared.1, request).await) })
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(settings.head).max_buf_size(HEAD_BYTES).max_headers(100);
     let connection = builder.serve_connection(TokioIo::new(io), service);
     let mut connection = std::pin::pin!(connection);
+    let (handler, peer) = shared.as_ref();
     let ended = tokio::select! {
+        biased;
         ended = connection.as_mut() => ended,
         () = drain.ordered() => {
             connection.as_mut().graceful_shutdown();
@@ -215,10 +229,10 @@ where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     H: Handler,
 {
-    let handler = Arc::new(handler);
+    let shared = Arc::new((handler, peer.clone()));
     let service = service_fn(move |request| {
-        let handler = Arc::clone(&handler);
-        Box::pin(async move { Ok::<_, Infallible>(handler.respond(peer, request).await) })
+        let shared = Arc::clone(&shared);
+        Box::pin(async move { Ok::<_, Infallible>(shared.0.respond(&shared.1, request).await) })
     });
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder

@@ -75,7 +75,7 @@ impl Enforcer {
 }
 
 impl Worker {
-    fn begin(&self, peer: Peer) -> (Exchange, SystemTime) {
+    fn begin(&self, peer: &Peer) -> (Exchange, SystemTime) {
         let now = SystemTime::now();
         let id = DecisionId::new(uuid::Uuid::now_v7().into_bytes());
         (Exchange::begin(id, now, peer, &self.sinks), now)
@@ -85,7 +85,7 @@ impl Worker {
         &self,
         exchange: &mut Exchange,
         now: Timestamp,
-        peer: Peer,
+        peer: &Peer,
         request: Request<Incoming>,
     ) -> Result<Response<Content>, Rejection> {
         let (parts, body) = request.into_parts();
@@ -122,11 +122,11 @@ impl Worker {
         &self,
         exchange: &mut Exchange,
         permitted: Permitted<'_>,
-        peer: Peer,
+        peer: &Peer,
         body: OutboundBody,
     ) -> Result<Response<Content>, Rejection> {
         let sending = Instant::now();
-        let response = upstream::send(&self.client, permitted, peer, exchange.id(), body).await;
+        let response = upstream::send(&self.client, permitted, peer, exchange.named(), body).await;
         let response = response.inspect_err(|rejection| {
             // What the client broke off is no failure of the upstream.
             if rejection.reason == Reason::MalformedMessage {
@@ -141,7 +141,7 @@ impl Worker {
             return Ok(response.map(Content::Upstream));
         };
         let reading = Instant::now();
-        let (response, items) = filter(rule, permitted, response).await?;
+        let (response, items) = Box::pin(filter(rule, permitted, response)).await?;
         exchange.waited(reading.elapsed());
         exchange.filtered(items);
         Ok(response.map(Content::Whole))
@@ -162,13 +162,13 @@ impl Worker {
 
 fn rejected(exchange: &mut Exchange, rejection: &Rejection) -> Response<Content> {
     exchange.rejected(rejection);
-    rejection.response(exchange.id(), exchange.revision(), exchange.hides_existence()).map(Content::Whole)
+    rejection.response(exchange.named(), exchange.revision(), exchange.hides_existence()).map(Content::Whole)
 }
 
 impl Handler for Enforcer {
     type Body = AnswerBody;
 
-    async fn respond(&self, peer: Peer, request: Request<Incoming>) -> Response<AnswerBody> {
+    async fn respond(&self, peer: &Peer, request: Request<Incoming>) -> Response<AnswerBody> {
         let (mut exchange, now) = self.0.begin(peer);
         let deciding = AssertUnwindSafe(self.0.decide(&mut exchange, now.into(), peer, request));
         // A fault denies this request and nothing else.
@@ -180,7 +180,7 @@ impl Handler for Enforcer {
         answer(response, exchange)
     }
 
-    fn malformed(&self, peer: Peer, problem: HeadProblem) {
+    fn malformed(&self, peer: &Peer, problem: HeadProblem) {
         let problem = malformed(problem);
         let (mut exchange, _) = self.0.begin(peer);
         exchange.rejected(&problem.into());
@@ -194,7 +194,7 @@ fn task_rule(operation: &Operation) -> TaskRule {
     if operation.task_required { TaskRule::Required } else { TaskRule::Optional }
 }
 
-fn scheme(peer: Peer) -> Scheme {
+fn scheme(peer: &Peer) -> Scheme {
     match peer.transport {
         Transport::Clear => Scheme::Http,
         Transport::Tls => Scheme::Https,

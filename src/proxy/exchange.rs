@@ -8,12 +8,12 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use http::request::Parts;
+use http::{HeaderValue, Method, request::Parts};
 
 use crate::{
     access::{Access, CanonicalRequest, DecisionId, Outcome, Reason, Revision},
     audit::{AccessRecord, AuditLog, AuditRecord, AuditUnavailable, Items, PrincipalRecord, Slot},
-    identity::{Authenticated, Method},
+    identity::{self, Authenticated},
     net::Peer,
     route::Route,
 };
@@ -27,7 +27,10 @@ const LONGEST: usize = 1024;
 /// client went away or a fault unwound.
 #[derive(Debug)]
 pub(super) struct Exchange {
-    record: AuditRecord,
+    // `None` once it is recorded.
+    record: Option<Box<AuditRecord>>,
+    /// The decision's id, as the answer and the upstream see it.
+    named: HeaderValue,
     begun: Instant,
     /// Time that was spent waiting for the client or the upstream.
     waited: Duration,
@@ -48,10 +51,12 @@ pub(super) struct Sinks {
 }
 
 impl Exchange {
-    pub(super) fn begin(id: DecisionId, now: SystemTime, peer: Peer, sinks: &Arc<Sinks>) -> Self {
+    pub(super) fn begin(id: DecisionId, now: SystemTime, peer: &Peer, sinks: &Arc<Sinks>) -> Self {
         sinks.metrics.in_flight.inc();
         Self {
-            record: AuditRecord::new(now, id, peer.address),
+            record: Some(Box::new(AuditRecord::new(now, id, Arc::clone(&peer.address)))),
+            // 36 digits and hyphens are a field's value.
+            named: HeaderValue::from_bytes(&id.encode()).unwrap_or(HeaderValue::from_static("")),
             begun: Instant::now(),
             waited: Duration::ZERO,
             decision: None,
@@ -63,16 +68,23 @@ impl Exchange {
         }
     }
 
-    pub(super) fn id(&self) -> DecisionId {
-        self.record.decision_id
+    /// The decision's id, as a field's value.
+    pub(super) fn named(&self) -> &HeaderValue {
+        &self.named
     }
 
     pub(super) fn revision(&self) -> Revision {
-        self.record.revision
+        self.record.as_ref().map_or_else(Revision::default, |record| record.revision)
     }
 
     pub(super) fn is_head(&self) -> bool {
-        self.record.method.as_deref() == Some("HEAD")
+        self.record.as_ref().is_some_and(|record| record.method == Some(Method::HEAD))
+    }
+
+    fn note(&mut self, change: impl FnOnce(&mut AuditRecord)) {
+        if let Some(record) = &mut self.record {
+            change(record);
+        }
     }
 
     pub(super) fn hides_existence(&self) -> bool {
@@ -85,34 +97,37 @@ impl Exchange {
     }
 
     pub(super) fn by_snapshot(&mut self, revision: Revision) {
-        self.record.revision = revision;
+        self.note(|record| record.revision = revision);
     }
 
-    /// Notes the method of a head that may yet be refused. What is not plain is not noted.
+    /// Notes the method of a head that may yet be refused.
     pub(super) fn received(&mut self, parts: &Parts) {
-        self.record.method = Some(parts.method.as_str().chars().take(32).collect());
+        self.note(|record| record.method = Some(parts.method.clone()));
     }
 
     pub(super) fn canonical(&mut self, head: &CanonicalRequest) {
-        self.record.host = Some(head.authority().to_string());
-        self.record.path = Some(shortened(head.path().as_str()));
+        self.note(|record| {
+            record.host = Some(head.authority().clone());
+            record.path = Some(shortened(head.path().as_str()));
+        });
     }
 
     pub(super) fn routed(&mut self, route: &Route) {
-        self.record.route = Some(Arc::clone(&route.name));
+        self.note(|record| record.route = Some(Arc::clone(&route.name)));
         self.hides_existence = route.hides_existence;
     }
 
     pub(super) fn authenticated(&mut self, authenticated: &Authenticated) {
-        let credential = match &authenticated.method {
-            Method::Jwt { issuer, .. } => format!("jwt {issuer}"),
-            Method::ApiKey { id } => format!("api_key {id}"),
+        let (credential, authority) = match &authenticated.method {
+            identity::Method::Jwt { issuer, .. } => ("jwt", Arc::clone(issuer)),
+            identity::Method::ApiKey { id } => ("api_key", Arc::clone(id)),
         };
-        self.record.principal = Some(PrincipalRecord::new(&authenticated.principal, credential));
+        let principal = Arc::clone(&authenticated.principal);
+        self.note(|record| record.principal = Some(PrincipalRecord { principal, credential, authority }));
     }
 
     pub(super) fn mapped(&mut self, accesses: &[Access]) {
-        self.record.accesses = accesses.iter().map(AccessRecord::from).collect();
+        self.note(|record| record.accesses = accesses.iter().cloned().map(AccessRecord).collect());
     }
 
     pub(super) fn waited(&mut self, duration: Duration) {
@@ -126,15 +141,16 @@ impl Exchange {
     /// Reserves the record of a permitted request; without a place for it, the request may not pass.
     pub(super) fn permit(&mut self) -> Result<(), AuditUnavailable> {
         self.slot = Some(self.sinks.audit.reserve()?);
-        self.record.outcome = Outcome::Allow;
-        self.record.reason = Reason::Permitted;
+        self.note(|record| (record.outcome, record.reason) = (Outcome::Allow, Reason::Permitted));
         Ok(())
     }
 
     pub(super) fn upstream_answered(&mut self, status: u16, took: Duration) {
         self.waited += took;
-        self.record.upstream_status = Some(status);
-        self.record.durations_us.upstream = microseconds(took);
+        self.note(|record| {
+            record.upstream_status = Some(status);
+            record.durations_us.upstream = microseconds(took);
+        });
     }
 
     pub(super) fn upstream_failed(&self, upstream: &str, reason: Reason) {
@@ -142,37 +158,38 @@ impl Exchange {
     }
 
     pub(super) fn filtered(&mut self, items: Items) {
-        self.record.items = Some(items);
+        self.note(|record| record.items = Some(items));
     }
 
     pub(super) fn rejected(&mut self, rejection: &Rejection) {
-        self.record.reason = rejection.reason;
-        self.record.detail.clone_from(&rejection.detail);
-        if let Some((member, access)) = &rejection.denied {
-            self.record.denied_member = Some(member.to_string());
-            self.record.denied_access = Some(access.into());
-        }
+        self.note(|record| {
+            record.reason = rejection.reason;
+            record.detail.clone_from(&rejection.detail);
+            if let Some((member, access)) = &rejection.denied {
+                record.denied_member = Some(member.clone());
+                record.denied_access = Some(AccessRecord(access.clone()));
+            }
+        });
     }
 
     /// Notes that the head of the answer is on its way.
     pub(super) fn answering(&mut self, status: u16) {
-        self.record.status = Some(status);
+        self.note(|record| record.status = Some(status));
         self.added = Some(self.begun.elapsed().saturating_sub(self.waited));
     }
 
     pub(super) fn sent_to_client(&mut self, bytes: usize) {
-        self.record.bytes.response += u64::try_from(bytes).unwrap_or(0);
+        self.note(|record| record.bytes.response += u64::try_from(bytes).unwrap_or(0));
     }
 
     pub(super) fn completed(&mut self) {
-        self.record.complete = true;
+        self.note(|record| record.complete = true);
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        let blank = AuditRecord::new(self.record.time, self.record.decision_id, self.record.peer);
-        let mut record = std::mem::replace(&mut self.record, blank);
+        let Some(mut record) = self.record.take() else { return };
         let total = self.begun.elapsed();
         record.bytes.request = self.sent.load(Ordering::Relaxed);
         record.durations_us.total = microseconds(total);

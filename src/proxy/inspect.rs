@@ -45,6 +45,17 @@ pub(super) async fn inspect(
         BodyRule::Stream => return Ok(Inspected { document: None, outbound: OutboundBody::streamed(body, sent) }),
         BodyRule::Inspect { limit } => limit,
     };
+    // Reading is large: in a box of its own, so that it does not make every request's future larger.
+    Box::pin(read(limit, head, body, deadline, sent)).await
+}
+
+async fn read(
+    limit: usize,
+    head: &CanonicalRequest,
+    body: Incoming,
+    deadline: Duration,
+    sent: Arc<AtomicU64>,
+) -> Result<Inspected, Rejection> {
     check_media_type(head)?;
     let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if declared > limit {

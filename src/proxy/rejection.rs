@@ -5,7 +5,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
 use crate::{
-    access::{Access, DecisionId, Entity, HeaderProblem, Malformed, Reason, Revision},
+    access::{Access, Entity, HeaderProblem, Malformed, Reason, Revision},
     audit::AuditUnavailable,
     identity::AuthenticationError,
     net::ClientError,
@@ -42,7 +42,7 @@ impl Rejection {
     }
 
     /// The answer to the client (RFC 9457; for 401, RFC 6750, section 3).
-    pub(super) fn response(&self, id: DecisionId, revision: Revision, hides_existence: bool) -> Response<Bytes> {
+    pub(super) fn response(&self, named: &HeaderValue, revision: Revision, hides_existence: bool) -> Response<Bytes> {
         let denied = matches!(self.reason.status(), StatusCode::FORBIDDEN);
         let shown = if hides_existence && denied { Reason::NotFound } else { self.reason };
         let requested = self
@@ -56,7 +56,7 @@ impl Rejection {
             status: shown.status().as_u16(),
             detail: self.detail.as_deref().filter(|_| self.detail_is_public),
             reason: shown.name(),
-            decision_id: id.to_string(),
+            decision_id: named.to_str().unwrap_or_default(),
             revision: revision.number(),
             requested,
             remedy: remedy(shown),
@@ -119,7 +119,7 @@ struct Problem<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'a str>,
     reason: &'static str,
-    decision_id: String,
+    decision_id: &'a str,
     revision: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     requested: Option<Requested<'a>>,

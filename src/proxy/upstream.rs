@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use crate::{
     access::{
-        CanonicalRequest, Context, CredentialHandling, DecisionId, Entity, Malformed, Reason, Revision, is_hop_by_hop,
+        CanonicalRequest, Context, CredentialHandling, Entity, Malformed, Reason, Revision, is_hop_by_hop,
         is_reserved,
     },
     net::{Client, OutboundBody, Peer, UpstreamBody},
@@ -43,8 +43,8 @@ pub(super) struct Permitted<'a> {
 pub(super) async fn send(
     client: &Client,
     permitted: Permitted<'_>,
-    peer: Peer,
-    id: DecisionId,
+    peer: &Peer,
+    named: &HeaderValue,
     body: OutboundBody,
 ) -> Result<Response<UpstreamBody>, Rejection> {
     let Permitted { snapshot, head, route, .. } = permitted;
@@ -53,7 +53,7 @@ pub(super) async fn send(
     *request.method_mut() = head.method().clone();
     *request.uri_mut() = head.target()?.into();
     *request.version_mut() = Version::HTTP_11;
-    *request.headers_mut() = request_headers(permitted, upstream, peer, id)?;
+    *request.headers_mut() = request_headers(permitted, upstream, peer, named)?;
     let mut response = client.send(&upstream.target, request).await?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Rejection::with_detail(Reason::UpstreamMalformed, "101 without having been asked to switch"));
@@ -68,8 +68,8 @@ pub(super) async fn send(
 fn request_headers(
     permitted: Permitted<'_>,
     upstream: &Upstream,
-    peer: Peer,
-    id: DecisionId,
+    peer: &Peer,
+    named: &HeaderValue,
 ) -> Result<HeaderMap, Rejection> {
     let Permitted { snapshot, permit, head, route, operation, .. } = permitted;
     let removed = match route.credential {
@@ -85,13 +85,13 @@ fn request_headers(
             headers.remove(name);
         }
     }
-    let host = text(&head.authority().to_string())?;
+    let host = text(head.authority().as_str())?;
     headers.insert(FORWARDED_HOST, host.clone());
     headers.insert(header::HOST, if upstream.preserve_host { host } else { upstream.target.url.authority().clone() });
-    headers.insert(FORWARDED_FOR, text(&peer.address.ip().to_string())?);
+    headers.insert(FORWARDED_FOR, peer.forwarded_for.clone());
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static(head.scheme().name()));
     headers.append(header::VIA, HeaderValue::from_static("1.1 portcullis"));
-    mark(&mut headers, id, snapshot.revision);
+    mark(&mut headers, named, snapshot.revision);
     let principal = permit.principal();
     headers.insert(SUBJECT, text(principal.subject().as_str())?);
     if !principal.actors().is_empty() {
@@ -118,10 +118,8 @@ fn strip(headers: &mut HeaderMap) {
 }
 
 /// Names the decision in a request or an answer.
-pub(super) fn mark(headers: &mut HeaderMap, id: DecisionId, revision: Revision) {
-    if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
-        headers.insert(DECISION_ID, id);
-    }
+pub(super) fn mark(headers: &mut HeaderMap, named: &HeaderValue, revision: Revision) {
+    headers.insert(DECISION_ID, named.clone());
     headers.insert(REVISION, HeaderValue::from(revision.number()));
 }
 

@@ -119,14 +119,14 @@ impl Office {
 impl Handler for Office {
     type Body = Full<Bytes>;
 
-    async fn respond(&self, _: Peer, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn respond(&self, _: &Peer, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let seen = Seen::of(&request);
         self.note(seen.clone());
         let reply = self.reply(request).await;
         response(&reply, &seen).unwrap_or_default()
     }
 
-    fn malformed(&self, _: Peer, problem: HeadProblem) {
+    fn malformed(&self, _: &Peer, problem: HeadProblem) {
         tracing::warn!(%problem, "the upstream got what is not HTTP");
     }
 }
