@@ -116,6 +116,8 @@ pub struct CanonicalRequest {
     authority: Authority,
     path: CanonicalPath,
     query: Option<Box<str>>,
+    // The target as it was parsed, if it is spelled canonically, as almost all are.
+    received: Option<PathAndQuery>,
     // INVARIANT: passed `fields::check`.
     headers: HeaderMap,
 }
@@ -135,7 +137,8 @@ impl CanonicalRequest {
         let authority = authority(&uri, version, &headers, scheme)?;
         let path = CanonicalPath::parse(uri.path())?;
         let query = uri.query().map(checked_query).transpose()?;
-        Ok(Self { method, version, scheme, authority, path, query, headers })
+        let received = uri.into_parts().path_and_query.filter(|target| target.path() == path.as_str());
+        Ok(Self { method, version, scheme, authority, path, query, received, headers })
     }
 
     /// The method, in upper-case letters.
@@ -188,6 +191,9 @@ impl CanonicalRequest {
 
     /// Path and query for the upstream, in origin form.
     pub fn target(&self) -> Result<PathAndQuery, Malformed> {
+        if let Some(received) = &self.received {
+            return Ok(received.clone());
+        }
         let target = match &self.query {
             Some(query) => PathAndQuery::try_from(format!("{}?{query}", self.path.as_str())),
             None => PathAndQuery::try_from(self.path.as_str()),

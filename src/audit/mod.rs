@@ -1,5 +1,6 @@
 //! One record a decision, kept or the decision is not acted on.
 
+mod line;
 mod log;
 mod record;
 mod writer;

@@ -1,66 +1,51 @@
 //! What is kept of a decision. Never a credential, a query or a body.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{io::Write, sync::Arc, time::SystemTime};
 
 use http::Method;
-use serde::{Serialize, Serializer, ser::SerializeStruct};
 
+use super::line::{Object, text};
 use crate::access::{Access, Authority, DecisionId, Entity, Outcome, Principal, Reason, Revision};
 
 /// The longest method in a record, in characters.
 const LONGEST_METHOD: usize = 32;
 
 /// One decision, as one line of JSON.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct AuditRecord {
     /// When the request's head had arrived (RFC 3339, UTC).
-    #[serde(serialize_with = "rfc3339")]
     pub time: SystemTime,
     /// The name of the decision.
-    #[serde(serialize_with = "display")]
     pub decision_id: DecisionId,
     /// The snapshot it was made by; 0 if there was none.
-    #[serde(serialize_with = "revision")]
     pub revision: Revision,
     /// `allow` or `deny`.
-    #[serde(serialize_with = "outcome")]
     pub outcome: Outcome,
     /// Why.
-    #[serde(serialize_with = "reason")]
     pub reason: Reason,
     /// The reason in words, for the operator; the client does not see it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     /// Who asked; absent if nobody was authenticated.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub principal: Option<PrincipalRecord>,
     /// The address at the other end.
     pub peer: Arc<str>,
     /// The method; absent if the head was refused.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "method")]
     pub method: Option<Method>,
     /// The canonical host.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "host")]
     pub host: Option<Authority>,
     /// The canonical path, without the query.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// The name of the route.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub route: Option<Arc<str>>,
     /// What the request stands for.
     pub accesses: Vec<AccessRecord>,
     /// The member of the chain that was not permitted.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "member")]
     pub denied_member: Option<Entity>,
     /// The access that it was not permitted.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub denied_access: Option<AccessRecord>,
     /// The status that the client got; absent if it went away before.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     /// The status that the upstream answered with.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream_status: Option<u16>,
     /// Whether the answer reached its end; a client or an upstream may break it off.
     pub complete: bool,
@@ -69,7 +54,6 @@ pub struct AuditRecord {
     /// Body bytes.
     pub bytes: Bytes,
     /// How many elements of a filtered answer were passed on and removed.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub items: Option<Items>,
 }
 
@@ -101,10 +85,73 @@ impl AuditRecord {
             items: None,
         }
     }
+
+    /// Writes it as one JSON object, without a line's end. What is not known is left out.
+    pub(super) fn write(&self, line: &mut Vec<u8>) {
+        Object::write(line, |record| self.members(record));
+    }
+
+    fn members(&self, record: &mut Object<'_>) {
+        // A clock before 1970 is wrong; its records are kept all the same.
+        let time = humantime::format_rfc3339_micros(self.time.max(SystemTime::UNIX_EPOCH));
+        let mut buffer = [0; 32];
+        record.text("time", displayed(&mut buffer, time));
+        record.text("decision_id", str::from_utf8(&self.decision_id.encode()).unwrap_or_default());
+        record.number("revision", self.revision.number());
+        record.text("outcome", self.outcome.name());
+        record.text("reason", self.reason.name());
+        record.text_if("detail", self.detail.as_deref());
+        if let Some(principal) = &self.principal {
+            record.object("principal", |object| principal.members(object));
+        }
+        record.text("peer", &self.peer);
+        record.text_if("method", self.method.as_ref().map(shortened));
+        record.text_if("host", self.host.as_ref().map(Authority::as_str));
+        record.text_if("path", self.path.as_deref());
+        record.text_if("route", self.route.as_deref());
+        record.array("accesses", &self.accesses, |line, access| Object::write(line, |object| access.members(object)));
+        record.text_if("denied_member", self.denied_member.as_ref().map(Entity::as_str));
+        if let Some(access) = &self.denied_access {
+            record.object("denied_access", |object| access.members(object));
+        }
+        record.number_if("status", self.status.map(u64::from));
+        record.number_if("upstream_status", self.upstream_status.map(u64::from));
+        record.flag("complete", self.complete);
+        record.object("durations_us", |object| {
+            object.number("decision", self.durations_us.decision);
+            object.number("upstream", self.durations_us.upstream);
+            object.number("total", self.durations_us.total);
+        });
+        record.object("bytes", |object| {
+            object.number("request", self.bytes.request);
+            object.number("response", self.bytes.response);
+        });
+        if let Some(items) = self.items {
+            record.object("items", |object| {
+                object.number("kept", u64::try_from(items.kept).unwrap_or(u64::MAX));
+                object.number("removed", u64::try_from(items.removed).unwrap_or(u64::MAX));
+            });
+        }
+    }
+}
+
+/// A text of at most 32 bytes, written without a place of its own.
+fn displayed(buffer: &mut [u8; 32], value: impl std::fmt::Display) -> &str {
+    let mut rest = buffer.as_mut_slice();
+    // What does not fit is cut: the record is kept all the same.
+    let _ = write!(rest, "{value}");
+    let left = rest.len();
+    str::from_utf8(buffer.get(..buffer.len() - left).unwrap_or_default()).unwrap_or_default()
+}
+
+fn shortened(method: &Method) -> &str {
+    let text = method.as_str();
+    let end = text.char_indices().nth(LONGEST_METHOD).map_or(text.len(), |(end, _)| end);
+    text.get(..end).unwrap_or_default()
 }
 
 /// Elements of a filtered answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Items {
     /// Passed on.
     pub kept: usize,
@@ -123,25 +170,14 @@ pub struct PrincipalRecord {
     pub authority: Arc<str>,
 }
 
-impl Serialize for PrincipalRecord {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { principal, credential, authority } = self;
-        let mut fields = serializer.serialize_struct("principal", 4)?;
-        fields.serialize_field("subject", principal.subject().as_str())?;
-        fields.serialize_field("actors", &Names(principal.actors()))?;
-        if let Some(task) = principal.task() {
-            fields.serialize_field("task", task.as_str())?;
+impl PrincipalRecord {
+    fn members(&self, object: &mut Object<'_>) {
+        object.text("subject", self.principal.subject().as_str());
+        object.array("actors", self.principal.actors(), |line, actor| text(line, actor.as_str()));
+        if let Some(task) = self.principal.task() {
+            object.text("task", task.as_str());
         }
-        fields.serialize_field("credential", &format_args!("{credential} {authority}"))?;
-        fields.end()
-    }
-}
-
-struct Names<'a>(&'a [Entity]);
-
-impl Serialize for Names<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(Entity::as_str))
+        object.text("credential", &[self.credential, &self.authority].join(" "));
     }
 }
 
@@ -149,17 +185,15 @@ impl Serialize for Names<'_> {
 #[derive(Debug, Clone)]
 pub struct AccessRecord(pub Access);
 
-impl Serialize for AccessRecord {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("access", 2)?;
-        fields.serialize_field("action", self.0.action.as_str())?;
-        fields.serialize_field("resource", self.0.resource.as_str())?;
-        fields.end()
+impl AccessRecord {
+    fn members(&self, object: &mut Object<'_>) {
+        object.text("action", self.0.action.as_str());
+        object.text("resource", self.0.resource.as_str());
     }
 }
 
 /// Microseconds.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Durations {
     /// The decision by the engine.
     pub decision: u64,
@@ -170,45 +204,10 @@ pub struct Durations {
 }
 
 /// Bytes of bodies.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Bytes {
     /// Sent to the upstream.
     pub request: u64,
     /// Sent to the client.
     pub response: u64,
-}
-
-fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-    // A clock before 1970 is wrong; its records are kept all the same.
-    serializer.collect_str(&humantime::format_rfc3339_micros((*time).max(SystemTime::UNIX_EPOCH)))
-}
-
-fn display<S: Serializer>(id: &DecisionId, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(str::from_utf8(&id.encode()).unwrap_or_default())
-}
-
-fn method<S: Serializer>(method: &Option<Method>, serializer: S) -> Result<S::Ok, S::Error> {
-    let text = method.as_ref().map_or("", Method::as_str);
-    let end = text.char_indices().nth(LONGEST_METHOD).map_or(text.len(), |(end, _)| end);
-    serializer.serialize_str(text.get(..end).unwrap_or_default())
-}
-
-fn host<S: Serializer>(host: &Option<Authority>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(host.as_ref().map_or("", Authority::as_str))
-}
-
-fn member<S: Serializer>(member: &Option<Entity>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(member.as_ref().map_or("", Entity::as_str))
-}
-
-fn revision<S: Serializer>(revision: &Revision, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u64(revision.number())
-}
-
-fn outcome<S: Serializer>(outcome: &Outcome, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(outcome.name())
-}
-
-fn reason<S: Serializer>(reason: &Reason, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(reason.name())
 }

@@ -153,14 +153,9 @@ fn write_all(mut outlet: Outlet, files: &mut Files) {
         let mut records = 0;
         let mut next = Some(record);
         while let Some(record) = next {
-            let begin = lines.len();
-            if serde_json::to_writer(&mut lines, &record).is_ok() {
-                lines.push(b'\n');
-                records += 1;
-            } else {
-                // Nothing in a record can fail to be written into memory; if it did, no half line may stay.
-                lines.truncate(begin);
-            }
+            record.write(&mut lines);
+            lines.push(b'\n');
+            records += 1;
             next = if lines.len() < BATCH_BYTES { outlet.queue.try_recv().ok() } else { None };
         }
         if !write_lines(&mut outlet, files, &lines) {

@@ -31,7 +31,7 @@ pub struct AnswerBody {
 pub(super) fn answer(mut response: Response<Content>, mut exchange: Exchange) -> Response<AnswerBody> {
     exchange.answering(response.status().as_u16());
     let is_head = exchange.is_head();
-    super::upstream::mark(response.headers_mut(), exchange.named(), exchange.revision());
+    super::upstream::mark(response.headers_mut(), exchange.marks());
     response.map(|content| {
         let mut body = AnswerBody { content, exchange: Some(exchange) };
         // The answer to HEAD ends with its head: nobody will ask for its body.

@@ -126,7 +126,7 @@ impl Worker {
         body: OutboundBody,
     ) -> Result<Response<Content>, Rejection> {
         let sending = Instant::now();
-        let response = upstream::send(&self.client, permitted, peer, exchange.named(), body).await;
+        let response = upstream::send(&self.client, permitted, peer, exchange.marks(), body).await;
         let response = response.inspect_err(|rejection| {
             // What the client broke off is no failure of the upstream.
             if rejection.reason == Reason::MalformedMessage {
@@ -162,7 +162,7 @@ impl Worker {
 
 fn rejected(exchange: &mut Exchange, rejection: &Rejection) -> Response<Content> {
     exchange.rejected(rejection);
-    rejection.response(exchange.named(), exchange.revision(), exchange.hides_existence()).map(Content::Whole)
+    rejection.response(&exchange.marks().id, exchange.revision(), exchange.hides_existence()).map(Content::Whole)
 }
 
 impl Handler for Enforcer {

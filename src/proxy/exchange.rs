@@ -18,7 +18,7 @@ use crate::{
     route::Route,
 };
 
-use super::{metrics::ProxyMetrics, rejection::Rejection};
+use super::{metrics::ProxyMetrics, rejection::Rejection, upstream::Marks};
 
 /// The longest path in a record, in characters.
 const LONGEST: usize = 1024;
@@ -29,8 +29,7 @@ const LONGEST: usize = 1024;
 pub(super) struct Exchange {
     // `None` once it is recorded.
     record: Option<Box<AuditRecord>>,
-    /// The decision's id, as the answer and the upstream see it.
-    named: HeaderValue,
+    marks: Marks,
     begun: Instant,
     /// Time that was spent waiting for the client or the upstream.
     waited: Duration,
@@ -55,8 +54,11 @@ impl Exchange {
         sinks.metrics.in_flight.inc();
         Self {
             record: Some(Box::new(AuditRecord::new(now, id, Arc::clone(&peer.address)))),
-            // 36 digits and hyphens are a field's value.
-            named: HeaderValue::from_bytes(&id.encode()).unwrap_or(HeaderValue::from_static("")),
+            marks: Marks {
+                // Digits and hyphens are always a field's value.
+                id: HeaderValue::from_bytes(&id.encode()).unwrap_or(HeaderValue::from_static("")),
+                revision: HeaderValue::from_static("0"),
+            },
             begun: Instant::now(),
             waited: Duration::ZERO,
             decision: None,
@@ -68,9 +70,9 @@ impl Exchange {
         }
     }
 
-    /// The decision's id, as a field's value.
-    pub(super) fn named(&self) -> &HeaderValue {
-        &self.named
+    /// What names the decision to the upstream and the client.
+    pub(super) fn marks(&self) -> &Marks {
+        &self.marks
     }
 
     pub(super) fn revision(&self) -> Revision {
@@ -97,6 +99,7 @@ impl Exchange {
     }
 
     pub(super) fn by_snapshot(&mut self, revision: Revision) {
+        self.marks.revision = HeaderValue::from(revision.number());
         self.note(|record| record.revision = revision);
     }
 

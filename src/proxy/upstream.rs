@@ -6,10 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Ve
 use smallvec::SmallVec;
 
 use crate::{
-    access::{
-        CanonicalRequest, Context, CredentialHandling, Entity, Malformed, Reason, Revision, is_hop_by_hop,
-        is_reserved,
-    },
+    access::{CanonicalRequest, Context, CredentialHandling, Entity, Malformed, Reason, is_hop_by_hop, is_reserved},
     net::{Client, OutboundBody, Peer, UpstreamBody},
     policy::Permit,
     route::{Operation, Route},
@@ -44,7 +41,7 @@ pub(super) async fn send(
     client: &Client,
     permitted: Permitted<'_>,
     peer: &Peer,
-    named: &HeaderValue,
+    marks: &Marks,
     body: OutboundBody,
 ) -> Result<Response<UpstreamBody>, Rejection> {
     let Permitted { snapshot, head, route, .. } = permitted;
@@ -53,7 +50,7 @@ pub(super) async fn send(
     *request.method_mut() = head.method().clone();
     *request.uri_mut() = head.target()?.into();
     *request.version_mut() = Version::HTTP_11;
-    *request.headers_mut() = request_headers(permitted, upstream, peer, named)?;
+    *request.headers_mut() = request_headers(permitted, upstream, peer, marks)?;
     let mut response = client.send(&upstream.target, request).await?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Rejection::with_detail(Reason::UpstreamMalformed, "101 without having been asked to switch"));
@@ -69,7 +66,7 @@ fn request_headers(
     permitted: Permitted<'_>,
     upstream: &Upstream,
     peer: &Peer,
-    named: &HeaderValue,
+    marks: &Marks,
 ) -> Result<HeaderMap, Rejection> {
     let Permitted { snapshot, permit, head, route, operation, .. } = permitted;
     let removed = match route.credential {
@@ -91,7 +88,7 @@ fn request_headers(
     headers.insert(FORWARDED_FOR, peer.forwarded_for.clone());
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static(head.scheme().name()));
     headers.append(header::VIA, HeaderValue::from_static("1.1 portcullis"));
-    mark(&mut headers, named, snapshot.revision);
+    mark(&mut headers, marks);
     let principal = permit.principal();
     headers.insert(SUBJECT, text(principal.subject().as_str())?);
     if !principal.actors().is_empty() {
@@ -117,10 +114,19 @@ fn strip(headers: &mut HeaderMap) {
     }
 }
 
+/// What names a decision, as values of fields.
+#[derive(Debug)]
+pub(super) struct Marks {
+    /// The decision's id.
+    pub(super) id: HeaderValue,
+    /// The revision that it was made by.
+    pub(super) revision: HeaderValue,
+}
+
 /// Names the decision in a request or an answer.
-pub(super) fn mark(headers: &mut HeaderMap, named: &HeaderValue, revision: Revision) {
-    headers.insert(DECISION_ID, named.clone());
-    headers.insert(REVISION, HeaderValue::from(revision.number()));
+pub(super) fn mark(headers: &mut HeaderMap, marks: &Marks) {
+    headers.insert(DECISION_ID, marks.id.clone());
+    headers.insert(REVISION, marks.revision.clone());
 }
 
 /// Ids may hold any UTF-8 that is not white space or a control character: outside ASCII it travels as obs-text.
