@@ -1,9 +1,6 @@
 //! Documents of relationship tuples, handed on one by one.
 
-use std::{
-    io::{BufRead, Read},
-    sync::Arc,
-};
+use std::{io::BufRead, sync::Arc};
 
 use super::{json, report::Report, seen::Seen, yaml};
 use crate::{

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use portcullis::compile::{self, TupleDocument, TupleFormat};
+use portcullis::{
+    compile::{self, TupleFormat},
+    policy::{Added, GraphBuilder, RelationshipTuple, TupleText},
+};
 
 fn problems(text: &str) -> Vec<String> {
     match compile::model(&Arc::from("model.fga"), text) {
@@ -215,9 +218,19 @@ type document
     define reader: viewer
 ";
 
-fn read(text: &str, format: TupleFormat) -> Result<TupleDocument, Vec<String>> {
-    let read = compile::tuples(&Arc::from("tuples"), text, format);
-    read.map_err(|problems| problems.iter().map(ToString::to_string).collect())
+fn read(text: &str, format: TupleFormat) -> Result<Vec<String>, Vec<String>> {
+    let mut found = Vec::new();
+    let mut take = |tuple: TupleText<'_>| {
+        found.push(RelationshipTuple::parse(tuple.user, tuple.relation, tuple.object)?.to_string());
+        Ok(Added::Stored)
+    };
+    match compile::tuples(&Arc::from("tuples"), &mut text.as_bytes(), format, None, &mut take) {
+        Ok(read) => {
+            assert_eq!((read.tuples, read.is_blank), (found.len(), text.trim().is_empty()));
+            Ok(found)
+        }
+        Err(problems) => Err(problems.iter().map(ToString::to_string).collect()),
+    }
 }
 
 fn refused(text: &str, format: TupleFormat) -> Vec<String> {
@@ -240,9 +253,8 @@ fn tuples_have_the_same_meaning_in_every_format() {
         (keyed, TupleFormat::Json),
         (format!("{first}\n\n{second}\n"), TupleFormat::JsonLines),
     ] {
-        let document = read(&text, format).unwrap_or_else(|problems| panic!("{text}\n{problems:#?}"));
-        let tuples: Vec<_> = document.iter().collect();
-        assert_eq!(tuples, [("user:erin", "viewer", "document:1"), ("user:*", "viewer", "document:2")], "{text}");
+        let tuples = read(&text, format).unwrap_or_else(|problems| panic!("{text}\n{problems:#?}"));
+        assert_eq!(tuples, ["user:erin viewer document:1", "user:* viewer document:2"], "{text}");
     }
     assert!(read("", TupleFormat::Yaml).unwrap().is_empty());
     assert!(read("[]", TupleFormat::Json).unwrap().is_empty());
@@ -357,9 +369,12 @@ fn what_the_model_does_not_allow_is_an_error_in_a_file() {
             format!("{{\"user\":\"{user}\",\"relation\":\"{relation}\",\"object\":\"{object}\"}}\n")
         })
         .collect();
-    let document = read(&lines, TupleFormat::JsonLines).unwrap();
-    let model = compile::model(&Arc::from("model.fga"), MODEL).unwrap();
-    let found: Vec<_> = document.check_against(&model).iter().map(ToString::to_string).collect();
+    let model = Arc::new(compile::model(&Arc::from("model.fga"), MODEL).unwrap());
+    let mut builder = GraphBuilder::new(Arc::clone(&model));
+    let mut take = |tuple: TupleText<'_>| builder.add(tuple.user, tuple.relation, tuple.object);
+    let file = Arc::from("tuples");
+    let read = compile::tuples(&file, &mut lines.as_bytes(), TupleFormat::JsonLines, Some(&model), &mut take);
+    let found: Vec<_> = read.unwrap_err().iter().map(ToString::to_string).collect();
     let expected = [
         "tuples:2:1: `documnt` is not a type of the model\n  help: did you mean `document`?",
         "tuples:3:1: `viewr` is not a relation of type `document`\n  help: did you mean `viewer`?",
@@ -380,4 +395,59 @@ fn a_hundred_problems_are_enough() {
     let found = refused(&lines, TupleFormat::JsonLines);
     assert_eq!(found.len(), 101);
     assert_eq!(found[100], "tuples: and 2900 more problems");
+}
+
+#[test]
+fn a_plain_list_is_read_as_any_other() {
+    let plain = "tuples:\n  - user: user:1\n    relation: viewer\n    object: document:a\n\n  - object: document:b\n    user: user:*\n    relation: viewer\n";
+    let quoted = plain.replace("user:1", "'user:1'");
+    let expected = ["user:1 viewer document:a", "user:* viewer document:b"];
+    assert_eq!(read(plain, TupleFormat::Yaml).unwrap(), expected);
+    assert_eq!(read(&quoted, TupleFormat::Yaml).unwrap(), expected);
+    for (from, to) in [("user:1", "erin"), ("document:b", "document:"), ("viewer", "true"), ("    object", "   object")]
+    {
+        let (wrong, otherwise) = (plain.replacen(from, to, 1), quoted.replacen(from, to, 1));
+        let (found, other) =
+            (refused(&wrong, TupleFormat::Yaml), refused(&otherwise.replace("'user:1'", "user:1"), TupleFormat::Yaml));
+        assert_eq!(found, other, "{wrong}");
+    }
+    let twice = format!("{plain}{}", &plain[8..]);
+    one(
+        &refused(&twice, TupleFormat::Yaml)[..1],
+        "tuples:9:5: `user:1 viewer document:a` is already on line 2, column 5\n  help: remove one of them",
+    );
+}
+
+#[test]
+fn a_repetition_in_a_long_document_is_found_when_the_graph_has_counted_it() {
+    let line = |n: u32| format!("{{\"user\":\"user:{n}\",\"relation\":\"viewer\",\"object\":\"document:1\"}}\n");
+    let mut lines: String = (0..100_100).map(line).collect();
+    lines += &line(7);
+    let file = Arc::from("tuples");
+    let model = Arc::new(compile::model(&Arc::from("model.fga"), MODEL).unwrap());
+    let mut builder = GraphBuilder::new(Arc::clone(&model));
+    let mut take = |tuple: TupleText<'_>| builder.add(tuple.user, tuple.relation, tuple.object);
+    let format = TupleFormat::JsonLines;
+    let read = compile::tuples(&file, &mut lines.as_bytes(), format, Some(&model), &mut take).unwrap();
+    assert_eq!((read.tuples, read.is_free_of_repetitions), (100_101, false));
+    let graph = builder.finish();
+    let found = compile::repetitions(&file, &mut lines.as_bytes(), format, graph.repeated());
+    let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+    let expected =
+        "tuples:100101:1: `user:7 viewer document:1` is already on line 8, column 1\n  help: remove one of them";
+    one(&found, expected);
+}
+
+#[test]
+fn lines_that_cannot_be_read_are_refused() {
+    let long = format!("{{\"user\":\"{}\"}}", "x".repeat(2 << 20));
+    assert_eq!(refused(&long, TupleFormat::JsonLines), ["tuples:1:1: the line is longer than 1024 KiB"]);
+    let mut take = |_: TupleText<'_>| Ok(Added::Stored);
+    let file = Arc::from("tuples");
+    for (format, begin) in
+        [(TupleFormat::JsonLines, "tuples:1:1: the line is not UTF-8"), (TupleFormat::Yaml, "tuples: cannot be read")]
+    {
+        let read = compile::tuples(&file, &mut &b"\xff\n"[..], format, None, &mut take);
+        assert!(read.unwrap_err()[0].to_string().starts_with(begin));
+    }
 }

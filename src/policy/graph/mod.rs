@@ -11,6 +11,8 @@ mod persistent;
 mod placement;
 mod rows;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub use builder::{Added, GraphBuilder};
 pub use change::{ChangeCounts, TupleChange, TupleText};
