@@ -5,7 +5,7 @@ use std::{hash::BuildHasher, sync::Arc};
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
-use super::persistent::PersistentMap;
+use super::{packed::MOST, persistent::PersistentMap};
 
 /// Numbers for the ids of one type: one text for all of them, and a table from text to number.
 #[derive(Debug, Clone, Default)]
@@ -29,8 +29,6 @@ struct Slot {
 
 /// Marks a slot without a number.
 const FREE: u32 = u32::MAX;
-/// The two largest numbers stand for objects that the graph does not know.
-const MOST: u32 = u32::MAX - 1;
 const FREE_SLOT: Slot = Slot { hash: 0, number: FREE, start: 0, length: 0 };
 
 impl Names {
