@@ -5,14 +5,14 @@ use smallvec::SmallVec;
 use super::{
     memo::{Known, Memo},
     plan::{Hop, Plan, Plans, RelationPlan},
-    question::{Limits, Question, Subject},
+    question::{Limits, Question, Subject, Tuples},
     reach::Kind,
     recursion::Recursion,
     verdict::{Failure, Truth, Verdict},
     witness::{Remark, Step, Witness},
 };
 use crate::policy::{
-    graph::{EdgeId, Graph, Number, Row},
+    graph::{EdgeId, Graph, Number},
     model::{RelationId, Restriction, Shape},
 };
 
@@ -23,14 +23,6 @@ const TOO_DEEP: u8 = 25;
 const MOST_NESTED: u32 = 1000;
 /// Rows longer than this are compared with what the user has, instead of being followed one by one.
 const WIDE: usize = 4;
-
-/// The tuples of an object that lead to others.
-#[derive(Debug, Clone, Copy)]
-struct Tuples<'a> {
-    hop: Hop,
-    object: Number,
-    users: Row<'a>,
-}
 
 /// Relations that lead to one another through unions only are seen as one graph, in which no object is seen twice.
 #[derive(Debug, Clone, Copy)]

@@ -1,7 +1,8 @@
 //! What is asked, and how much the answer may take.
 
+use super::plan::Hop;
 use crate::policy::{
-    graph::Number,
+    graph::{Number, Row},
     model::{RelationId, TypeId},
 };
 
@@ -26,4 +27,12 @@ pub(in crate::policy) struct Question {
 pub(in crate::policy) struct Limits {
     pub(in crate::policy) most_steps: u32,
     pub(in crate::policy) steps_before_memory: u32,
+}
+
+/// The tuples of an object that lead to others.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tuples<'a> {
+    pub(super) hop: Hop,
+    pub(super) object: Number,
+    pub(super) users: Row<'a>,
 }
