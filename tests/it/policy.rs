@@ -6,10 +6,7 @@ use std::{fs, path::Path, sync::Arc};
 use portcullis::{
     access::{Access, ActorMode, Context, Entity, Principal, Reason, RelationName, Timestamp},
     compile,
-    policy::{
-        Added, CheckError, Denial, GraphBuilder, Model, Permit, Policy, PolicySettings, SetAsideReason, TaskRule,
-        TupleChange, TupleCondition, TupleText,
-    },
+    policy::{CheckError, Denial, GraphBuilder, Model, Permit, Policy, PolicySettings, SetAsideReason, TaskRule},
 };
 
 pub(crate) fn model(text: &str) -> Model {
