@@ -1,5 +1,4 @@
 //! Policies with some tuples changed, and tuples that carry conditions.
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 

@@ -142,7 +142,7 @@ fn changed(random: &mut Random, world: &World, empty: &Graph) -> Graph {
             let tuple = [user.clone(), relation.clone(), object.clone()];
             let (of, _) = object.split_once(':').unwrap();
             let other = [user.clone(), relation.clone(), format!("{of}:other-{}", random.below(3))];
-            if random.one_in(3) && !(other[0] == format!("{}#{}", other[2], other[1])) {
+            if random.one_in(3) && other[0] != format!("{}#{}", other[2], other[1]) {
                 let at = random.below(steps.len() + 1);
                 steps.insert(at, (other.clone(), true));
                 steps.push((other, false));

@@ -108,7 +108,7 @@ impl Names {
 }
 
 fn home(hash: u32, length: usize) -> usize {
-    let scaled = u64::from(hash) * u64::try_from(length).unwrap_or(u64::MAX) >> 32;
+    let scaled = (u64::from(hash) * u64::try_from(length).unwrap_or(u64::MAX)) >> 32;
     usize::try_from(scaled).unwrap_or_default()
 }
 

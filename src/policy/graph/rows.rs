@@ -239,7 +239,7 @@ mod tests {
                 }
             }
             prop_assert_eq!(rows.keys().collect::<BTreeSet<_>>(), expected.iter().map(|pair| pair.0).collect());
-            prop_assert!(pairs.iter().all(|pair| packed.row(u32::try_from(pair >> 32).unwrap()).len() > 0));
+            prop_assert!(pairs.iter().all(|pair| !packed.row(u32::try_from(pair >> 32).unwrap()).is_empty()));
         }
     }
 }
