@@ -1,14 +1,17 @@
 //! Measurements of Portcullis: `cargo run -p portcullis-bench --release -- all`.
 
 mod bare;
+mod build;
 mod callgrind;
 mod engine;
 mod graph;
 mod latency;
 mod load;
+mod plot;
 mod process;
 mod proxy;
 mod report;
+mod scale;
 mod swap;
 mod upstream;
 mod world;
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
         ["swap"] => swap::run(),
         ["all"] => all(),
         // The parts of a measurement that run as processes of their own.
+        ["build", path] => build::serve(path),
         ["serve-upstream"] => upstream::serve(),
         ["serve-bare", client] => bare::serve(client),
         ["load", rest @ ..] => load::run(rest),

@@ -1,37 +1,68 @@
 //! Tuples as JSON documents and as JSON lines.
 
-use std::{borrow::Cow, fmt};
+use std::{
+    borrow::Cow,
+    fmt,
+    io::{self, BufRead, Read},
+};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
+    de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
 use super::tuples::{Collector, Written, WrittenTuple};
-use crate::access::Place;
+use crate::{access::Place, policy::TupleText};
+
+/// The longest line, in bytes: far longer than a tuple with the largest context can be.
+const LONGEST_LINE: u64 = 1024 * 1024;
 
 /// Reads a list of tuples, alone or under `tuples`.
-pub(super) fn read(text: &str, collector: &mut Collector) {
-    let mut reader = Reader { places: Places::new(text, 1), collector };
+pub(super) fn read(text: &str, collector: &mut Collector<'_, '_>) {
+    let mut reader = Reader { places: Places::new(text, 1), collector, is_keyed: false };
     match serde_json::from_str::<&RawValue>(text) {
         Ok(document) => reader.document(document),
         Err(error) => reader.malformed(Place::default(), &error),
     }
 }
 
-/// Reads one tuple on each line. Blank lines are skipped.
-pub(super) fn read_lines(text: &str, collector: &mut Collector) {
-    for (number, line) in (1..).zip(text.lines()) {
-        if line.trim().is_empty() {
+/// Reads one tuple on each line, and returns whether all lines were blank. Blank lines are skipped.
+pub(super) fn read_lines(input: &mut dyn BufRead, collector: &mut Collector<'_, '_>) -> io::Result<bool> {
+    let mut line = Vec::new();
+    let (mut is_blank, mut is_keyed) = (true, false);
+    for number in 1.. {
+        line.clear();
+        (&mut *input).take(LONGEST_LINE).read_until(b'\n', &mut line)?;
+        let place = Place { line: number, column: 1 };
+        let text = match std::str::from_utf8(&line) {
+            Ok("") => break,
+            Ok(_) if line.len() as u64 == LONGEST_LINE => {
+                let message = format!("the line is longer than {} KiB", LONGEST_LINE / 1024);
+                collector.report.add(place, message, None);
+                break;
+            }
+            Ok(text) => text.trim_end_matches(['\n', '\r']),
+            Err(_) => {
+                collector.report.add(place, "the line is not UTF-8", None);
+                break;
+            }
+        };
+        let text = if number == 1 { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
+        if text.trim_ascii_start().is_empty() {
             continue;
         }
-        let mut reader = Reader { places: Places::new(line, number), collector };
-        match serde_json::from_str::<&RawValue>(line) {
-            Ok(entry) => reader.entry(entry),
-            Err(error) => reader.malformed(Place { line: number, column: 1 }, &error),
+        is_blank = false;
+        let mut reader = Reader { places: Places::new(text, number), collector, is_keyed };
+        if !reader.plain(text) {
+            match serde_json::from_str::<&RawValue>(text) {
+                Ok(entry) => reader.close_look(entry),
+                Err(error) => reader.malformed(place, &error),
+            }
         }
+        is_keyed = reader.is_keyed;
     }
+    Ok(is_blank)
 }
 
 /// Finds the line and the column of a value, which must lie behind the value before.
@@ -67,12 +98,48 @@ impl<'a> Places<'a> {
     }
 }
 
-struct Reader<'a, 'c> {
+struct Reader<'a, 'c, 'm, 't> {
     places: Places<'a>,
-    collector: &'c mut Collector,
+    collector: &'c mut Collector<'m, 't>,
+    // The last plain entry stood under `key`.
+    is_keyed: bool,
 }
 
-impl<'a> Reader<'a, '_> {
+/// A tuple with all its fields and nothing else. Serde refuses repeated fields.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Plain<'a> {
+    #[serde(borrow)]
+    user: Cow<'a, str>,
+    #[serde(borrow)]
+    relation: Cow<'a, str>,
+    #[serde(borrow)]
+    object: Cow<'a, str>,
+}
+
+/// A tuple as OpenFGA's API writes it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Keyed<'a> {
+    #[serde(borrow)]
+    key: Plain<'a>,
+    #[serde(default, rename = "timestamp")]
+    _timestamp: Option<IgnoredAny>,
+}
+
+impl<'a> Reader<'a, '_, '_, '_> {
+    /// Reads an entry that has nothing special, which is almost every one. False if it must be looked at closely.
+    fn plain(&mut self, text: &'a str) -> bool {
+        let plain = || serde_json::from_str::<Plain<'a>>(text).ok().map(|plain| (plain, false));
+        let keyed = || serde_json::from_str::<Keyed<'a>>(text).ok().map(|keyed| (keyed.key, true));
+        let read = if self.is_keyed { keyed().or_else(plain) } else { plain().or_else(keyed) };
+        let Some((Plain { user, relation, object }, is_keyed)) = read else { return false };
+        self.is_keyed = is_keyed;
+        let place = self.places.of(text.trim_start());
+        let tuple = TupleText { user: &user, relation: &relation, object: &object };
+        self.collector.add_text(tuple, place).is_ok()
+    }
+
     fn document(&mut self, document: &'a RawValue) {
         if document.get().starts_with('[') {
             return self.list(document);
@@ -94,13 +161,19 @@ impl<'a> Reader<'a, '_> {
 
     fn list(&mut self, list: &'a RawValue) {
         let place = self.places.of(list.get());
-        match serde_json::from_str::<Vec<&RawValue>>(list.get()) {
-            Ok(entries) => entries.into_iter().for_each(|entry| self.entry(entry)),
-            Err(_) => self.collector.report.add(place, "a list of tuples is expected", None),
+        let mut deserializer = serde_json::Deserializer::from_str(list.get());
+        if !list.get().starts_with('[') || Entries(self).deserialize(&mut deserializer).is_err() {
+            self.collector.report.add(place, "a list of tuples is expected", None);
         }
     }
 
     fn entry(&mut self, entry: &'a RawValue) {
+        if !self.plain(entry.get()) {
+            self.close_look(entry);
+        }
+    }
+
+    fn close_look(&mut self, entry: &'a RawValue) {
         let place = self.places.of(entry.get());
         let Some(fields) = self.fields(entry, place) else { return };
         match fields.iter().find(|(key, _)| key == "key") {
@@ -188,6 +261,32 @@ fn text(value: &RawValue) -> Option<Cow<'_, str>> {
     struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
     serde_json::from_str::<Text<'_>>(value.get()).ok().map(|text| text.0)
+}
+
+/// The entries of a list, read one after the other.
+struct Entries<'r, 'a, 'c, 'm, 't>(&'r mut Reader<'a, 'c, 'm, 't>);
+
+impl<'a> DeserializeSeed<'a> for Entries<'_, 'a, '_, '_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'a> Visitor<'a> for Entries<'_, 'a, '_, '_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of tuples")
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut sequence: A) -> Result<(), A::Error> {
+        while let Some(entry) = sequence.next_element::<&'a RawValue>()? {
+            self.0.entry(entry);
+        }
+        Ok(())
+    }
 }
 
 /// The keys and values of an object, in the order they are written, repeated keys among them.

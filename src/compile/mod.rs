@@ -3,9 +3,11 @@ mod json;
 mod lexer;
 mod model;
 mod parser;
+mod plain;
 mod report;
+mod seen;
 mod tuples;
 mod yaml;
 
 pub use model::model;
-pub use tuples::{TupleDocument, TupleFormat, tuples};
+pub use tuples::{TakeTuple, TupleFormat, TuplesRead, repetitions, tuples};

@@ -34,6 +34,11 @@ impl Report {
         });
     }
 
+    /// How many problems there are.
+    pub(super) fn count(&self) -> usize {
+        self.problems.len() + self.more
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.problems.is_empty()
     }

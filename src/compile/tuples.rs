@@ -1,14 +1,11 @@
-//! Relationship tuples that a person wrote, each with its place.
+//! Documents of relationship tuples, handed on one by one.
 
-use std::{hash::BuildHasher, sync::Arc};
+use std::{io::BufRead, sync::Arc};
 
-use foldhash::fast::RandomState;
-use hashbrown::HashMap;
-
-use super::{json, report::Report, yaml};
+use super::{json, report::Report, seen::Seen, yaml};
 use crate::{
     access::{Diagnostic, Entity, Place, RelationName},
-    policy::{Model, RelationshipTuple, User, did_you_mean},
+    policy::{Added, InvalidTuple, Model, RelationshipTuple, TupleText, User, did_you_mean},
 };
 
 /// How a document of tuples is written.
@@ -34,71 +31,72 @@ impl TupleFormat {
     }
 }
 
-/// Distinct, well-formed tuples and where each was written.
-#[derive(Debug, Default)]
-pub struct TupleDocument {
-    file: Arc<str>,
-    // INVARIANT: the texts of all tuples, one after the other, each as user, relation and object.
-    text: String,
-    entries: Vec<Entry>,
+/// What was in a document of tuples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TuplesRead {
+    /// How many tuples there were.
+    pub tuples: usize,
+    /// Whether there was nothing but white space.
+    pub is_blank: bool,
+    /// Whether every repeated tuple was found. If not, [`repetitions`] finds those that the graph has counted.
+    pub is_free_of_repetitions: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    start: usize,
-    // Users are at most 512 bytes long, relations 50 characters and objects 256.
-    user: u16,
-    relation: u16,
-    object: u16,
-    place: Place,
+/// Where the tuples of a document go.
+pub type TakeTuple<'t> = dyn FnMut(TupleText<'_>) -> Result<Added, InvalidTuple> + 't;
+
+/// Reads a document of tuples and hands each of them on, without keeping it.
+///
+/// Refuses malformed and repeated tuples, unknown keys and conditions, and with a model what is set aside: what a person
+/// writes by mistake, and a store would refuse. All is in one report, and what was handed on is worth nothing then.
+pub fn tuples(
+    file: &Arc<str>,
+    input: &mut dyn BufRead,
+    format: TupleFormat,
+    model: Option<&Model>,
+    take: &mut TakeTuple<'_>,
+) -> Result<TuplesRead, Vec<Diagnostic>> {
+    read(Collector { report: Report::new(file), model, take, seen: Seen::all(), tuples: 0 }, input, format)
 }
 
-impl TupleDocument {
-    /// How many tuples there are.
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    /// The user, the relation and the object of each tuple, in the order they were written.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str, &str)> {
-        self.entries.iter().map(|entry| self.parts(entry))
-    }
-
-    /// Every tuple that the model does not allow: what a person writes by mistake, and a store would refuse.
-    pub fn check_against(&self, model: &Model) -> Vec<Diagnostic> {
-        let mut report = Report::new(&self.file);
-        for entry in &self.entries {
-            if let Some((message, help)) = objection(model, self.parts(entry)) {
-                report.add(entry.place, message, help);
-            }
-        }
-        report.finish()
-    }
-
-    fn parts(&self, entry: &Entry) -> (&str, &str, &str) {
-        let from = entry.start;
-        let (user, relation) = (from + usize::from(entry.user), usize::from(entry.relation));
-        let part = |start: usize, end: usize| self.text.get(start..end).unwrap_or_default();
-        let object = user + relation;
-        (part(from, user), part(user, object), part(object, object + usize::from(entry.object)))
-    }
+/// Where a document repeats any of these tuples.
+pub fn repetitions(
+    file: &Arc<str>,
+    input: &mut dyn BufRead,
+    format: TupleFormat,
+    of: &[RelationshipTuple],
+) -> Vec<Diagnostic> {
+    let take: &mut TakeTuple<'_> = &mut |_| Ok(Added::Stored);
+    let collector = Collector { report: Report::new(file), model: None, take, seen: Seen::only(of), tuples: 0 };
+    read(collector, input, format).err().unwrap_or_default()
 }
 
-/// Reads a document of tuples. Refuses malformed and repeated tuples, unknown keys and conditions, all in one report.
-pub fn tuples(file: &Arc<str>, text: &str, format: TupleFormat) -> Result<TupleDocument, Vec<Diagnostic>> {
-    let mut collector = Collector::new(file);
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    match format {
-        TupleFormat::Yaml => yaml::read(text, &mut collector),
-        TupleFormat::Json => json::read(text, &mut collector),
-        TupleFormat::JsonLines => json::read_lines(text, &mut collector),
+fn read(
+    mut collector: Collector<'_, '_>,
+    input: &mut dyn BufRead,
+    format: TupleFormat,
+) -> Result<TuplesRead, Vec<Diagnostic>> {
+    let mut is_blank = true;
+    let mut whole =
+        |collector: &mut Collector<'_, '_>, read: fn(&str, &mut Collector<'_, '_>)| -> std::io::Result<()> {
+            let mut text = String::new();
+            input.read_to_string(&mut text)?;
+            is_blank = text.trim().is_empty();
+            read(text.strip_prefix('\u{feff}').unwrap_or(&text), collector);
+            Ok(())
+        };
+    let done = match format {
+        TupleFormat::Yaml => whole(&mut collector, yaml::read),
+        TupleFormat::Json => whole(&mut collector, json::read),
+        TupleFormat::JsonLines => json::read_lines(input, &mut collector).map(|was_blank| is_blank = was_blank),
+    };
+    if let Err(error) = done {
+        collector.report.add(Place::default(), format!("cannot be read: {error}"), None);
     }
-    if collector.report.is_empty() { Ok(collector.document) } else { Err(collector.report.finish()) }
+    if !collector.report.is_empty() {
+        return Err(collector.report.finish());
+    }
+    Ok(TuplesRead { tuples: collector.tuples, is_blank, is_free_of_repetitions: collector.seen.saw_all() })
 }
 
 /// A tuple's field as it was written, and where.
@@ -117,21 +115,16 @@ pub(super) struct WrittenTuple<'a> {
     pub(super) object: Option<Written<'a>>,
 }
 
-/// Takes tuples one by one and checks each by itself.
-pub(super) struct Collector {
+/// Takes tuples one by one, checks each and hands it on.
+pub(super) struct Collector<'a, 't> {
     pub(super) report: Report,
-    document: TupleDocument,
-    // The hash of each tuple, and the number of its entry. Texts are compared where hashes are equal.
-    seen: HashMap<u64, u32, RandomState>,
-    hasher: RandomState,
+    model: Option<&'a Model>,
+    take: &'a mut TakeTuple<'t>,
+    seen: Seen,
+    tuples: usize,
 }
 
-impl Collector {
-    fn new(file: &Arc<str>) -> Self {
-        let document = TupleDocument { file: Arc::clone(file), ..TupleDocument::default() };
-        Self { report: Report::new(file), document, seen: HashMap::default(), hasher: RandomState::default() }
-    }
-
+impl Collector<'_, '_> {
     /// Adds a tuple, or reports what is wrong with it.
     pub(super) fn add(&mut self, tuple: WrittenTuple<'_>) {
         let mut needs = |field: Option<Written<'_>>, name: &str| {
@@ -144,47 +137,51 @@ impl Collector {
         needs(tuple.relation, "relation");
         needs(tuple.object, "object");
         let (Some(user), Some(relation), Some(object)) = (tuple.user, tuple.relation, tuple.object) else { return };
-        let mut wrong = false;
+        let text = TupleText { user: user.text, relation: relation.text, object: object.text };
+        let Err(problem) = self.add_text(text, tuple.place) else { return };
+        let before = self.report.count();
         let mut part = |place: Place, problem: Option<String>, help: &str| {
             if let Some(problem) = problem {
-                wrong = true;
                 self.report.add(place, problem, (!help.is_empty()).then(|| help.to_owned()));
             }
         };
-        let problem = user.text.parse::<User>().err().map(|error| error.to_string());
-        part(user.place, problem, "a user is `type:id`, `type:*` or `type:id#relation`");
-        let problem = relation.text.parse::<RelationName>().err().map(|error| error.to_string());
-        part(relation.place, problem, "");
-        let problem = Entity::split(object.text).err().map(|error| error.to_string());
-        part(object.place, problem, "");
-        if !wrong {
-            self.keep(tuple.place, [user.text, relation.text, object.text]);
+        let user_problem = user.text.parse::<User>().err().map(|error| error.to_string());
+        part(user.place, user_problem, "a user is `type:id`, `type:*` or `type:id#relation`");
+        let relation_problem = relation.text.parse::<RelationName>().err().map(|error| error.to_string());
+        part(relation.place, relation_problem, "");
+        let object_problem = Entity::split(object.text).err().map(|error| error.to_string());
+        part(object.place, object_problem, "");
+        if self.report.count() == before {
+            self.report.add(tuple.place, problem.to_string(), None);
         }
     }
 
-    fn keep(&mut self, place: Place, [user, relation, object]: [&str; 3]) {
-        let hash = self.hasher.hash_one((user, relation, object));
-        let number = u32::try_from(self.document.entries.len()).unwrap_or(u32::MAX);
-        let first = *self.seen.entry(hash).or_insert(number);
-        if first != number
-            && let Some(entry) = self.document.entries.get(first as usize)
-            && self.document.parts(entry) == (user, relation, object)
-        {
-            let Place { line, column } = entry.place;
+    /// Adds a tuple that is known to have all fields. Reports nothing of a malformed one.
+    pub(super) fn add_text(&mut self, tuple: TupleText<'_>, place: Place) -> Result<(), InvalidTuple> {
+        let added = (self.take)(tuple)?;
+        self.tuples += 1;
+        if let Some(Place { line, column }) = self.seen.earlier(tuple, place) {
+            let TupleText { user, relation, object } = tuple;
             let message = format!("`{user} {relation} {object}` is already on line {line}, column {column}");
-            return self.report.add(place, message, Some("remove one of them".to_owned()));
+            self.report.add(place, message, Some("remove one of them".to_owned()));
+        } else if (added != Added::Stored || is_implied(tuple))
+            && let Some((message, help)) = self.model.and_then(|model| objection(model, tuple))
+        {
+            self.report.add(place, message, help);
         }
-        let length = |text: &str| u16::try_from(text.len()).unwrap_or(u16::MAX);
-        let start = self.document.text.len();
-        [user, relation, object].iter().for_each(|part| self.document.text.push_str(part));
-        let entry = Entry { start, user: length(user), relation: length(relation), object: length(object), place };
-        self.document.entries.push(entry);
+        Ok(())
     }
+}
+
+/// Whether the user is the very userset that the tuple is about.
+fn is_implied(tuple: TupleText<'_>) -> bool {
+    tuple.user.rsplit_once('#').is_some_and(|(object, relation)| relation == tuple.relation && object == tuple.object)
 }
 
 type Objection = (String, Option<String>);
 
-fn objection(model: &Model, (user, relation, object): (&str, &str, &str)) -> Option<Objection> {
+fn objection(model: &Model, text: TupleText<'_>) -> Option<Objection> {
+    let TupleText { user, relation, object } = text;
     let tuple = RelationshipTuple::parse(user, relation, object).ok()?;
     let object_type = tuple.object.type_name();
     if !model.has_type(object_type) {
@@ -204,7 +201,7 @@ fn objection(model: &Model, (user, relation, object): (&str, &str, &str)) -> Opt
     if let Some(member) = member.filter(|member| !model.has_relation(user_type, member)) {
         return unknown_relation(model, user_type, member);
     }
-    if user == format!("{object}#{relation}") {
+    if is_implied(text) {
         return Some((format!("`{user}` has `{relation}` on `{object}` anyway"), Some("remove it".to_owned())));
     }
     if model.allows(object_type, relation, &tuple.user) {

@@ -4,15 +4,21 @@ use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
+    de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use serde_saphyr::{Location, Spanned};
 
-use super::tuples::{Collector, Written, WrittenTuple};
+use super::{
+    plain,
+    tuples::{Collector, Written, WrittenTuple},
+};
 use crate::access::Place;
 
 /// Reads a list of tuples, alone or under `tuples`.
-pub(super) fn read(text: &str, collector: &mut Collector) {
+pub(super) fn read(text: &str, collector: &mut Collector<'_, '_>) {
+    if plain::read(text, collector) {
+        return;
+    }
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_events: usize::MAX,
@@ -24,18 +30,18 @@ pub(super) fn read(text: &str, collector: &mut Collector) {
         strict_booleans: true,
         with_snippet: false,
     };
-    match serde_saphyr::from_str_with_options::<Document<'_>>(text, options) {
-        Ok(Document(tuples)) => tuples.iter().for_each(|tuple| entry(tuple, collector)),
-        Err(error) => {
-            let at = error.location().map(|location| place(&location)).unwrap_or_default();
-            let message = error.to_string();
-            let message = message.lines().next().unwrap_or_default();
-            collector.report.add(at, format!("this is not a list of tuples: {message}"), None);
-        }
+    let read = serde_saphyr::with_deserializer_from_str_with_options(text, options, |deserializer| {
+        deserializer.deserialize_any(Tuples { collector: &mut *collector, is_inner: false })
+    });
+    if let Err(error) = read {
+        let at = error.location().map(|location| place(&location)).unwrap_or_default();
+        let message = error.to_string();
+        let message = message.lines().next().unwrap_or_default();
+        collector.report.add(at, format!("this is not a list of tuples: {message}"), None);
     }
 }
 
-fn entry(written: &Spanned<Fields<'_>>, collector: &mut Collector) {
+fn entry(written: &Spanned<Fields<'_>>, collector: &mut Collector<'_, '_>) {
     let at = place(&written.referenced);
     let mut tuple = WrittenTuple { place: at, user: None, relation: None, object: None };
     let mut is_whole = true;
@@ -70,45 +76,49 @@ fn place(location: &Location) -> Place {
     Place { line: number(location.line()), column: number(location.column()) }
 }
 
-/// A list of tuples, alone or under `tuples`.
-struct Document<'a>(Vec<Spanned<Fields<'a>>>);
+/// A list of tuples, alone or under `tuples`, handed on one by one.
+struct Tuples<'c, 'm, 't> {
+    collector: &'c mut Collector<'m, 't>,
+    // It is what stands under `tuples`.
+    is_inner: bool,
+}
 
-impl<'de: 'a, 'a> Deserialize<'de> for Document<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Wrapped<'a> {
-            #[serde(borrow)]
-            tuples: Vec<Spanned<Fields<'a>>>,
+impl<'de> DeserializeSeed<'de> for Tuples<'_, '_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Tuples<'_, '_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_inner { "a list of tuples" } else { "a list of tuples, alone or under `tuples`" })
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<(), A::Error> {
+        while let Some(tuple) = sequence.next_element::<Spanned<Fields<'de>>>()? {
+            entry(&tuple, self.collector);
         }
+        Ok(())
+    }
 
-        struct Either;
-
-        impl<'de> Visitor<'de> for Either {
-            type Value = Vec<Spanned<Fields<'de>>>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of tuples, alone or under `tuples`")
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut is_there = false;
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            if key != "tuples" || is_there {
+                return Err(A::Error::custom(format!("`{key}` does not belong here, a document has `tuples`")));
             }
-
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(Vec::new())
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Self::Value, A::Error> {
-                let mut tuples = Vec::new();
-                while let Some(tuple) = sequence.next_element()? {
-                    tuples.push(tuple);
-                }
-                Ok(tuples)
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                Ok(Wrapped::deserialize(MapAccessDeserializer::new(map))?.tuples)
-            }
+            is_there = true;
+            map.next_value_seed(Tuples { collector: &mut *self.collector, is_inner: true })?;
         }
-
-        Ok(Self(deserializer.deserialize_any(Either)?))
+        if is_there { Ok(()) } else { Err(A::Error::missing_field("tuples")) }
     }
 }
 

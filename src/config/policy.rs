@@ -1,6 +1,7 @@
 //! The `policy` section, and the files that it names.
 
 use std::{
+    io::BufReader,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -8,20 +9,24 @@ use std::{
 
 use crate::{
     access::{Diagnostic, Place, RelationName},
-    compile::{TupleDocument, TupleFormat, model, tuples},
-    policy::{GraphBuilder, Model, Policy, PolicySettings},
+    compile::{TupleFormat, TuplesRead, model, repetitions, tuples},
+    policy::{Added, GraphBuilder, Policy, PolicySettings, RelationshipTuple, TupleText},
 };
 
 use super::{
-    documents::read_text,
+    documents::{Bounded, read_text},
     file::{self, Policy as Written},
     settings::Reading,
 };
 
 /// The largest model, in bytes.
 const LARGEST_MODEL: u64 = 1024 * 1024;
-/// The largest file of tuples, in bytes.
+/// The largest file of tuples that is read as a whole, in bytes.
 const LARGEST_TUPLES: u64 = 1024 * 1024 * 1024;
+/// The largest file of tuples that is read line by line, in bytes.
+const LARGEST_LINES: u64 = 64 * LARGEST_TUPLES;
+/// So many bytes are read at once.
+const READ_BYTES: usize = 256 * 1024;
 
 /// Where model and tuples are, and what else the policy is made of.
 #[derive(Debug, Clone)]
@@ -60,46 +65,71 @@ pub fn load_policy(files: &PolicyFiles) -> Result<Policy, Vec<Diagnostic>> {
         text(&files.model, LARGEST_MODEL).map_err(|problem| vec![problem]).and_then(|(name, text)| model(&name, &text));
     let model = model.map(Arc::new).map_err(|found| problems.extend(found)).ok();
     let mut builder = model.as_ref().map(|model| GraphBuilder::new(Arc::clone(model)));
+    let mut long = Vec::new();
     for path in &files.tuples {
-        match read_tuples(path, model.as_deref()) {
-            Ok(document) => {
-                let added = builder.as_mut().map_or(Ok(()), |builder| add_all(builder, &document));
-                problems.extend(added.err());
-            }
+        match read_tuples(path, builder.as_mut()) {
+            Ok(read) => long.extend((!read.is_free_of_repetitions).then_some(path)),
             Err(found) => problems.extend(found),
         }
     }
-    match builder {
-        Some(builder) if problems.is_empty() => Ok(Policy::new(builder.finish(), files.settings.clone())),
-        Some(_) | None => Err(problems),
+    let Some(builder) = builder.filter(|_| problems.is_empty()) else { return Err(problems) };
+    let graph = builder.finish();
+    if !graph.repeated().is_empty() {
+        // The places of all tuples of a long file would take more memory than the graph: only now it is known which.
+        for path in long {
+            problems.extend(file_repetitions(path, graph.repeated()));
+        }
     }
+    if problems.is_empty() { Ok(Policy::new(graph, files.settings.clone())) } else { Err(problems) }
 }
 
-fn read_tuples(path: &Path, model: Option<&Model>) -> Result<TupleDocument, Vec<Diagnostic>> {
-    let (name, text) = text(path, LARGEST_TUPLES).map_err(|problem| vec![problem])?;
-    let Some(format) = TupleFormat::of_file_name(&name) else {
-        let problem = Diagnostic::new(&name, Place::default(), "not a kind of tuple file");
-        return Err(vec![problem.with_help("tuples are in files that end in `.yaml`, `.yml`, `.json` or `.jsonl`")]);
+fn read_tuples(path: &Path, builder: Option<&mut GraphBuilder>) -> Result<TuplesRead, Vec<Diagnostic>> {
+    let (name, format, mut input) = open(path).map_err(|problem| vec![*problem])?;
+    let read = match builder {
+        Some(builder) => {
+            let model = Arc::clone(builder.model());
+            let mut take = |tuple: TupleText<'_>| builder.add(tuple.user, tuple.relation, tuple.object);
+            tuples(&name, &mut input, format, Some(&model), &mut take)?
+        }
+        None => {
+            let mut take = |tuple: TupleText<'_>| {
+                RelationshipTuple::parse(tuple.user, tuple.relation, tuple.object).map(|_| Added::Stored)
+            };
+            tuples(&name, &mut input, format, None, &mut take)?
+        }
     };
-    if text.trim().is_empty() {
+    if read.is_blank {
         // An emptied file is an accident more often than a wish, and without exclusions it could even open access.
         let problem = Diagnostic::new(&name, Place::default(), "the file is empty");
         return Err(vec![problem.with_help("for no tuples at all write `[]` in a YAML or JSON file")]);
     }
-    let document = tuples(&name, &text, format)?;
-    let problems = model.map(|model| document.check_against(model)).unwrap_or_default();
-    if problems.is_empty() { Ok(document) } else { Err(problems) }
+    Ok(read)
 }
 
-fn add_all(builder: &mut GraphBuilder, document: &TupleDocument) -> Result<(), Diagnostic> {
-    for (user, relation, object) in document.iter() {
-        if let Err(problem) = builder.add(user, relation, object) {
-            // The document was checked, so that only the size of the graph is left to object.
-            let name: Arc<str> = format!("{user} {relation} {object}").into();
-            return Err(Diagnostic::new(&name, Place::default(), problem.to_string()));
-        }
+fn file_repetitions(path: &Path, of: &[RelationshipTuple]) -> Vec<Diagnostic> {
+    match open(path) {
+        Ok((name, format, mut input)) => repetitions(&name, &mut input, format, of),
+        Err(problem) => vec![*problem],
     }
-    Ok(())
+}
+
+type Opened = (Arc<str>, TupleFormat, BufReader<Bounded>);
+
+fn open(path: &Path) -> Result<Opened, Box<Diagnostic>> {
+    let name: Arc<str> = path.display().to_string().into();
+    let problem = |message: String| Diagnostic::new(&name, Place::default(), message);
+    let Some(format) = TupleFormat::of_file_name(&name) else {
+        let help = "tuples are in files that end in `.yaml`, `.yml`, `.json` or `.jsonl`";
+        return Err(Box::new(problem("not a kind of tuple file".to_owned()).with_help(help)));
+    };
+    let limit = match format {
+        TupleFormat::Yaml | TupleFormat::Json => LARGEST_TUPLES,
+        TupleFormat::JsonLines => LARGEST_LINES,
+    };
+    match Bounded::open(path, limit) {
+        Ok(file) => Ok((name, format, BufReader::with_capacity(READ_BYTES, file))),
+        Err(error) => Err(Box::new(problem(format!("cannot be read: {error}")))),
+    }
 }
 
 fn text(path: &Path, limit: u64) -> Result<(Arc<str>, String), Diagnostic> {

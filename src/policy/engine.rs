@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::{
     check::{Evaluator, Failure, Limits, Nobody, Plans, Question, Recorder, Subject, Truth, Witness},
     explain::Explanation,
-    graph::{Graph, GraphBuilder, Statistics, UNKNOWN},
+    graph::{ChangeCounts, Graph, GraphBuilder, Statistics, TupleChange, UNKNOWN},
     model::{Model, RelationId},
     permit::{Denial, Permit},
     tuple::{InvalidTuple, RelationshipTuple, User, UserParts},
@@ -59,6 +59,9 @@ pub enum CheckError {
     /// More steps than the settings allow.
     #[error("the answer takes too many steps")]
     StepsExceeded,
+    /// A tuple carries a condition that could not be evaluated.
+    #[error("a condition could not be evaluated")]
+    Condition,
 }
 
 impl CheckError {
@@ -69,6 +72,7 @@ impl CheckError {
             Self::UnknownRelation(..) => Reason::UnknownRelation,
             Self::DepthExceeded => Reason::DepthExceeded,
             Self::StepsExceeded => Reason::StepsExceeded,
+            Self::Condition => Reason::NotPermitted,
         }
     }
 }
@@ -78,6 +82,7 @@ impl From<Failure> for CheckError {
         match failure {
             Failure::Depth => Self::DepthExceeded,
             Failure::Steps => Self::StepsExceeded,
+            Failure::Condition => Self::Condition,
         }
     }
 }
@@ -86,14 +91,15 @@ impl From<Failure> for CheckError {
 #[derive(Debug)]
 pub struct Policy {
     graph: Graph,
-    plans: Plans,
+    // They depend on the model alone.
+    plans: Arc<Plans>,
     settings: PolicySettings,
 }
 
 impl Policy {
     /// A policy of a graph and the model it was built under.
     pub fn new(graph: Graph, settings: PolicySettings) -> Self {
-        Self { plans: Plans::new(graph.model()), graph, settings }
+        Self { plans: Arc::new(Plans::new(graph.model())), graph, settings }
     }
 
     /// A policy of a model and tuples. Tuples that the model does not allow are set aside.
@@ -107,6 +113,32 @@ impl Policy {
             builder.add_tuple(&tuple)?;
         }
         Ok(Self::new(builder.finish(), settings))
+    }
+
+    /// The policy after these changes of its tuples, and what became of them. This one stays as it is.
+    ///
+    /// See [`Graph::with_changes`].
+    pub fn with_changes<'a>(
+        &self,
+        changes: impl IntoIterator<Item = TupleChange<'a>>,
+    ) -> Result<(Self, ChangeCounts), InvalidTuple> {
+        let (graph, counts) = self.graph.with_changes(changes)?;
+        Ok((self.with_graph(graph), counts))
+    }
+
+    /// Whether readers gain from [`compacted`](Self::compacted).
+    pub fn needs_compaction(&self) -> bool {
+        self.graph.needs_compaction()
+    }
+
+    /// The same policy without changes laid over its tuples. See [`Graph::compacted`].
+    #[must_use]
+    pub fn compacted(&self) -> Self {
+        self.with_graph(self.graph.compacted())
+    }
+
+    fn with_graph(&self, graph: Graph) -> Self {
+        Self { graph, plans: Arc::clone(&self.plans), settings: self.settings.clone() }
     }
 
     /// The model.

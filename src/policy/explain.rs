@@ -4,8 +4,8 @@ use std::fmt;
 
 use super::{
     check::{Failure, Remark, Step, Truth, Watched},
-    graph::{EdgeId, Graph, Number},
-    model::{RelationId, Shape},
+    graph::{Graph, Number},
+    model::RelationId,
     tuple::{RelationshipTuple, User},
 };
 use crate::access::Entity;
@@ -37,7 +37,7 @@ impl From<Truth> for Answer {
         match truth {
             Truth::True => Self::Yes,
             Truth::False => Self::No,
-            Truth::Error(Failure::Depth | Failure::Steps) => Self::Undecided,
+            Truth::Error(Failure::Depth | Failure::Steps | Failure::Condition) => Self::Undecided,
         }
     }
 }
@@ -218,7 +218,7 @@ impl Teller<'_> {
             kind == NodeKind::Exclusion && children.get(1).is_some_and(|child| child.answer == Answer::Yes);
         let note = note(watched.remark, watched.omitted, taken_away);
         let (object, relation) = about.map(|(id, number)| self.names(id, number)).unwrap_or_default();
-        let tuple = found.and_then(|(edge, object, user)| self.tuple(edge, object, user));
+        let tuple = found.and_then(|(edge, object, user)| self.graph.tuple(edge, object, user));
         ExplanationNode { kind, object, relation, tuple, answer: watched.truth.into(), note, children }
     }
 
@@ -230,26 +230,6 @@ impl Teller<'_> {
             known => format!("{}:{known}", model.type_name(relation.object_type())),
         };
         (object, relation.name().to_string())
-    }
-
-    fn tuple(&self, edge: EdgeId, object: Number, user: Number) -> Option<RelationshipTuple> {
-        let model = self.graph.model();
-        let (relation, restriction) = model.all_relations().find_map(|(_, relation)| {
-            let (_, restriction) = relation.edges().find(|(number, _)| *number == edge)?;
-            Some((relation, restriction))
-        })?;
-        let user_type = model.type_name(restriction.user_type);
-        let user = match restriction.shape {
-            Shape::Plain => format!("{user_type}:{}", self.graph.id(restriction.user_type, user)),
-            Shape::Wildcard => format!("{user_type}:*"),
-            Shape::Userset(id) => {
-                let member = model.relation(id)?.name();
-                format!("{user_type}:{}#{member}", self.graph.id(restriction.user_type, user))
-            }
-        };
-        let object_type = model.type_name(relation.object_type());
-        let object = format!("{object_type}:{}", self.graph.id(relation.object_type(), object));
-        RelationshipTuple::parse(&user, relation.name().as_str(), &object).ok()
     }
 }
 

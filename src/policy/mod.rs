@@ -13,7 +13,10 @@ mod tuple;
 pub use condition::{ConditionName, ConditionSource, InvalidConditionName, ParameterSource, ParameterType};
 pub use engine::{CheckError, Policy, PolicySettings, TaskRule};
 pub use explain::{Answer, Explanation, ExplanationNode, NodeKind};
-pub use graph::{Added, Graph, GraphBuilder, SetAside, SetAsideReason, Statistics};
+pub use graph::{
+    Added, ChangeCounts, Graph, GraphBuilder, SetAside, SetAsideReason, Statistics, TupleChange, TupleCondition,
+    TupleText,
+};
 pub use model::{
     Model, ModelFault, ModelProblem, ModelSource, Placed, Relation, RelationId, RelationSource, Restriction,
     RestrictionSource, Rewrite, Shape, TypeId, TypeSource, did_you_mean, nearest,

@@ -1,8 +1,8 @@
-//! What people are told about the models and tuples that they wrote.
+//! What people are told about the models that they wrote.
 
 use std::sync::Arc;
 
-use portcullis::compile::{self, TupleDocument, TupleFormat};
+use portcullis::compile;
 
 fn problems(text: &str) -> Vec<String> {
     match compile::model(&Arc::from("model.fga"), text) {
@@ -20,7 +20,7 @@ fn in_document(rule: &str) -> Vec<String> {
 }
 
 #[track_caller]
-fn one(problems: &[String], expected: &str) {
+pub(crate) fn one(problems: &[String], expected: &str) {
     assert_eq!(problems, [expected]);
 }
 
@@ -201,183 +201,4 @@ fn names_have_rules() {
     let many: String = (0..101).map(|n| format!("type t{n}\n")).collect();
     assert!(in_header(&many)[0].contains("the model has 101 types, at most 100 are allowed"));
     assert!(in_document("[user] é")[0].contains("`é` does not belong here"));
-}
-
-const MODEL: &str = "model
-  schema 1.1
-type user
-type group
-  relations
-    define member: [user, group#member]
-type document
-  relations
-    define viewer: [user, user:*, group#member]
-    define reader: viewer
-";
-
-fn read(text: &str, format: TupleFormat) -> Result<TupleDocument, Vec<String>> {
-    let read = compile::tuples(&Arc::from("tuples"), text, format);
-    read.map_err(|problems| problems.iter().map(ToString::to_string).collect())
-}
-
-fn refused(text: &str, format: TupleFormat) -> Vec<String> {
-    read(text, format).err().unwrap_or_default()
-}
-
-#[test]
-fn tuples_have_the_same_meaning_in_every_format() {
-    let yaml = "- user: user:erin\n  relation: viewer\n  object: document:1\n- {user: 'user:*', relation: viewer, object: document:2}\n";
-    let indented: String = yaml.lines().map(|line| format!("  {line}\n")).collect();
-    let under = format!("tuples:\n{indented}");
-    let first = r#"{"user":"user:erin","relation":"viewer","object":"document:1"}"#;
-    let second = r#"{"object":"document:2","relation":"viewer","user":"user:*"}"#;
-    let keyed = format!(r#"[{{"key":{first},"timestamp":"2026-01-01T00:00:00Z"}},{{"key":{second}}}]"#);
-    for (text, format) in [
-        (yaml.to_owned(), TupleFormat::Yaml),
-        (under, TupleFormat::Yaml),
-        (format!("[{first},\n{second}]"), TupleFormat::Json),
-        (format!(r#"{{"tuples":[{first},{second}]}}"#), TupleFormat::Json),
-        (keyed, TupleFormat::Json),
-        (format!("{first}\n\n{second}\n"), TupleFormat::JsonLines),
-    ] {
-        let document = read(&text, format).unwrap_or_else(|problems| panic!("{text}\n{problems:#?}"));
-        let tuples: Vec<_> = document.iter().collect();
-        assert_eq!(tuples, [("user:erin", "viewer", "document:1"), ("user:*", "viewer", "document:2")], "{text}");
-    }
-    assert!(read("", TupleFormat::Yaml).unwrap().is_empty());
-    assert!(read("[]", TupleFormat::Json).unwrap().is_empty());
-}
-
-#[test]
-fn malformed_tuples_are_reported_with_their_places() {
-    let yaml = "- user: erin
-  relation: viewer
-  object: document:1
-- user: user:erin
-  relation: viewer
-- user: user:erin
-  relation: view er
-  object: document:*
-  note: hello
-- user: user:anne
-  relation: viewer
-  object: document:1
-  condition:
-    name: in_office
-- user: user:anne
-  relation: view er
-  object: document:*
-";
-    let found = refused(yaml, TupleFormat::Yaml);
-    let begins = [
-        "tuples:1:9: the user is malformed: `erin` is not an object",
-        "tuples:4:3: `object` is missing",
-        "tuples:9:3: `note` is not a key that is known here",
-        "tuples:13:3: conditions are not supported yet",
-        "tuples:16:13: `view er` is not a relation's name",
-        "tuples:17:11: `document:*` has no valid id",
-    ];
-    assert_eq!(found.len(), begins.len(), "{found:#?}");
-    for (problem, begin) in found.iter().zip(begins) {
-        assert!(problem.starts_with(begin), "{problem} begins with {begin}");
-    }
-}
-
-#[test]
-fn json_problems_have_places_too() {
-    let lines = r#"{"user":"user:erin","relation":"viewer","object":"document:1"}
-{"user":"user:erin","user":"user:anne","relation":"viewer","object":"document:1"}
-{"user":"user:anne","relation":"viewer","object":"document:1","condition":{"name":"x"}}
-{"user":"user:anne","relation":"viewer","object":"document:1","condition":null}
-{"user":7,"relation":"viewer","object":"document:1"}
-{"user":"user:anne",
-"#;
-    let found = refused(lines, TupleFormat::JsonLines);
-    let begins = [
-        "tuples:2:28: `user` is there twice",
-        "tuples:3:75: conditions are not supported yet",
-        "tuples:5:9: `user` is not a text",
-        "tuples:6:20: this is not JSON: EOF while parsing",
-    ];
-    assert_eq!(found.len(), begins.len(), "{found:#?}");
-    for (problem, begin) in found.iter().zip(begins) {
-        assert!(problem.starts_with(begin), "{problem} begins with {begin}");
-    }
-    let found = refused(
-        "{\n  \"tuples\": [\n    {\"user\": \"x\", \"relation\": \"é\",\n \"object\": 1, \"b\": 2}\n  ], \"c\": 3}",
-        TupleFormat::Json,
-    );
-    assert_eq!(found.len(), 3, "{found:#?}");
-    assert!(found[0].starts_with("tuples:4:12: `object` is not a text"), "{found:#?}");
-    assert!(found[1].starts_with("tuples:4:20: `b` is not a key that is known here"), "{found:#?}");
-    assert!(found[2].starts_with("tuples:5:11: `c` is not a key that is known here"), "{found:#?}");
-}
-
-#[test]
-fn a_repeated_tuple_is_an_error_that_names_the_first() {
-    let line = r#"{"user":"user:erin","relation":"viewer","object":"document:1"}"#;
-    let found = refused(&format!("{line}\n\n{line}\n"), TupleFormat::JsonLines);
-    let expected =
-        "tuples:3:1: `user:erin viewer document:1` is already on line 1, column 1\n  help: remove one of them";
-    one(&found, expected);
-}
-
-#[test]
-fn yaml_that_is_no_list_of_tuples_is_refused() {
-    for text in [
-        "tuples: 7",
-        "hello",
-        "relations: []",
-        "- 7",
-        "- user: user:a\n  user: user:b\n  relation: viewer\n  object: document:1\n",
-        "- &a {user: user:a, relation: viewer, object: document:1}\n- *a\n",
-        "- {user: user:a, relation: [viewer], object: document:1}",
-        "tuples: []\nmore: []\n",
-        "- [",
-    ] {
-        assert_eq!(refused(text, TupleFormat::Yaml).len(), 1, "{text}");
-    }
-}
-
-#[test]
-fn what_the_model_does_not_allow_is_an_error_in_a_file() {
-    let tuples = [
-        ("user:erin", "viewer", "document:1"),
-        ("user:erin", "viewer", "documnt:1"),
-        ("user:erin", "viewr", "document:1"),
-        ("usr:erin", "viewer", "document:1"),
-        ("group:1#membr", "viewer", "document:1"),
-        ("group:1", "viewer", "document:1"),
-        ("user:erin", "reader", "document:1"),
-        ("group:1#member", "member", "group:1"),
-    ];
-    let lines: String = tuples
-        .iter()
-        .map(|(user, relation, object)| {
-            format!("{{\"user\":\"{user}\",\"relation\":\"{relation}\",\"object\":\"{object}\"}}\n")
-        })
-        .collect();
-    let document = read(&lines, TupleFormat::JsonLines).unwrap();
-    let model = compile::model(&Arc::from("model.fga"), MODEL).unwrap();
-    let found: Vec<_> = document.check_against(&model).iter().map(ToString::to_string).collect();
-    let expected = [
-        "tuples:2:1: `documnt` is not a type of the model\n  help: did you mean `document`?",
-        "tuples:3:1: `viewr` is not a relation of type `document`\n  help: did you mean `viewer`?",
-        "tuples:4:1: `usr` is not a type of the model\n  help: did you mean `user`?",
-        "tuples:5:1: `membr` is not a relation of type `group`\n  help: did you mean `member`?",
-        "tuples:6:1: `group:1` may not be given `viewer` on type `document`\n  help: `viewer` may be given to user, \
-         user:*, group#member",
-        "tuples:7:1: `user:erin` may not be given `reader` on type `document`\n  help: `reader` is computed from other \
-         relations, write a tuple for one of those",
-        "tuples:8:1: `group:1#member` has `member` on `group:1` anyway\n  help: remove it",
-    ];
-    assert_eq!(found, expected);
-}
-
-#[test]
-fn a_hundred_problems_are_enough() {
-    let lines = "{}\n".repeat(1000);
-    let found = refused(&lines, TupleFormat::JsonLines);
-    assert_eq!(found.len(), 101);
-    assert_eq!(found[100], "tuples: and 2900 more problems");
 }

@@ -9,7 +9,7 @@ use portcullis::{
     policy::{CheckError, Denial, GraphBuilder, Model, Permit, Policy, PolicySettings, SetAsideReason, TaskRule},
 };
 
-fn model(text: &str) -> Model {
+pub(crate) fn model(text: &str) -> Model {
     compile::model(&Arc::from("model.fga"), text).unwrap_or_else(|problems| panic!("{problems:#?}"))
 }
 
@@ -24,19 +24,19 @@ fn graph_of(text: &str, tuples: &[&str], settings: PolicySettings) -> Policy {
     Policy::new(builder.finish(), settings)
 }
 
-fn policy(text: &str, tuples: &[&str]) -> Policy {
+pub(crate) fn policy(text: &str, tuples: &[&str]) -> Policy {
     graph_of(text, tuples, PolicySettings::default())
 }
 
-fn entity(text: &str) -> Entity {
+pub(crate) fn entity(text: &str) -> Entity {
     text.parse().unwrap()
 }
 
-fn name(text: &str) -> RelationName {
+pub(crate) fn name(text: &str) -> RelationName {
     text.parse().unwrap()
 }
 
-fn ask(policy: &Policy, question: &str) -> Result<bool, CheckError> {
+pub(crate) fn ask(policy: &Policy, question: &str) -> Result<bool, CheckError> {
     let [user, relation, object] = question.split_whitespace().collect::<Vec<_>>()[..] else {
         panic!("`{question}` is not a question");
     };
@@ -92,7 +92,7 @@ fn every_scenario_has_its_answers() {
     assert!(count >= 10, "only {count} scenarios");
 }
 
-const CRM: &str = "model
+pub(crate) const CRM: &str = "model
   schema 1.1
 type user
 type agent
@@ -107,7 +107,7 @@ type account
     define can_delete: owner
 ";
 
-const CRM_TUPLES: &[&str] = &[
+pub(crate) const CRM_TUPLES: &[&str] = &[
     "user:erin owner account:A-100",
     "agent:sales viewer account:A-100",
     "agent:ops owner account:A-100",

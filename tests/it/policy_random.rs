@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use portcullis::{
     compile,
-    policy::{Answer, CheckError, GraphBuilder, Policy, PolicySettings},
+    policy::{Answer, CheckError, Graph, GraphBuilder, Policy, PolicySettings, TupleChange, TupleText},
 };
 
 use super::reference::{Rule, Value, Walk, World};
@@ -134,8 +134,44 @@ fn chain(random: &mut Random, world: &mut World) {
     }
 }
 
-/// A valid model with tuples, and how it looks to the engine: once forgetful, once remembering from the first step.
-pub(crate) fn random_world(random: &mut Random) -> (World, [Policy; 2]) {
+/// A world's tuples and others that must go again, in random order, made into a graph by changes.
+fn changed(random: &mut Random, world: &World, empty: &Graph) -> Graph {
+    let mut steps = Vec::new();
+    for ((object, relation), users) in &world.tuples {
+        for user in users {
+            let tuple = [user.clone(), relation.clone(), object.clone()];
+            let (of, _) = object.split_once(':').unwrap();
+            let other = [user.clone(), relation.clone(), format!("{of}:other-{}", random.below(3))];
+            if random.one_in(3) && other[0] != format!("{}#{}", other[2], other[1]) {
+                let at = random.below(steps.len() + 1);
+                steps.insert(at, (other.clone(), true));
+                steps.push((other, false));
+            }
+            if random.one_in(4) {
+                steps.extend([(tuple.clone(), true), (tuple.clone(), false)]);
+            }
+            let at = random.below(steps.len() + 1);
+            steps.insert(at, (tuple.clone(), random.one_in(2)));
+            steps.push((tuple, true));
+        }
+    }
+    let mut graph = empty.clone();
+    for batch in steps.chunks(1 + random.below(20)) {
+        let changes = batch.iter().map(|([user, relation, object], is_write)| {
+            let text = TupleText { user, relation, object };
+            if *is_write { TupleChange::Write(text, None) } else { TupleChange::Delete(text) }
+        });
+        graph = graph.with_changes(changes).unwrap().0;
+        if random.one_in(8) {
+            graph = graph.compacted();
+        }
+    }
+    graph
+}
+
+/// A valid model with tuples, and how it looks to the engine: forgetful, remembering from the first step, and both again
+/// after changes.
+pub(crate) fn random_world(random: &mut Random) -> (World, [Policy; 4]) {
     loop {
         let mut world = model(random);
         let file = Arc::from("random.fga");
@@ -146,18 +182,21 @@ pub(crate) fn random_world(random: &mut Random) -> (World, [Policy; 2]) {
         if random.one_in(4) {
             chain(random, &mut world);
         }
-        let policy = |steps_before_memory| {
-            let mut builder = GraphBuilder::new(Arc::new(compile::model(&file, &world.to_string()).unwrap()));
-            for ((object, relation), users) in &world.tuples {
-                for user in users {
-                    builder.add(user, relation, object).unwrap();
-                }
+        let mut builder = GraphBuilder::new(Arc::new(compile::model(&file, &world.to_string()).unwrap()));
+        let empty = GraphBuilder::new(Arc::clone(builder.model())).finish();
+        for ((object, relation), users) in &world.tuples {
+            for user in users {
+                builder.add(user, relation, object).unwrap();
             }
-            let graph = builder.finish();
-            assert_eq!(graph.statistics().set_aside, 0, "{world}\n{:?}", graph.set_aside());
-            Policy::new(graph, PolicySettings { steps_before_memory, ..PolicySettings::default() })
+        }
+        let graph = builder.finish();
+        assert_eq!(graph.statistics().set_aside, 0, "{world}\n{:?}", graph.set_aside());
+        let later = changed(random, &world, &empty);
+        assert_eq!(later.statistics().tuples, graph.statistics().tuples, "{world}");
+        let policy = |graph: &Graph, steps_before_memory| {
+            Policy::new(graph.clone(), PolicySettings { steps_before_memory, ..PolicySettings::default() })
         };
-        let policies = [policy(u32::MAX), policy(0)];
+        let policies = [policy(&graph, u32::MAX), policy(&graph, 0), policy(&later, u32::MAX), policy(&later, 0)];
         return (world, policies);
     }
 }
@@ -189,7 +228,7 @@ struct Tally {
 }
 
 impl Tally {
-    fn question(&mut self, walk: &Walk<'_>, policies: &[Policy; 2], question: [&str; 3], seed: u64) {
+    fn question(&mut self, walk: &Walk<'_>, policies: &[Policy; 4], question: [&str; 3], seed: u64) {
         let [user, relation, object] = question;
         let Some(expected) = walk.check(relation, object, 700) else {
             self.skipped += 1;

@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 use super::{
     memo::{Known, Memo},
     plan::{Hop, Plan, Plans, RelationPlan},
+    question::{Limits, Question, Subject, Tuples},
     reach::Kind,
     recursion::Recursion,
     verdict::{Failure, Truth, Verdict},
@@ -12,7 +13,7 @@ use super::{
 };
 use crate::policy::{
     graph::{EdgeId, Graph, Number},
-    model::{RelationId, Restriction, Shape, TypeId},
+    model::{RelationId, Restriction, Shape},
 };
 
 /// So many hops over usersets and tuplesets are too many (OpenFGA's limit). Computed relations are free.
@@ -22,29 +23,6 @@ const TOO_DEEP: u8 = 25;
 const MOST_NESTED: u32 = 1000;
 /// Rows longer than this are compared with what the user has, instead of being followed one by one.
 const WIDE: usize = 4;
-
-/// Who is asked about, for a whole evaluation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::policy) enum Subject {
-    Object { user_type: TypeId, number: Number },
-    Wildcard { user_type: TypeId },
-    Userset { relation: RelationId, number: Number },
-}
-
-/// Whether the subject has the relation on the object.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::policy) struct Question {
-    pub(in crate::policy) subject: Subject,
-    pub(in crate::policy) relation: RelationId,
-    pub(in crate::policy) object: Number,
-}
-
-/// How much one evaluation may take.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::policy) struct Limits {
-    pub(in crate::policy) most_steps: u32,
-    pub(in crate::policy) steps_before_memory: u32,
-}
 
 /// Relations that lead to one another through unions only are seen as one graph, in which no object is seen twice.
 #[derive(Debug, Clone, Copy)]
@@ -260,7 +238,8 @@ impl<'a, W: Witness> Evaluator<'a, W> {
 
     fn exact(&mut self, edges: &[(EdgeId, Restriction)], object: Number) -> Verdict {
         self.witness.open(Step::Exact);
-        let found = edges.iter().find_map(|(edge, restriction)| {
+        let mut verdict = Verdict::FALSE;
+        for (edge, restriction) in edges {
             let user = match (self.subject, restriction.shape) {
                 (Subject::Object { user_type, number }, Shape::Plain) if user_type == restriction.user_type => number,
                 (Subject::Object { user_type, .. } | Subject::Wildcard { user_type }, Shape::Wildcard)
@@ -268,14 +247,17 @@ impl<'a, W: Witness> Evaluator<'a, W> {
                 {
                     0
                 }
-                (Subject::Object { .. } | Subject::Wildcard { .. } | Subject::Userset { .. }, _) => return None,
+                (Subject::Object { .. } | Subject::Wildcard { .. } | Subject::Userset { .. }, _) => continue,
             };
-            self.graph.has(*edge, object, user).then_some(Remark::Tuple { edge: *edge, object, user })
-        });
-        if let Some(tuple) = found {
-            self.witness.remark(tuple);
+            if !self.graph.has(*edge, object, user) {
+                continue;
+            }
+            self.witness.remark(Remark::Tuple { edge: *edge, object, user });
+            verdict = self.weighed(*edge, object, user);
+            if verdict.is_true() {
+                break;
+            }
         }
-        let verdict = if found.is_some() { Verdict::TRUE } else { Verdict::FALSE };
         self.witness.close(verdict);
         verdict
     }
@@ -293,8 +275,11 @@ impl<'a, W: Witness> Evaluator<'a, W> {
                 && relation == hop.target
                 && graph.has(hop.edge, object, number)
             {
-                self.stored_userset(hop.edge, object, number);
-                return Verdict::TRUE;
+                let stored = self.stored_userset(hop.edge, object, number);
+                if stored.is_true() {
+                    return stored;
+                }
+                verdict = verdict.or(stored);
             }
             if users.len() > WIDE && !W::WATCHES && depth + 1 < TOO_DEEP {
                 match self.compared(hop, object) {
@@ -307,7 +292,7 @@ impl<'a, W: Witness> Evaluator<'a, W> {
                 }
             }
             let step = |user| Step::Userset { edge: hop.edge, object, user };
-            verdict = self.follow(hop.target, users, depth, verdict, step);
+            verdict = self.follow(Tuples { hop: *hop, object, users }, depth, verdict, step);
             if verdict.is_true() {
                 return verdict;
             }
@@ -315,16 +300,31 @@ impl<'a, W: Witness> Evaluator<'a, W> {
         verdict
     }
 
-    fn stored_userset(&mut self, edge: EdgeId, object: Number, user: Number) {
+    fn stored_userset(&mut self, edge: EdgeId, object: Number, user: Number) -> Verdict {
         self.witness.open(Step::Exact);
         self.witness.remark(Remark::Tuple { edge, object, user });
-        self.witness.close(Verdict::TRUE);
+        let verdict = self.weighed(edge, object, user);
+        self.witness.close(verdict);
+        verdict
+    }
+
+    /// What a tuple that is there is worth by itself. Conditions are not evaluated yet, so that nobody knows.
+    fn weighed(&self, edge: EdgeId, object: Number, user: Number) -> Verdict {
+        if self.graph.edge_has_conditions(edge) && self.graph.condition(edge, object, user).is_some() {
+            return Verdict::error(Failure::Condition);
+        }
+        Verdict::TRUE
     }
 
     /// Compares a wide row of usersets with those that name the user directly. `None` if that does not settle it.
     fn compared(&mut self, hop: &Hop, object: Number) -> Option<Verdict> {
         let Subject::Object { user_type, number } = self.subject else { return None };
         let target = self.plans.plan(hop.target)?;
+        // The tuples that two rows share do not tell which of them count.
+        let mut edges = target.sufficient().iter().map(|(edge, _)| *edge).chain([hop.edge]);
+        if edges.any(|edge| self.graph.edge_has_conditions(edge)) {
+            return None;
+        }
         let mut has_wildcard = false;
         for (member, restriction) in target.sufficient().iter().filter(|(_, known)| known.user_type == user_type) {
             match restriction.shape {
@@ -347,7 +347,7 @@ impl<'a, W: Witness> Evaluator<'a, W> {
                 continue;
             }
             let step = |user| Step::Tupleset { edge: hop.edge, object, user };
-            verdict = self.follow(hop.target, parents, depth, verdict, step);
+            verdict = self.follow(Tuples { hop: *hop, object, users: parents }, depth, verdict, step);
             if verdict.is_true() {
                 return verdict;
             }
@@ -357,15 +357,16 @@ impl<'a, W: Witness> Evaluator<'a, W> {
 
     fn follow(
         &mut self,
-        target: RelationId,
-        objects: &[Number],
+        tuples: Tuples<'_>,
         depth: u8,
         mut verdict: Verdict,
         step: impl Fn(Number) -> Step,
     ) -> Verdict {
-        for object in objects {
-            self.witness.open(step(*object));
-            let next = self.hop(target, *object, depth + 1);
+        let Tuples { hop, object, users } = tuples;
+        for user in users.iter() {
+            self.witness.open(step(user));
+            let weight = self.weighed(hop.edge, object, user);
+            let next = if weight.is_true() { self.hop(hop.target, user, depth + 1) } else { weight };
             self.witness.close(next);
             if next.is_true() {
                 return next;

@@ -3,12 +3,14 @@
 mod evaluator;
 mod memo;
 mod plan;
+mod question;
 mod reach;
 mod recursion;
 mod verdict;
 mod witness;
 
-pub(in crate::policy) use evaluator::{Evaluator, Limits, Question, Subject};
+pub(in crate::policy) use evaluator::Evaluator;
 pub(in crate::policy) use plan::Plans;
+pub(in crate::policy) use question::{Limits, Question, Subject};
 pub(in crate::policy) use verdict::{Failure, Truth};
 pub(in crate::policy) use witness::{Nobody, Recorder, Remark, Step, Watched, Witness};

@@ -7,6 +7,8 @@ pub(in crate::policy) enum Failure {
     Depth,
     /// More steps than the bound.
     Steps,
+    /// A tuple's condition could not be evaluated.
+    Condition,
 }
 
 /// True, false, or no answer.

@@ -2,21 +2,23 @@
 
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+use hashbrown::{HashMap, HashSet};
+
 use super::{
-    interner::Interner,
-    rows::{Rows, pair, transposed},
-    store::{Edge, Graph, SetAside, SetAsideReason, Statistics},
+    condition::{Conditions, TupleCondition},
+    names::{Interner, Names},
+    pairs::{self, high, low, pair},
+    placement::{Aside, MOST_EXAMPLES, Placement, SetAsideReason, TupleParts},
+    store::{Edge, EdgeId, Graph, Statistics},
 };
 use crate::{
-    access::{Entity, InvalidName, RelationName},
+    access::Entity,
     policy::{
-        model::{Model, Shape},
+        model::{Model, Restriction, Shape},
         tuple::{InvalidTuple, RelationshipTuple, UserParts},
     },
 };
-
-/// How many of the tuples that were set aside are kept.
-const MOST_EXAMPLES: usize = 100;
 
 /// What became of a tuple.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,117 +33,154 @@ pub enum Added {
 #[derive(Debug)]
 pub struct GraphBuilder {
     model: Arc<Model>,
-    interners: Vec<Interner>,
+    names: Vec<Names>,
     // For each edge its tuples, as `object << 32 | user`.
     pairs: Vec<Vec<u64>>,
-    set_aside: usize,
-    examples: Vec<SetAside>,
+    // For each edge the tuples that carry a condition.
+    conditions: Vec<HashMap<u64, Arc<TupleCondition>, RandomState>>,
+    // Equal conditions are kept once.
+    known_conditions: HashSet<Arc<TupleCondition>, RandomState>,
+    aside: Aside,
 }
 
 impl GraphBuilder {
     /// An empty graph under this model.
     pub fn new(model: Arc<Model>) -> Self {
         Self {
-            interners: (0..model.type_count()).map(|_| Interner::default()).collect(),
+            names: vec![Names::default(); model.type_count()],
             pairs: vec![Vec::new(); model.edge_count()],
-            set_aside: 0,
-            examples: Vec::new(),
+            conditions: vec![HashMap::default(); model.edge_count()],
+            known_conditions: HashSet::default(),
+            aside: Aside::default(),
             model,
         }
     }
 
-    /// Adds the tuple with these texts. A tuple that was there before changes nothing.
+    /// The model.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// Adds the tuple with these texts, without a condition. A tuple that was there before loses its condition.
     ///
     /// Refuses texts that no tuple can have. What a tuple may have, but the model does not allow, is set aside.
     pub fn add(&mut self, user: &str, relation: &str, object: &str) -> Result<Added, InvalidTuple> {
-        let (object_type, id) = Entity::split(object).map_err(InvalidTuple::Object)?;
-        self.add_parts(UserParts::parse(user)?, relation, (object_type, id))
+        self.add_texts(user, relation, object, None)
     }
 
-    /// Adds a tuple.
+    /// Adds the tuple with these texts, which carries a condition. A tuple that was there before carries it from now on.
+    pub fn add_conditional(
+        &mut self,
+        user: &str,
+        relation: &str,
+        object: &str,
+        condition: TupleCondition,
+    ) -> Result<Added, InvalidTuple> {
+        self.add_texts(user, relation, object, Some(condition))
+    }
+
+    /// Adds a tuple without a condition.
     pub fn add_tuple(&mut self, tuple: &RelationshipTuple) -> Result<Added, InvalidTuple> {
-        let object = (tuple.object.type_name(), tuple.object.id());
-        self.add_parts((&tuple.user).into(), tuple.relation.as_str(), object)
+        self.add_parts(tuple.into(), None)
     }
 
-    fn add_parts(&mut self, user: UserParts<'_>, relation: &str, object: (&str, &str)) -> Result<Added, InvalidTuple> {
-        let (object_type, id) = object;
-        let Some(type_id) = self.model.type_id(object_type) else {
-            return self.put_aside(user, relation, object, SetAsideReason::UnknownType);
-        };
-        let Some(found) = self.model.relation_id(type_id, relation).and_then(|id| self.model.relation(id)) else {
-            return self.put_aside(user, relation, object, SetAsideReason::UnknownRelation);
-        };
-        let Some((edge, restriction)) = found.edges().find(|(_, known)| self.model.lets_in(*known, user)) else {
-            return self.put_aside(user, relation, object, SetAsideReason::UserNotAllowed);
-        };
-        let object = self.interners.get_mut(type_id.index()).and_then(|ids| ids.intern(id));
-        let object = object.ok_or(InvalidTuple::Full)?;
-        let user = match user {
-            UserParts::Wildcard { .. } => 0,
-            UserParts::Object { id, .. } | UserParts::Userset { id, .. } => {
-                let ids = self.interners.get_mut(restriction.user_type.index());
-                ids.and_then(|ids| ids.intern(id)).ok_or(InvalidTuple::Full)?
+    fn add_texts(
+        &mut self,
+        user: &str,
+        relation: &str,
+        object: &str,
+        condition: Option<TupleCondition>,
+    ) -> Result<Added, InvalidTuple> {
+        let (object_type, object_id) = Entity::split(object).map_err(InvalidTuple::Object)?;
+        self.add_parts(TupleParts { user: UserParts::parse(user)?, relation, object_type, object_id }, condition)
+    }
+
+    fn add_parts(&mut self, tuple: TupleParts<'_>, condition: Option<TupleCondition>) -> Result<Added, InvalidTuple> {
+        let placement = match Placement::find(&self.model, tuple) {
+            Ok(placement) => placement,
+            Err(reason) => {
+                self.aside.add(tuple, reason)?;
+                return Ok(Added::SetAside(reason));
             }
         };
+        let names = &mut self.names;
+        let numbers = placement.numbers(tuple, |of, id| names.get_mut(of.index())?.intern(id));
+        let (object, user) = numbers.ok_or(InvalidTuple::Full)?;
         // Rows count with 32 bits.
-        let pairs = self.pairs.get_mut(edge as usize).filter(|pairs| pairs.len() < u32::MAX as usize);
+        let pairs = self.pairs.get_mut(placement.edge as usize).filter(|pairs| pairs.len() < u32::MAX as usize);
         pairs.ok_or(InvalidTuple::Full)?.push(pair(object, user));
+        self.set_condition(placement.edge, pair(object, user), condition);
         Ok(Added::Stored)
+    }
+
+    fn set_condition(&mut self, edge: EdgeId, pair: u64, condition: Option<TupleCondition>) {
+        let Some(conditions) = self.conditions.get_mut(edge as usize) else { return };
+        if let Some(condition) = condition {
+            let condition =
+                Arc::clone(self.known_conditions.get_or_insert_with(&condition, |new| Arc::new(new.clone())));
+            conditions.insert(pair, condition);
+        } else if !conditions.is_empty() {
+            conditions.remove(&pair);
+        }
     }
 
     /// The graph of all tuples added.
     pub fn finish(mut self) -> Graph {
-        let mut statistics = Statistics { set_aside: self.set_aside, ..Statistics::default() };
-        self.interners.iter_mut().for_each(Interner::shrink);
+        let mut statistics = Statistics { set_aside: self.aside.count, ..Statistics::default() };
+        let shrunk = self.names.iter_mut().map(|names| {
+            names.shrink();
+            Interner::new(std::mem::take(names))
+        });
+        let interners: Box<[Interner]> = shrunk.collect();
         let mut edges: Vec<Edge> = Vec::with_capacity(self.pairs.len());
+        let mut repeated = Vec::new();
         for (_, relation) in self.model.all_relations() {
-            let objects = self.interners.get(relation.object_type().index()).map_or(0, Interner::len);
+            let objects = interners.get(relation.object_type().index()).map_or(0, Interner::len);
             for (number, restriction) in relation.edges() {
                 let mut pairs = self.pairs.get_mut(number as usize).map(std::mem::take).unwrap_or_default();
-                let added = pairs.len();
-                pairs.sort_unstable();
-                pairs.dedup();
-                statistics.repeated += added - pairs.len();
-                statistics.tuples += pairs.len();
-                let users = match restriction.shape {
-                    Shape::Wildcard => 1,
-                    Shape::Plain | Shape::Userset(_) => {
-                        self.interners.get(restriction.user_type.index()).map_or(0, Interner::len)
+                pairs::sort(&mut pairs);
+                statistics.repeated += without_repetitions(&mut pairs, |pair| {
+                    if repeated.len() < MOST_EXAMPLES {
+                        repeated.push((number, pair));
                     }
-                };
-                let forward = Rows::new(&pairs, objects);
-                let edge = Edge { users: forward, objects: Rows::new(&transposed(&pairs, users), users) };
-                statistics.bytes += edge.users.bytes() + edge.objects.bytes();
+                });
+                statistics.tuples += pairs.len();
+                let mut edge = Edge::new(&pairs, objects, user_count(&interners, restriction));
+                let conditions = self.conditions.get_mut(number as usize).map(std::mem::take).unwrap_or_default();
+                let mut conditions: Vec<_> = conditions.into_iter().collect();
+                conditions.sort_unstable_by_key(|(pair, _)| *pair);
+                edge.conditions = Conditions::from_sorted(conditions);
+                statistics.bytes += edge.bytes();
                 edges.push(edge);
             }
         }
-        statistics.objects = self.interners.iter().map(Interner::len).sum();
-        statistics.bytes += self.interners.iter().map(Interner::bytes).sum::<usize>();
-        Graph {
-            model: self.model,
-            interners: self.interners.into(),
-            edges: edges.into(),
-            statistics,
-            examples: self.examples.into(),
-        }
+        statistics.objects = interners.iter().map(Interner::len).sum();
+        statistics.bytes += interners.iter().map(Interner::bytes).sum::<usize>();
+        let mut graph = Graph::new(self.model, interners, edges.into(), statistics);
+        graph.aside = Arc::new(self.aside);
+        graph.repeated =
+            repeated.iter().filter_map(|(edge, pair)| graph.tuple(*edge, high(*pair), low(*pair))).collect();
+        graph
     }
+}
 
-    fn put_aside(
-        &mut self,
-        user: UserParts<'_>,
-        relation: &str,
-        (object_type, id): (&str, &str),
-        reason: SetAsideReason,
-    ) -> Result<Added, InvalidTuple> {
-        if !RelationName::is_valid(relation) {
-            return Err(InvalidTuple::Relation(InvalidName::Relation(relation.to_owned())));
-        }
-        if self.examples.len() < MOST_EXAMPLES {
-            let tuple = RelationshipTuple::parse(&user.to_text(), relation, &format!("{object_type}:{id}"))?;
-            self.examples.push(SetAside { tuple, reason });
-        }
-        self.set_aside += 1;
-        Ok(Added::SetAside(reason))
+/// How many users the tuples of a restriction could name.
+pub(super) fn user_count(interners: &[Interner], restriction: Restriction) -> usize {
+    match restriction.shape {
+        Shape::Wildcard => 1,
+        Shape::Plain | Shape::Userset(_) => interners.get(restriction.user_type.index()).map_or(0, Interner::len),
     }
+}
+
+/// Takes repetitions out of sorted pairs, tells of each, and returns how many there were.
+fn without_repetitions(pairs: &mut Vec<u64>, mut tell: impl FnMut(u64)) -> usize {
+    let before = pairs.len();
+    pairs.dedup_by(|next, kept| {
+        let same = next == kept;
+        if same {
+            tell(*next);
+        }
+        same
+    });
+    before - pairs.len()
 }

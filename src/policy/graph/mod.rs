@@ -1,10 +1,23 @@
 //! The relationship graph: tuples as numbers, sorted both ways.
 
 mod builder;
-mod interner;
+mod change;
+mod compact;
+mod condition;
+mod names;
+mod packed;
+mod pairs;
+mod persistent;
+mod placement;
 mod rows;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub use builder::{Added, GraphBuilder};
+pub use change::{ChangeCounts, TupleChange, TupleText};
+pub use condition::TupleCondition;
+pub use placement::{SetAside, SetAsideReason};
+pub(in crate::policy) use rows::Row;
 pub(in crate::policy) use store::{EdgeId, Number, UNKNOWN};
-pub use store::{Graph, SetAside, SetAsideReason, Statistics};
+pub use store::{Graph, Statistics};

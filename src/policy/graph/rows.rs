@@ -1,88 +1,153 @@
-//! Sorted lists of numbers, one for each key, packed into a few arrays.
+//! Rows of numbers with changes laid over them.
 
-/// From each key a sorted row of values: the compressed sparse rows of a matrix.
-#[derive(Debug, Default)]
+use std::sync::Arc;
+
+use super::{packed::Packed, persistent::PersistentMap};
+
+/// Packed rows, and for some keys what has changed since they were packed. Cheap to clone.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Rows {
-    index: Index,
-    // INVARIANT: each row is sorted and without repetitions.
-    values: Box<[u32]>,
+    packed: Arc<Packed>,
+    // `None` if nothing has changed.
+    patches: Option<PersistentMap<u32, Arc<Patch>>>,
 }
 
-/// Where a key's row begins and ends.
-#[derive(Debug)]
-enum Index {
-    /// `starts[key]..starts[key + 1]`: for when most keys have a row.
-    Dense { starts: Box<[u32]> },
-    /// The same, but by the position of the key among `keys`, which are sorted.
-    Sparse { keys: Box<[u32]>, starts: Box<[u32]> },
+/// How a row differs from the packed one.
+#[derive(Debug, Clone, Default)]
+struct Patch {
+    // INVARIANT: sorted, without repetitions, and not in the packed row.
+    added: Vec<u32>,
+    // INVARIANT: sorted, without repetitions, and all in the packed row.
+    removed: Vec<u32>,
 }
 
-impl Default for Index {
-    fn default() -> Self {
-        Self::Sparse { keys: Box::default(), starts: Box::default() }
-    }
+/// The values of one key.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::policy) struct Row<'a> {
+    packed: &'a [u32],
+    patch: Option<&'a Patch>,
 }
 
 /// Rows shorter than this are searched from front to back.
 const SHORT: usize = 16;
 
 impl Rows {
-    /// From pairs `key << 32 | value`, sorted and without repetitions, fewer than 2³² of them.
-    pub(super) fn new(pairs: &[u64], key_count: usize) -> Self {
-        let values = pairs.iter().map(|pair| low(*pair)).collect();
-        let mut keys: Vec<u32> = Vec::new();
-        let mut starts: Vec<u32> = Vec::new();
-        for (position, pair) in (0_u32..).zip(pairs) {
-            if keys.last() != Some(&high(*pair)) {
-                keys.push(high(*pair));
-                starts.push(position);
-            }
-        }
-        let end = u32::try_from(pairs.len()).unwrap_or(u32::MAX);
-        starts.push(end);
-        if keys.len() < key_count / 2 {
-            return Self { index: Index::Sparse { keys: keys.into(), starts: starts.into() }, values };
-        }
-        let mut dense: Vec<u32> = Vec::with_capacity(key_count + 1);
-        for (key, start) in keys.iter().zip(&starts) {
-            dense.resize(*key as usize + 1, *start);
-        }
-        dense.push(end);
-        Self { index: Index::Dense { starts: dense.into() }, values }
+    pub(super) fn new(packed: Packed) -> Self {
+        Self { packed: Arc::new(packed), patches: None }
     }
 
     /// The row of a key, empty if it has none.
-    pub(super) fn row(&self, key: u32) -> &[u32] {
-        let (position, starts) = match &self.index {
-            Index::Dense { starts } => (key as usize, starts),
-            Index::Sparse { keys, starts } => match keys.binary_search(&key) {
-                Ok(position) => (position, starts),
-                Err(_) => return &[],
-            },
-        };
-        match starts.get(position..).unwrap_or_default() {
-            [start, end, ..] => self.values.get(*start as usize..*end as usize).unwrap_or_default(),
-            [_] | [] => &[],
+    pub(super) fn row(&self, key: u32) -> Row<'_> {
+        let patch = self.patches.as_ref().and_then(|patches| patches.get(key));
+        Row { packed: self.packed.row(key), patch: patch.map(|patch| &**patch) }
+    }
+
+    /// Puts a value that is not there into the row of a key.
+    pub(super) fn add(&mut self, key: u32, value: u32) {
+        self.change(key, |patch| {
+            if !take(&mut patch.removed, value) {
+                put(&mut patch.added, value);
+            }
+        });
+    }
+
+    /// Takes a value that is there out of the row of a key.
+    pub(super) fn remove(&mut self, key: u32, value: u32) {
+        self.change(key, |patch| {
+            if !take(&mut patch.added, value) {
+                put(&mut patch.removed, value);
+            }
+        });
+    }
+
+    /// Whether nothing has changed since the rows were packed.
+    pub(super) fn is_packed(&self) -> bool {
+        self.patches.is_none()
+    }
+
+    /// All keys whose row is not empty, in no order.
+    pub(super) fn keys(&self) -> impl Iterator<Item = u32> {
+        let patches = self.patches.iter().flat_map(PersistentMap::iter);
+        let patched = patches.map(|(key, _)| key).filter(|key| !self.row(*key).is_empty());
+        let is_patched = |key: u32| self.patches.as_ref().is_some_and(|patches| patches.get(key).is_some());
+        self.packed.keys().filter(move |key| !is_patched(*key)).chain(patched)
+    }
+
+    /// How many values all rows had when they were packed.
+    pub(super) fn packed_len(&self) -> usize {
+        self.packed.len()
+    }
+
+    /// About how many bytes the packed rows take.
+    pub(super) fn bytes(&self) -> usize {
+        self.packed.bytes()
+    }
+
+    fn change(&mut self, key: u32, change: impl FnOnce(&mut Patch)) {
+        let patches = self.patches.get_or_insert_default();
+        if patches.get(key).is_none() {
+            patches.insert(key, Arc::default());
+        }
+        if let Some(patch) = patches.get_mut(key) {
+            let patch = Arc::make_mut(patch);
+            change(patch);
+            if patch.added.is_empty() && patch.removed.is_empty() {
+                patches.remove(key);
+            }
+        }
+        if patches.len() == 0 {
+            self.patches = None;
+        }
+    }
+}
+
+impl<'a> Row<'a> {
+    /// No values.
+    pub(in crate::policy) const EMPTY: Self = Self { packed: &[], patch: None };
+
+    /// Whether there is no value.
+    pub(in crate::policy) fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many values there are.
+    pub(in crate::policy) fn len(self) -> usize {
+        self.patch.map_or(self.packed.len(), |patch| self.packed.len() + patch.added.len() - patch.removed.len())
+    }
+
+    /// Whether this is one of the values.
+    pub(in crate::policy) fn holds(self, value: u32) -> bool {
+        match self.patch {
+            None => holds(self.packed, value),
+            Some(patch) => holds(&patch.added, value) || (holds(self.packed, value) && !holds(&patch.removed, value)),
         }
     }
 
-    /// About how many bytes this takes.
-    pub(super) fn bytes(&self) -> usize {
-        let index = match &self.index {
-            Index::Dense { starts } => starts.len(),
-            Index::Sparse { keys, starts } => keys.len() + starts.len(),
-        };
-        (index + self.values.len()) * size_of::<u32>()
+    /// All values. Those that came after the rows were packed come last.
+    pub(in crate::policy) fn iter(self) -> impl Iterator<Item = u32> + 'a {
+        let (added, removed) = self.patch.map_or((&[][..], &[][..]), |patch| (&*patch.added, &*patch.removed));
+        let kept = move |value: &&u32| removed.is_empty() || !holds(removed, **value);
+        self.packed.iter().filter(kept).chain(added).copied()
+    }
+
+    /// A value of both rows.
+    pub(super) fn shared(self, other: Self) -> Option<u32> {
+        if self.patch.is_none() && other.patch.is_none() {
+            return share(self.packed, other.packed, |_| true);
+        }
+        let kept = |value: u32| self.holds(value) && other.holds(value);
+        let added = [self, other].into_iter().filter_map(|row| row.patch).flat_map(|patch| &patch.added);
+        share(self.packed, other.packed, kept).or_else(|| added.copied().find(|value| kept(*value)))
     }
 }
 
-/// Whether a sorted row holds a value.
-pub(super) fn holds(row: &[u32], value: u32) -> bool {
+fn holds(row: &[u32], value: u32) -> bool {
     if row.len() < SHORT { row.contains(&value) } else { row.binary_search(&value).is_ok() }
 }
 
-/// Whether two sorted rows share a value. The shorter one is walked and the longer one searched by doubling steps.
-pub(super) fn share(left: &[u32], right: &[u32]) -> Option<u32> {
+/// A value that two sorted rows share and that `kept` keeps. The shorter one is walked and the longer one searched by
+/// doubling steps.
+fn share(left: &[u32], right: &[u32], kept: impl Fn(u32) -> bool) -> Option<u32> {
     let (short, mut long) = if left.len() <= right.len() { (left, right) } else { (right, left) };
     for value in short {
         let mut step = 1;
@@ -93,7 +158,7 @@ pub(super) fn share(left: &[u32], right: &[u32]) -> Option<u32> {
         let position = window.partition_point(|other| other < value);
         long = long.get(position..).unwrap_or_default();
         match long.first() {
-            Some(other) if other == value => return Some(*value),
+            Some(other) if other == value && kept(*value) => return Some(*value),
             Some(_) => {}
             None => return None,
         }
@@ -101,64 +166,25 @@ pub(super) fn share(left: &[u32], right: &[u32]) -> Option<u32> {
     None
 }
 
-/// Turns sorted pairs `key << 32 | value` into sorted pairs `value << 32 | key`, by counting each value.
-pub(super) fn transposed(pairs: &[u64], value_count: usize) -> Vec<u64> {
-    let mut next = vec![0_usize; value_count];
-    for pair in pairs {
-        if let Some(count) = next.get_mut(low(*pair) as usize) {
-            *count += 1;
-        }
+fn put(sorted: &mut Vec<u32>, value: u32) {
+    if let Err(position) = sorted.binary_search(&value) {
+        sorted.insert(position, value);
     }
-    let mut start = 0;
-    for count in &mut next {
-        start += std::mem::replace(count, start);
-    }
-    let mut turned = vec![0; pairs.len()];
-    for pair in pairs {
-        let position = next.get_mut(low(*pair) as usize);
-        if let Some((position, place)) = position.and_then(|next| turned.get_mut(*next).map(|place| (next, place))) {
-            *place = pair.rotate_left(32);
-            *position += 1;
-        }
-    }
-    turned
 }
 
-/// `key << 32 | value`.
-pub(super) fn pair(key: u32, value: u32) -> u64 {
-    u64::from(key) << 32 | u64::from(value)
-}
-
-fn high(pair: u64) -> u32 {
-    u32::try_from(pair >> 32).unwrap_or(u32::MAX)
-}
-
-fn low(pair: u64) -> u32 {
-    u32::try_from(pair & u64::from(u32::MAX)).unwrap_or(u32::MAX)
+fn take(sorted: &mut Vec<u32>, value: u32) -> bool {
+    let found = sorted.binary_search(&value);
+    found.is_ok_and(|position| sorted.remove(position) == value)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::{collection::vec, prelude::*};
+
     use super::*;
-
-    fn pairs(pairs: &[(u32, u32)]) -> Vec<u64> {
-        pairs.iter().map(|(key, value)| pair(*key, *value)).collect()
-    }
-
-    #[test]
-    fn every_key_has_its_row_dense_or_sparse() {
-        let pairs = pairs(&[(1, 7), (1, 9), (4, 1), (5, 0)]);
-        for key_count in [6, 1000] {
-            let rows = Rows::new(&pairs, key_count);
-            assert_eq!(matches!(rows.index, Index::Dense { .. }), key_count == 6);
-            assert_eq!((rows.row(1), rows.row(4), rows.row(5)), (&[7, 9][..], &[1][..], &[0][..]));
-            for empty in [0, 2, 3, 6, 999, u32::MAX] {
-                assert!(rows.row(empty).is_empty(), "{empty}");
-            }
-        }
-        assert!(Rows::default().row(0).is_empty());
-        assert!(Rows::new(&[], 0).row(0).is_empty());
-    }
+    use crate::policy::graph::pairs::pair;
 
     #[test]
     fn a_row_is_searched_short_or_long() {
@@ -172,14 +198,48 @@ mod tests {
     #[test]
     fn shared_values_are_found_from_either_side() {
         let even: Vec<u32> = (0..100).map(|n| n * 2).collect();
-        assert_eq!(share(&even, &[1, 3, 198]), Some(198));
-        assert_eq!(share(&[0], &even), Some(0));
-        assert_eq!(share(&[1, 3, 199, 500], &even), None);
-        assert_eq!(share(&[], &even), None);
+        assert_eq!(share(&even, &[1, 3, 198], |_| true), Some(198));
+        assert_eq!(share(&[0], &even, |_| true), Some(0));
+        assert_eq!(share(&[0, 8], &even, |value| value > 0), Some(8));
+        assert_eq!(share(&[1, 3, 199, 500], &even, |_| true), None);
+        assert_eq!(share(&[], &even, |_| true), None);
     }
 
-    #[test]
-    fn turned_around_keys_become_values() {
-        assert_eq!(transposed(&pairs(&[(1, 7), (2, 3), (9, 7)]), 8), pairs(&[(3, 2), (7, 1), (7, 9)]));
+    proptest! {
+        #[test]
+        fn changed_rows_are_what_was_changed(
+            base in vec((0_u32..6, 0_u32..40), 0..80),
+            changes in vec((0_u32..6, 0_u32..40), 0..80),
+        ) {
+            let mut expected: BTreeSet<(u32, u32)> = base.into_iter().collect();
+            let pairs: Vec<u64> = expected.iter().map(|(key, value)| pair(*key, *value)).collect();
+            let packed = Rows::new(Packed::new(&pairs, 6));
+            let mut rows = packed.clone();
+            for (key, value) in changes {
+                if expected.insert((key, value)) {
+                    rows.add(key, value);
+                } else {
+                    expected.remove(&(key, value));
+                    rows.remove(key, value);
+                }
+            }
+            let row = |key: u32| -> BTreeSet<u32> {
+                expected.iter().filter(|pair| pair.0 == key).map(|pair| pair.1).collect()
+            };
+            for key in 0..6 {
+                let found = rows.row(key);
+                prop_assert_eq!(found.iter().collect::<BTreeSet<_>>(), row(key));
+                prop_assert_eq!((found.len(), found.is_empty()), (row(key).len(), row(key).is_empty()));
+                prop_assert!((0..40).all(|value| found.holds(value) == expected.contains(&(key, value))));
+                for other in 0..6 {
+                    let shared = found.shared(rows.row(other));
+                    let both: BTreeSet<_> = row(key).intersection(&row(other)).copied().collect();
+                    prop_assert_eq!(shared.is_some(), !both.is_empty());
+                    prop_assert!(shared.is_none_or(|value| both.contains(&value)));
+                }
+            }
+            prop_assert_eq!(rows.keys().collect::<BTreeSet<_>>(), expected.iter().map(|pair| pair.0).collect());
+            prop_assert!(pairs.iter().all(|pair| !packed.row(u32::try_from(pair >> 32).unwrap()).is_empty()));
+        }
     }
 }

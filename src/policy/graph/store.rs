@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use super::{
-    interner::Interner,
-    rows::{Rows, holds, share},
+    condition::{Conditions, TupleCondition},
+    names::Interner,
+    packed::Packed,
+    placement::{Aside, Placement, SetAside},
+    rows::{Row, Rows},
 };
 use crate::policy::{
-    model::{Model, RelationId, Shape, TypeId},
-    tuple::{RelationshipTuple, UserParts},
+    model::{Model, Shape, TypeId},
+    tuple::RelationshipTuple,
 };
 
 /// The number of an object among the objects of its type.
@@ -20,33 +23,48 @@ pub(in crate::policy) type EdgeId = u32;
 /// An object that the graph does not know.
 pub(in crate::policy) const UNKNOWN: Number = u32::MAX;
 
-/// The tuples that one restriction lets in.
-#[derive(Debug, Default)]
+/// With more users than this it is worth to look whether the user has fewer objects.
+const MANY: usize = 256;
+
+/// The tuples that one restriction lets in. Cheap to clone.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Edge {
     /// From the object to the users, or for a wildcard to the number 0.
     pub(super) users: Rows,
     /// From the user to the objects.
     pub(super) objects: Rows,
+    /// What must hold before a tuple counts.
+    pub(super) conditions: Conditions,
 }
 
-/// Why a tuple was set aside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SetAsideReason {
-    /// The model has no such type of object.
-    UnknownType,
-    /// The type has no such relation.
-    UnknownRelation,
-    /// The relation does not let in such users.
-    UserNotAllowed,
-}
+impl Edge {
+    /// The edge of pairs `object << 32 | user`, sorted and without repetitions, none of which has a condition.
+    pub(super) fn new(pairs: &[u64], object_count: usize, user_count: usize) -> Self {
+        let users = Rows::new(Packed::new(pairs, object_count));
+        Self { users, objects: Rows::new(Packed::transposed(pairs, user_count)), conditions: Conditions::default() }
+    }
 
-/// A tuple that the model does not allow, so that no decision sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SetAside {
-    /// The tuple.
-    pub tuple: RelationshipTuple,
-    /// What the model says against it.
-    pub reason: SetAsideReason,
+    /// About how many bytes this takes, changes aside.
+    pub(super) fn bytes(&self) -> usize {
+        self.users.bytes() + self.objects.bytes() + self.conditions.bytes()
+    }
+
+    /// Whether nothing has changed since the rows were packed.
+    pub(super) fn is_packed(&self) -> bool {
+        self.users.is_packed() && self.objects.is_packed()
+    }
+
+    /// Whether it gives the object this user.
+    pub(super) fn has(&self, object: Number, user: Number) -> bool {
+        let users = self.users.row(object);
+        if users.len() > MANY {
+            let objects = self.objects.row(user);
+            if objects.len() < users.len() {
+                return objects.holds(object);
+            }
+        }
+        users.holds(user)
+    }
 }
 
 /// Counts of a graph.
@@ -54,30 +72,43 @@ pub struct SetAside {
 pub struct Statistics {
     /// Distinct tuples that decisions see.
     pub tuples: usize,
-    /// Tuples that came more than once.
+    /// Tuples that came more than once when the graph was built.
     pub repeated: usize,
     /// Tuples that the model does not allow.
     pub set_aside: usize,
-    /// Objects, users among them.
+    /// Objects, users among them. Those that only deleted tuples named are among them until the graph is compacted.
     pub objects: usize,
     /// About how many bytes the graph takes.
     pub bytes: usize,
 }
 
-/// An immutable set of tuples under one model.
+/// An immutable set of tuples under one model. A clone shares everything with it.
 ///
 /// Tuples that the model does not allow are not in it (OpenFGA ignores stored tuples that are invalid for the current
 /// model); they are counted, and the first of them are kept as examples.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Graph {
     pub(super) model: Arc<Model>,
     pub(super) interners: Box<[Interner]>,
     pub(super) edges: Box<[Edge]>,
     pub(super) statistics: Statistics,
-    pub(super) examples: Box<[SetAside]>,
+    pub(super) aside: Arc<Aside>,
+    pub(super) repeated: Arc<[RelationshipTuple]>,
+    /// How many changes lie over the packed rows.
+    pub(super) changes: usize,
 }
 
 impl Graph {
+    pub(super) fn new(
+        model: Arc<Model>,
+        interners: Box<[Interner]>,
+        edges: Box<[Edge]>,
+        statistics: Statistics,
+    ) -> Self {
+        let (aside, repeated) = (Arc::default(), Arc::default());
+        Self { model, interners, edges, statistics, aside, repeated, changes: 0 }
+    }
+
     /// The model that decides which tuples are in the graph.
     pub fn model(&self) -> &Arc<Model> {
         &self.model
@@ -90,36 +121,22 @@ impl Graph {
 
     /// The first tuples that were set aside, at most a hundred.
     pub fn set_aside(&self) -> &[SetAside] {
-        &self.examples
+        &self.aside.examples
+    }
+
+    /// The first tuples that came more than once when the graph was built, at most a hundred.
+    pub fn repeated(&self) -> &[RelationshipTuple] {
+        &self.repeated
     }
 
     /// Whether exactly this tuple is in the graph.
     pub fn contains(&self, tuple: &RelationshipTuple) -> bool {
         let found = || {
-            let object_type = self.model.type_id(tuple.object.type_name())?;
-            let relation = self.model.relation_id(object_type, tuple.relation.as_str())?;
-            let object = self.number(object_type, tuple.object.id())?;
-            let (user_type, shape, user) = self.numbered(UserParts::from(&tuple.user))?;
-            let mut edges = self.model.relation(relation)?.edges();
-            let (edge, _) = edges.find(|(_, known)| known.user_type == user_type && known.shape == shape)?;
-            Some(self.has(edge, object, user))
+            let placement = Placement::find(&self.model, tuple.into()).ok()?;
+            let (object, user) = placement.numbers(tuple.into(), |of, id| self.number(of, id))?;
+            Some(self.has(placement.edge, object, user))
         };
         found().unwrap_or(false)
-    }
-
-    fn numbered(&self, user: UserParts<'_>) -> Option<(TypeId, Shape<RelationId>, Number)> {
-        let model = &self.model;
-        Some(match user {
-            UserParts::Object { user_type, id } => {
-                let user_type = model.type_id(user_type)?;
-                (user_type, Shape::Plain, self.number(user_type, id)?)
-            }
-            UserParts::Wildcard { user_type } => (model.type_id(user_type)?, Shape::Wildcard, 0),
-            UserParts::Userset { user_type, id, relation, .. } => {
-                let user_type = model.type_id(user_type)?;
-                (user_type, Shape::Userset(model.relation_id(user_type, relation)?), self.number(user_type, id)?)
-            }
-        })
     }
 
     /// The number of an object, if any tuple names it.
@@ -132,22 +149,22 @@ impl Graph {
         self.interners.get(object_type.index()).map_or("", |interner| interner.id(number))
     }
 
-    /// The users that the edge gives the object, sorted.
-    pub(in crate::policy) fn users(&self, edge: EdgeId, object: Number) -> &[Number] {
-        self.edges.get(edge as usize).map_or(&[], |edge| edge.users.row(object))
+    /// The users that the edge gives the object, those with a condition among them.
+    pub(in crate::policy) fn users(&self, edge: EdgeId, object: Number) -> Row<'_> {
+        self.edges.get(edge as usize).map_or(Row::EMPTY, |edge| edge.users.row(object))
     }
 
-    /// The objects that the edge gives the user, sorted.
-    pub(in crate::policy) fn objects(&self, edge: EdgeId, user: Number) -> &[Number] {
-        self.edges.get(edge as usize).map_or(&[], |edge| edge.objects.row(user))
+    /// The objects that the edge gives the user, those with a condition among them.
+    pub(in crate::policy) fn objects(&self, edge: EdgeId, user: Number) -> Row<'_> {
+        self.edges.get(edge as usize).map_or(Row::EMPTY, |edge| edge.objects.row(user))
     }
 
-    /// Whether the edge gives the object this user.
+    /// Whether the edge gives the object this user, on a condition or without one.
     pub(in crate::policy) fn has(&self, edge: EdgeId, object: Number, user: Number) -> bool {
-        holds(self.users(edge, object), user)
+        self.edges.get(edge as usize).is_some_and(|edge| edge.has(object, user))
     }
 
-    /// An object between: one that `edge` gives `object`, and that `member` gives `user`.
+    /// An object between: one that `edge` gives `object`, and that `member` gives `user`, conditions aside.
     pub(in crate::policy) fn between(
         &self,
         edge: EdgeId,
@@ -155,6 +172,37 @@ impl Graph {
         member: EdgeId,
         user: Number,
     ) -> Option<Number> {
-        share(self.users(edge, object), self.objects(member, user))
+        self.users(edge, object).shared(self.objects(member, user))
+    }
+
+    /// Whether any tuple of the edge carries a condition.
+    pub(in crate::policy) fn edge_has_conditions(&self, edge: EdgeId) -> bool {
+        self.edges.get(edge as usize).is_some_and(|edge| !edge.conditions.is_empty())
+    }
+
+    /// The condition that a tuple carries.
+    pub(in crate::policy) fn condition(&self, edge: EdgeId, object: Number, user: Number) -> Option<&TupleCondition> {
+        self.edges.get(edge as usize)?.conditions.get(object, user)
+    }
+
+    /// A tuple of an edge as it is written.
+    pub(in crate::policy) fn tuple(&self, edge: EdgeId, object: Number, user: Number) -> Option<RelationshipTuple> {
+        let model = &self.model;
+        let (relation, restriction) = model.all_relations().find_map(|(_, relation)| {
+            let (_, restriction) = relation.edges().find(|(number, _)| *number == edge)?;
+            Some((relation, restriction))
+        })?;
+        let user_type = model.type_name(restriction.user_type);
+        let user = match restriction.shape {
+            Shape::Plain => format!("{user_type}:{}", self.id(restriction.user_type, user)),
+            Shape::Wildcard => format!("{user_type}:*"),
+            Shape::Userset(id) => {
+                let member = model.relation(id)?.name();
+                format!("{user_type}:{}#{member}", self.id(restriction.user_type, user))
+            }
+        };
+        let object_type = model.type_name(relation.object_type());
+        let object = format!("{object_type}:{}", self.id(relation.object_type(), object));
+        RelationshipTuple::parse(&user, relation.name().as_str(), &object).ok()
     }
 }

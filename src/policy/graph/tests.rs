@@ -1,0 +1,204 @@
+//! A changed graph against one that is built afresh.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use proptest::{collection::vec, prelude::*};
+
+use super::{
+    Added, ChangeCounts, Graph, GraphBuilder, TupleChange, TupleCondition, TupleText, pairs::pair, store::Number,
+};
+use crate::{
+    access::Place,
+    policy::{
+        ConditionName, Model, ModelSource, Placed, RelationSource, RestrictionSource, Rewrite, Shape, TypeSource,
+    },
+};
+
+fn placed<T>(value: T) -> Placed<T> {
+    Placed::new(value, Place::default())
+}
+
+fn restriction(text: &str) -> RestrictionSource {
+    let (of, shape) = match text.split_once('#') {
+        Some((of, relation)) => (of, Shape::Userset(placed(relation.parse().unwrap()))),
+        None => match text.strip_suffix(":*") {
+            Some(of) => (of, Shape::Wildcard),
+            None => (text, Shape::Plain),
+        },
+    };
+    RestrictionSource { user_type: placed(of.parse().unwrap()), shape, condition: None }
+}
+
+fn model() -> Arc<Model> {
+    let direct = |name: &str, restrictions: &[&str]| RelationSource {
+        name: placed(name.parse().unwrap()),
+        restrictions: restrictions.iter().map(|text| restriction(text)).collect(),
+        rewrite: Rewrite::Direct,
+    };
+    let of = |name: &str, relations| TypeSource { name: placed(name.parse().unwrap()), relations };
+    let types = vec![
+        of("user", vec![]),
+        of("group", vec![direct("member", &["user", "user:*", "group#member"])]),
+        of("document", vec![direct("viewer", &["user", "group#member"]), direct("parent", &["document"])]),
+    ];
+    Arc::new(Model::new(ModelSource { types, ..ModelSource::default() }).unwrap())
+}
+
+type Key = (String, String, String);
+type Facts = BTreeMap<Key, Option<TupleCondition>>;
+
+fn condition(number: u8) -> Option<TupleCondition> {
+    let name: ConditionName = "in_office".parse().unwrap();
+    (number > 3).then(|| TupleCondition { name, context: format!("{{\"n\":{number}}}").into() })
+}
+
+fn text(key: &Key) -> TupleText<'_> {
+    TupleText { user: &key.0, relation: &key.1, object: &key.2 }
+}
+
+/// What the rows of both directions hold; they must agree.
+fn facts(graph: &Graph) -> Facts {
+    let mut found = Facts::new();
+    for (number, edge) in (0..).zip(&graph.edges) {
+        let row = |object: Number| graph.users(number, object).iter().map(move |user| pair(object, user));
+        let forward: BTreeSet<u64> = edge.users.keys().flat_map(row).collect();
+        let row = |user: Number| graph.objects(number, user).iter().map(move |object| pair(object, user));
+        let backward: BTreeSet<u64> = edge.objects.keys().flat_map(row).collect();
+        assert_eq!(forward, backward);
+        assert!(edge.conditions.iter().all(|(key, _)| forward.contains(&key)));
+        assert_eq!(graph.edge_has_conditions(number), edge.conditions.iter().next().is_some());
+        for key in forward {
+            let (object, user) = (u32::try_from(key >> 32).unwrap(), u32::try_from(key & 0xffff_ffff).unwrap());
+            assert!(graph.has(number, object, user));
+            let tuple = graph.tuple(number, object, user).unwrap();
+            assert!(graph.contains(&tuple));
+            let key = (tuple.user.to_string(), tuple.relation.to_string(), tuple.object.to_string());
+            found.insert(key, graph.condition(number, object, user).cloned());
+        }
+    }
+    found
+}
+
+fn built(facts: &Facts) -> Graph {
+    let mut builder = GraphBuilder::new(model());
+    for ((user, relation, object), condition) in facts {
+        let added = match condition {
+            Some(condition) => builder.add_conditional(user, relation, object, condition.clone()),
+            None => builder.add(user, relation, object),
+        };
+        assert_eq!(added, Ok(Added::Stored));
+    }
+    builder.finish()
+}
+
+fn key() -> impl Strategy<Value = Key> {
+    let users = prop_oneof![
+        4 => (0..6_u8).prop_map(|n| format!("user:{n}")),
+        1 => Just("user:*".to_owned()),
+        2 => (0..4_u8).prop_map(|n| format!("group:{n}#member")),
+    ];
+    let member = (users, 0..4_u8).prop_map(|(user, n)| (user, "member".to_owned(), format!("group:{n}")));
+    let viewer = (0..6_u8, 0..40_u8)
+        .prop_map(|(user, n)| (format!("user:{user}"), "viewer".to_owned(), format!("document:{n}")));
+    let parent = (0..40_u8, 0..40_u8)
+        .prop_map(|(up, n)| (format!("document:{up}"), "parent".to_owned(), format!("document:{n}")));
+    prop_oneof![member, viewer, parent]
+}
+
+fn checked(graph: &Graph, expected: &Facts) {
+    assert_eq!(&facts(graph), expected);
+    let fresh = built(expected);
+    assert_eq!(graph.statistics().tuples, expected.len());
+    assert!(graph.statistics().objects >= fresh.statistics().objects);
+    let compacted = graph.compacted();
+    assert_eq!(&facts(&compacted), expected);
+    assert!(!compacted.needs_compaction());
+    let (found, fresh) = (compacted.statistics(), fresh.statistics());
+    assert_eq!((found.tuples, found.objects), (fresh.tuples, fresh.objects));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn a_changed_graph_is_the_graph_built_afresh(
+        start in vec((key(), 0..6_u8), 0..60),
+        batches in vec((vec((key(), any::<bool>(), 0..6_u8), 0..30), 0..4_u8), 1..6),
+    ) {
+        let mut expected: Facts = start.into_iter().map(|(key, number)| (key, condition(number))).collect();
+        let mut graph = built(&expected);
+        for (batch, then) in batches {
+            let (before, facts_before) = (graph.clone(), expected.clone());
+            let given: Vec<_> =
+                batch.iter().map(|(key, writes, number)| (key, *writes, condition(*number).map(Arc::new))).collect();
+            let changes = given.iter().map(|(key, writes, condition)| match writes {
+                true => TupleChange::Write(text(key), condition.as_ref()),
+                false => TupleChange::Delete(text(key)),
+            });
+            let mut counted = ChangeCounts::default();
+            for (key, writes, condition) in &given {
+                let wanted = condition.as_deref().cloned();
+                let count = match (expected.get(*key), writes) {
+                    (None, true) => &mut counted.written,
+                    (Some(known), true) if *known == wanted => &mut counted.repeated,
+                    (Some(_), true) => &mut counted.conditions,
+                    (Some(_), false) => &mut counted.deleted,
+                    (None, false) => &mut counted.missing,
+                };
+                *count += 1;
+                if *writes {
+                    expected.insert((*key).clone(), wanted);
+                } else {
+                    expected.remove(*key);
+                }
+            }
+            let (next, counts) = graph.with_changes(changes).unwrap();
+            prop_assert_eq!(counts, counted);
+            checked(&next, &expected);
+            checked(&before, &facts_before);
+            graph = if then == 0 { next.compacted() } else { next };
+        }
+    }
+}
+
+#[test]
+fn a_later_tuple_replaces_the_condition() {
+    let mut builder = GraphBuilder::new(model());
+    let (office, none) = (condition(4).unwrap(), None);
+    for (object, given) in [("group:1", [Some(&office), None]), ("group:2", [None, Some(&office)])] {
+        for condition in given {
+            let added = match condition {
+                Some(condition) => builder.add_conditional("user:1", "member", object, condition.clone()),
+                None => builder.add("user:1", "member", object),
+            };
+            assert_eq!(added, Ok(Added::Stored));
+        }
+    }
+    let graph = builder.finish();
+    let found: Vec<_> = facts(&graph).into_values().collect();
+    assert_eq!(found, [none, Some(office)]);
+    assert_eq!(graph.statistics().repeated, 2);
+    let repeated: Vec<_> = graph.repeated().iter().map(ToString::to_string).collect();
+    assert_eq!(repeated, ["user:1 member group:1", "user:1 member group:2"]);
+}
+
+#[test]
+fn what_the_model_does_not_allow_is_set_aside() {
+    let graph = built(&Facts::new());
+    let tuples = [
+        TupleText { user: "user:1", relation: "owner", object: "document:1" },
+        TupleText { user: "group:1", relation: "viewer", object: "document:1" },
+    ];
+    let (after, counts) = graph.with_changes(tuples.map(|tuple| TupleChange::Write(tuple, None))).unwrap();
+    assert_eq!((counts.set_aside, after.statistics().set_aside, after.set_aside().len()), (2, 2, 2));
+    let (after, _) = after.with_changes(tuples.map(TupleChange::Delete)).unwrap();
+    assert_eq!((after.statistics().set_aside, after.set_aside().len(), graph.set_aside().len()), (0, 0, 0));
+    for (user, relation, object) in
+        [("1", "viewer", "document:1"), ("user:1", "a b", "document:1"), ("user:1", "a", "x")]
+    {
+        let change = TupleChange::Write(TupleText { user, relation, object }, None);
+        assert!(graph.with_changes([change]).is_err(), "{user} {relation} {object}");
+    }
+}

@@ -1,0 +1,78 @@
+//! Policies with some tuples changed, and tuples that carry conditions.
+
+use std::sync::Arc;
+
+use portcullis::policy::{
+    Added, CheckError, GraphBuilder, Policy, PolicySettings, TupleChange, TupleCondition, TupleText,
+};
+
+use super::policy::{CRM, CRM_TUPLES, ask, entity, model, name, policy};
+
+#[test]
+fn a_tuple_whose_condition_cannot_be_evaluated_is_no_answer() {
+    let text = "model
+  schema 1.1
+type user
+type group
+  relations
+    define member: [user]
+type folder
+  relations
+    define viewer: [user]
+type document
+  relations
+    define parent: [folder]
+    define blocked: [user]
+    define viewer: [user, group#member] or viewer from parent
+    define open: viewer but not blocked
+";
+    let mut builder = GraphBuilder::new(Arc::new(model(text)));
+    let mut add = |tuple: &str, is_conditional: bool| {
+        let [user, relation, object] = tuple.split_whitespace().collect::<Vec<_>>()[..] else { panic!("{tuple}") };
+        let condition = TupleCondition { name: "in_office".parse().unwrap(), context: "{}".into() };
+        let added = match is_conditional {
+            true => builder.add_conditional(user, relation, object, condition),
+            false => builder.add(user, relation, object),
+        };
+        assert_eq!(added, Ok(Added::Stored), "{tuple}");
+    };
+    add("user:erin member group:1", false);
+    add("user:erin viewer folder:1", false);
+    add("user:erin viewer document:direct", true);
+    add("group:1#member viewer document:userset", true);
+    add("folder:1 parent document:tupleset", true);
+    for group in 1..10 {
+        add(&format!("group:{group}#member viewer document:wide"), group == 1);
+    }
+    add("user:erin viewer document:either", true);
+    add("group:1#member viewer document:either", false);
+    add("user:erin viewer document:blocked", false);
+    add("user:erin blocked document:blocked", true);
+    let policy = Policy::new(builder.finish(), PolicySettings::default());
+    for object in ["direct", "userset", "tupleset", "wide"] {
+        let question = format!("user:erin viewer document:{object}");
+        assert_eq!(ask(&policy, &question), Err(CheckError::Condition), "{object}");
+        let explained =
+            policy.explain(&"user:erin".parse().unwrap(), &name("viewer"), &entity(&format!("document:{object}")));
+        assert_eq!(explained.unwrap().answer().name(), "undecided");
+    }
+    assert_eq!(ask(&policy, "group:1#member viewer document:userset"), Err(CheckError::Condition));
+    assert_eq!(ask(&policy, "user:erin viewer document:either"), Ok(true));
+    assert_eq!(ask(&policy, "user:erin open document:blocked"), Err(CheckError::Condition));
+    assert_eq!(ask(&policy, "user:anne viewer document:direct"), Ok(false));
+}
+
+#[test]
+fn a_grant_and_its_revocation_are_policies_beside_the_one_before() {
+    let before = policy(CRM, CRM_TUPLES);
+    let tuple = TupleText { user: "user:anne", relation: "owner", object: "account:new" };
+    let (granted, counts) = before.with_changes([TupleChange::Write(tuple, None)]).unwrap();
+    assert_eq!((counts.written, counts.repeated), (1, 0));
+    let (revoked, counts) = granted.with_changes([TupleChange::Delete(tuple), TupleChange::Delete(tuple)]).unwrap();
+    assert_eq!((counts.deleted, counts.missing), (1, 1));
+    for (policy, expected) in [(&before, false), (&granted, true), (&revoked, false), (&granted.compacted(), true)] {
+        assert_eq!(ask(policy, "user:anne can_delete account:new"), Ok(expected));
+        assert_eq!(ask(policy, "user:erin can_delete account:A-100"), Ok(true));
+    }
+    assert!(!granted.needs_compaction());
+}
