@@ -8,9 +8,11 @@ mod number;
 mod problem;
 mod source;
 mod syntax;
+#[cfg(test)]
+mod tests;
 mod typing;
 
 pub use compiled::{BoundContext, Condition, RequestContext};
 pub use context::{ContextMap, ContextValue, NotAnObject};
-pub use problem::{ConditionError, ConditionFault, ConditionProblem, Fault, Unconvertible, UndeclaredKeys};
+pub use problem::{ConditionError, ConditionFault, ConditionProblem, EvaluationFault, Unconvertible, UndeclaredKeys};
 pub use source::{ConditionName, ConditionSource, InvalidConditionName, ParameterSource, ParameterType};

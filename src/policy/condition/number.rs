@@ -79,6 +79,9 @@ impl<'a> Decimal<'a> {
         let (one, other) = (leading(&self.digits), leading(digits));
         // The double is `mantissa` times a power of two, and half a unit in the 64th bit is 2^-64 of that power.
         let mantissa = f64::from_bits(double.to_bits() & 0x000f_ffff_ffff_ffff | 0x3ff0_0000_0000_0000);
-        one.abs_diff(other) as f64 <= other as f64 / mantissa / 18_446_744_073_709_551_616.0
+        let half_unit = other as f64 / mantissa / 18_446_744_073_709_551_616.0;
+        // Below a power of two the units are half as large.
+        let half_unit = if one < other && mantissa == 1.0 { half_unit / 2.0 } else { half_unit };
+        one.abs_diff(other) as f64 <= half_unit
     }
 }

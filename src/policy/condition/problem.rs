@@ -63,7 +63,7 @@ pub enum ConditionFault {
     AnswerNotBool(String),
     /// A constant that its conversion refuses: `duration("soon")`.
     #[error("the constant cannot be converted: {0}")]
-    BadConstant(Fault),
+    BadConstant(EvaluationFault),
     /// A regular expression that is not one.
     #[error("`{0}` is not a regular expression")]
     BadPattern(String),
@@ -93,7 +93,7 @@ impl ConditionProblem {
 
 /// Why an expression has no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum Fault {
+pub enum EvaluationFault {
     /// Values of types that the operator or function does not take.
     #[error("an operand has a type that its operator does not take")]
     NoOverload,
@@ -132,7 +132,7 @@ pub enum Fault {
     TooManySteps,
 }
 
-impl Fault {
+impl EvaluationFault {
     /// Whether the evaluation must end here, whatever else might be true.
     pub(super) const fn is_final(self) -> bool {
         matches!(self, Self::CostExceeded | Self::TooManySteps)
@@ -182,7 +182,7 @@ pub enum ConditionError {
         /// The condition.
         condition: ConditionName,
         /// Why.
-        fault: Fault,
+        fault: EvaluationFault,
     },
 }
 

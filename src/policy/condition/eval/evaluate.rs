@@ -12,28 +12,31 @@ use super::{
     zone::read_clock,
 };
 use crate::policy::condition::{
-    problem::{Fault, HIGHEST_COST},
+    problem::{EvaluationFault, HIGHEST_COST},
     syntax::Iteration,
 };
 
 /// The most rounds of loops in one evaluation. Only loops that cost nothing come this far.
 const MOST_STEPS: u32 = 1_000_000;
 
-type Computed<'a> = Result<Value<'a>, Fault>;
+type Computed<'a> = Result<Value<'a>, EvaluationFault>;
 
 /// Decides a condition from the values of its parameters, and says what that cost.
-pub(in crate::policy::condition) fn run(program: &Program, parameters: &[&Datum]) -> (Result<bool, Fault>, u64) {
+pub(in crate::policy::condition) fn run(
+    program: &Program,
+    parameters: &[&Datum],
+) -> (Result<bool, EvaluationFault>, u64) {
     let mut run = Run { parameters, locals: SmallVec::new(), cost: 0, steps: 0 };
     let result = match run.value(&program.root) {
         Ok(Value::Bool(answer)) => Ok(answer),
-        Ok(_) => Err(Fault::NoOverload),
+        Ok(_) => Err(EvaluationFault::NoOverload),
         Err(fault) => Err(fault),
     };
     (result, run.cost)
 }
 
 /// What a node without names computes, when the condition is compiled.
-pub(in crate::policy::condition) fn fold(node: &Node) -> Result<Datum, Fault> {
+pub(in crate::policy::condition) fn fold(node: &Node) -> Result<Datum, EvaluationFault> {
     let mut run = Run { parameters: &[], locals: SmallVec::new(), cost: 0, steps: 0 };
     match node {
         Node::Unary { function, operand, .. } => Ok(convert(*function, run.value(operand)?)?.keep()),
@@ -51,9 +54,9 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn charge(&mut self, cost: u64) -> Result<(), Fault> {
+    fn charge(&mut self, cost: u64) -> Result<(), EvaluationFault> {
         self.cost = self.cost.saturating_add(cost);
-        if self.cost > HIGHEST_COST { Err(Fault::CostExceeded) } else { Ok(()) }
+        if self.cost > HIGHEST_COST { Err(EvaluationFault::CostExceeded) } else { Ok(()) }
     }
 
     fn value(&mut self, node: &'a Node) -> Computed<'a> {
@@ -61,11 +64,11 @@ impl<'a> Run<'a> {
             Node::Constant(datum) => Ok(datum.into()),
             Node::Parameter { index, charge } => {
                 self.charge(*charge)?;
-                self.parameters.get(*index).map(|datum| Value::from(*datum)).ok_or(Fault::NoSuchKey)
+                self.parameters.get(*index).map(|datum| Value::from(*datum)).ok_or(EvaluationFault::NoSuchKey)
             }
             Node::Local { index, charge } => {
                 self.charge(*charge)?;
-                self.locals.get(*index).cloned().ok_or(Fault::NoSuchKey)
+                self.locals.get(*index).cloned().ok_or(EvaluationFault::NoSuchKey)
             }
             Node::Made { operand, charge } => {
                 self.charge(*charge)?;
@@ -94,7 +97,7 @@ impl<'a> Run<'a> {
             match self.value(term) {
                 Ok(Value::Bool(value)) if value == decisive => return Ok(Value::Bool(value)),
                 Ok(Value::Bool(_)) => {}
-                Ok(_) => failed = failed.or(Some(Fault::NoOverload)),
+                Ok(_) => failed = failed.or(Some(EvaluationFault::NoOverload)),
                 Err(fault) if fault.is_final() => return Err(fault),
                 Err(fault) => failed = failed.or(Some(fault)),
             }
@@ -107,7 +110,7 @@ impl<'a> Run<'a> {
         match self.value(test)? {
             Value::Bool(true) => self.value(then),
             Value::Bool(false) => self.value(otherwise),
-            _ => Err(Fault::NoOverload),
+            _ => Err(EvaluationFault::NoOverload),
         }
     }
 
@@ -115,9 +118,9 @@ impl<'a> Run<'a> {
         let operand = self.value(operand)?;
         self.charge(1)?;
         match operand {
-            Value::Map(map) => map.field(name).ok_or(Fault::NoSuchKey),
-            Value::List(_) => Err(Fault::IndexOutOfBounds),
-            _ => Err(Fault::NoSuchKey),
+            Value::Map(map) => map.field(name).ok_or(EvaluationFault::NoSuchKey),
+            Value::List(_) => Err(EvaluationFault::IndexOutOfBounds),
+            _ => Err(EvaluationFault::NoSuchKey),
         }
     }
 
@@ -126,7 +129,7 @@ impl<'a> Run<'a> {
         self.charge(1)?;
         match operand {
             Value::Map(map) => Ok(Value::Bool(map.field(name).is_some())),
-            Value::List(_) => Err(Fault::IndexOutOfBounds),
+            Value::List(_) => Err(EvaluationFault::IndexOutOfBounds),
             _ => Ok(Value::Bool(false)),
         }
     }
@@ -137,9 +140,11 @@ impl<'a> Run<'a> {
         self.charge(1)?;
         let index = index?;
         match operand {
-            Value::Map(map) => map.get(&index).ok_or(Fault::NoSuchKey),
-            Value::List(list) => place_in_list(&index).and_then(|at| list.get(at)).ok_or(Fault::IndexOutOfBounds),
-            _ => Err(Fault::NoSuchKey),
+            Value::Map(map) => map.get(&index).ok_or(EvaluationFault::NoSuchKey),
+            Value::List(list) => {
+                place_in_list(&index).and_then(|at| list.get(at)).ok_or(EvaluationFault::IndexOutOfBounds)
+            }
+            _ => Err(EvaluationFault::NoSuchKey),
         }
     }
 
@@ -156,7 +161,7 @@ impl<'a> Run<'a> {
         for (key, value) in nodes {
             entries.push((self.value(key)?, self.value(value)?));
         }
-        Map::made(entries).map(Value::Map).ok_or(Fault::NoOverload)
+        Map::made(entries).map(Value::Map).ok_or(EvaluationFault::NoOverload)
     }
 
     fn list(&mut self, nodes: &'a [Node]) -> Computed<'a> {
@@ -189,14 +194,14 @@ impl<'a> Run<'a> {
         match function {
             Function::Not => match operand {
                 Value::Bool(value) => Ok(Value::Bool(!value)),
-                _ => Err(Fault::NoOverload),
+                _ => Err(EvaluationFault::NoOverload),
             },
             Function::Negate => negate(&operand),
             Function::Size => match operand {
                 Value::String(_) | Value::Bytes(_) | Value::List(_) | Value::Map(_) => {
-                    i64::try_from(operand.size()).map(Value::Int).map_err(|_| Fault::Overflow)
+                    i64::try_from(operand.size()).map(Value::Int).map_err(|_| EvaluationFault::Overflow)
                 }
-                _ => Err(Fault::NoOverload),
+                _ => Err(EvaluationFault::NoOverload),
             },
             function if function.is_conversion() || function == Function::ToIpAddress => convert(function, operand),
             function => read_clock(function, &operand, None),
@@ -226,9 +231,9 @@ impl<'a> Run<'a> {
             }
             Function::InCidr => match (&one, &other) {
                 (Value::IpAddress(address), Value::String(network)) => {
-                    address.is_in(network).ok_or(Fault::BadNetwork)?
+                    address.is_in(network).ok_or(EvaluationFault::BadNetwork)?
                 }
-                _ => return Err(Fault::NoOverload),
+                _ => return Err(EvaluationFault::NoOverload),
             },
             Function::Add | Function::Subtract | Function::Multiply | Function::Divide | Function::Remainder => {
                 return calculate(function, &one, &other);
@@ -243,7 +248,7 @@ impl<'a> Run<'a> {
         self.charge(pattern_cost(text.size() as u64, pattern.1))?;
         match text {
             Value::String(text) => Ok(Value::Bool(pattern.0.is_match(&text))),
-            _ => Err(Fault::NoOverload),
+            _ => Err(EvaluationFault::NoOverload),
         }
     }
 
@@ -291,14 +296,14 @@ impl<'a> Run<'a> {
         result
     }
 
-    fn step(&mut self) -> Result<(), Fault> {
+    fn step(&mut self) -> Result<(), EvaluationFault> {
         self.steps += 1;
-        if self.steps > MOST_STEPS { Err(Fault::TooManySteps) } else { Ok(()) }
+        if self.steps > MOST_STEPS { Err(EvaluationFault::TooManySteps) } else { Ok(()) }
     }
 
     /// `exists` if `decisive` is true, `all` if it is false.
     fn quantify(&mut self, repeated: &'a Loop, range: &Value<'a>, decisive: bool) -> Computed<'a> {
-        let test = repeated.test.as_ref().ok_or(Fault::NoOverload)?;
+        let test = repeated.test.as_ref().ok_or(EvaluationFault::NoOverload)?;
         let mut answer: Computed<'a> = Ok(Value::Bool(!decisive));
         for index in 0..length(range)? {
             self.step()?;
@@ -311,7 +316,7 @@ impl<'a> Run<'a> {
             match self.round(test, &element(range, index)?) {
                 Ok(Value::Bool(found)) if found == decisive => answer = Ok(Value::Bool(found)),
                 Ok(Value::Bool(_)) => {}
-                Ok(_) => answer = answer.and(Err(Fault::NoOverload)),
+                Ok(_) => answer = answer.and(Err(EvaluationFault::NoOverload)),
                 Err(fault) if fault.is_final() => return Err(fault),
                 Err(fault) => answer = answer.and(Err(fault)),
             }
@@ -321,7 +326,7 @@ impl<'a> Run<'a> {
     }
 
     fn count(&mut self, repeated: &'a Loop, range: &Value<'a>) -> Computed<'a> {
-        let test = repeated.test.as_ref().ok_or(Fault::NoOverload)?;
+        let test = repeated.test.as_ref().ok_or(EvaluationFault::NoOverload)?;
         let mut count = Ok(0_u64);
         for index in 0..length(range)? {
             self.step()?;
@@ -335,7 +340,7 @@ impl<'a> Run<'a> {
     }
 
     fn collect(&mut self, repeated: &'a Loop, range: &Value<'a>) -> Computed<'a> {
-        let mut made: Result<Vec<Value<'a>>, Fault> = Ok(Vec::new());
+        let mut made: Result<Vec<Value<'a>>, EvaluationFault> = Ok(Vec::new());
         for index in 0..length(range)? {
             self.step()?;
             let element = element(range, index)?;
@@ -370,10 +375,10 @@ impl<'a> Run<'a> {
     fn tally<T>(
         &mut self,
         chosen: Computed<'a>,
-        accumulated: Result<T, Fault>,
+        accumulated: Result<T, EvaluationFault>,
         added: u64,
-        more: impl FnOnce(&mut Self, T) -> Result<T, Fault>,
-    ) -> Result<Result<T, Fault>, Fault> {
+        more: impl FnOnce(&mut Self, T) -> Result<T, EvaluationFault>,
+    ) -> Result<Result<T, EvaluationFault>, EvaluationFault> {
         match chosen {
             Ok(Value::Bool(false)) => Ok(accumulated),
             Ok(Value::Bool(true)) => {
@@ -385,15 +390,15 @@ impl<'a> Run<'a> {
                     outcome => Ok(outcome),
                 }
             }
-            Ok(_) => Ok(Err(Fault::NoOverload)),
+            Ok(_) => Ok(Err(EvaluationFault::NoOverload)),
             Err(fault) if fault.is_final() => Err(fault),
             Err(fault) => Ok(Err(fault)),
         }
     }
 }
 
-fn search(function: Function, text: &Value<'_>, part: &Value<'_>) -> Result<bool, Fault> {
-    let (Value::String(text), Value::String(part)) = (text, part) else { return Err(Fault::NoOverload) };
+fn search(function: Function, text: &Value<'_>, part: &Value<'_>) -> Result<bool, EvaluationFault> {
+    let (Value::String(text), Value::String(part)) = (text, part) else { return Err(EvaluationFault::NoOverload) };
     let (text, part): (&Text<'_>, &Text<'_>) = (text, part);
     Ok(match function {
         Function::Contains => text.contains(&**part),
@@ -415,11 +420,11 @@ fn place_in_list(index: &Value<'_>) -> Option<usize> {
     }
 }
 
-fn length(range: &Value<'_>) -> Result<usize, Fault> {
+fn length(range: &Value<'_>) -> Result<usize, EvaluationFault> {
     match range {
         Value::List(list) => Ok(list.len()),
         Value::Map(map) => Ok(map.len()),
-        _ => Err(Fault::NoOverload),
+        _ => Err(EvaluationFault::NoOverload),
     }
 }
 
@@ -429,5 +434,5 @@ fn element<'a>(range: &Value<'a>, index: usize) -> Computed<'a> {
         Value::Map(map) => map.entry(index).map(|(key, _)| key),
         _ => None,
     };
-    element.ok_or(Fault::IndexOutOfBounds)
+    element.ok_or(EvaluationFault::IndexOutOfBounds)
 }

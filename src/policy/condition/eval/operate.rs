@@ -6,12 +6,12 @@ use super::{
     function::Function,
     value::{List, Octets, Text, Value},
 };
-use crate::policy::condition::problem::Fault;
+use crate::policy::condition::problem::EvaluationFault;
 
-type Computed<'a> = Result<Value<'a>, Fault>;
+type Computed<'a> = Result<Value<'a>, EvaluationFault>;
 
 /// Whether two values are the same. Values of different types differ, but numbers are compared as numbers.
-pub(super) fn equal(one: &Value<'_>, other: &Value<'_>) -> Result<bool, Fault> {
+pub(super) fn equal(one: &Value<'_>, other: &Value<'_>) -> Result<bool, EvaluationFault> {
     Ok(match (one, other) {
         (Value::Null, Value::Null) => true,
         (Value::Null, _) | (_, Value::Null) => false,
@@ -23,7 +23,7 @@ pub(super) fn equal(one: &Value<'_>, other: &Value<'_>) -> Result<bool, Fault> {
         (Value::Type(one), Value::Type(other)) => one == other,
         (Value::IpAddress(one), Value::IpAddress(other)) => one == other,
         // Here alone OpenFGA refuses to compare.
-        (Value::IpAddress(_), _) => return Err(Fault::NoOverload),
+        (Value::IpAddress(_), _) => return Err(EvaluationFault::NoOverload),
         (Value::List(one), Value::List(other)) => {
             // An element that cannot be compared is not what makes the lists differ (cel-go).
             one.len() == other.len()
@@ -38,7 +38,7 @@ pub(super) fn equal(one: &Value<'_>, other: &Value<'_>) -> Result<bool, Fault> {
 }
 
 /// `<`, `<=`, `>` or `>=`.
-pub(super) fn compare(function: Function, one: &Value<'_>, other: &Value<'_>) -> Result<bool, Fault> {
+pub(super) fn compare(function: Function, one: &Value<'_>, other: &Value<'_>) -> Result<bool, EvaluationFault> {
     let not_a_number = |value: &Value<'_>| matches!(value, Value::Double(double) if double.is_nan());
     if not_a_number(one) || not_a_number(other) {
         return Ok(false);
@@ -50,7 +50,7 @@ pub(super) fn compare(function: Function, one: &Value<'_>, other: &Value<'_>) ->
         (Value::String(one), Value::String(other)) => (**one).cmp(other),
         (Value::Bytes(one), Value::Bytes(other)) => (**one).cmp(other),
         (Value::Bool(one), Value::Bool(other)) => one.cmp(other),
-        _ => order_of_numbers(one, other).ok_or(Fault::NoOverload)?,
+        _ => order_of_numbers(one, other).ok_or(EvaluationFault::NoOverload)?,
     };
     Ok(match function {
         Function::Less => order.is_lt(),
@@ -78,21 +78,21 @@ fn order_of_numbers(one: &Value<'_>, other: &Value<'_>) -> Option<Ordering> {
 }
 
 /// `value in collection`.
-pub(super) fn contained(value: &Value<'_>, collection: &Value<'_>) -> Result<bool, Fault> {
+pub(super) fn contained(value: &Value<'_>, collection: &Value<'_>) -> Result<bool, EvaluationFault> {
     match collection {
         Value::List(list) => Ok(list.iter().any(|element| equal(value, &element) == Ok(true))),
         Value::Map(map) => Ok(map.get(value).is_some()),
-        _ => Err(Fault::NoOverload),
+        _ => Err(EvaluationFault::NoOverload),
     }
 }
 
 /// `-x`.
 pub(super) fn negate<'a>(value: &Value<'a>) -> Computed<'a> {
     match value {
-        Value::Int(int) => int.checked_neg().map(Value::Int).ok_or(Fault::Overflow),
+        Value::Int(int) => int.checked_neg().map(Value::Int).ok_or(EvaluationFault::Overflow),
         Value::Double(double) => Ok(Value::Double(-double)),
-        Value::Duration(nanos) => nanos.checked_neg().map(Value::Duration).ok_or(Fault::Overflow),
-        _ => Err(Fault::NoOverload),
+        Value::Duration(nanos) => nanos.checked_neg().map(Value::Duration).ok_or(EvaluationFault::Overflow),
+        _ => Err(EvaluationFault::NoOverload),
     }
 }
 
@@ -105,7 +105,7 @@ pub(super) fn calculate<'a>(function: Function, one: &Value<'a>, other: &Value<'
         _ => match function {
             Function::Add => add(one, other),
             Function::Subtract => subtract(one, other),
-            _ => Err(Fault::NoOverload),
+            _ => Err(EvaluationFault::NoOverload),
         },
     }
 }
@@ -115,11 +115,11 @@ fn calculate_ints<'a>(function: Function, one: i64, other: i64) -> Computed<'a> 
         Function::Add => one.checked_add(other),
         Function::Subtract => one.checked_sub(other),
         Function::Multiply => one.checked_mul(other),
-        _ if other == 0 => return Err(Fault::DivisionByZero),
+        _ if other == 0 => return Err(EvaluationFault::DivisionByZero),
         Function::Divide => one.checked_div(other),
         _ => one.checked_rem(other),
     };
-    result.map(Value::Int).ok_or(Fault::Overflow)
+    result.map(Value::Int).ok_or(EvaluationFault::Overflow)
 }
 
 fn calculate_uints<'a>(function: Function, one: u64, other: u64) -> Computed<'a> {
@@ -127,11 +127,11 @@ fn calculate_uints<'a>(function: Function, one: u64, other: u64) -> Computed<'a>
         Function::Add => one.checked_add(other),
         Function::Subtract => one.checked_sub(other),
         Function::Multiply => one.checked_mul(other),
-        _ if other == 0 => return Err(Fault::DivisionByZero),
+        _ if other == 0 => return Err(EvaluationFault::DivisionByZero),
         Function::Divide => one.checked_div(other),
         _ => one.checked_rem(other),
     };
-    result.map(Value::Uint).ok_or(Fault::Overflow)
+    result.map(Value::Uint).ok_or(EvaluationFault::Overflow)
 }
 
 fn calculate_doubles<'a>(function: Function, one: f64, other: f64) -> Computed<'a> {
@@ -140,17 +140,17 @@ fn calculate_doubles<'a>(function: Function, one: f64, other: f64) -> Computed<'
         Function::Subtract => one - other,
         Function::Multiply => one * other,
         Function::Divide => one / other,
-        _ => return Err(Fault::NoOverload),
+        _ => return Err(EvaluationFault::NoOverload),
     }))
 }
 
 fn add<'a>(one: &Value<'a>, other: &Value<'a>) -> Computed<'a> {
     match (one, other) {
         (Value::Timestamp(time), Value::Duration(nanos)) | (Value::Duration(nanos), Value::Timestamp(time)) => {
-            time.plus(*nanos).map(Value::Timestamp).ok_or(Fault::Overflow)
+            time.plus(*nanos).map(Value::Timestamp).ok_or(EvaluationFault::Overflow)
         }
         (Value::Duration(one), Value::Duration(other)) => {
-            one.checked_add(*other).map(Value::Duration).ok_or(Fault::Overflow)
+            one.checked_add(*other).map(Value::Duration).ok_or(EvaluationFault::Overflow)
         }
         (Value::String(one), Value::String(other)) => {
             let mut text = String::with_capacity(one.len() + other.len());
@@ -160,22 +160,22 @@ fn add<'a>(one: &Value<'a>, other: &Value<'a>) -> Computed<'a> {
         }
         (Value::Bytes(one), Value::Bytes(other)) => Ok(Value::Bytes(Octets::Made([&**one, &**other].concat().into()))),
         (Value::List(one), Value::List(other)) => Ok(Value::List(List::Made(one.iter().chain(other.iter()).collect()))),
-        _ => Err(Fault::NoOverload),
+        _ => Err(EvaluationFault::NoOverload),
     }
 }
 
 fn subtract<'a>(one: &Value<'a>, other: &Value<'a>) -> Computed<'a> {
     match (one, other) {
         (Value::Timestamp(one), Value::Timestamp(other)) => {
-            one.since(*other).map(Value::Duration).ok_or(Fault::Overflow)
+            one.since(*other).map(Value::Duration).ok_or(EvaluationFault::Overflow)
         }
         (Value::Timestamp(time), Value::Duration(nanos)) => {
-            let back = nanos.checked_neg().ok_or(Fault::Overflow)?;
-            time.plus(back).map(Value::Timestamp).ok_or(Fault::Overflow)
+            let back = nanos.checked_neg().ok_or(EvaluationFault::Overflow)?;
+            time.plus(back).map(Value::Timestamp).ok_or(EvaluationFault::Overflow)
         }
         (Value::Duration(one), Value::Duration(other)) => {
-            one.checked_sub(*other).map(Value::Duration).ok_or(Fault::Overflow)
+            one.checked_sub(*other).map(Value::Duration).ok_or(EvaluationFault::Overflow)
         }
-        _ => Err(Fault::NoOverload),
+        _ => Err(EvaluationFault::NoOverload),
     }
 }

@@ -2,7 +2,7 @@
 
 use regex::{Regex, RegexBuilder};
 
-use crate::policy::condition::problem::Fault;
+use crate::policy::condition::problem::EvaluationFault;
 
 /// The most bytes that a compiled pattern may take.
 const LARGEST_PATTERN: usize = 1 << 20;
@@ -10,10 +10,10 @@ const LARGEST_PATTERN: usize = 1 << 20;
 const MOST_REPEATS: u32 = 1_000;
 
 /// Compiles a pattern. Refuses what is not RE2, and what would take too much memory.
-pub(in crate::policy::condition) fn compile_pattern(pattern: &str) -> Result<Regex, Fault> {
-    let translated = translate(pattern).ok_or(Fault::BadPattern)?;
+pub(in crate::policy::condition) fn compile_pattern(pattern: &str) -> Result<Regex, EvaluationFault> {
+    let translated = translate(pattern).ok_or(EvaluationFault::BadPattern)?;
     let built = RegexBuilder::new(&translated).size_limit(LARGEST_PATTERN).nest_limit(100).build();
-    built.map_err(|_| Fault::BadPattern)
+    built.map_err(|_| EvaluationFault::BadPattern)
 }
 
 /// The same pattern for the `regex` crate, which differs: its `\d` matches more than ten digits, `[` nests.
@@ -22,10 +22,19 @@ fn translate(pattern: &str) -> Option<String> {
     let mut rest = pattern;
     let mut in_class = false;
     let mut class_begins = false;
+    let mut repeated = false;
     while let Some(c) = rest.chars().next() {
         let after = rest.get(c.len_utf8()..)?;
         let begins = std::mem::take(&mut class_begins);
+        let again = std::mem::take(&mut repeated);
         match c {
+            // A part is repeated once, greedily or not.
+            '*' | '+' | '?' if again => return None,
+            '*' | '+' | '?' if !in_class => {
+                out.push(c);
+                rest = lazy(after, &mut out);
+                repeated = true;
+            }
             '\\' => rest = escape(after, in_class, &mut out)?,
             '[' if !in_class => {
                 in_class = true;
@@ -58,7 +67,14 @@ fn translate(pattern: &str) -> Option<String> {
                 out.push_str("\\-");
                 rest = after;
             }
-            '{' if !in_class => rest = repetition(after, &mut out)?,
+            '{' if !in_class => match repetition(after, &mut out)? {
+                Some(_) if again => return None,
+                Some(counted) => {
+                    rest = lazy(counted, &mut out);
+                    repeated = true;
+                }
+                None => rest = after,
+            },
             '(' if !in_class => rest = group(after, &mut out)?,
             c => {
                 out.push(c);
@@ -129,8 +145,15 @@ fn named_class<'a>(rest: &'a str, out: &mut String) -> Option<&'a str> {
     Some(after)
 }
 
-/// `{2,3}` repeats, any other `{` stands for itself.
-fn repetition<'a>(after: &'a str, out: &mut String) -> Option<&'a str> {
+/// The mark that makes a repetition take as little as it can.
+fn lazy<'a>(after: &'a str, out: &mut String) -> &'a str {
+    let rest = after.strip_prefix('?');
+    out.push_str(if rest.is_some() { "?" } else { "" });
+    rest.unwrap_or(after)
+}
+
+/// What follows `{2,3}`. Any other `{` stands for itself, and there is nothing after it. `None` for too many.
+fn repetition<'a>(after: &'a str, out: &mut String) -> Option<Option<&'a str>> {
     let counts = after.split_once('}').filter(|(counts, _)| {
         let (least, most) = counts.split_once(',').unwrap_or((counts, ""));
         let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
@@ -138,7 +161,7 @@ fn repetition<'a>(after: &'a str, out: &mut String) -> Option<&'a str> {
     });
     let Some((counts, rest)) = counts else {
         out.push_str("\\{");
-        return Some(after);
+        return Some(None);
     };
     let too_many = |count: &str| !count.is_empty() && count.parse::<u32>().map_or(true, |count| count > MOST_REPEATS);
     if counts.split(',').any(too_many) {
@@ -147,7 +170,7 @@ fn repetition<'a>(after: &'a str, out: &mut String) -> Option<&'a str> {
     out.push('{');
     out.push_str(counts);
     out.push('}');
-    Some(rest)
+    Some(Some(rest))
 }
 
 /// A group. The flags that only the crate knows are refused.

@@ -109,7 +109,7 @@ impl Checker<'_> {
         let node = readable(node);
         match self.variables.resolve(&kind) {
             Kind::Map(entry) => (entry.1, node),
-            Kind::Dynamic | Kind::Wrong => (Kind::Dynamic, node),
+            Kind::Dynamic | Kind::Any | Kind::Wrong => (Kind::Dynamic, node),
             kind @ Kind::Variable(_) => {
                 self.variables.assign(&Kind::Dynamic, &kind);
                 (Kind::Dynamic, node)
@@ -122,6 +122,9 @@ impl Checker<'_> {
         let (operand_kind, operand) = self.check(operand);
         let (index_kind, index) = self.check(index);
         let index = if index.is_read_by_name() { index.unobserved() } else { index };
+        if let Node::Constant(Datum::Null | Datum::List(_) | Datum::Map(_) | Datum::Bytes(_)) = &index {
+            return self.no_overload(at, "_[_]", &[operand_kind, index_kind]);
+        }
         let found = self.resolve(at, "_[_]", false, &[operand_kind, index_kind]);
         let node = Node::Index(Box::new((readable(operand), index)));
         (found.map_or(Kind::Wrong, |(kind, ..)| kind), node)

@@ -9,6 +9,8 @@ use crate::policy::condition::source::ParameterType;
 pub(super) enum Kind {
     /// Known only when the expression runs.
     Dynamic,
+    /// A parameter of type `any`: as open as `Dynamic`, but no loop can go over it.
+    Any,
     /// What is left after a problem was reported, so that it is reported once.
     Wrong,
     Bool,
@@ -53,7 +55,7 @@ impl Kind {
 
     /// Whether nothing can be said before the expression runs.
     pub(super) const fn is_open(&self) -> bool {
-        matches!(self, Self::Dynamic | Self::Wrong)
+        matches!(self, Self::Dynamic | Self::Any | Self::Wrong)
     }
 }
 
@@ -68,7 +70,7 @@ impl From<&ParameterType> for Kind {
             ParameterType::Duration => Self::Duration,
             ParameterType::Timestamp => Self::Timestamp,
             ParameterType::IpAddress => Self::IpAddress,
-            ParameterType::Any => Self::Dynamic,
+            ParameterType::Any => Self::Any,
             ParameterType::List(element) => Self::list(Self::from(&**element)),
             ParameterType::Map(value) => Self::map(Self::String, Self::from(&**value)),
         }
@@ -78,7 +80,7 @@ impl From<&ParameterType> for Kind {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Dynamic | Self::Variable(_) => f.write_str("any"),
+            Self::Dynamic | Self::Any | Self::Variable(_) => f.write_str("any"),
             Self::Wrong => f.write_str("?"),
             Self::Bool => f.write_str("bool"),
             Self::Int => f.write_str("int"),

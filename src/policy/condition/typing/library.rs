@@ -76,7 +76,7 @@ pub(super) fn look_up(variables: &mut Variables, name: &str, member: bool, argum
         found = Some(match found {
             None => Resolution { function: definition.function, kind, charge: *charge },
             Some(first) => {
-                let kind = if kind == first.kind { kind } else { Kind::Dynamic };
+                let kind = if kind == first.kind || first.kind.is_open() { first.kind } else { Kind::Dynamic };
                 Resolution { function: definition.function, kind, charge: Charge::One }
             }
         });

@@ -173,8 +173,8 @@ const fn is_nullable(kind: &Kind) -> bool {
 /// Whether `one` has room for all that `other` has.
 fn less_specific(one: &Kind, other: &Kind) -> bool {
     match (one, other) {
-        (Kind::Dynamic | Kind::Variable(_), _) => true,
-        (_, Kind::Dynamic | Kind::Variable(_)) => false,
+        (Kind::Dynamic | Kind::Any | Kind::Variable(_), _) => true,
+        (_, Kind::Dynamic | Kind::Any | Kind::Variable(_)) => false,
         (Kind::List(one), Kind::List(other)) => less_specific(one, other),
         (Kind::Map(one), Kind::Map(other)) => less_specific(&one.0, &other.0) && less_specific(&one.1, &other.1),
         (Kind::Type(_), Kind::Type(_)) => true,
