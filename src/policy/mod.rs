@@ -10,7 +10,11 @@ mod model;
 mod permit;
 mod tuple;
 
-pub use condition::{ConditionName, ConditionSource, InvalidConditionName, ParameterSource, ParameterType};
+pub use condition::{
+    BoundContext, Condition, ConditionError, ConditionFault, ConditionName, ConditionProblem, ConditionSource,
+    ContextMap, ContextValue, EvaluationFault, InvalidConditionName, NotAnObject, ParameterSource, ParameterType,
+    RequestContext, Unconvertible, UndeclaredKeys,
+};
 pub use engine::{CheckError, Policy, PolicySettings, TaskRule};
 pub use explain::{Answer, Explanation, ExplanationNode, NodeKind};
 pub use graph::{

@@ -74,6 +74,24 @@ pub enum ParameterType {
     Map(Box<Self>),
 }
 
+impl fmt::Display for ParameterType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bool => "bool",
+            Self::String => "string",
+            Self::Int => "int",
+            Self::Uint => "uint",
+            Self::Double => "double",
+            Self::Duration => "duration",
+            Self::Timestamp => "timestamp",
+            Self::IpAddress => "ipaddress",
+            Self::Any => "any",
+            Self::List(element) => return write!(f, "list<{element}>"),
+            Self::Map(value) => return write!(f, "map<{value}>"),
+        })
+    }
+}
+
 /// `name: type`, as written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParameterSource {
