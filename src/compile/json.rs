@@ -1,22 +1,20 @@
 //! Tuples as JSON documents and as JSON lines.
 
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
-};
 use serde_json::value::RawValue;
 
-use super::tuples::{Collector, Written, WrittenTuple};
+use super::{
+    placed_json::{Fields, Places, malformed, text},
+    tuples::{Collector, Written, WrittenTuple},
+};
 use crate::access::Place;
 
 /// Reads a list of tuples, alone or under `tuples`.
 pub(super) fn read(text: &str, collector: &mut Collector) {
-    let mut reader = Reader { places: Places::new(text, 1), collector };
     match serde_json::from_str::<&RawValue>(text) {
-        Ok(document) => reader.document(document),
-        Err(error) => reader.malformed(Place::default(), &error),
+        Ok(document) => Reader { places: Places::new(text, 1), collector }.document(document),
+        Err(error) => malformed(&mut collector.report, Place::default(), &error),
     }
 }
 
@@ -26,44 +24,10 @@ pub(super) fn read_lines(text: &str, collector: &mut Collector) {
         if line.trim().is_empty() {
             continue;
         }
-        let mut reader = Reader { places: Places::new(line, number), collector };
         match serde_json::from_str::<&RawValue>(line) {
-            Ok(entry) => reader.entry(entry),
-            Err(error) => reader.malformed(Place { line: number, column: 1 }, &error),
+            Ok(entry) => Reader { places: Places::new(line, number), collector }.entry(entry),
+            Err(error) => malformed(&mut collector.report, Place { line: number, column: 1 }, &error),
         }
-    }
-}
-
-/// Finds the line and the column of a value, which must lie behind the value before.
-struct Places<'a> {
-    text: &'a str,
-    known_offset: usize,
-    known: Place,
-}
-
-impl<'a> Places<'a> {
-    fn new(text: &'a str, first_line: u32) -> Self {
-        Self { text, known_offset: 0, known: Place { line: first_line, column: 1 } }
-    }
-
-    fn of(&mut self, part: &str) -> Place {
-        // Raw values are slices of the text, so their distance from its beginning is their place.
-        let offset = part.as_ptr().addr().saturating_sub(self.text.as_ptr().addr());
-        let Some(between) = self.text.get(self.known_offset..offset) else {
-            let from_start = Place::of_offset(self.text, offset);
-            return Place { line: from_start.line.max(self.known.line), column: from_start.column };
-        };
-        let count = |text: &str| u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
-        match between.rsplit_once('\n') {
-            Some((lines, last)) => {
-                let newlines = lines.bytes().filter(|byte| *byte == b'\n').count();
-                self.known.line = self.known.line.saturating_add(u32::try_from(newlines).unwrap_or(u32::MAX)) + 1;
-                self.known.column = count(last).saturating_add(1);
-            }
-            None => self.known.column = self.known.column.saturating_add(count(between)),
-        }
-        self.known_offset = offset;
-        self.known
     }
 }
 
@@ -171,51 +135,5 @@ impl<'a> Reader<'a, '_> {
 
     fn unknown(&mut self, place: Place, key: &str, help: &str) {
         self.collector.report.add(place, format!("`{key}` is not a key that is known here"), Some(help.to_owned()));
-    }
-
-    fn malformed(&mut self, start: Place, error: &serde_json::Error) {
-        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        let line = number(error.line()).saturating_add(start.line.saturating_sub(1));
-        let place = Place { line, column: number(error.column()).max(1) };
-        let message = error.to_string();
-        let message = message.split(" at line ").next().unwrap_or_default();
-        self.collector.report.add(place, format!("this is not JSON: {message}"), None);
-    }
-}
-
-fn text(value: &RawValue) -> Option<Cow<'_, str>> {
-    #[derive(Deserialize)]
-    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-    serde_json::from_str::<Text<'_>>(value.get()).ok().map(|text| text.0)
-}
-
-/// The keys and values of an object, in the order they are written, repeated keys among them.
-struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Pairs;
-
-        impl<'de> Visitor<'de> for Pairs {
-            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut fields = Vec::new();
-                while let Some((key, value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
-                    fields.push((key.0, value));
-                }
-                Ok(fields)
-            }
-        }
-
-        #[derive(Deserialize)]
-        struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
-
-        Ok(Self(deserializer.deserialize_map(Pairs)?))
     }
 }

@@ -1,11 +1,14 @@
-mod expression;
+mod api_json;
+mod dsl;
 mod json;
-mod lexer;
 mod model;
-mod parser;
+mod modules;
+mod placed_json;
 mod report;
 mod tuples;
 mod yaml;
+mod yaml_tree;
 
-pub use model::model;
+pub use api_json::{Json, JsonForm};
+pub use model::{ModelDocument, ModelFormat, ReadBeside, model};
 pub use tuples::{TupleDocument, TupleFormat, tuples};

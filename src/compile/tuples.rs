@@ -207,7 +207,7 @@ fn objection(model: &Model, (user, relation, object): (&str, &str, &str)) -> Opt
     if user == format!("{object}#{relation}") {
         return Some((format!("`{user}` has `{relation}` on `{object}` anyway"), Some("remove it".to_owned())));
     }
-    if model.allows(object_type, relation, &tuple.user) {
+    if model.allows(object_type, relation, &tuple.user, None) {
         return None;
     }
     let allowed = model.restrictions(object_type, relation);

@@ -72,7 +72,10 @@ impl GraphBuilder {
         let Some(found) = self.model.relation_id(type_id, relation).and_then(|id| self.model.relation(id)) else {
             return self.put_aside(user, relation, object, SetAsideReason::UnknownRelation);
         };
-        let Some((edge, restriction)) = found.edges().find(|(_, known)| self.model.lets_in(*known, user)) else {
+        let Some((edge, restriction)) = found.edges().find(|(_, known)| {
+            // Tuples of the graph have no conditions yet.
+            self.model.lets_in(*known, user) && found.allows_unconditioned(*known)
+        }) else {
             return self.put_aside(user, relation, object, SetAsideReason::UserNotAllowed);
         };
         let object = self.interners.get_mut(type_id.index()).and_then(|ids| ids.intern(id));
