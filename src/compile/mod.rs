@@ -11,4 +11,5 @@ mod yaml_tree;
 
 pub use api_json::{Json, JsonForm};
 pub use model::{ModelDocument, ModelFormat, ReadBeside, model};
+pub use modules::module_files;
 pub use tuples::{TupleDocument, TupleFormat, tuples};

@@ -56,6 +56,11 @@ pub(super) fn read(
     merge.finish(report)
 }
 
+/// The files that an `fga.mod` lists, as far as it can be read.
+pub fn module_files(text: &str) -> Vec<String> {
+    contents(text, &mut Report::new(&Arc::default())).into_iter().map(|name| name.value).collect()
+}
+
 /// How the reader of a diagnostic knows a file that `file` names.
 fn beside_name(file: &str, name: &str) -> Arc<str> {
     match file.rsplit_once('/') {

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     access::{Diagnostic, Place, RelationName},
-    compile::{TupleDocument, TupleFormat, model, tuples},
+    compile::{ModelDocument, ModelFormat, TupleDocument, TupleFormat, module_files, tuples},
     policy::{GraphBuilder, Model, Policy, PolicySettings},
 };
 
@@ -18,8 +18,8 @@ use super::{
     settings::Reading,
 };
 
-/// The largest model, in bytes.
-const LARGEST_MODEL: u64 = 1024 * 1024;
+/// The largest file of a model, in bytes.
+const LARGEST_MODEL: u64 = 4 * 1024 * 1024;
 /// The largest file of tuples, in bytes.
 const LARGEST_TUPLES: u64 = 1024 * 1024 * 1024;
 
@@ -47,18 +47,40 @@ pub(super) fn files(written: &Written, reading: &mut Reading<'_>) -> Option<Poli
     let max_staleness = reading.problems.optional_duration(written.max_staleness.as_ref());
     let defaults = PolicySettings::default();
     let most_steps = written.max_steps.unwrap_or(defaults.most_steps);
-    let model = reading.file(&model.value);
+    let model = model_files(&model.value, reading);
     let tuples = tuples.0.iter().map(|name| reading.file(name)).collect();
     let settings = PolicySettings { task_holder, most_steps, ..defaults };
     (reading.problems.count() == before).then_some(PolicyFiles { model, tuples, settings, max_staleness })
 }
 
+/// The model's file. The modules that it lists are watched too.
+fn model_files(name: &str, reading: &mut Reading<'_>) -> PathBuf {
+    let file = reading.file(name);
+    if ModelFormat::of_file_name(name) == ModelFormat::Modules {
+        // A list that cannot be read is reported when the model is.
+        let listed = read_text(&file, LARGEST_MODEL).map(|text| module_files(&text)).unwrap_or_default();
+        let folder = Path::new(name).parent().unwrap_or(Path::new(""));
+        for module in listed {
+            reading.file(&folder.join(module).to_string_lossy());
+        }
+    }
+    file
+}
+
+/// Reads a model: in OpenFGA's language, as JSON, or an `fga.mod` with the modules that it lists.
+pub fn load_model(path: &Path) -> Result<ModelDocument, Vec<Diagnostic>> {
+    let (name, text) = text(path, LARGEST_MODEL).map_err(|problem| vec![problem])?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut beside =
+        |module: &str| read_text(&folder.join(module), LARGEST_MODEL).map_err(|error| error.to_string());
+    ModelDocument::read(&name, &text, ModelFormat::of_file_name(&name), &mut beside)
+}
+
 /// Reads model and tuples and makes a policy of them, or reports every problem of all these files.
 pub fn load_policy(files: &PolicyFiles) -> Result<Policy, Vec<Diagnostic>> {
     let mut problems = Vec::new();
-    let model =
-        text(&files.model, LARGEST_MODEL).map_err(|problem| vec![problem]).and_then(|(name, text)| model(&name, &text));
-    let model = model.map(Arc::new).map_err(|found| problems.extend(found)).ok();
+    let model = load_model(&files.model);
+    let model = model.map(|document| Arc::new(document.into_model())).map_err(|found| problems.extend(found)).ok();
     let mut builder = model.as_ref().map(|model| GraphBuilder::new(Arc::clone(model)));
     for path in &files.tuples {
         match read_tuples(path, model.as_deref()) {

@@ -1,5 +1,7 @@
 //! Writes a model as OpenFGA's HTTP API does.
 
+use std::fmt;
+
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use crate::{
@@ -33,6 +35,14 @@ pub enum Json {
     List(Vec<Self>),
     /// An object.
     Object(Vec<(String, Self)>),
+}
+
+impl fmt::Display for Json {
+    /// On one line, or with `{:#}` indented on many.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = if f.alternate() { serde_json::to_string_pretty(self) } else { serde_json::to_string(self) };
+        f.write_str(&text.map_err(|_| fmt::Error)?)
+    }
 }
 
 impl Serialize for Json {
