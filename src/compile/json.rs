@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use super::{
     placed_json::{Fields, Places, malformed, text},
+    tuple_condition::WrittenCondition,
     tuples::{Collector, Written, WrittenTuple},
 };
 use crate::access::Place;
@@ -87,7 +88,9 @@ impl<'a> Reader<'a, '_> {
 
     fn tuple(&mut self, place: Place, fields: &[(Cow<'a, str>, &'a RawValue)]) {
         let texts: Vec<Cow<'a, str>> = fields.iter().map(|(_, value)| text(value).unwrap_or_default()).collect();
-        let mut tuple = WrittenTuple { place, user: None, relation: None, object: None };
+        let mut tuple = WrittenTuple { place, user: None, relation: None, object: None, condition: None };
+        let condition = fields.iter().find(|(key, value)| key == "condition" && value.get() != "null");
+        let parts = condition.and_then(|(_, written)| self.condition(written));
         let mut is_whole = true;
         for ((key, value), written) in fields.iter().zip(&texts) {
             let place = self.places.of(value.get());
@@ -97,13 +100,13 @@ impl<'a> Reader<'a, '_> {
                 "object" => &mut tuple.object,
                 "condition" if value.get() == "null" => continue,
                 "condition" => {
-                    is_whole = false;
-                    self.collector.report.add(place, "conditions are not supported yet", None);
+                    tuple.condition = parts.as_ref().map(|parts| parts.written(place));
+                    is_whole &= parts.is_some();
                     continue;
                 }
                 _ => {
                     is_whole = false;
-                    self.unknown(place, key, "a tuple has `user`, `relation` and `object`");
+                    self.unknown(place, key, "a tuple has `user`, `relation`, `object` and perhaps `condition`");
                     continue;
                 }
             };
@@ -116,6 +119,30 @@ impl<'a> Reader<'a, '_> {
         if is_whole {
             self.collector.add(tuple);
         }
+    }
+
+    /// The name and the context of a condition; `None` after a problem.
+    fn condition(&mut self, written: &'a RawValue) -> Option<ConditionParts<'a>> {
+        let place = self.places.of(written.get());
+        let fields = self.fields(written, place)?;
+        let mut parts = ConditionParts { name: None, context: None };
+        for (key, value) in fields {
+            let place = self.places.of(value.get());
+            match (key.as_ref(), text(value)) {
+                ("name", Some(name)) => parts.name = Some((name, place)),
+                ("name", None) => {
+                    self.collector.report.add(place, "`name` is not a text", None);
+                    return None;
+                }
+                ("context", _) if value.get() == "null" => {}
+                ("context", _) => parts.context = Some((value.get(), place)),
+                _ => {
+                    self.unknown(place, &key, "a condition has `name` and perhaps `context`");
+                    return None;
+                }
+            }
+        }
+        Some(parts)
     }
 
     fn fields(&mut self, object: &'a RawValue, place: Place) -> Option<Vec<(Cow<'a, str>, &'a RawValue)>> {
@@ -135,5 +162,20 @@ impl<'a> Reader<'a, '_> {
 
     fn unknown(&mut self, place: Place, key: &str, help: &str) {
         self.collector.report.add(place, format!("`{key}` is not a key that is known here"), Some(help.to_owned()));
+    }
+}
+
+struct ConditionParts<'a> {
+    name: Option<(Cow<'a, str>, Place)>,
+    context: Option<(&'a str, Place)>,
+}
+
+impl ConditionParts<'_> {
+    fn written(&self, place: Place) -> WrittenCondition<'_> {
+        WrittenCondition {
+            place,
+            name: self.name.as_ref().map(|(name, place)| Written { text: name, place: *place }),
+            context: self.context.map(|(text, place)| Written { text, place }),
+        }
     }
 }

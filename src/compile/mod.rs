@@ -1,10 +1,13 @@
 mod api_json;
+mod csv;
 mod dsl;
 mod json;
 mod model;
 mod modules;
 mod placed_json;
 mod report;
+mod store;
+mod tuple_condition;
 mod tuples;
 mod yaml;
 mod yaml_tree;
@@ -12,4 +15,7 @@ mod yaml_tree;
 pub use api_json::{Json, JsonForm};
 pub use model::{ModelDocument, ModelFormat, ReadBeside, model};
 pub use modules::module_files;
+pub use store::{
+    StoreAssertion, StoreCheck, StoreFile, StoreListObjects, StoreListUsers, StoreTest, UserFilter, store_file,
+};
 pub use tuples::{TupleDocument, TupleFormat, tuples};

@@ -64,6 +64,11 @@ impl Report {
         self.problems.is_empty()
     }
 
+    /// How many problems there are.
+    pub(super) fn count(&self) -> usize {
+        self.problems.len() + self.more
+    }
+
     /// All problems in the order of their places; of very many only the first, and how many more there are.
     pub(super) fn finish(mut self) -> Vec<Diagnostic> {
         self.problems.sort_by_key(|(place, _)| *place);

@@ -67,7 +67,8 @@ pub(super) fn place(location: &Location) -> Place {
     Place { line: number(location.line()), column: number(location.column()) }
 }
 
-fn node(spanned: Spanned<Value>) -> Node {
+/// A value that was read with its place.
+pub(super) fn node(spanned: Spanned<Value>) -> Node {
     Node { place: place(&spanned.referenced), value: spanned.value }
 }
 

@@ -101,7 +101,7 @@ fn read_tuples(path: &Path, model: Option<&Model>) -> Result<TupleDocument, Vec<
     let (name, text) = text(path, LARGEST_TUPLES).map_err(|problem| vec![problem])?;
     let Some(format) = TupleFormat::of_file_name(&name) else {
         let problem = Diagnostic::new(&name, Place::default(), "not a kind of tuple file");
-        return Err(vec![problem.with_help("tuples are in files that end in `.yaml`, `.yml`, `.json` or `.jsonl`")]);
+        return Err(vec![problem.with_help("tuples are in files that end in `.yaml`, `.yml`, `.json`, `.jsonl` or `.csv`")]);
     };
     if text.trim().is_empty() {
         // An emptied file is an accident more often than a wish, and without exclusions it could even open access.

@@ -238,6 +238,8 @@ impl Body {
                 '/' if rest.starts_with("//") => {
                     offset += rest.find('\n').unwrap_or(rest.len());
                     word = offset;
+                    // Lines end without blanks, so that an expression that is printed is read again as it was.
+                    body.expression.truncate(body.expression.trim_end_matches([' ', '\t']).len());
                     continue;
                 }
                 '"' | '\'' => {
