@@ -58,7 +58,8 @@ fn columns(header: &[Cell], report: &mut Report) -> Option<Vec<&'static str>> {
             }
             Some(column) => columns.push(*column),
             None => {
-                let help = did_you_mean(&cell.text, COLUMNS).unwrap_or_else(|| format!("columns are {}", COLUMNS.join(",")));
+                let help =
+                    did_you_mean(&cell.text, COLUMNS).unwrap_or_else(|| format!("columns are {}", COLUMNS.join(",")));
                 report.add(cell.place, format!("`{}` is not a column that is known here", cell.text), Some(help));
             }
         }
@@ -140,7 +141,10 @@ impl<'a> Records<'a> {
         }
         loop {
             self.skip(1);
-            let Some(length) = self.rest.find('"') else { return Err("a quoted value has no end") };
+            let Some(length) = self.rest.find('"') else {
+                self.skip(self.rest.len());
+                return Err("a quoted value has no end");
+            };
             text.push_str(self.skip(length));
             self.skip(1);
             if !self.rest.starts_with('"') {

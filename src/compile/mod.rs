@@ -7,6 +7,8 @@ mod modules;
 mod placed_json;
 mod report;
 mod store;
+#[cfg(test)]
+mod tests;
 mod tuple_condition;
 mod tuples;
 mod yaml;

@@ -32,7 +32,8 @@ pub(super) fn read(
     beside: &mut ReadBeside<'_>,
     report: &mut Report,
 ) -> (ModelSource, HashSet<Place>) {
-    let mut merge = Merge { source: ModelSource { schema: SchemaVersion::V1_2, ..ModelSource::default() }, ..Merge::default() };
+    let mut merge =
+        Merge { source: ModelSource { schema: SchemaVersion::V1_2, ..ModelSource::default() }, ..Merge::default() };
     let mut first_line = line_count(text).saturating_add(1);
     let mut length = 0;
     for name in contents(text, report) {
@@ -99,7 +100,11 @@ fn contents(text: &str, report: &mut Report) -> Vec<Placed<String>> {
             }
             Ok(name) => names.push(Placed::new(name, node.place)),
             Err(help) => {
-                report.add(node.place, format!("`{written}` is not the name of a module's file"), Some(help.to_owned()));
+                report.add(
+                    node.place,
+                    format!("`{written}` is not the name of a module's file"),
+                    Some(help.to_owned()),
+                );
             }
         }
     }
@@ -109,7 +114,9 @@ fn contents(text: &str, report: &mut Report) -> Vec<Placed<String>> {
 /// The name of a file beside `fga.mod` or below. What a URL would escape may be escaped, as OpenFGA has it.
 fn file_name(written: &str) -> Result<String, &'static str> {
     let mut name = written.to_owned();
-    for (escaped, plain) in [("%2e", "."), ("%2E", "."), ("%2f", "/"), ("%2F", "/"), ("%5c", "/"), ("%5C", "/"), ("\\", "/")] {
+    for (escaped, plain) in
+        [("%2e", "."), ("%2E", "."), ("%2f", "/"), ("%2F", "/"), ("%5c", "/"), ("%5C", "/"), ("\\", "/")]
+    {
         name = name.replace(escaped, plain);
     }
     if name.starts_with('/') || name.split('/').any(|part| part == "..") {
@@ -196,7 +203,11 @@ impl Merge {
 }
 
 /// The relations, and those of the added that have other names.
-fn distinct(mut relations: Vec<RelationSource>, added: Vec<RelationSource>, report: &mut Report) -> Vec<RelationSource> {
+fn distinct(
+    mut relations: Vec<RelationSource>,
+    added: Vec<RelationSource>,
+    report: &mut Report,
+) -> Vec<RelationSource> {
     let mut places: HashMap<RelationName, Place> =
         relations.iter().map(|relation| (relation.name.value.clone(), relation.name.place)).collect();
     for relation in added {

@@ -138,7 +138,8 @@ impl Reader<'_, '_> {
         let entries = document.entries("a store file", &KEYS, &mut self.report);
         let name = self.text(entries, "name");
         let model = self.model(&document, entries);
-        let tuples = self.tuples(entries);
+        let further = self.list(entries, "tuple_files", "a list of files");
+        let tuples = self.tuples(entries, further);
         let mut tests = Vec::new();
         for node in self.list(entries, "tests", "a list of tests") {
             tests.push(self.test(node));
@@ -167,8 +168,8 @@ impl Reader<'_, '_> {
         read.map_err(|problems| self.problems.extend(problems)).ok()
     }
 
-    /// The tuples under `tuples`, in the file of `tuple_file`, and in those of `tuple_files`.
-    fn tuples(&mut self, entries: &[Entry]) -> Vec<TupleDocument> {
+    /// The tuples under `tuples`, in the file of `tuple_file`, and in further files.
+    fn tuples(&mut self, entries: &[Entry], further: &[Node]) -> Vec<TupleDocument> {
         let mut documents = Vec::new();
         if let Some(list) = present(entries, "tuples") {
             let mut collector = Collector::new(self.file);
@@ -178,9 +179,7 @@ impl Reader<'_, '_> {
                 Err(problems) => self.problems.extend(problems),
             }
         }
-        let mut files: Vec<&Node> = present(entries, "tuple_file").into_iter().collect();
-        files.extend(self.list(entries, "tuple_files", "a list of files"));
-        for node in files {
+        for node in present(entries, "tuple_file").into_iter().chain(further) {
             documents.extend(self.tuple_file(node));
         }
         documents
@@ -217,14 +216,13 @@ impl Reader<'_, '_> {
     }
 
     fn test(&mut self, node: &Node) -> StoreTest {
-        const KEYS: [&str; 7] =
-            ["name", "description", "tuples", "tuple_file", "check", "list_objects", "list_users"];
+        const KEYS: [&str; 7] = ["name", "description", "tuples", "tuple_file", "check", "list_objects", "list_users"];
         let entries = node.entries("a test", &KEYS, &mut self.report);
         let mut test = StoreTest {
             place: node.place,
             name: self.text(entries, "name"),
             description: self.text(entries, "description"),
-            tuples: self.tuples(entries),
+            tuples: self.tuples(entries, &[]),
             checks: Vec::new(),
             list_objects: Vec::new(),
             list_users: Vec::new(),
@@ -406,23 +404,25 @@ fn shown(file: &str, name: &str) -> Arc<str> {
 /// Problems of a text that is a value of the document at `place`, at their places in the document. Within anything but a
 /// block of literal lines (`|`) they are all at that place.
 fn within(document: &str, place: Place, problems: Vec<Diagnostic>) -> Vec<Diagnostic> {
-    let line_of = |number: u32| document.lines().nth(usize::try_from(number).unwrap_or(usize::MAX).saturating_sub(1));
-    let lines_on = |number: u32| document.lines().skip(usize::try_from(number).unwrap_or(usize::MAX));
-    let opening = line_of(place.line).unwrap_or_default();
-    let marker = opening.split(" #").next().unwrap_or_default().trim_end().rsplit([' ', ':']).next().unwrap_or_default();
-    let is_block = marker.starts_with('|');
-    // Places of a block are those of its `|`, or of its first character.
-    let indent = lines_on(place.line).find(|line| !line.trim().is_empty()).map(|line| line.len() - line.trim_start().len());
-    let indent = u32::try_from(indent.unwrap_or(0)).unwrap_or(0);
+    let block = literal_block(document, place);
     let moved = |mut problem: Diagnostic| {
-        problem.place = match problem.place {
-            Place { line: 0, .. } => place,
-            Place { line, column } if is_block => {
-                Place { line: place.line.saturating_add(line), column: column.saturating_add(indent) }
-            }
-            Place { .. } => place,
+        problem.place = match (problem.place, block) {
+            (Place { line: 1.., column }, Some(opening)) => Place {
+                line: opening.saturating_add(problem.place.line),
+                column: column.saturating_add(place.column).saturating_sub(1),
+            },
+            (Place { .. }, Some(_) | None) => place,
         };
         problem
     };
     problems.into_iter().map(moved).collect()
+}
+
+/// The line of the `|` that opens the literal block whose first character is at `place`, if there is one.
+fn literal_block(document: &str, place: Place) -> Option<u32> {
+    let before = usize::try_from(place.line).ok()?.checked_sub(1)?;
+    let mut above = (1..).zip(document.lines()).take(before);
+    let (number, opening) = above.by_ref().filter(|(_, line)| !line.trim().is_empty()).last()?;
+    let code = opening.split(" #").next().unwrap_or_default().trim_end();
+    code.rsplit([' ', ':']).next().unwrap_or_default().starts_with('|').then_some(number)
 }

@@ -2,10 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{
-    report::Report,
-    tuples::Written,
-};
+use super::{report::Report, tuples::Written};
 use crate::{access::Place, policy::ConditionName};
 
 /// The longest context of a tuple's condition, in bytes (OpenFGA's limit).
@@ -80,6 +77,8 @@ fn has_control(value: &Value) -> bool {
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
         Value::String(text) => text.contains(char::is_control),
         Value::Array(elements) => elements.iter().any(has_control),
-        Value::Object(entries) => entries.iter().any(|(key, value)| key.contains(char::is_control) || has_control(value)),
+        Value::Object(entries) => {
+            entries.iter().any(|(key, value)| key.contains(char::is_control) || has_control(value))
+        }
     }
 }

@@ -55,13 +55,17 @@ fn entry(written: &Spanned<Fields<'_>>, collector: &mut Collector) {
         let value = match held {
             Held::Text(value) => value,
             Held::Condition(node) => {
-                tuple.condition = condition.as_ref().map(|parts| parts.written(node.place));
+                tuple.condition = condition.as_ref().map(|parts| parts.written(at));
                 is_whole &= condition.is_some() || node.value == Value::Null;
                 continue;
             }
             Held::Unknown => {
                 is_whole = false;
-                collector.report.add(at, format!("`{}` is not a key that is known here", key.value), Some(KEYS.to_owned()));
+                collector.report.add(
+                    at,
+                    format!("`{}` is not a key that is known here", key.value),
+                    Some(KEYS.to_owned()),
+                );
                 continue;
             }
         };
@@ -87,9 +91,9 @@ pub(super) fn read_list(list: &Node, collector: &mut Collector) {
             node.text(&format!("`{name}`"), &mut collector.report).map(|text| Written { text, place: node.place })
         };
         let (user, relation, object) = (field("user"), field("relation"), field("object"));
-        let condition = find(entries, "condition").filter(|node| node.value != Value::Null);
-        let parts = condition.and_then(|node| ConditionParts::read(node, &mut collector.report));
-        let condition = condition.zip(parts.as_ref()).map(|(node, parts)| parts.written(node.place));
+        let condition = entries.iter().find(|entry| entry.key == "condition");
+        let parts = condition.and_then(|entry| ConditionParts::read(&entry.value, &mut collector.report));
+        let condition = condition.zip(parts.as_ref()).map(|(entry, parts)| parts.written(entry.place));
         if collector.report.count() == before {
             collector.add(WrittenTuple { place: node.place, user, relation, object, condition });
         }
@@ -119,8 +123,8 @@ impl ConditionParts {
     }
 
     fn written(&self, place: Place) -> WrittenCondition<'_> {
-        let [name, context] = [&self.name, &self.context]
-            .map(|part| part.as_ref().map(|(text, place)| Written { text, place: *place }));
+        let [name, context] =
+            [&self.name, &self.context].map(|part| part.as_ref().map(|(text, place)| Written { text, place: *place }));
         WrittenCondition { place, name, context }
     }
 }

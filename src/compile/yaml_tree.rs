@@ -134,9 +134,11 @@ impl Node {
             Value::Number(number) => serde_json::Value::Number(number.clone()),
             Value::Text(text) => text.as_str().into(),
             Value::List(elements) => elements.iter().map(Self::to_json).collect(),
-            Value::Map(entries) => {
-                entries.iter().map(|entry| (entry.key.clone(), entry.value.to_json())).collect::<serde_json::Map<_, _>>().into()
-            }
+            Value::Map(entries) => entries
+                .iter()
+                .map(|entry| (entry.key.clone(), entry.value.to_json()))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
         }
     }
 }

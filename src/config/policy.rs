@@ -71,8 +71,7 @@ fn model_files(name: &str, reading: &mut Reading<'_>) -> PathBuf {
 pub fn load_model(path: &Path) -> Result<ModelDocument, Vec<Diagnostic>> {
     let (name, text) = text(path, LARGEST_MODEL).map_err(|problem| vec![problem])?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    let mut beside =
-        |module: &str| read_text(&folder.join(module), LARGEST_MODEL).map_err(|error| error.to_string());
+    let mut beside = |module: &str| read_text(&folder.join(module), LARGEST_MODEL).map_err(|error| error.to_string());
     ModelDocument::read(&name, &text, ModelFormat::of_file_name(&name), &mut beside)
 }
 
@@ -101,7 +100,9 @@ fn read_tuples(path: &Path, model: Option<&Model>) -> Result<TupleDocument, Vec<
     let (name, text) = text(path, LARGEST_TUPLES).map_err(|problem| vec![problem])?;
     let Some(format) = TupleFormat::of_file_name(&name) else {
         let problem = Diagnostic::new(&name, Place::default(), "not a kind of tuple file");
-        return Err(vec![problem.with_help("tuples are in files that end in `.yaml`, `.yml`, `.json`, `.jsonl` or `.csv`")]);
+        return Err(vec![
+            problem.with_help("tuples are in files that end in `.yaml`, `.yml`, `.json`, `.jsonl` or `.csv`"),
+        ]);
     };
     if text.trim().is_empty() {
         // An emptied file is an accident more often than a wish, and without exclusions it could even open access.

@@ -15,9 +15,9 @@ pub use engine::{CheckError, Policy, PolicySettings, TaskRule};
 pub use explain::{Answer, Explanation, ExplanationNode, NodeKind};
 pub use graph::{Added, Graph, GraphBuilder, SetAside, SetAsideReason, Statistics};
 pub use model::{
-    Conditions, MOST_TYPES_OF_A_SERVER, Model, ModelFault, ModelProblem, ModelSource, Origin, Placed, Relation, RelationId,
-    RelationSource, Restriction, RestrictionSource, Rewrite, SchemaVersion, Shape, TypeId, TypeSource, UnknownSchema,
-    did_you_mean, nearest,
+    Conditions, MOST_TYPES_OF_A_SERVER, Model, ModelFault, ModelProblem, ModelSource, Origin, Placed, Relation,
+    RelationId, RelationSource, Restriction, RestrictionSource, Rewrite, SchemaVersion, Shape, TypeId, TypeSource,
+    UnknownSchema, did_you_mean, nearest,
 };
 pub use permit::{Denial, Permit};
 pub use tuple::{InvalidTuple, RelationshipTuple, User};

@@ -4,5 +4,5 @@ mod read;
 mod write;
 
 pub(super) use read::read;
-pub use write::{Json, JsonForm};
 pub(super) use write::write;
+pub use write::{Json, JsonForm};

@@ -65,7 +65,9 @@ impl<'a> Reader<'a, '_> {
         }
         let schema = match object.get("schema_version") {
             Some(version) => self.schema(version),
-            None => self.fault(object.place, "`schema_version` is missing", Some("write `\"schema_version\": \"1.1\"`")),
+            None => {
+                self.fault(object.place, "`schema_version` is missing", Some("write `\"schema_version\": \"1.1\"`"))
+            }
         };
         let mut source = ModelSource { schema: schema.unwrap_or_default(), ..ModelSource::default() };
         for written in self.list(object.get("type_definitions")) {

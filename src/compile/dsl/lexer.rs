@@ -190,7 +190,11 @@ fn condition<'a>(
         Place { line: number.saturating_add(found.line - 1), column: found.column.saturating_add(behind_brace) }
     };
     if let Some(offset) = body.open_string {
-        report.add(place_of(offset), "this text is not closed", Some("text ends at ` #` and at the line's end".to_owned()));
+        report.add(
+            place_of(offset),
+            "this text is not closed",
+            Some("text ends at ` #` and at the line's end".to_owned()),
+        );
     }
     if !body.is_closed {
         report.add(brace, "`}` is missing, for this `{`", None);

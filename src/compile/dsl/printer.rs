@@ -191,10 +191,9 @@ fn types_first(rewrite: &Written) -> Written {
         Rewrite::Direct | Rewrite::Computed(_) | Rewrite::TupleToUserset { .. } => rewrite.clone(),
         Rewrite::Union(operands) => Rewrite::Union(ordered(operands)),
         Rewrite::Intersection(operands) => Rewrite::Intersection(ordered(operands)),
-        Rewrite::Exclusion { base, subtract } => Rewrite::Exclusion {
-            base: Box::new(types_first(base)),
-            subtract: Box::new(types_first(subtract)),
-        },
+        Rewrite::Exclusion { base, subtract } => {
+            Rewrite::Exclusion { base: Box::new(types_first(base)), subtract: Box::new(types_first(subtract)) }
+        }
     }
 }
 

@@ -261,13 +261,7 @@ impl Model {
     ///
     /// By OpenFGA's rule some restriction must have the user's type and shape, whatever its condition. Then a tuple with
     /// a condition needs it in any restriction of the type, and one without needs a restriction without.
-    pub fn allows(
-        &self,
-        object_type: &str,
-        relation: &str,
-        user: &User,
-        condition: Option<&ConditionName>,
-    ) -> bool {
+    pub fn allows(&self, object_type: &str, relation: &str, user: &User, condition: Option<&ConditionName>) -> bool {
         let id = self.type_id(object_type).and_then(|id| self.relation_id(id, relation));
         let Some(found) = id.and_then(|id| self.relation(id)) else { return false };
         let Some(restriction) = found.restrictions.iter().copied().find(|known| self.lets_in(*known, user.into()))
@@ -305,7 +299,9 @@ impl Model {
     fn restrictions_of(&self, relation: &RelationSource) -> (Vec<Restriction>, Vec<Terms>) {
         let (mut restrictions, mut all_terms) = (Vec::new(), Vec::<Terms>::new());
         for written in &relation.restrictions {
-            let Some(restriction) = self.restriction(written.user_type.value.as_str(), &written.shape) else { continue };
+            let Some(restriction) = self.restriction(written.user_type.value.as_str(), &written.shape) else {
+                continue;
+            };
             let number = restrictions.iter().position(|known| *known == restriction).unwrap_or(restrictions.len());
             if number == restrictions.len() {
                 restrictions.push(restriction);
