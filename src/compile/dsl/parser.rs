@@ -98,7 +98,7 @@ impl Parser<'_> {
             }
             Some("module") if self.section == Section::Start => {
                 self.section = Section::Schema;
-                self.parsed.module = Some(module(&mut cursor)?);
+                self.parsed.module = Some(module(&mut cursor));
                 cursor.end()
             }
             Some("schema") if self.section == Section::Model => {
@@ -206,16 +206,19 @@ fn nearest_statement(word: Option<&str>) -> String {
     help.unwrap_or_else(|| "a line begins with `type`, `relations`, `define` or `condition`".to_owned())
 }
 
-fn module(cursor: &mut Cursor<'_, '_>) -> Result<Placed<String>, Faulty> {
+/// The module's name. After a fault it has none, and the file still counts as a module.
+fn module(cursor: &mut Cursor<'_, '_>) -> Placed<String> {
     let place = cursor.place();
-    match cursor.advance().and_then(Token::word) {
-        Some(word) if is_plain(word) && !is_keyword(word) => Ok(Placed::new(word.to_owned(), place)),
+    let word = cursor.advance().and_then(Token::word);
+    match word {
+        Some(word) if is_plain(word) && !is_keyword(word) => return Placed::new(word.to_owned(), place),
         Some(word) => {
             let help = "a module's name has letters, digits, `_` and `-`".to_owned();
-            cursor.fault(place, format!("`{word}` is not a module's name"), Some(help))
+            cursor.report.add(place, format!("`{word}` is not a module's name"), Some(help));
         }
-        None => cursor.fault(place, "the module's name is missing".to_owned(), None),
+        None => cursor.report.add(place, "the module's name is missing", None),
     }
+    Placed::new(String::new(), place)
 }
 
 fn schema(cursor: &mut Cursor<'_, '_>) -> Result<SchemaVersion, Faulty> {

@@ -12,7 +12,7 @@ type folder
   relations
     define viewer: [user, user:*, folder#viewer, user with cc] or (viewer from parent and editor)
     define parent: [folder]
-    define editor: [user with cc, user with dd] but not (blocked or (viewer and blocked))
+    define editor: [user with cc, user with dd] but not (blocked or (parent and blocked))
     define blocked: [user]
 
 condition cc(x: int, y: list<string>) {
@@ -135,7 +135,7 @@ fn what_only_json_can_say_is_reported() {
     }
     let model = json(r#"{"schema_version":"1.1","type_definitions":[{"type":"é"},{"type":"or"}]}"#);
     let found = shown(&model.to_dsl().unwrap_err());
-    begin_with(&found, &["model.json:1:52: the name `é` cannot", "model.json:1:65: the name `or` cannot"]);
+    begin_with(&found, &["model.json:1:53: the name `é` cannot", "model.json:1:66: the name `or` cannot"]);
 }
 
 #[test]
@@ -191,7 +191,8 @@ fn malformed_models_are_reported_with_their_places() {
         begin_with(&found, begins);
     }
     let deep = format!("{}{{\"this\":{{}}}}{}", "{\"difference\":{\"base\":".repeat(90), "}}".repeat(90));
-    assert!(problems("model.json", &relation(&deep))[0].contains("rewrites are nested more than"));
+    let found = problems("model.json", &relation(&deep));
+    assert!(found.iter().any(|problem| problem.contains("rewrites are nested more than")), "{found:?}");
 }
 
 #[test]
@@ -236,5 +237,6 @@ fn the_conditions_of_json_have_rules() {
                    {\"relations\":{\"a\":{\"directly_related_user_types\":[{\"type\":\"user\",\"condition\":\"cc\"}]}}}}]}";
     assert!(problems("model.json", unknown)[0].contains("`cc` is not a condition of this model"));
     let both = unknown.replace("\"condition\":\"cc\"", "\"relation\":\"a\",\"wildcard\":{}");
-    assert!(problems("model.json", &both)[0].contains("`relation` or `wildcard`, not both"));
+    let found = problems("model.json", &both);
+    assert!(found.iter().any(|problem| problem.contains("`relation` or `wildcard`, not both")), "{found:?}");
 }

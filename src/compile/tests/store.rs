@@ -145,7 +145,7 @@ fn every_fault_has_its_place() {
         ("tuple_files: [x]", "3:3: `tuple_files` is not a key that is known here\n  help: did you mean `tuple_file`?"),
         (
             "check: [{user: 'user:a', users: ['user:b'], object: 'doc:1', assertions: {viewer: true}}]",
-            "3:34: `user` and `users` stand side by side",
+            "3:35: `user` and `users` stand side by side",
         ),
         ("check: [{object: 'doc:1', assertions: {viewer: true}}]", "3:11: `user` or `users` is missing"),
         ("check: [{users: [], object: 'doc:1', assertions: {viewer: true}}]", "3:19: `users` is empty"),
@@ -157,7 +157,7 @@ fn every_fault_has_its_place() {
         ),
         (
             "check: [{user: 'user:a', object: 'doc:1', assertions: {'a b': true}}]",
-            "3:57: `a b` is not a relation's name",
+            "3:58: `a b` is not a relation's name",
         ),
         (
             "check: [{user: 'user:a', object: 'doc:1', assertions: [viewer]}]",
