@@ -43,6 +43,9 @@ pub(super) enum Command {
     /// API keys
     #[command(subcommand)]
     Key(Key),
+    /// Authorization models
+    #[command(subcommand)]
+    Model(Model),
     /// Print the JSON Schema of the configuration
     Schema,
     /// Print completions for a shell
@@ -178,4 +181,38 @@ The entry belongs below `identity.api_keys.keys`. The key is sent in the header 
         #[arg(long, value_name = "SUBJECT")]
         subject: Entity,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Model {
+    /// Check a model and write it in OpenFGA's language or as JSON
+    #[command(after_help = "\
+Examples:
+  portcullis model convert model.fga                       the JSON that OpenFGA's API takes
+  portcullis model convert model.json --output model.fga   back again
+  portcullis model convert fga.mod                         modules as one model, with the origin of each part
+  portcullis model convert fga.mod --to dsl                the same in OpenFGA's language
+
+What only JSON can say, such as types in the middle of a rule, is reported and not written.")]
+    Convert(Convert),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Convert {
+    /// The model: a `.fga` file, a `.json` file, or an `fga.mod` that lists modules
+    pub(super) file: PathBuf,
+    /// What to write; without it JSON becomes OpenFGA's language, and everything else JSON
+    #[arg(long, value_enum)]
+    pub(super) to: Option<Notation>,
+    /// Write to this file instead of standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Notation {
+    /// OpenFGA's language
+    Dsl,
+    /// JSON
+    Json,
 }

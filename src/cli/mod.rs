@@ -4,6 +4,7 @@ mod arguments;
 mod ask;
 mod demo;
 mod key;
+mod model;
 mod print;
 mod run;
 mod validate;

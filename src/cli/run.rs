@@ -16,7 +16,7 @@ use crate::{
 
 use super::{
     arguments::{Arguments, Command, Log, Run},
-    ask, demo, key,
+    ask, demo, key, model,
     print::print_problems,
     validate,
 };
@@ -33,6 +33,7 @@ pub fn main() -> ExitCode {
         Command::Explain(question) => ask::explain(question),
         Command::Demo(options) => demo::demo(options),
         Command::Key(command) => key::key(command),
+        Command::Model(command) => model::model(command),
         Command::Schema => schema(),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Arguments::command(), "portcullis", &mut io::stdout());

@@ -8,11 +8,15 @@ use std::{
 
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{DeserializeSeed, IgnoredAny, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
-use super::tuples::{Collector, Written, WrittenTuple};
+use super::{
+    placed_json::{Fields, Places, malformed, text},
+    tuple_condition::WrittenCondition,
+    tuples::{Collector, Written, WrittenTuple},
+};
 use crate::{access::Place, policy::TupleText};
 
 /// The longest line, in bytes: far longer than a tuple with the largest context can be.
@@ -20,10 +24,9 @@ const LONGEST_LINE: u64 = 1024 * 1024;
 
 /// Reads a list of tuples, alone or under `tuples`.
 pub(super) fn read(text: &str, collector: &mut Collector<'_, '_>) {
-    let mut reader = Reader { places: Places::new(text, 1), collector, is_keyed: false };
     match serde_json::from_str::<&RawValue>(text) {
-        Ok(document) => reader.document(document),
-        Err(error) => reader.malformed(Place::default(), &error),
+        Ok(document) => Reader { places: Places::new(text, 1), collector, is_keyed: false }.document(document),
+        Err(error) => malformed(&mut collector.report, Place::default(), &error),
     }
 }
 
@@ -57,45 +60,12 @@ pub(super) fn read_lines(input: &mut dyn BufRead, collector: &mut Collector<'_, 
         if !reader.plain(text) {
             match serde_json::from_str::<&RawValue>(text) {
                 Ok(entry) => reader.close_look(entry),
-                Err(error) => reader.malformed(place, &error),
+                Err(error) => malformed(&mut reader.collector.report, place, &error),
             }
         }
         is_keyed = reader.is_keyed;
     }
     Ok(is_blank)
-}
-
-/// Finds the line and the column of a value, which must lie behind the value before.
-struct Places<'a> {
-    text: &'a str,
-    known_offset: usize,
-    known: Place,
-}
-
-impl<'a> Places<'a> {
-    fn new(text: &'a str, first_line: u32) -> Self {
-        Self { text, known_offset: 0, known: Place { line: first_line, column: 1 } }
-    }
-
-    fn of(&mut self, part: &str) -> Place {
-        // Raw values are slices of the text, so their distance from its beginning is their place.
-        let offset = part.as_ptr().addr().saturating_sub(self.text.as_ptr().addr());
-        let Some(between) = self.text.get(self.known_offset..offset) else {
-            let from_start = Place::of_offset(self.text, offset);
-            return Place { line: from_start.line.max(self.known.line), column: from_start.column };
-        };
-        let count = |text: &str| u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
-        match between.rsplit_once('\n') {
-            Some((lines, last)) => {
-                let newlines = lines.bytes().filter(|byte| *byte == b'\n').count();
-                self.known.line = self.known.line.saturating_add(u32::try_from(newlines).unwrap_or(u32::MAX)) + 1;
-                self.known.column = count(last).saturating_add(1);
-            }
-            None => self.known.column = self.known.column.saturating_add(count(between)),
-        }
-        self.known_offset = offset;
-        self.known
-    }
 }
 
 struct Reader<'a, 'c, 'm, 't> {
@@ -137,7 +107,7 @@ impl<'a> Reader<'a, '_, '_, '_> {
         self.is_keyed = is_keyed;
         let place = self.places.of(text.trim_start());
         let tuple = TupleText { user: &user, relation: &relation, object: &object };
-        self.collector.add_text(tuple, place).is_ok()
+        self.collector.add_text(tuple, None, place).is_ok()
     }
 
     fn document(&mut self, document: &'a RawValue) {
@@ -196,7 +166,9 @@ impl<'a> Reader<'a, '_, '_, '_> {
 
     fn tuple(&mut self, place: Place, fields: &[(Cow<'a, str>, &'a RawValue)]) {
         let texts: Vec<Cow<'a, str>> = fields.iter().map(|(_, value)| text(value).unwrap_or_default()).collect();
-        let mut tuple = WrittenTuple { place, user: None, relation: None, object: None };
+        let mut tuple = WrittenTuple { place, user: None, relation: None, object: None, condition: None };
+        let condition = fields.iter().find(|(key, value)| key == "condition" && value.get() != "null");
+        let parts = condition.and_then(|(_, written)| self.condition(written));
         let mut is_whole = true;
         for ((key, value), written) in fields.iter().zip(&texts) {
             let place = self.places.of(value.get());
@@ -206,13 +178,13 @@ impl<'a> Reader<'a, '_, '_, '_> {
                 "object" => &mut tuple.object,
                 "condition" if value.get() == "null" => continue,
                 "condition" => {
-                    is_whole = false;
-                    self.collector.report.add(place, "conditions are not supported yet", None);
+                    tuple.condition = parts.as_ref().map(|parts| parts.written(place));
+                    is_whole &= parts.is_some();
                     continue;
                 }
                 _ => {
                     is_whole = false;
-                    self.unknown(place, key, "a tuple has `user`, `relation` and `object`");
+                    self.unknown(place, key, "a tuple has `user`, `relation`, `object` and perhaps `condition`");
                     continue;
                 }
             };
@@ -225,6 +197,30 @@ impl<'a> Reader<'a, '_, '_, '_> {
         if is_whole {
             self.collector.add(tuple);
         }
+    }
+
+    /// The name and the context of a condition; `None` after a problem.
+    fn condition(&mut self, written: &'a RawValue) -> Option<ConditionParts<'a>> {
+        let place = self.places.of(written.get());
+        let fields = self.fields(written, place)?;
+        let mut parts = ConditionParts { name: None, context: None };
+        for (key, value) in fields {
+            let place = self.places.of(value.get());
+            match (key.as_ref(), text(value)) {
+                ("name", Some(name)) => parts.name = Some((name, place)),
+                ("name", None) => {
+                    self.collector.report.add(place, "`name` is not a text", None);
+                    return None;
+                }
+                ("context", _) if value.get() == "null" => {}
+                ("context", _) => parts.context = Some((value.get(), place)),
+                _ => {
+                    self.unknown(place, &key, "a condition has `name` and perhaps `context`");
+                    return None;
+                }
+            }
+        }
+        Some(parts)
     }
 
     fn fields(&mut self, object: &'a RawValue, place: Place) -> Option<Vec<(Cow<'a, str>, &'a RawValue)>> {
@@ -245,22 +241,21 @@ impl<'a> Reader<'a, '_, '_, '_> {
     fn unknown(&mut self, place: Place, key: &str, help: &str) {
         self.collector.report.add(place, format!("`{key}` is not a key that is known here"), Some(help.to_owned()));
     }
-
-    fn malformed(&mut self, start: Place, error: &serde_json::Error) {
-        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        let line = number(error.line()).saturating_add(start.line.saturating_sub(1));
-        let place = Place { line, column: number(error.column()).max(1) };
-        let message = error.to_string();
-        let message = message.split(" at line ").next().unwrap_or_default();
-        self.collector.report.add(place, format!("this is not JSON: {message}"), None);
-    }
 }
 
-fn text(value: &RawValue) -> Option<Cow<'_, str>> {
-    #[derive(Deserialize)]
-    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+struct ConditionParts<'a> {
+    name: Option<(Cow<'a, str>, Place)>,
+    context: Option<(&'a str, Place)>,
+}
 
-    serde_json::from_str::<Text<'_>>(value.get()).ok().map(|text| text.0)
+impl ConditionParts<'_> {
+    fn written(&self, place: Place) -> WrittenCondition<'_> {
+        WrittenCondition {
+            place,
+            name: self.name.as_ref().map(|(name, place)| Written { text: name, place: *place }),
+            context: self.context.map(|(text, place)| Written { text, place }),
+        }
+    }
 }
 
 /// The entries of a list, read one after the other.
@@ -286,35 +281,5 @@ impl<'a> Visitor<'a> for Entries<'_, 'a, '_, '_, '_> {
             self.0.entry(entry);
         }
         Ok(())
-    }
-}
-
-/// The keys and values of an object, in the order they are written, repeated keys among them.
-struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Pairs;
-
-        impl<'de> Visitor<'de> for Pairs {
-            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut fields = Vec::new();
-                while let Some((key, value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
-                    fields.push((key.0, value));
-                }
-                Ok(fields)
-            }
-        }
-
-        #[derive(Deserialize)]
-        struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
-
-        Ok(Self(deserializer.deserialize_map(Pairs)?))
     }
 }

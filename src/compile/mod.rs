@@ -1,13 +1,26 @@
-mod expression;
+mod api_json;
+mod csv;
+mod dsl;
 mod json;
-mod lexer;
 mod model;
-mod parser;
+mod modules;
+mod placed_json;
 mod plain;
 mod report;
 mod seen;
+mod store;
+#[cfg(test)]
+mod tests;
+mod tuple_condition;
 mod tuples;
 mod yaml;
+mod yaml_tree;
 
-pub use model::model;
+pub use api_json::{Json, JsonForm};
+pub use model::{ModelDocument, ModelFormat, ReadBeside, model};
+pub use modules::module_files;
+pub use store::{
+    StoreAssertion, StoreCheck, StoreFile, StoreListObjects, StoreListUsers, StoreTest, StoreTuple, UserFilter,
+    store_file,
+};
 pub use tuples::{TakeTuple, TupleFormat, TuplesRead, repetitions, tuples};

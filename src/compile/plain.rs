@@ -36,7 +36,7 @@ fn entries<'a>(text: &'a str, mut tell: impl FnMut(WrittenTuple<'a>)) -> bool {
                 tell(tuple);
             }
             let place = Place { line: number, column: column(0) };
-            tuple = Some(WrittenTuple { place, user: None, relation: None, object: None });
+            tuple = Some(WrittenTuple { place, user: None, relation: None, object: None, condition: None });
         }
         let Some(tuple) = &mut tuple else { return false };
         let field = match key {

@@ -2,10 +2,19 @@
 
 use std::{io::BufRead, sync::Arc};
 
-use super::{json, report::Report, seen::Seen, yaml};
+use super::{
+    csv, json,
+    report::Report,
+    seen::Seen,
+    tuple_condition::{self, WrittenCondition},
+    yaml,
+};
 use crate::{
     access::{Diagnostic, Entity, Place, RelationName},
-    policy::{Added, InvalidTuple, Model, RelationshipTuple, TupleText, User, did_you_mean},
+    policy::{
+        Added, ConditionName, InvalidTuple, Model, RelationshipTuple, SetAsideReason, TupleCondition, TupleText, User,
+        did_you_mean,
+    },
 };
 
 /// How a document of tuples is written.
@@ -17,6 +26,8 @@ pub enum TupleFormat {
     Json,
     /// One JSON object on each line.
     JsonLines,
+    /// Comma-separated values under a header, as OpenFGA's command line writes them.
+    Csv,
 }
 
 impl TupleFormat {
@@ -26,6 +37,7 @@ impl TupleFormat {
             "yaml" | "yml" => Some(Self::Yaml),
             "json" => Some(Self::Json),
             "jsonl" | "ndjson" => Some(Self::JsonLines),
+            "csv" => Some(Self::Csv),
             _ => None,
         }
     }
@@ -43,12 +55,12 @@ pub struct TuplesRead {
 }
 
 /// Where the tuples of a document go.
-pub type TakeTuple<'t> = dyn FnMut(TupleText<'_>) -> Result<Added, InvalidTuple> + 't;
+pub type TakeTuple<'t> = dyn FnMut(TupleText<'_>, Option<TupleCondition>) -> Result<Added, InvalidTuple> + 't;
 
 /// Reads a document of tuples and hands each of them on, without keeping it.
 ///
-/// Refuses malformed and repeated tuples, unknown keys and conditions, and with a model what is set aside: what a person
-/// writes by mistake, and a store would refuse. All is in one report, and what was handed on is worth nothing then.
+/// Refuses malformed and repeated tuples, unknown keys, and with a model what is set aside: what a person writes by
+/// mistake, and a store would refuse. All is in one report, and what was handed on is worth nothing then.
 pub fn tuples(
     file: &Arc<str>,
     input: &mut dyn BufRead,
@@ -56,7 +68,7 @@ pub fn tuples(
     model: Option<&Model>,
     take: &mut TakeTuple<'_>,
 ) -> Result<TuplesRead, Vec<Diagnostic>> {
-    read(Collector { report: Report::new(file), model, take, seen: Seen::all(), tuples: 0 }, input, format)
+    read(Collector::new(file, model, take), input, format)
 }
 
 /// Where a document repeats any of these tuples.
@@ -66,7 +78,7 @@ pub fn repetitions(
     format: TupleFormat,
     of: &[RelationshipTuple],
 ) -> Vec<Diagnostic> {
-    let take: &mut TakeTuple<'_> = &mut |_| Ok(Added::Stored);
+    let take: &mut TakeTuple<'_> = &mut |_, _| Ok(Added::Stored);
     let collector = Collector { report: Report::new(file), model: None, take, seen: Seen::only(of), tuples: 0 };
     read(collector, input, format).err().unwrap_or_default()
 }
@@ -88,6 +100,7 @@ fn read(
     let done = match format {
         TupleFormat::Yaml => whole(&mut collector, yaml::read),
         TupleFormat::Json => whole(&mut collector, json::read),
+        TupleFormat::Csv => whole(&mut collector, csv::read),
         TupleFormat::JsonLines => json::read_lines(input, &mut collector).map(|was_blank| is_blank = was_blank),
     };
     if let Err(error) = done {
@@ -113,6 +126,7 @@ pub(super) struct WrittenTuple<'a> {
     pub(super) user: Option<Written<'a>>,
     pub(super) relation: Option<Written<'a>>,
     pub(super) object: Option<Written<'a>>,
+    pub(super) condition: Option<WrittenCondition<'a>>,
 }
 
 /// Takes tuples one by one, checks each and hands it on.
@@ -124,7 +138,17 @@ pub(super) struct Collector<'a, 't> {
     tuples: usize,
 }
 
-impl Collector<'_, '_> {
+impl<'a, 't> Collector<'a, 't> {
+    /// Nothing read yet.
+    pub(super) fn new(file: &Arc<str>, model: Option<&'a Model>, take: &'a mut TakeTuple<'t>) -> Self {
+        Self { report: Report::new(file), model, take, seen: Seen::all(), tuples: 0 }
+    }
+
+    /// Everything that is wrong.
+    pub(super) fn finish(self) -> Result<(), Vec<Diagnostic>> {
+        if self.report.is_empty() { Ok(()) } else { Err(self.report.finish()) }
+    }
+
     /// Adds a tuple, or reports what is wrong with it.
     pub(super) fn add(&mut self, tuple: WrittenTuple<'_>) {
         let mut needs = |field: Option<Written<'_>>, name: &str| {
@@ -138,7 +162,12 @@ impl Collector<'_, '_> {
         needs(tuple.object, "object");
         let (Some(user), Some(relation), Some(object)) = (tuple.user, tuple.relation, tuple.object) else { return };
         let text = TupleText { user: user.text, relation: relation.text, object: object.text };
-        let Err(problem) = self.add_text(text, tuple.place) else { return };
+        let before = self.report.count();
+        let condition = tuple.condition.and_then(|written| tuple_condition::read(&written, &mut self.report));
+        if self.report.count() > before {
+            return;
+        }
+        let Err(problem) = self.add_text(text, condition, tuple.place) else { return };
         let before = self.report.count();
         let mut part = |place: Place, problem: Option<String>, help: &str| {
             if let Some(problem) = problem {
@@ -157,15 +186,21 @@ impl Collector<'_, '_> {
     }
 
     /// Adds a tuple that is known to have all fields. Reports nothing of a malformed one.
-    pub(super) fn add_text(&mut self, tuple: TupleText<'_>, place: Place) -> Result<(), InvalidTuple> {
-        let added = (self.take)(tuple)?;
+    pub(super) fn add_text(
+        &mut self,
+        tuple: TupleText<'_>,
+        condition: Option<TupleCondition>,
+        place: Place,
+    ) -> Result<(), InvalidTuple> {
+        let name = condition.as_ref().map(|condition| condition.name.clone());
+        let added = (self.take)(tuple, condition)?;
         self.tuples += 1;
         if let Some(Place { line, column }) = self.seen.earlier(tuple, place) {
             let TupleText { user, relation, object } = tuple;
             let message = format!("`{user} {relation} {object}` is already on line {line}, column {column}");
             self.report.add(place, message, Some("remove one of them".to_owned()));
         } else if (added != Added::Stored || is_implied(tuple))
-            && let Some((message, help)) = self.model.and_then(|model| objection(model, tuple))
+            && let Some((message, help)) = self.model.and_then(|model| objection(model, tuple, name.as_ref(), added))
         {
             self.report.add(place, message, help);
         }
@@ -180,7 +215,7 @@ fn is_implied(tuple: TupleText<'_>) -> bool {
 
 type Objection = (String, Option<String>);
 
-fn objection(model: &Model, text: TupleText<'_>) -> Option<Objection> {
+fn objection(model: &Model, text: TupleText<'_>, condition: Option<&ConditionName>, added: Added) -> Option<Objection> {
     let TupleText { user, relation, object } = text;
     let tuple = RelationshipTuple::parse(user, relation, object).ok()?;
     let object_type = tuple.object.type_name();
@@ -204,7 +239,18 @@ fn objection(model: &Model, text: TupleText<'_>) -> Option<Objection> {
     if is_implied(text) {
         return Some((format!("`{user}` has `{relation}` on `{object}` anyway"), Some("remove it".to_owned())));
     }
-    if model.allows(object_type, relation, &tuple.user) {
+    if let Some(name) = condition.filter(|name| model.conditions().get(name.as_str()).is_none()) {
+        let known = model.conditions().iter().map(|known| known.name().as_str());
+        return Some((format!("`{name}` is not a condition of the model"), did_you_mean(name.as_str(), known)));
+    }
+    if let (Some(name), Added::SetAside(SetAsideReason::UndeclaredContext)) = (condition, added) {
+        let declared = model.conditions().get(name.as_str());
+        let parameters = declared.iter().flat_map(|known| known.parameters());
+        let names: Vec<&str> = parameters.map(|parameter| parameter.name.value.as_str()).collect();
+        let help = format!("the parameters of `{name}` are {}", names.join(", "));
+        return Some((format!("the context of `{name}` names a value that is no parameter"), Some(help)));
+    }
+    if model.allows(object_type, relation, &tuple.user, condition) {
         return None;
     }
     let allowed = model.restrictions(object_type, relation);
@@ -213,7 +259,8 @@ fn objection(model: &Model, text: TupleText<'_>) -> Option<Objection> {
     } else {
         format!("`{relation}` may be given to {}", allowed.join(", "))
     };
-    Some((format!("`{user}` may not be given `{relation}` on type `{object_type}`"), Some(help)))
+    let with = condition.map(|name| format!(" with `{name}`")).unwrap_or_default();
+    Some((format!("`{user}` may not be given `{relation}` on type `{object_type}`{with}"), Some(help)))
 }
 
 fn unknown_type(model: &Model, name: &str) -> Option<Objection> {

@@ -6,13 +6,18 @@ use serde::{
     Deserialize, Deserializer,
     de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
-use serde_saphyr::{Location, Spanned};
+use serde_saphyr::Spanned;
 
 use super::{
     plain,
+    report::Report,
+    tuple_condition::WrittenCondition,
     tuples::{Collector, Written, WrittenTuple},
+    yaml_tree::{Node, Value, find, node, place},
 };
 use crate::access::Place;
+
+const KEYS: &str = "a tuple has `user`, `relation`, `object` and perhaps `condition`";
 
 /// Reads a list of tuples, alone or under `tuples`.
 pub(super) fn read(text: &str, collector: &mut Collector<'_, '_>) {
@@ -43,21 +48,30 @@ pub(super) fn read(text: &str, collector: &mut Collector<'_, '_>) {
 
 fn entry(written: &Spanned<Fields<'_>>, collector: &mut Collector<'_, '_>) {
     let at = place(&written.referenced);
-    let mut tuple = WrittenTuple { place: at, user: None, relation: None, object: None };
+    let mut tuple = WrittenTuple { place: at, user: None, relation: None, object: None, condition: None };
     let mut is_whole = true;
-    for (key, value) in &written.value.0 {
+    let condition = written.value.0.iter().find_map(|(_, held)| match held {
+        Held::Condition(node) => ConditionParts::read(node, &mut collector.report),
+        Held::Text(_) | Held::Unknown => None,
+    });
+    for (key, held) in &written.value.0 {
         let at = place(&key.referenced);
-        let Some(value) = value else {
-            is_whole = false;
-            let (message, help) = match key.value.as_ref() {
-                "condition" => ("conditions are not supported yet".to_owned(), None),
-                other => (
-                    format!("`{other}` is not a key that is known here"),
-                    Some("a tuple has `user`, `relation` and `object`".to_owned()),
-                ),
-            };
-            collector.report.add(at, message, help);
-            continue;
+        let value = match held {
+            Held::Text(value) => value,
+            Held::Condition(node) => {
+                tuple.condition = condition.as_ref().map(|parts| parts.written(at));
+                is_whole &= condition.is_some() || node.value == Value::Null;
+                continue;
+            }
+            Held::Unknown => {
+                is_whole = false;
+                collector.report.add(
+                    at,
+                    format!("`{}` is not a key that is known here", key.value),
+                    Some(KEYS.to_owned()),
+                );
+                continue;
+            }
         };
         let field = match key.value.as_ref() {
             "user" => &mut tuple.user,
@@ -71,9 +85,52 @@ fn entry(written: &Spanned<Fields<'_>>, collector: &mut Collector<'_, '_>) {
     }
 }
 
-fn place(location: &Location) -> Place {
-    let number = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
-    Place { line: number(location.line()), column: number(location.column()) }
+/// Reads a list of tuples within a document.
+pub(super) fn read_list(list: &Node, collector: &mut Collector<'_, '_>) {
+    for node in list.list("a list of tuples", &mut collector.report) {
+        let before = collector.report.count();
+        let entries = node.entries("a tuple", &["user", "relation", "object", "condition"], &mut collector.report);
+        let mut field = |name: &str| {
+            let node = find(entries, name)?;
+            node.text(&format!("`{name}`"), &mut collector.report).map(|text| Written { text, place: node.place })
+        };
+        let (user, relation, object) = (field("user"), field("relation"), field("object"));
+        let condition = entries.iter().find(|entry| entry.key == "condition");
+        let parts = condition.and_then(|entry| ConditionParts::read(&entry.value, &mut collector.report));
+        let condition = condition.zip(parts.as_ref()).map(|(entry, parts)| parts.written(entry.place));
+        if collector.report.count() == before {
+            collector.add(WrittenTuple { place: node.place, user, relation, object, condition });
+        }
+    }
+}
+
+/// What a condition of a tuple says.
+struct ConditionParts {
+    name: Option<(String, Place)>,
+    context: Option<(String, Place)>,
+}
+
+impl ConditionParts {
+    /// `None` if there is no condition, or after a problem.
+    fn read(node: &Node, report: &mut Report) -> Option<Self> {
+        let before = report.count();
+        let entries = match node.value {
+            Value::Null => return None,
+            Value::Bool(_) | Value::Number(_) | Value::Text(_) | Value::List(_) | Value::Map(_) => {
+                node.entries("a condition", &["name", "context"], report)
+            }
+        };
+        let name = find(entries, "name").and_then(|node| Some((node.text("`name`", report)?.to_owned(), node.place)));
+        let context = find(entries, "context").filter(|node| node.value != Value::Null);
+        let context = context.map(|node| (node.to_json().to_string(), node.place));
+        (report.count() == before).then_some(Self { name, context })
+    }
+
+    fn written(&self, place: Place) -> WrittenCondition<'_> {
+        let [name, context] =
+            [&self.name, &self.context].map(|part| part.as_ref().map(|(text, place)| Written { text, place: *place }));
+        WrittenCondition { place, name, context }
+    }
 }
 
 /// A list of tuples, alone or under `tuples`, handed on one by one.
@@ -125,14 +182,21 @@ impl<'de> Visitor<'de> for Tuples<'_, '_, '_> {
 type Text<'a> = Spanned<Cow<'a, str>>;
 
 /// The keys of a tuple, and the values of those that are known.
-struct Fields<'a>(Vec<(Text<'a>, Option<Text<'a>>)>);
+struct Fields<'a>(Vec<(Text<'a>, Held<'a>)>);
+
+/// What a tuple has under a key.
+enum Held<'a> {
+    Text(Text<'a>),
+    Condition(Node),
+    Unknown,
+}
 
 impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Pairs;
 
         impl<'de> Visitor<'de> for Pairs {
-            type Value = Vec<(Text<'de>, Option<Text<'de>>)>;
+            type Value = Vec<(Text<'de>, Held<'de>)>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a tuple with `user`, `relation` and `object`")
@@ -141,11 +205,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut fields: Self::Value = Vec::with_capacity(3);
                 while let Some(key) = map.next_key::<Text<'de>>()? {
-                    let value = if matches!(key.value.as_ref(), "user" | "relation" | "object") {
-                        Some(map.next_value()?)
-                    } else {
-                        map.next_value::<IgnoredAny>()?;
-                        None
+                    let value = match key.value.as_ref() {
+                        "user" | "relation" | "object" => Held::Text(map.next_value()?),
+                        "condition" => Held::Condition(node(map.next_value::<Spanned<Value>>()?)),
+                        _ => {
+                            map.next_value::<IgnoredAny>()?;
+                            Held::Unknown
+                        }
                     };
                     fields.push((key, value));
                 }

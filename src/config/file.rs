@@ -209,7 +209,7 @@ pub(super) struct Source {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FileSource {
-    /// The authorization model, in OpenFGA's language.
+    /// The authorization model: a `.fga` file, its JSON form, or an `fga.mod` that lists modules.
     pub(super) model: Located<String>,
     /// The relationship tuples: one file or several, each `.yaml`, `.json` or `.jsonl`.
     pub(super) tuples: Located<OneOrMany>,

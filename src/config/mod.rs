@@ -10,7 +10,7 @@ mod routes;
 mod settings;
 mod structure;
 
-pub use policy::{PolicyFiles, load_policy};
+pub use policy::{PolicyFiles, load_model, load_policy};
 pub use problems::Problems;
 pub use settings::{ListenSettings, Loading, Settings, TlsFiles, load};
 pub use structure::schema;

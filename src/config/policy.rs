@@ -9,8 +9,8 @@ use std::{
 
 use crate::{
     access::{Diagnostic, Place, RelationName},
-    compile::{TupleFormat, TuplesRead, model, repetitions, tuples},
-    policy::{Added, GraphBuilder, Policy, PolicySettings, RelationshipTuple, TupleText},
+    compile::{ModelDocument, ModelFormat, TupleFormat, TuplesRead, module_files, repetitions, tuples},
+    policy::{Added, GraphBuilder, Policy, PolicySettings, RelationshipTuple, TupleCondition, TupleText},
 };
 
 use super::{
@@ -19,8 +19,8 @@ use super::{
     settings::Reading,
 };
 
-/// The largest model, in bytes.
-const LARGEST_MODEL: u64 = 1024 * 1024;
+/// The largest file of a model, in bytes.
+const LARGEST_MODEL: u64 = 4 * 1024 * 1024;
 /// The largest file of tuples that is read as a whole, in bytes.
 const LARGEST_TUPLES: u64 = 1024 * 1024 * 1024;
 /// The largest file of tuples that is read line by line, in bytes.
@@ -52,18 +52,39 @@ pub(super) fn files(written: &Written, reading: &mut Reading<'_>) -> Option<Poli
     let max_staleness = reading.problems.optional_duration(written.max_staleness.as_ref());
     let defaults = PolicySettings::default();
     let most_steps = written.max_steps.unwrap_or(defaults.most_steps);
-    let model = reading.file(&model.value);
+    let model = model_files(&model.value, reading);
     let tuples = tuples.0.iter().map(|name| reading.file(name)).collect();
     let settings = PolicySettings { task_holder, most_steps, ..defaults };
     (reading.problems.count() == before).then_some(PolicyFiles { model, tuples, settings, max_staleness })
 }
 
+/// The model's file. The modules that it lists are watched too.
+fn model_files(name: &str, reading: &mut Reading<'_>) -> PathBuf {
+    let file = reading.file(name);
+    if ModelFormat::of_file_name(name) == ModelFormat::Modules {
+        // A list that cannot be read is reported when the model is.
+        let listed = read_text(&file, LARGEST_MODEL).map(|text| module_files(&text)).unwrap_or_default();
+        let folder = Path::new(name).parent().unwrap_or(Path::new(""));
+        for module in listed {
+            reading.file(&folder.join(module).to_string_lossy());
+        }
+    }
+    file
+}
+
+/// Reads a model: in OpenFGA's language, as JSON, or an `fga.mod` with the modules that it lists.
+pub fn load_model(path: &Path) -> Result<ModelDocument, Vec<Diagnostic>> {
+    let (name, text) = text(path, LARGEST_MODEL).map_err(|problem| vec![problem])?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut beside = |module: &str| read_text(&folder.join(module), LARGEST_MODEL).map_err(|error| error.to_string());
+    ModelDocument::read(&name, &text, ModelFormat::of_file_name(&name), &mut beside)
+}
+
 /// Reads model and tuples and makes a policy of them, or reports every problem of all these files.
 pub fn load_policy(files: &PolicyFiles) -> Result<Policy, Vec<Diagnostic>> {
     let mut problems = Vec::new();
-    let model =
-        text(&files.model, LARGEST_MODEL).map_err(|problem| vec![problem]).and_then(|(name, text)| model(&name, &text));
-    let model = model.map(Arc::new).map_err(|found| problems.extend(found)).ok();
+    let model = load_model(&files.model);
+    let model = model.map(|document| Arc::new(document.into_model())).map_err(|found| problems.extend(found)).ok();
     let mut builder = model.as_ref().map(|model| GraphBuilder::new(Arc::clone(model)));
     let mut long = Vec::new();
     for path in &files.tuples {
@@ -88,11 +109,11 @@ fn read_tuples(path: &Path, builder: Option<&mut GraphBuilder>) -> Result<Tuples
     let read = match builder {
         Some(builder) => {
             let model = Arc::clone(builder.model());
-            let mut take = |tuple: TupleText<'_>| builder.add(tuple.user, tuple.relation, tuple.object);
+            let mut take = |tuple: TupleText<'_>, condition: Option<TupleCondition>| builder.add_with(tuple, condition);
             tuples(&name, &mut input, format, Some(&model), &mut take)?
         }
         None => {
-            let mut take = |tuple: TupleText<'_>| {
+            let mut take = |tuple: TupleText<'_>, _: Option<TupleCondition>| {
                 RelationshipTuple::parse(tuple.user, tuple.relation, tuple.object).map(|_| Added::Stored)
             };
             tuples(&name, &mut input, format, None, &mut take)?
@@ -119,11 +140,11 @@ fn open(path: &Path) -> Result<Opened, Box<Diagnostic>> {
     let name: Arc<str> = path.display().to_string().into();
     let problem = |message: String| Diagnostic::new(&name, Place::default(), message);
     let Some(format) = TupleFormat::of_file_name(&name) else {
-        let help = "tuples are in files that end in `.yaml`, `.yml`, `.json` or `.jsonl`";
+        let help = "tuples are in files that end in `.yaml`, `.yml`, `.json`, `.jsonl` or `.csv`";
         return Err(Box::new(problem("not a kind of tuple file".to_owned()).with_help(help)));
     };
     let limit = match format {
-        TupleFormat::Yaml | TupleFormat::Json => LARGEST_TUPLES,
+        TupleFormat::Yaml | TupleFormat::Json | TupleFormat::Csv => LARGEST_TUPLES,
         TupleFormat::JsonLines => LARGEST_LINES,
     };
     match Bounded::open(path, limit) {

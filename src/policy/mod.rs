@@ -22,8 +22,9 @@ pub use graph::{
     TupleText,
 };
 pub use model::{
-    Model, ModelFault, ModelProblem, ModelSource, Placed, Relation, RelationId, RelationSource, Restriction,
-    RestrictionSource, Rewrite, Shape, TypeId, TypeSource, did_you_mean, nearest,
+    Conditions, MOST_TYPES_OF_A_SERVER, Model, ModelFault, ModelProblem, ModelSource, Origin, Placed, Relation,
+    RelationId, RelationSource, Restriction, RestrictionSource, Rewrite, SchemaVersion, Shape, TypeId, TypeSource,
+    UnknownSchema, did_you_mean, nearest,
 };
 pub use permit::{Denial, Permit};
 pub use tuple::{InvalidTuple, RelationshipTuple, User};

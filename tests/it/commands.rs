@@ -154,3 +154,28 @@ fn every_example_configuration_is_valid() {
     }
     assert!(checked > 0);
 }
+
+#[test]
+fn model_convert_writes_the_other_form() {
+    let world = world();
+    let model = "model\n  schema 1.1\n\ntype user\n\ntype note\n  relations\n    define reader: [user, user with cc]\n\n\
+                 condition cc(x: int) {\n  x == 1\n}\n";
+    world.write("notes.fga", model);
+    let convert = |arguments: &[&str]| text(&world.run(&[&["model", "convert"], arguments].concat()));
+    let (code, json, _) = convert(&["notes.fga"]);
+    assert_eq!(code, Some(0));
+    world.write("notes.json", &json);
+    assert_eq!(convert(&["notes.json"]), (Some(0), model.to_owned(), String::new()));
+    assert_eq!(convert(&["notes.fga", "--to", "dsl"]).1, model);
+    assert_eq!(convert(&["notes.json", "--to", "json"]).1, json);
+    assert_eq!(convert(&["notes.json", "--output", "again.fga"]), (Some(0), String::new(), String::new()));
+    assert_eq!(convert(&["again.fga"]).1, json);
+    world.write("fga.mod", "schema: \"1.2\"\ncontents: [core.fga, gone.fga]\n");
+    world.write("core.fga", "module core\ntype user\n");
+    let (code, said, problems) = convert(&["fga.mod"]);
+    assert_eq!((code, said.as_str()), (Some(1), ""));
+    assert!(problems.starts_with("fga.mod:2:22: `gone.fga` cannot be read"), "{problems}");
+    world.write("fga.mod", "schema: \"1.2\"\ncontents: [core.fga]\n");
+    assert!(convert(&["fga.mod"]).1.contains("\"module\": \"core\""));
+    assert_eq!(convert(&["gone.fga"]).0, Some(1));
+}

@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use crate::support::{Connection, Issuer, World, eventually, request};
+use crate::support::{Connection, Issuer, Portcullis, World, eventually, request};
 
 const GRANT: &str = "- { user: user:mallory, relation: viewer, object: document:d1 }\n";
 
@@ -34,6 +34,20 @@ fn a_plain_write_a_rename_and_a_removal_are_noticed() {
     world.write("tuples.yaml", format!("{before}{GRANT}"));
     portcullis.until_revision_above(3);
     assert_eq!(portcullis.get("/documents/d1", &token).status, 200);
+}
+
+#[test]
+fn a_module_that_changes_is_noticed() {
+    let world = World::new();
+    let model = fs::read_to_string(world.path("model.fga")).unwrap();
+    let (_, types) = model.split_once("schema 1.1\n").unwrap();
+    fs::create_dir(world.path("modules")).unwrap();
+    world.write("modules/all.fga", format!("module all\n{types}"));
+    world.write("fga.mod", "schema: \"1.2\"\ncontents: [modules/all.fga]\n");
+    world.write("portcullis.yaml", world.config().replace("model.fga", "fga.mod"));
+    let portcullis = Portcullis::start(&world.path("portcullis.yaml"));
+    world.write("modules/all.fga", format!("module all\n{types}\ntype other\n"));
+    assert_eq!(portcullis.until_revision_above(1), 2);
 }
 
 #[test]

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 
 use super::{
-    condition::{Conditions, TupleCondition},
+    change::TupleText,
+    condition::{Carried, Conditions, TupleCondition},
     names::{Interner, Names},
     pairs::{self, high, low, pair},
     placement::{Aside, MOST_EXAMPLES, Placement, SetAsideReason, TupleParts},
@@ -37,9 +38,9 @@ pub struct GraphBuilder {
     // For each edge its tuples, as `object << 32 | user`.
     pairs: Vec<Vec<u64>>,
     // For each edge the tuples that carry a condition.
-    conditions: Vec<HashMap<u64, Arc<TupleCondition>, RandomState>>,
+    conditions: Vec<HashMap<u64, Arc<Carried>, RandomState>>,
     // Equal conditions are kept once.
-    known_conditions: HashSet<Arc<TupleCondition>, RandomState>,
+    known_conditions: HashMap<TupleCondition, Arc<Carried>, RandomState>,
     aside: Aside,
 }
 
@@ -50,7 +51,7 @@ impl GraphBuilder {
             names: vec![Names::default(); model.type_count()],
             pairs: vec![Vec::new(); model.edge_count()],
             conditions: vec![HashMap::default(); model.edge_count()],
-            known_conditions: HashSet::default(),
+            known_conditions: HashMap::default(),
             aside: Aside::default(),
             model,
         }
@@ -68,15 +69,10 @@ impl GraphBuilder {
         self.add_texts(user, relation, object, None)
     }
 
-    /// Adds the tuple with these texts, which carries a condition. A tuple that was there before carries it from now on.
-    pub fn add_conditional(
-        &mut self,
-        user: &str,
-        relation: &str,
-        object: &str,
-        condition: TupleCondition,
-    ) -> Result<Added, InvalidTuple> {
-        self.add_texts(user, relation, object, Some(condition))
+    /// Adds the tuple with these texts, and the condition that it carries, if any. A tuple that was there before carries
+    /// that from now on.
+    pub fn add_with(&mut self, tuple: TupleText<'_>, condition: Option<TupleCondition>) -> Result<Added, InvalidTuple> {
+        self.add_texts(tuple.user, tuple.relation, tuple.object, condition)
     }
 
     /// Adds a tuple without a condition.
@@ -96,8 +92,12 @@ impl GraphBuilder {
     }
 
     fn add_parts(&mut self, tuple: TupleParts<'_>, condition: Option<TupleCondition>) -> Result<Added, InvalidTuple> {
-        let placement = match Placement::find(&self.model, tuple) {
-            Ok(placement) => placement,
+        let found = Placement::find(&self.model, tuple).and_then(|placement| {
+            placement.check_condition(&self.model, condition.as_ref())?;
+            Ok((placement, condition.map(|condition| self.carried(condition)).transpose()?))
+        });
+        let (placement, condition) = match found {
+            Ok(found) => found,
             Err(reason) => {
                 self.aside.add(tuple, reason)?;
                 return Ok(Added::SetAside(reason));
@@ -113,11 +113,18 @@ impl GraphBuilder {
         Ok(Added::Stored)
     }
 
-    fn set_condition(&mut self, edge: EdgeId, pair: u64, condition: Option<TupleCondition>) {
+    fn carried(&mut self, condition: TupleCondition) -> Result<Arc<Carried>, SetAsideReason> {
+        if let Some(known) = self.known_conditions.get(&condition) {
+            return Ok(Arc::clone(known));
+        }
+        let carried = Arc::new(Carried::new(&self.model, &condition)?);
+        self.known_conditions.insert(condition, Arc::clone(&carried));
+        Ok(carried)
+    }
+
+    fn set_condition(&mut self, edge: EdgeId, pair: u64, condition: Option<Arc<Carried>>) {
         let Some(conditions) = self.conditions.get_mut(edge as usize) else { return };
         if let Some(condition) = condition {
-            let condition =
-                Arc::clone(self.known_conditions.get_or_insert_with(&condition, |new| Arc::new(new.clone())));
             conditions.insert(pair, condition);
         } else if !conditions.is_empty() {
             conditions.remove(&pair);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    condition::TupleCondition,
+    condition::{Carried, TupleCondition},
     names::Interner,
     placement::{Placement, TupleParts},
     store::Graph,
@@ -38,7 +38,7 @@ impl<'a> TupleText<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TupleChange<'a> {
     /// The tuple is there from now on, with this condition or without any.
-    Write(TupleText<'a>, Option<&'a Arc<TupleCondition>>),
+    Write(TupleText<'a>, Option<&'a TupleCondition>),
     /// The tuple is not there any more.
     Delete(TupleText<'a>),
 }
@@ -88,12 +88,26 @@ impl Graph {
     fn write(
         &mut self,
         tuple: TupleParts<'_>,
-        condition: Option<&Arc<TupleCondition>>,
+        condition: Option<&TupleCondition>,
         counts: &mut ChangeCounts,
     ) -> Result<(), InvalidTuple> {
         let placement = match Placement::find(&self.model, tuple) {
             Ok(placement) => placement,
             Err(reason) => {
+                counts.set_aside += 1;
+                return Arc::make_mut(&mut self.aside).add(tuple, reason);
+            }
+        };
+        let carried = placement
+            .check_condition(&self.model, condition)
+            .and_then(|()| condition.map(|condition| Carried::new(&self.model, condition).map(Arc::new)).transpose());
+        let carried = match carried {
+            Ok(carried) => carried,
+            Err(reason) => {
+                // What was written before is not there any more, and what takes its place does not count.
+                let mut gone = ChangeCounts::default();
+                self.delete(tuple, &mut gone)?;
+                counts.deleted += gone.deleted;
                 counts.set_aside += 1;
                 return Arc::make_mut(&mut self.aside).add(tuple, reason);
             }
@@ -110,13 +124,13 @@ impl Graph {
             edge.users.add(object, user);
             edge.objects.add(user, object);
             counts.written += 1;
-        } else if edge.conditions.get(object, user) == condition.map(Arc::as_ref) {
+        } else if edge.conditions.get(object, user).map(Carried::written) == condition {
             counts.repeated += 1;
             return Ok(());
         } else {
             counts.conditions += 1;
         }
-        edge.conditions.set(object, user, condition);
+        edge.conditions.set(object, user, carried);
         Ok(())
     }
 

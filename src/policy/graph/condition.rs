@@ -2,8 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{pairs::pair, persistent::PersistentMap, store::Number};
-use crate::policy::condition::ConditionName;
+use super::{pairs::pair, persistent::PersistentMap, placement::SetAsideReason, store::Number};
+use crate::{
+    policy::{
+        condition::{BoundContext, ConditionName, ContextMap},
+        model::Model,
+    },
+    protocol::{JsonLimits, parse_json},
+};
 
 /// What a tuple asks for before it counts: a condition, and what the tuple itself tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -14,16 +20,50 @@ pub struct TupleCondition {
     pub context: Arc<str>,
 }
 
+/// A tuple's condition, ready to be evaluated.
+#[derive(Debug)]
+pub(in crate::policy) struct Carried {
+    pub(super) written: TupleCondition,
+    /// The number of the condition among those of the model.
+    pub(in crate::policy) number: u32,
+    /// The tuple's context as values of the condition's parameters.
+    pub(in crate::policy) bound: BoundContext,
+}
+
+impl Carried {
+    /// Binds a condition that a tuple carries. Refuses one that the model does not have, and a context with values that
+    /// it does not declare: OpenFGA takes no such tuple for valid.
+    pub(super) fn new(model: &Model, written: &TupleCondition) -> Result<Self, SetAsideReason> {
+        let conditions = model.conditions();
+        let number = conditions.number(written.name.as_str()).ok_or(SetAsideReason::ConditionNotAllowed)?;
+        let condition = conditions.at(number).ok_or(SetAsideReason::ConditionNotAllowed)?;
+        let context = if written.context.is_empty() {
+            ContextMap::default()
+        } else {
+            let json = parse_json(written.context.as_bytes(), JsonLimits::default());
+            let json = json.map_err(|_| SetAsideReason::UndeclaredContext)?;
+            ContextMap::from_json(&json).map_err(|_| SetAsideReason::UndeclaredContext)?
+        };
+        let bound = condition.bind(&context).map_err(|_| SetAsideReason::UndeclaredContext)?;
+        Ok(Self { written: written.clone(), number, bound })
+    }
+
+    /// The condition as it was written.
+    pub(in crate::policy) fn written(&self) -> &TupleCondition {
+        &self.written
+    }
+}
+
 /// The conditions of one edge's tuples, for the few that carry one. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Conditions {
     // By object and user. `None` if no tuple of the edge carries a condition.
-    by_pair: Option<PersistentMap<u64, Arc<TupleCondition>>>,
+    by_pair: Option<PersistentMap<u64, Arc<Carried>>>,
 }
 
 impl Conditions {
     /// Of entries sorted by `object << 32 | user`.
-    pub(super) fn from_sorted(entries: impl IntoIterator<Item = (u64, Arc<TupleCondition>)>) -> Self {
+    pub(super) fn from_sorted(entries: impl IntoIterator<Item = (u64, Arc<Carried>)>) -> Self {
         let by_pair = PersistentMap::from_sorted(entries);
         Self { by_pair: (by_pair.len() > 0).then_some(by_pair) }
     }
@@ -33,15 +73,15 @@ impl Conditions {
     }
 
     /// The condition of a tuple.
-    pub(super) fn get(&self, object: Number, user: Number) -> Option<&TupleCondition> {
+    pub(super) fn get(&self, object: Number, user: Number) -> Option<&Carried> {
         self.by_pair.as_ref()?.get(pair(object, user)).map(|condition| &**condition)
     }
 
     /// Gives a tuple this condition or none, whatever it had before.
-    pub(super) fn set(&mut self, object: Number, user: Number, condition: Option<&Arc<TupleCondition>>) {
+    pub(super) fn set(&mut self, object: Number, user: Number, condition: Option<Arc<Carried>>) {
         match (condition, &mut self.by_pair) {
             (Some(condition), by_pair) => {
-                by_pair.get_or_insert_default().insert(pair(object, user), Arc::clone(condition));
+                by_pair.get_or_insert_default().insert(pair(object, user), condition);
             }
             (None, Some(known)) => {
                 known.remove(pair(object, user));
@@ -54,12 +94,12 @@ impl Conditions {
     }
 
     /// All conditions, by object and user.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Arc<TupleCondition>)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Arc<Carried>)> {
         self.by_pair.iter().flat_map(PersistentMap::iter)
     }
 
     /// About how many bytes this takes, the conditions themselves aside: many tuples may share one.
     pub(super) fn bytes(&self) -> usize {
-        self.by_pair.as_ref().map_or(0, |by_pair| by_pair.len() * size_of::<(u64, Arc<TupleCondition>)>())
+        self.by_pair.as_ref().map_or(0, |by_pair| by_pair.len() * size_of::<(u64, Arc<Carried>)>())
     }
 }

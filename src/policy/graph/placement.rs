@@ -1,10 +1,13 @@
 //! Where a tuple belongs in the graph, or why it does not belong there.
 
-use super::store::{EdgeId, Number};
+use super::{
+    condition::TupleCondition,
+    store::{EdgeId, Number},
+};
 use crate::{
     access::{InvalidName, RelationName},
     policy::{
-        model::{Model, Restriction, TypeId},
+        model::{Model, RelationId, Restriction, TypeId},
         tuple::{InvalidTuple, RelationshipTuple, UserParts},
     },
 };
@@ -21,6 +24,10 @@ pub enum SetAsideReason {
     UnknownRelation,
     /// The relation does not let in such users.
     UserNotAllowed,
+    /// The relation does not let in such users under this condition, or without one.
+    ConditionNotAllowed,
+    /// The tuple's context names what its condition does not declare.
+    UndeclaredContext,
 }
 
 /// A tuple that the model does not allow, so that no decision sees it.
@@ -56,19 +63,34 @@ impl<'a> From<&'a RelationshipTuple> for TupleParts<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Placement {
     pub(super) object_type: TypeId,
+    pub(super) relation: RelationId,
     pub(super) edge: EdgeId,
     pub(super) restriction: Restriction,
 }
 
 impl Placement {
-    /// Finds the restriction, or why there is none.
+    /// Finds the restriction, whatever its condition, or why there is none.
     pub(super) fn find(model: &Model, tuple: TupleParts<'_>) -> Result<Self, SetAsideReason> {
         let object_type = model.type_id(tuple.object_type).ok_or(SetAsideReason::UnknownType)?;
-        let relation = model.relation_id(object_type, tuple.relation).and_then(|id| model.relation(id));
-        let mut edges = relation.ok_or(SetAsideReason::UnknownRelation)?.edges();
+        let relation = model.relation_id(object_type, tuple.relation).ok_or(SetAsideReason::UnknownRelation)?;
+        let mut edges = model.relation(relation).ok_or(SetAsideReason::UnknownRelation)?.edges();
         let found = edges.find(|(_, known)| model.lets_in(*known, tuple.user));
         let (edge, restriction) = found.ok_or(SetAsideReason::UserNotAllowed)?;
-        Ok(Self { object_type, edge, restriction })
+        Ok(Self { object_type, relation, edge, restriction })
+    }
+
+    /// Refuses a tuple whose condition, or lack of one, the relation does not let in.
+    pub(super) fn check_condition(
+        &self,
+        model: &Model,
+        condition: Option<&TupleCondition>,
+    ) -> Result<(), SetAsideReason> {
+        let relation = model.relation(self.relation).ok_or(SetAsideReason::UnknownRelation)?;
+        let is_allowed = match condition {
+            Some(condition) => relation.allows_condition(self.restriction.user_type, condition.name.as_str()),
+            None => relation.allows_unconditioned(self.restriction),
+        };
+        if is_allowed { Ok(()) } else { Err(SetAsideReason::ConditionNotAllowed) }
     }
 
     /// The numbers of the tuple's object and user, by what numbers the ids of a type.

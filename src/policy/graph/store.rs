@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    condition::{Conditions, TupleCondition},
+    condition::{Carried, Conditions},
     names::Interner,
     packed::Packed,
     placement::{Aside, Placement, SetAside},
@@ -181,7 +181,7 @@ impl Graph {
     }
 
     /// The condition that a tuple carries.
-    pub(in crate::policy) fn condition(&self, edge: EdgeId, object: Number, user: Number) -> Option<&TupleCondition> {
+    pub(in crate::policy) fn condition(&self, edge: EdgeId, object: Number, user: Number) -> Option<&Carried> {
         self.edges.get(edge as usize)?.conditions.get(object, user)
     }
 

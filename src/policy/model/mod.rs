@@ -1,5 +1,6 @@
 //! The model: types, relations and the rules that compute them.
 
+mod conditions;
 mod entrypoint;
 mod nearest;
 mod rewrite;
@@ -7,8 +8,11 @@ mod schema;
 mod source;
 mod validate;
 
+pub use conditions::Conditions;
 pub use nearest::{did_you_mean, nearest};
 pub use rewrite::Rewrite;
 pub use schema::{Model, Relation, RelationId, Restriction, TypeId};
-pub use source::{ModelSource, Placed, RelationSource, RestrictionSource, Shape, TypeSource};
-pub use validate::{ModelFault, ModelProblem};
+pub use source::{
+    ModelSource, Origin, Placed, RelationSource, RestrictionSource, SchemaVersion, Shape, TypeSource, UnknownSchema,
+};
+pub use validate::{MOST_TYPES_OF_A_SERVER, ModelFault, ModelProblem};

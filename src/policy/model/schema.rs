@@ -4,14 +4,18 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
 use super::{
+    conditions::Conditions,
     nearest::nearest,
     rewrite::Rewrite,
-    source::{ModelSource, Placed, Shape},
+    source::{ModelSource, Placed, RelationSource, Shape},
     validate::{ModelProblem, validate},
 };
 use crate::{
     access::{RelationName, TypeName},
-    policy::tuple::{User, UserParts},
+    policy::{
+        condition::ConditionName,
+        tuple::{User, UserParts},
+    },
 };
 
 /// The number of a type within its model.
@@ -43,12 +47,21 @@ pub struct Restriction {
     pub shape: Shape<RelationId>,
 }
 
+/// With which conditions a restriction is written: `[user, user with c]` is one restriction with two terms.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Terms {
+    unconditioned: bool,
+    conditions: Vec<ConditionName>,
+}
+
 /// A relation of a type.
 #[derive(Debug)]
 pub struct Relation {
     name: RelationName,
     object_type: TypeId,
     restrictions: Box<[Restriction]>,
+    // INVARIANT: as many as `restrictions`, and of these.
+    terms: Box<[Terms]>,
     rewrite: Rewrite<RelationName>,
     // The number of this relation's first restriction among all restrictions of the model.
     first_edge: u32,
@@ -75,6 +88,20 @@ impl Relation {
         &self.rewrite
     }
 
+    /// Whether a tuple without a condition may be of this restriction.
+    pub fn allows_unconditioned(&self, restriction: Restriction) -> bool {
+        self.restrictions.iter().zip(&self.terms).any(|(known, terms)| *known == restriction && terms.unconditioned)
+    }
+
+    /// Whether a tuple that names a user of this type may carry this condition. OpenFGA does not ask of which
+    /// restriction: with `[user with c, user:*]` a tuple for `user:*` may carry `c`.
+    pub fn allows_condition(&self, user_type: TypeId, condition: &str) -> bool {
+        let mut restrictions = self.restrictions.iter().zip(&self.terms);
+        restrictions.any(|(known, terms)| {
+            known.user_type == user_type && terms.conditions.iter().any(|name| name.as_str() == condition)
+        })
+    }
+
     /// Its restrictions with their numbers among all restrictions of the model.
     pub(in crate::policy) fn edges(&self) -> impl Iterator<Item = (u32, Restriction)> {
         (self.first_edge..).zip(self.restrictions.iter().copied())
@@ -94,13 +121,21 @@ pub struct Model {
     // INVARIANT: the relations of one type are neighbours, in the order they are written.
     relations: Box<[Relation]>,
     type_ids: HashMap<TypeName, TypeId, RandomState>,
+    conditions: Conditions,
     edge_count: usize,
 }
 
 impl Model {
     /// Checks a model by the rules of OpenFGA's `NewAndValidate` and numbers it, or says everything that is wrong.
     pub fn new(source: ModelSource) -> Result<Self, Vec<ModelProblem>> {
-        validate(&source)?;
+        let mut problems = validate(&source).err().unwrap_or_default();
+        let conditions = Conditions::new(&source.conditions).unwrap_or_else(|found| {
+            problems.extend(found);
+            Conditions::default()
+        });
+        if !problems.is_empty() {
+            return Err(problems);
+        }
         let type_ids: HashMap<_, _, _> =
             (0..).map(TypeId).zip(&source.types).map(|(id, written)| (written.name.value.clone(), id)).collect();
         let mut next = (0..).map(RelationId);
@@ -112,21 +147,18 @@ impl Model {
                 relations: written.relations.iter().map(|r| r.name.value.clone()).zip(next.by_ref()).collect(),
             })
             .collect();
-        let mut model = Self { types, relations: Box::default(), type_ids, edge_count: 0 };
+        let mut model = Self { types, relations: Box::default(), type_ids, conditions, edge_count: 0 };
         let mut relations = Vec::new();
         let mut first_edge = 0_u32;
         for (object_type, written) in (0..).map(TypeId).zip(source.types) {
             for relation in written.relations {
-                let mut restrictions: Vec<Restriction> = Vec::new();
-                for restriction in &relation.restrictions {
-                    let known = model.restriction(restriction.user_type.value.as_str(), &restriction.shape);
-                    restrictions.extend(known.filter(|known| !restrictions.contains(known)));
-                }
+                let (restrictions, terms) = model.restrictions_of(&relation);
                 let count = u32::try_from(restrictions.len()).unwrap_or(u32::MAX);
                 relations.push(Relation {
                     name: relation.name.value,
                     object_type,
                     restrictions: restrictions.into(),
+                    terms: terms.into(),
                     rewrite: relation.rewrite.map(&mut |name| name.value),
                     first_edge,
                 });
@@ -199,11 +231,24 @@ impl Model {
         self.relations.iter().enumerate().map(|(index, relation)| (relation_number(index), relation))
     }
 
+    /// The conditions.
+    pub fn conditions(&self) -> &Conditions {
+        &self.conditions
+    }
+
     /// The users that tuples may give the relation to, as a person writes them; none if it is computed.
     pub fn restrictions(&self, type_name: &str, relation: &str) -> Vec<String> {
         let id = self.type_id(type_name).and_then(|id| self.relation_id(id, relation));
-        let found = id.and_then(|id| self.relation(id)).into_iter();
-        found.flat_map(|found| &found.restrictions).map(|known| self.restriction_text(*known)).collect()
+        let Some(found) = id.and_then(|id| self.relation(id)) else { return Vec::new() };
+        let mut texts = Vec::new();
+        for (restriction, terms) in found.restrictions.iter().zip(&found.terms) {
+            let text = self.restriction_text(*restriction);
+            texts.extend(terms.conditions.iter().map(|condition| format!("{text} with {condition}")));
+            if terms.unconditioned {
+                texts.push(text);
+            }
+        }
+        texts
     }
 
     /// A restriction as a person writes it: `user`, `user:*` or `group#member`.
@@ -218,11 +263,21 @@ impl Model {
         }
     }
 
-    /// Whether tuples may give this user the relation on objects of this type.
-    pub fn allows(&self, object_type: &str, relation: &str, user: &User) -> bool {
+    /// Whether tuples may give this user the relation on objects of this type, under this condition or under none.
+    ///
+    /// By OpenFGA's rule some restriction must have the user's type and shape, whatever its condition. Then a tuple with
+    /// a condition needs it in any restriction of the type, and one without needs a restriction without.
+    pub fn allows(&self, object_type: &str, relation: &str, user: &User, condition: Option<&ConditionName>) -> bool {
         let id = self.type_id(object_type).and_then(|id| self.relation_id(id, relation));
-        let found = id.and_then(|id| self.relation(id));
-        found.is_some_and(|found| found.restrictions.iter().any(|known| self.lets_in(*known, user.into())))
+        let Some(found) = id.and_then(|id| self.relation(id)) else { return false };
+        let Some(restriction) = found.restrictions.iter().copied().find(|known| self.lets_in(*known, user.into()))
+        else {
+            return false;
+        };
+        match condition {
+            Some(condition) => found.allows_condition(restriction.user_type, condition.as_str()),
+            None => found.allows_unconditioned(restriction),
+        }
     }
 
     /// Whether a restriction lets in a user: same type, same shape, same relation (OpenFGA's rule for tuples).
@@ -244,6 +299,28 @@ impl Model {
 
     pub(in crate::policy) fn edge_count(&self) -> usize {
         self.edge_count
+    }
+
+    /// The distinct restrictions of a relation, and the terms of each.
+    fn restrictions_of(&self, relation: &RelationSource) -> (Vec<Restriction>, Vec<Terms>) {
+        let (mut restrictions, mut all_terms) = (Vec::new(), Vec::<Terms>::new());
+        for written in &relation.restrictions {
+            let Some(restriction) = self.restriction(written.user_type.value.as_str(), &written.shape) else {
+                continue;
+            };
+            let number = restrictions.iter().position(|known| *known == restriction).unwrap_or(restrictions.len());
+            if number == restrictions.len() {
+                restrictions.push(restriction);
+                all_terms.push(Terms::default());
+            }
+            let Some(terms) = all_terms.get_mut(number) else { continue };
+            match &written.condition {
+                None => terms.unconditioned = true,
+                Some(condition) if terms.conditions.contains(&condition.value) => {}
+                Some(condition) => terms.conditions.push(condition.value.clone()),
+            }
+        }
+        (restrictions, all_terms)
     }
 
     fn restriction(&self, user_type: &str, shape: &Shape<Placed<RelationName>>) -> Option<Restriction> {

@@ -1,5 +1,9 @@
 //! A model as it was written, before anything is known to be right.
 
+use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
+
+use thiserror::Error;
+
 use super::rewrite::Rewrite;
 use crate::{
     access::{Place, RelationName, TypeName},
@@ -44,6 +48,15 @@ pub struct RestrictionSource {
     pub condition: Option<Placed<ConditionName>>,
 }
 
+/// Where a part of a modular model comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The module's name.
+    pub module: Arc<str>,
+    /// The file, as `fga.mod` names it.
+    pub file: Option<Arc<str>>,
+}
+
 /// `define name: rewrite`, as written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RelationSource {
@@ -53,6 +66,8 @@ pub struct RelationSource {
     pub restrictions: Vec<RestrictionSource>,
     /// How the relation is computed.
     pub rewrite: Rewrite<Placed<RelationName>>,
+    /// Where it comes from, if another module than its type's adds it.
+    pub origin: Option<Origin>,
 }
 
 /// `type name` and its relations, as written.
@@ -62,13 +77,55 @@ pub struct TypeSource {
     pub name: Placed<TypeName>,
     /// Its relations.
     pub relations: Vec<RelationSource>,
+    /// Where it comes from, if the model has modules.
+    pub origin: Option<Origin>,
+}
+
+/// A text that is not a version of the language that is known.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("schema `{0}` is not supported")]
+pub struct UnknownSchema(String);
+
+/// The version of the language.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SchemaVersion {
+    /// Schema 1.1.
+    #[default]
+    V1_1,
+    /// Schema 1.2, which knows modules.
+    V1_2,
+}
+
+impl FromStr for SchemaVersion {
+    type Err = UnknownSchema;
+
+    fn from_str(text: &str) -> Result<Self, UnknownSchema> {
+        match text {
+            "1.1" => Ok(Self::V1_1),
+            "1.2" => Ok(Self::V1_2),
+            other => Err(UnknownSchema(other.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for SchemaVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V1_1 => "1.1",
+            Self::V1_2 => "1.2",
+        })
+    }
 }
 
 /// A whole model, as written. [`Model::new`](super::schema::Model::new) checks it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ModelSource {
+    /// The version of the language.
+    pub schema: SchemaVersion,
     /// The types.
     pub types: Vec<TypeSource>,
     /// The conditions that restrictions name.
     pub conditions: Vec<ConditionSource>,
+    /// Where conditions come from, if the model has modules.
+    pub condition_origins: BTreeMap<ConditionName, Origin>,
 }

@@ -1,6 +1,6 @@
 //! The rules that a model must obey before it is used.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use thiserror::Error;
 
@@ -10,10 +10,16 @@ use super::{
     rewrite::Rewrite,
     source::{ModelSource, Placed, RelationSource, RestrictionSource, Shape, TypeSource},
 };
-use crate::access::{Place, RelationName, TypeName};
+use crate::{
+    access::{Place, RelationName, TypeName},
+    policy::condition::{ConditionFault, ConditionName, ConditionSource},
+};
 
-/// The most types a model may have (OpenFGA's limit).
-const MOST_TYPES: usize = 100;
+/// The most types that an OpenFGA server takes unless it is set up otherwise: for doors that speak its HTTP API. A model
+/// from a file may have more.
+pub const MOST_TYPES_OF_A_SERVER: usize = 100;
+/// The most types a model may have at all.
+const MOST_TYPES: usize = 10_000;
 /// The most levels a rewrite may be nested.
 const DEEPEST_REWRITE: usize = 64;
 
@@ -23,7 +29,7 @@ pub enum ModelFault {
     /// A model without types.
     #[error("the model defines no type")]
     NoTypes,
-    /// More than a hundred types.
+    /// More types than can be numbered with ease.
     #[error("the model has {0} types, at most {MOST_TYPES} are allowed")]
     TooManyTypes(usize),
     /// Two types of one name.
@@ -50,6 +56,18 @@ pub enum ModelFault {
     /// A restriction names a type that is not there.
     #[error("`{0}` is not a type of this model")]
     UnknownType(TypeName),
+    /// A restriction names a condition that is not there.
+    #[error("`{0}` is not a condition of this model")]
+    UnknownCondition(ConditionName),
+    /// Two conditions of one name.
+    #[error("condition `{0}` is already defined on line {1}")]
+    DuplicateCondition(ConditionName, u32),
+    /// Two parameters of one name.
+    #[error("condition `{0}` declares `{1}` twice")]
+    DuplicateParameter(ConditionName, String),
+    /// A condition that does not compile.
+    #[error("condition `{0}`: {1}")]
+    Condition(ConditionName, ConditionFault),
     /// A rewrite or restriction names a relation that is not there.
     #[error("`{1}` is not a relation of type `{0}`")]
     UnknownRelation(TypeName, RelationName),
@@ -87,8 +105,9 @@ pub struct ModelProblem {
 
 /// Says everything that is wrong with a model. The rules about ways through it are only asked once all names resolve.
 pub(super) fn validate(source: &ModelSource) -> Result<(), Vec<ModelProblem>> {
-    let mut rules = Rules { source, types: HashMap::new(), problems: Vec::new() };
+    let mut rules = Rules { source, types: HashMap::new(), conditions: HashMap::new(), problems: Vec::new() };
     rules.names();
+    rules.conditions();
     for written in &source.types {
         for relation in &written.relations {
             rules.relation(written, relation);
@@ -105,6 +124,7 @@ type RelationsByName<'a> = HashMap<&'a RelationName, &'a RelationSource>;
 struct Rules<'a> {
     source: &'a ModelSource,
     types: HashMap<&'a TypeName, RelationsByName<'a>>,
+    conditions: HashMap<&'a ConditionName, &'a ConditionSource>,
     problems: Vec<ModelProblem>,
 }
 
@@ -156,6 +176,25 @@ impl<'a> Rules<'a> {
         }
     }
 
+    fn conditions(&mut self) {
+        for condition in &self.source.conditions {
+            let name = &condition.name;
+            if let Some(first) = self.conditions.get(&name.value) {
+                let fault = ModelFault::DuplicateCondition(name.value.clone(), first.name.place.line);
+                self.report(name.place, fault, None);
+                continue;
+            }
+            self.conditions.insert(&name.value, condition);
+            let mut seen = HashSet::new();
+            for parameter in &condition.parameters {
+                if !seen.insert(&parameter.name.value) {
+                    let fault = ModelFault::DuplicateParameter(name.value.clone(), parameter.name.value.clone());
+                    self.report(parameter.name.place, fault, None);
+                }
+            }
+        }
+    }
+
     fn relation(&mut self, written: &'a TypeSource, relation: &'a RelationSource) {
         let name = &relation.name;
         if is_deeper(&relation.rewrite, DEEPEST_REWRITE) {
@@ -173,6 +212,13 @@ impl<'a> Rules<'a> {
     }
 
     fn restriction(&mut self, restriction: &'a RestrictionSource) {
+        if let Some(condition) = &restriction.condition
+            && !self.conditions.contains_key(&condition.value)
+        {
+            let names = self.source.conditions.iter().map(|known| known.name.value.as_str());
+            let help = did_you_mean(condition.value.as_str(), names);
+            self.report(condition.place, ModelFault::UnknownCondition(condition.value.clone()), help);
+        }
         let user_type = &restriction.user_type;
         let Some(relations) = self.types.get(&user_type.value) else {
             let help = did_you_mean(user_type.value.as_str(), self.source.types.iter().map(|t| t.name.value.as_str()));

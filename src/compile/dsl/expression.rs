@@ -1,16 +1,21 @@
 //! Reads the rule on the right of `define name:`.
 
 use super::{
+    super::report::Report,
     lexer::{Line, Token, TokenKind},
-    report::Report,
+    names::{is_condition, is_identifier, is_keyword},
 };
 use crate::{
     access::{Place, RelationName, TypeName},
-    policy::{Placed, RestrictionSource, Rewrite, Shape},
+    policy::{ConditionName, Placed, RestrictionSource, Rewrite, Shape},
 };
 
 /// So deep may parentheses be nested.
 const DEEPEST: usize = 50;
+
+/// What the names of conditions are.
+pub(super) const CONDITION_NAMES: &str =
+    "conditions have names of letters, digits, `_` and `-`, at most 50, which are no words of the language";
 
 /// The tokens of one statement, read from left to right.
 pub(super) struct Cursor<'a, 'r> {
@@ -116,6 +121,10 @@ impl<'a, 'r> Cursor<'a, 'r> {
         let Some(word) = token.word() else {
             return self.fault(place, format!("{what} is expected, not `{}`", token.text()), None);
         };
+        if is_keyword(word) {
+            let message = format!("{what} is expected, not the keyword `{word}`");
+            return self.fault(place, message, Some("choose another name".to_owned()));
+        }
         if !is_identifier(word) {
             let help =
                 "names begin with a letter or `_`, and have letters, digits, `_`, `-` and single `/` and `.` inside";
@@ -236,18 +245,19 @@ impl<'a, 'r> Cursor<'a, 'r> {
         } else {
             Shape::Plain
         };
-        let place = self.place();
-        if self.takes_word("with") {
-            // Without its condition the tuple would let in more than was meant, so it is refused as a whole.
-            let name = self.advance().map(Token::text).unwrap_or_default();
-            self.report.add(place, format!("conditions are not supported yet: `with {name}`"), None);
-        }
-        Ok(RestrictionSource { user_type, shape, condition: None })
+        let condition = if self.takes_word("with") { Some(self.condition()?) } else { None };
+        Ok(RestrictionSource { user_type, shape, condition })
     }
-}
 
-fn is_identifier(word: &str) -> bool {
-    let is_letter = |c: char| c.is_ascii_alphabetic() || c == '_';
-    let ends_well = |part: &str| part.chars().next().is_some_and(|c| c.is_ascii_alphanumeric() || c == '_');
-    word.starts_with(is_letter) && word.split(['/', '.']).all(ends_well)
+    fn condition(&mut self) -> Result<Placed<ConditionName>, Faulty> {
+        let place = self.place();
+        let Some(word) = self.advance().and_then(Token::word) else {
+            return self.fault(place, "a condition is expected after `with`".to_owned(), None);
+        };
+        let name = word.parse().ok().filter(|_| is_condition(word));
+        match name {
+            Some(name) => Ok(Placed::new(name, place)),
+            None => self.fault(place, format!("`{word}` is not a condition's name"), Some(CONDITION_NAMES.to_owned())),
+        }
+    }
 }
