@@ -24,6 +24,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rustls", &["net/"]),
     ("hyper", &["net/", "proxy/", "admin/", "cli/demo/"]),
     ("hyper_util", &["net/", "cli/demo/"]),
+    ("regex", &["policy/condition/eval/"]),
     ("tokio", &["net/", "proxy/", "supply/", "admin/", "audit/", "app/", "cli/demo/", "net/"]),
     (
         "serde",

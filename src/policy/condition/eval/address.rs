@@ -48,7 +48,7 @@ impl IpAddress {
                 (Some(address), Some(bits)) => (IpAddr::V4(address), bits),
                 _ => (IpAddr::V6(address), bits),
             },
-            v4 => (v4, bits),
+            IpAddr::V4(address) => (IpAddr::V4(address), bits),
         };
         Some(match (self, network) {
             (Self::V4(address), IpAddr::V4(network)) => {

@@ -5,21 +5,15 @@ use smallvec::SmallVec;
 use super::{
     convert::convert,
     function::{Charge, Function, pattern_cost},
-    node::{Loop, Node, Program},
+    node::{Node, Program},
     operate::{calculate, compare, contained, equal, negate},
     pattern::compile_pattern,
     value::{Datum, List, Map, Text, Value, order_of_keys, same_number},
     zone::read_clock,
 };
-use crate::policy::condition::{
-    problem::{EvaluationFault, HIGHEST_COST},
-    syntax::Iteration,
-};
+use crate::policy::condition::problem::{EvaluationFault, HIGHEST_COST};
 
-/// The most rounds of loops in one evaluation. Only loops that cost nothing come this far.
-const MOST_STEPS: u32 = 1_000_000;
-
-type Computed<'a> = Result<Value<'a>, EvaluationFault>;
+pub(super) type Computed<'a> = Result<Value<'a>, EvaluationFault>;
 
 /// Decides a condition from the values of its parameters, and says what that cost.
 pub(in crate::policy::condition) fn run(
@@ -46,20 +40,21 @@ pub(in crate::policy::condition) fn fold(node: &Node) -> Result<Datum, Evaluatio
     }
 }
 
-struct Run<'a> {
+pub(super) struct Run<'a> {
     parameters: &'a [&'a Datum],
-    locals: SmallVec<[Value<'a>; 2]>,
+    /// The variables of the loops around, outermost first.
+    pub(super) locals: SmallVec<[Value<'a>; 2]>,
     cost: u64,
-    steps: u32,
+    pub(super) steps: u32,
 }
 
 impl<'a> Run<'a> {
-    fn charge(&mut self, cost: u64) -> Result<(), EvaluationFault> {
+    pub(super) fn charge(&mut self, cost: u64) -> Result<(), EvaluationFault> {
         self.cost = self.cost.saturating_add(cost);
         if self.cost > HIGHEST_COST { Err(EvaluationFault::CostExceeded) } else { Ok(()) }
     }
 
-    fn value(&mut self, node: &'a Node) -> Computed<'a> {
+    pub(super) fn value(&mut self, node: &'a Node) -> Computed<'a> {
         match node {
             Node::Constant(datum) => Ok(datum.into()),
             Node::Parameter { index, charge } => {
@@ -175,7 +170,7 @@ impl<'a> Run<'a> {
     }
 
     /// Charges for a step whose outcome is known, unless the evaluation has already ended.
-    fn finish(&mut self, cost: u64, outcome: Computed<'a>) -> Computed<'a> {
+    pub(super) fn finish(&mut self, cost: u64, outcome: Computed<'a>) -> Computed<'a> {
         match outcome {
             Err(fault) if fault.is_final() => Err(fault),
             outcome => {
@@ -277,124 +272,6 @@ impl<'a> Run<'a> {
         };
         Ok(Value::Bool(found))
     }
-
-    fn repeat(&mut self, repeated: &'a Loop) -> Computed<'a> {
-        let range = self.value(&repeated.range)?;
-        match repeated.iteration {
-            Iteration::All => self.quantify(repeated, &range, false),
-            Iteration::Exists => self.quantify(repeated, &range, true),
-            Iteration::ExistsOne => self.count(repeated, &range),
-            Iteration::Map | Iteration::Filter => self.collect(repeated, &range),
-        }
-    }
-
-    /// One round: the test or result of an element, with the loop's variable set to it.
-    fn round(&mut self, node: &'a Node, element: &Value<'a>) -> Computed<'a> {
-        self.locals.push(element.clone());
-        let result = self.value(node);
-        self.locals.pop();
-        result
-    }
-
-    fn step(&mut self) -> Result<(), EvaluationFault> {
-        self.steps += 1;
-        if self.steps > MOST_STEPS { Err(EvaluationFault::TooManySteps) } else { Ok(()) }
-    }
-
-    /// `exists` if `decisive` is true, `all` if it is false.
-    fn quantify(&mut self, repeated: &'a Loop, range: &Value<'a>, decisive: bool) -> Computed<'a> {
-        let test = repeated.test.as_ref().ok_or(EvaluationFault::NoOverload)?;
-        let mut answer: Computed<'a> = Ok(Value::Bool(!decisive));
-        for index in 0..length(range)? {
-            self.step()?;
-            // Whether to go on: reads what was found so far, and for `exists` turns it around.
-            self.charge(if decisive { 3 } else { 2 })?;
-            if matches!(answer, Ok(Value::Bool(found)) if found == decisive) {
-                break;
-            }
-            self.charge(1)?;
-            match self.round(test, &element(range, index)?) {
-                Ok(Value::Bool(found)) if found == decisive => answer = Ok(Value::Bool(found)),
-                Ok(Value::Bool(_)) => {}
-                Ok(_) => answer = answer.and(Err(EvaluationFault::NoOverload)),
-                Err(fault) if fault.is_final() => return Err(fault),
-                Err(fault) => answer = answer.and(Err(fault)),
-            }
-        }
-        self.charge(1)?;
-        answer
-    }
-
-    fn count(&mut self, repeated: &'a Loop, range: &Value<'a>) -> Computed<'a> {
-        let test = repeated.test.as_ref().ok_or(EvaluationFault::NoOverload)?;
-        let mut count = Ok(0_u64);
-        for index in 0..length(range)? {
-            self.step()?;
-            let found = self.round(test, &element(range, index)?);
-            count = self.tally(found, count, 1, |_, count| Ok(count + 1))?;
-        }
-        self.charge(1)?;
-        let count = count?;
-        self.charge(1)?;
-        Ok(Value::Bool(count == 1))
-    }
-
-    fn collect(&mut self, repeated: &'a Loop, range: &Value<'a>) -> Computed<'a> {
-        let mut made: Result<Vec<Value<'a>>, EvaluationFault> = Ok(Vec::new());
-        for index in 0..length(range)? {
-            self.step()?;
-            let element = element(range, index)?;
-            let chosen = match &repeated.test {
-                Some(test) => self.round(test, &element),
-                None => Ok(Value::Bool(true)),
-            };
-            made = self.tally(chosen, made, 0, |run, mut made| {
-                let item = match &repeated.result {
-                    Some(result) => {
-                        let item = run.round(result, &element);
-                        let cost = if matches!(result, Node::Constant(_)) { 0 } else { 10 };
-                        run.finish(cost, item)
-                    }
-                    None => run.charge(11).map(|()| element.clone()),
-                };
-                match item {
-                    Err(fault) => run.finish(1, Err(fault)).map(|_| made),
-                    Ok(item) => {
-                        run.charge(1)?;
-                        made.push(item);
-                        Ok(made)
-                    }
-                }
-            })?;
-        }
-        self.charge(1)?;
-        made.map(|made| Value::List(List::Made(made.into())))
-    }
-
-    /// `chosen ? accumulated + one more : accumulated`, where an error stays to the end.
-    fn tally<T>(
-        &mut self,
-        chosen: Computed<'a>,
-        accumulated: Result<T, EvaluationFault>,
-        added: u64,
-        more: impl FnOnce(&mut Self, T) -> Result<T, EvaluationFault>,
-    ) -> Result<Result<T, EvaluationFault>, EvaluationFault> {
-        match chosen {
-            Ok(Value::Bool(false)) => Ok(accumulated),
-            Ok(Value::Bool(true)) => {
-                self.charge(1)?;
-                let Ok(accumulated) = accumulated else { return Ok(accumulated) };
-                self.charge(added)?;
-                match more(self, accumulated) {
-                    Err(fault) if fault.is_final() => Err(fault),
-                    outcome => Ok(outcome),
-                }
-            }
-            Ok(_) => Ok(Err(EvaluationFault::NoOverload)),
-            Err(fault) if fault.is_final() => Err(fault),
-            Err(fault) => Ok(Err(fault)),
-        }
-    }
 }
 
 fn search(function: Function, text: &Value<'_>, part: &Value<'_>) -> Result<bool, EvaluationFault> {
@@ -418,21 +295,4 @@ fn place_in_list(index: &Value<'_>) -> Option<usize> {
         }),
         _ => None,
     }
-}
-
-fn length(range: &Value<'_>) -> Result<usize, EvaluationFault> {
-    match range {
-        Value::List(list) => Ok(list.len()),
-        Value::Map(map) => Ok(map.len()),
-        _ => Err(EvaluationFault::NoOverload),
-    }
-}
-
-fn element<'a>(range: &Value<'a>, index: usize) -> Computed<'a> {
-    let element = match range {
-        Value::List(list) => list.get(index),
-        Value::Map(map) => map.entry(index).map(|(key, _)| key),
-        _ => None,
-    };
-    element.ok_or(EvaluationFault::IndexOutOfBounds)
 }

@@ -8,6 +8,7 @@ mod function;
 mod node;
 mod operate;
 mod pattern;
+mod repeat;
 mod time;
 mod value;
 mod zone;

@@ -332,12 +332,12 @@ const fn double_of(double: f64) -> Value<'static> {
 /// The int that a double is, if it is one.
 #[expect(clippy::cast_possible_truncation, reason = "it is in bounds and has no fraction")]
 pub(in crate::policy::condition) fn whole_int(double: f64) -> Option<i64> {
-    (double >= -9_223_372_036_854_775_808.0 && double < 9_223_372_036_854_775_808.0 && double.fract() == 0.0)
+    ((-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&double) && double.fract() == 0.0)
         .then_some(double as i64)
 }
 
 /// The uint that a double is, if it is one.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is in bounds and has no fraction")]
 pub(in crate::policy::condition) fn whole_uint(double: f64) -> Option<u64> {
-    (double >= 0.0 && double < 18_446_744_073_709_551_616.0 && double.fract() == 0.0).then_some(double as u64)
+    ((0.0..18_446_744_073_709_551_616.0).contains(&double) && double.fract() == 0.0).then_some(double as u64)
 }

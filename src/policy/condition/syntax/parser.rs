@@ -204,7 +204,7 @@ impl Parser<'_> {
         };
         if self.accept("(") {
             let arguments = self.items(")")?;
-            return method(at, operand, field, arguments);
+            return method(at, operand, &field, arguments);
         }
         node(at, operand.depth, Form::Select { operand: Box::new(operand), field })
     }
@@ -263,7 +263,7 @@ impl Parser<'_> {
     fn named(&mut self, at: usize, name: String) -> Parsed<Expression> {
         if self.accept("(") {
             let arguments = self.items(")")?;
-            return function(at, name, arguments);
+            return function(at, &name, arguments);
         }
         if matches!(self.peek(), Token::Sign("{")) {
             return Err(ConditionProblem::new(at, ConditionFault::Unsupported("messages")));
@@ -316,25 +316,25 @@ fn number(at: usize, sign: &str, digits: &str, radix: u32) -> Parsed<Expression>
 }
 
 /// `has(x.field)` is a macro, every other plain call is a function.
-fn function(at: usize, name: String, mut arguments: Vec<Expression>) -> Parsed<Expression> {
+fn function(at: usize, name: &str, mut arguments: Vec<Expression>) -> Parsed<Expression> {
     if name == "has" && arguments.len() == 1 {
         let expected = ConditionProblem::new(at, ConditionFault::Expected("a field, as in `has(x.field)`"));
         let argument = arguments.pop().ok_or_else(|| expected.clone())?;
         let Form::Select { operand, field } = argument.form else { return Err(expected) };
         return node(at, operand.depth, Form::Has { operand, field });
     }
-    call(at, None, &name, arguments)
+    call(at, None, name, arguments)
 }
 
 /// `range.exists(variable, test)` is a macro, a call with another number of arguments a function.
-fn method(at: usize, range: Expression, name: String, arguments: Vec<Expression>) -> Parsed<Expression> {
-    let iteration = match (name.as_str(), arguments.len()) {
+fn method(at: usize, range: Expression, name: &str, arguments: Vec<Expression>) -> Parsed<Expression> {
+    let iteration = match (name, arguments.len()) {
         ("all", 2) => Iteration::All,
         ("exists", 2) => Iteration::Exists,
         ("exists_one", 2) => Iteration::ExistsOne,
         ("filter", 2) => Iteration::Filter,
         ("map", 2 | 3) => Iteration::Map,
-        _ => return call(at, Some(range), &name, arguments),
+        _ => return call(at, Some(range), name, arguments),
     };
     let below = deepest(&arguments).max(range.depth);
     let mut arguments = arguments.into_iter();

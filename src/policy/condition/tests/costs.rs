@@ -17,7 +17,7 @@ fn each_step_costs_what_it_costs_in_cel_go() {
         ("m.k == 'v'", 3),
         ("has(m.k)", 2),
         ("has(a.k.j)", 3),
-        ("l[x - 1] == 'a'", 6),
+        ("l[x - 1] == 'a'", 5),
         ("(b ? m : m).k == 'v'", 3),
         ("b ? b : b", 1),
         ("x in [1, 2, 3]", 1),
