@@ -179,6 +179,10 @@ reasons! {
     TaskRequired = "task_required", FORBIDDEN, "A task is needed";
     /// A member of the chain does not hold the task.
     NotTaskHolder = "not_task_holder", FORBIDDEN, "The task belongs to somebody else";
+    /// A condition needs a value that the request does not bring.
+    MissingContext = "missing_context", FORBIDDEN, "The request is not permitted";
+    /// A condition has no answer.
+    ConditionFailed = "condition_failed", FORBIDDEN, "The request is not permitted";
     /// More hops than the bound.
     DepthExceeded = "depth_exceeded", FORBIDDEN, "The request is not permitted";
     /// More steps than the bound.

@@ -2,7 +2,6 @@
 #![warn(missing_docs)]
 
 mod authority;
-mod context;
 mod decision;
 mod diagnostic;
 mod entity;
@@ -11,9 +10,9 @@ mod path;
 mod principal;
 mod request;
 mod template;
+mod timestamp;
 
 pub use authority::Authority;
-pub use context::{Context, Timestamp};
 pub use decision::{DecisionId, Outcome, Reason, Revision};
 pub use diagnostic::{Diagnostic, Place};
 pub use entity::{Access, Entity, InvalidName, RelationName, TypeName};
@@ -22,3 +21,4 @@ pub use path::{CanonicalPath, NonCanonical, decoded_segment, hex_byte};
 pub use principal::{ActorMode, Principal};
 pub use request::{CanonicalRequest, HeaderProblem, Malformed, Scheme};
 pub use template::{InvalidTemplate, RenderProblem, Template, Variable};
+pub use timestamp::Timestamp;

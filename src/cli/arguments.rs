@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use crate::{
     access::{Entity, RelationName},
+    policy::ContextMap,
     telemetry::LogFormat,
 };
 
@@ -139,6 +140,9 @@ pub(super) struct Ask {
     /// With --model: the relation of a task's type that says who works in it
     #[arg(long, value_name = "RELATION", requires = "model")]
     pub(super) task_holder: Option<RelationName>,
+    /// What conditions are told, as a JSON object; `current_time` is now unless it is given
+    #[arg(long, value_name = "JSON", default_value = "{}", hide_default_value = true)]
+    pub(super) context: ContextMap,
     /// Ask for the subject and the current actor only, not for prior actors
     #[arg(long)]
     pub(super) current_actor_only: bool,

@@ -5,17 +5,17 @@ use std::{process::ExitCode, sync::Arc, time::SystemTime};
 use serde_json::{Value, json};
 
 use crate::{
-    access::{Access, ActorMode, Context, Diagnostic, Principal, Timestamp},
+    access::{Access, ActorMode, Diagnostic, Principal, Timestamp},
     app::load_snapshot,
     config::{PolicyFiles, load_policy},
-    policy::{Denial, Explanation, ExplanationNode, NodeKind, Policy, PolicySettings, TaskRule, User},
+    policy::{Denial, Explanation, ExplanationNode, NodeKind, Policy, PolicySettings, RequestContext, TaskRule, User},
 };
 
 use super::{arguments::Ask, print::print_problems};
 
 /// Prints whether the principal is permitted.
 pub(super) fn check(question: &Ask) -> anyhow::Result<ExitCode> {
-    answer(question, |_, _| Vec::new())
+    answer(question, |_, _, _| Vec::new())
 }
 
 /// Prints whether the principal is permitted, and why or why not.
@@ -24,8 +24,9 @@ pub(super) fn explain(question: &Ask) -> anyhow::Result<ExitCode> {
 }
 
 type Explained = Vec<(String, Result<Explanation, String>)>;
+type Reasons = for<'p> fn(&'p Policy, &Asked, &RequestContext<'p>) -> Explained;
 
-fn answer(question: &Ask, reasons: impl Fn(&Policy, &Asked) -> Explained) -> anyhow::Result<ExitCode> {
+fn answer(question: &Ask, reasons: Reasons) -> anyhow::Result<ExitCode> {
     let policy = match policy(question) {
         Ok(policy) => policy,
         Err(problems) => {
@@ -34,11 +35,11 @@ fn answer(question: &Ask, reasons: impl Fn(&Policy, &Asked) -> Explained) -> any
         }
     };
     let asked = Asked::new(question);
-    let context = Context { now: Timestamp::from(SystemTime::now()) };
+    let context = RequestContext::new(&question.context).at(Timestamp::from(SystemTime::now()));
     let accesses = vec![asked.access.clone()];
     let decision = policy.authorize(&asked.principal, accesses, TaskRule::Optional, &context);
     let decision = decision.map(drop);
-    let reasons = reasons(&policy, &asked);
+    let reasons = reasons(&policy, &asked, &context);
     if question.json {
         println!("{}", serde_json::to_string_pretty(&as_json(&asked, &decision, &reasons))?);
     } else {
@@ -76,9 +77,9 @@ impl Asked {
     }
 }
 
-fn explanations(policy: &Policy, asked: &Asked) -> Explained {
+fn explanations<'p>(policy: &'p Policy, asked: &Asked, context: &RequestContext<'p>) -> Explained {
     let explain = |user: &crate::access::Entity, access: &Access| {
-        let explained = policy.explain(&User::Object(user.clone()), &access.action, &access.resource);
+        let explained = policy.explain(&User::Object(user.clone()), &access.action, &access.resource, context);
         (user.to_string(), explained.map_err(|error| error.to_string()))
     };
     let mut explained: Explained = asked.principal.members().map(|member| explain(member, &asked.access)).collect();

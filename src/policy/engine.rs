@@ -5,14 +5,18 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::{
-    check::{Evaluator, Failure, Limits, Nobody, Plans, Question, Recorder, Subject, Truth, Witness},
+    check::{
+        Circumstances, Evaluator, Failure, Limits, Nobody, Outcome, Plans, Question, Recorder, Subject, Truth,
+        Unanswered, Witness,
+    },
+    condition::{ConditionError, RequestContext},
     explain::Explanation,
     graph::{ChangeCounts, Graph, GraphBuilder, Statistics, TupleChange, UNKNOWN},
     model::{Model, RelationId},
     permit::{Denial, Permit},
     tuple::{InvalidTuple, RelationshipTuple, User, UserParts},
 };
-use crate::access::{Access, Context, Entity, Principal, Reason, RelationName};
+use crate::access::{Access, Entity, Principal, Reason, RelationName};
 
 /// A user that the graph does not know, unlike [`UNKNOWN`].
 const UNKNOWN_USER: u32 = UNKNOWN - 1;
@@ -59,9 +63,9 @@ pub enum CheckError {
     /// More steps than the settings allow.
     #[error("the answer takes too many steps")]
     StepsExceeded,
-    /// A tuple carries a condition that could not be evaluated.
-    #[error("a condition could not be evaluated")]
-    Condition,
+    /// A tuple carries a condition that has no answer.
+    #[error(transparent)]
+    Condition(ConditionError),
 }
 
 impl CheckError {
@@ -72,17 +76,24 @@ impl CheckError {
             Self::UnknownRelation(..) => Reason::UnknownRelation,
             Self::DepthExceeded => Reason::DepthExceeded,
             Self::StepsExceeded => Reason::StepsExceeded,
-            Self::Condition => Reason::NotPermitted,
+            Self::Condition(ConditionError::Missing { .. }) => Reason::MissingContext,
+            Self::Condition(_) => Reason::ConditionFailed,
         }
     }
 }
 
-impl From<Failure> for CheckError {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Depth => Self::DepthExceeded,
-            Failure::Steps => Self::StepsExceeded,
-            Failure::Condition => Self::Condition,
+impl<W> Outcome<W> {
+    /// Whether it holds, or why that is not known.
+    pub(super) fn answer(self) -> Result<bool, CheckError> {
+        match self.truth {
+            Truth::True => Ok(true),
+            Truth::False => Ok(false),
+            Truth::Error(Failure::Depth) => Err(CheckError::DepthExceeded),
+            Truth::Error(Failure::Steps) => Err(CheckError::StepsExceeded),
+            // An error of a condition always comes with its fault.
+            Truth::Error(Failure::Condition) => {
+                Err(self.fault.map_or(CheckError::StepsExceeded, CheckError::Condition))
+            }
         }
     }
 }
@@ -165,19 +176,19 @@ impl Policy {
     ///
     /// A chain with a task is denied unless every other member is the task's holder, and a chain without one if the
     /// rule asks for it. No access is not permitted. What has no answer is denied.
-    pub fn authorize(
-        &self,
+    pub fn authorize<'p>(
+        &'p self,
         principal: &Arc<Principal>,
         accesses: Vec<Access>,
         task: TaskRule,
-        _context: &Context,
+        context: &RequestContext<'p>,
     ) -> Result<Permit, Denial> {
         if accesses.is_empty() {
             let detail = "no access is asked for".to_owned();
             return Err(Denial { reason: Reason::NotPermitted, member: None, access: None, detail });
         }
         match (principal.task(), task) {
-            (Some(task), TaskRule::Optional | TaskRule::Required) => self.holds_task(principal, task)?,
+            (Some(task), TaskRule::Optional | TaskRule::Required) => self.holds_task(principal, task, context)?,
             (None, TaskRule::Optional) => {}
             (None, TaskRule::Required) => {
                 let detail = "a task is required".to_owned();
@@ -186,26 +197,39 @@ impl Policy {
         }
         for member in principal.members() {
             for access in &accesses {
-                self.permits(member, access)?;
+                self.permits(member, access, context)?;
             }
         }
         Ok(Permit::new(Arc::clone(principal), accesses))
     }
 
     /// Whether the user has the relation on the resource. An id that nobody has named is no error.
-    pub fn check(&self, user: &User, action: &RelationName, resource: &Entity) -> Result<bool, CheckError> {
-        self.has(user.into(), action, resource)
+    pub fn check<'p>(
+        &'p self,
+        user: &User,
+        action: &RelationName,
+        resource: &Entity,
+        context: &RequestContext<'p>,
+    ) -> Result<bool, CheckError> {
+        self.has(user.into(), action, resource, context)
     }
 
     /// What makes the answer to [`check`](Self::check) so.
-    pub fn explain(&self, user: &User, action: &RelationName, resource: &Entity) -> Result<Explanation, CheckError> {
+    pub fn explain<'p>(
+        &'p self,
+        user: &User,
+        action: &RelationName,
+        resource: &Entity,
+        context: &RequestContext<'p>,
+    ) -> Result<Explanation, CheckError> {
         let question = self.question(user.into(), action, resource)?;
-        let (truth, recorder) = self.evaluate(question, Recorder::default());
-        Ok(Explanation::new(&self.graph, user, resource, recorder.into_watched(truth)))
+        let circumstances = Circumstances { context, unanswered: Unanswered::Fails };
+        let Outcome { truth, witness, .. } = self.evaluate(question, circumstances, Recorder::default());
+        Ok(Explanation::new(&self.graph, user, resource, witness.into_watched(truth)))
     }
 
-    fn permits(&self, member: &Entity, access: &Access) -> Result<(), Denial> {
-        let (reason, detail) = match self.has(member.into(), &access.action, &access.resource) {
+    fn permits<'p>(&'p self, member: &Entity, access: &Access, context: &RequestContext<'p>) -> Result<(), Denial> {
+        let (reason, detail) = match self.has(member.into(), &access.action, &access.resource, context) {
             Ok(true) => return Ok(()),
             Ok(false) => (Reason::NotPermitted, format!("{member} may not {access}")),
             Err(error) => (error.reason(), error.to_string()),
@@ -213,7 +237,12 @@ impl Policy {
         Err(Denial { reason, member: Some(member.clone()), access: Some(access.clone()), detail })
     }
 
-    fn holds_task(&self, principal: &Principal, task: &Entity) -> Result<(), Denial> {
+    fn holds_task<'p>(
+        &'p self,
+        principal: &Principal,
+        task: &Entity,
+        context: &RequestContext<'p>,
+    ) -> Result<(), Denial> {
         let denial = |reason, member: Option<&Entity>, detail| {
             Err(Denial { reason, member: member.cloned(), access: None, detail })
         };
@@ -222,7 +251,7 @@ impl Policy {
             return denial(Reason::NotTaskHolder, None, detail);
         };
         for party in principal.parties() {
-            match self.has(party.into(), holder, task) {
+            match self.has(party.into(), holder, task, context) {
                 Ok(true) => {}
                 Ok(false) => {
                     let detail = format!("{party} does not hold {task}");
@@ -234,22 +263,34 @@ impl Policy {
         Ok(())
     }
 
-    fn has(&self, user: UserParts<'_>, action: &RelationName, resource: &Entity) -> Result<bool, CheckError> {
-        match self.evaluate(self.question(user, action, resource)?, Nobody).0 {
-            Truth::True => Ok(true),
-            Truth::False => Ok(false),
-            Truth::Error(failure) => Err(failure.into()),
-        }
+    fn has<'p>(
+        &'p self,
+        user: UserParts<'_>,
+        action: &RelationName,
+        resource: &Entity,
+        context: &RequestContext<'p>,
+    ) -> Result<bool, CheckError> {
+        let circumstances = Circumstances { context, unanswered: Unanswered::Fails };
+        self.evaluate(self.question(user, action, resource)?, circumstances, Nobody).answer()
     }
 
-    fn evaluate<W: Witness>(&self, question: Question, witness: W) -> (Truth, W) {
+    pub(super) fn evaluate<'p, W: Witness>(
+        &'p self,
+        question: Question,
+        circumstances: Circumstances<'p, '_>,
+        witness: W,
+    ) -> Outcome<W> {
         let settings = &self.settings;
         let limits = Limits { most_steps: settings.most_steps, steps_before_memory: settings.steps_before_memory };
-        let (verdict, witness) = Evaluator::answer(&self.graph, &self.plans, question, limits, witness);
-        (verdict.truth(), witness)
+        Evaluator::answer(&self.graph, &self.plans, question, limits, circumstances, witness)
     }
 
-    fn question(&self, user: UserParts<'_>, action: &RelationName, resource: &Entity) -> Result<Question, CheckError> {
+    pub(super) fn question(
+        &self,
+        user: UserParts<'_>,
+        action: &RelationName,
+        resource: &Entity,
+    ) -> Result<Question, CheckError> {
         let model = self.graph.model();
         let relation = self.relation(resource.type_name(), action.as_str())?;
         let object_type = model.type_id(resource.type_name()).ok_or_else(|| unknown_type(resource.type_name()))?;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{
     check::{Failure, Remark, Step, Truth, Watched},
-    graph::{Graph, Number},
+    graph::{EdgeId, Graph, Number},
     model::RelationId,
     tuple::{RelationshipTuple, User},
 };
@@ -204,7 +204,9 @@ impl Teller<'_> {
             Step::Tupleset { edge, object, user } => (NodeKind::TupleToUserset, about, Some((edge, object, user))),
         };
         let found = match watched.remark {
-            Some(Remark::Tuple { edge, object, user }) => Some((edge, object, user)),
+            Some(Remark::Tuple { edge, object, user } | Remark::Conditional { edge, object, user, .. }) => {
+                Some((edge, object, user))
+            }
             Some(Remark::Itself | Remark::OutOfReach | Remark::Cycle | Remark::Repeated | Remark::TooDeep) | None => {
                 hop
             }
@@ -216,10 +218,23 @@ impl Teller<'_> {
         }
         let taken_away =
             kind == NodeKind::Exclusion && children.get(1).is_some_and(|child| child.answer == Answer::Yes);
-        let note = note(watched.remark, watched.omitted, taken_away);
+        let note = match watched.remark {
+            Some(Remark::Conditional { edge, object, user, truth }) => self.condition(edge, object, user, truth),
+            remark => note(remark, watched.omitted, taken_away),
+        };
         let (object, relation) = about.map(|(id, number)| self.names(id, number)).unwrap_or_default();
         let tuple = found.and_then(|(edge, object, user)| self.graph.tuple(edge, object, user));
         ExplanationNode { kind, object, relation, tuple, answer: watched.truth.into(), note, children }
+    }
+
+    fn condition(&self, edge: EdgeId, object: Number, user: Number, truth: Truth) -> Option<String> {
+        let written = self.graph.condition(edge, object, user)?.written();
+        let came_to = match truth {
+            Truth::True => "holds",
+            Truth::False => "does not hold",
+            Truth::Error(_) => "has no answer",
+        };
+        Some(format!("its condition `{}` {came_to}", written.name))
     }
 
     fn names(&self, id: RelationId, number: Number) -> (String, String) {
@@ -240,7 +255,11 @@ fn note(remark: Option<Remark>, omitted: usize, taken_away: bool) -> Option<Stri
         Some(Remark::Cycle) => Some("this leads back to where it came from".to_owned()),
         Some(Remark::Repeated) => Some("answered before".to_owned()),
         Some(Remark::TooDeep) => Some("too many hops".to_owned()),
-        Some(Remark::Tuple { .. }) | None if omitted > 0 => Some(format!("and {omitted} more that do not hold")),
-        Some(Remark::Tuple { .. }) | None => taken_away.then(|| "taken away by the second".to_owned()),
+        Some(Remark::Tuple { .. } | Remark::Conditional { .. }) | None if omitted > 0 => {
+            Some(format!("and {omitted} more that do not hold"))
+        }
+        Some(Remark::Tuple { .. } | Remark::Conditional { .. }) | None => {
+            taken_away.then(|| "taken away by the second".to_owned())
+        }
     }
 }

@@ -12,8 +12,8 @@ mod tuple;
 
 pub use condition::{
     BoundContext, Condition, ConditionError, ConditionFault, ConditionName, ConditionProblem, ConditionSource,
-    ContextMap, ContextValue, EvaluationFault, InvalidConditionName, NotAnObject, ParameterSource, ParameterType,
-    RequestContext, Unconvertible, UndeclaredKeys,
+    ContextMap, ContextValue, EvaluationFault, InvalidConditionName, InvalidContext, NotAnObject, ParameterSource,
+    ParameterType, RequestContext, Unconvertible, UndeclaredKeys,
 };
 pub use engine::{CheckError, Policy, PolicySettings, TaskRule};
 pub use explain::{Answer, Explanation, ExplanationNode, NodeKind};

@@ -12,11 +12,11 @@ use hyper::body::Incoming;
 use tokio::sync::Notify;
 
 use crate::{
-    access::{CanonicalRequest, Context, DecisionId, Malformed, Reason, Scheme, Timestamp},
+    access::{CanonicalRequest, DecisionId, Malformed, Reason, Scheme, Timestamp},
     audit::AuditLog,
     identity::AuthenticationError,
     net::{Client, Handler, HeadProblem, OutboundBody, Peer, Transport},
-    policy::TaskRule,
+    policy::{RequestContext, TaskRule},
     route::{Inputs, Operation, Selected},
     snapshot::SnapshotCell,
 };
@@ -106,15 +106,19 @@ impl Worker {
         let inputs = Inputs { head: &head, captures: &selected.captures, principal, body: body.document.as_ref() };
         let accesses = selected.operation.accesses(inputs)?;
         exchange.mapped(&accesses);
-        let context = Context { now };
         let deciding = Instant::now();
-        let permit = snapshot.policy.authorize(principal, accesses, task_rule(selected.operation), &context);
+        let permit = snapshot.policy.authorize(
+            principal,
+            accesses,
+            task_rule(selected.operation),
+            &RequestContext::default().at(now),
+        );
         exchange.decided(deciding.elapsed());
         let permit = permit?;
         exchange.permit()?; // No place for its record, no passage.
         let Selected { route, operation, captures } = &selected;
         let permitted =
-            Permitted { snapshot: &snapshot, permit: &permit, head: &head, route, operation, captures, context };
+            Permitted { snapshot: &snapshot, permit: &permit, head: &head, route, operation, captures, now };
         self.forward(exchange, permitted, peer, body.outbound).await
     }
 

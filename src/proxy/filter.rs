@@ -8,7 +8,7 @@ use crate::{
     access::Reason,
     audit::Items,
     net::UpstreamBody,
-    policy::TaskRule,
+    policy::{RequestContext, TaskRule},
     protocol::{Json, JsonLimits, parse_json},
     route::{Inputs, ItemFilter, JsonPath},
 };
@@ -71,9 +71,10 @@ fn filter_document(rule: &ItemFilter, permitted: Permitted<'_>, document: &mut J
 }
 
 fn is_permitted(rule: &ItemFilter, permitted: Permitted<'_>, element: &Json) -> bool {
-    let Permitted { snapshot, permit, head, captures, context, .. } = permitted;
+    let Permitted { snapshot, permit, head, captures, now, .. } = permitted;
     let principal = permit.principal();
     let inputs = Inputs { head, captures, principal, body: None };
+    let context = RequestContext::default().at(now);
     // An element that names no resource is not shown: nobody could say whose it is.
     rule.access(inputs, element)
         .is_ok_and(|access| snapshot.policy.authorize(principal, vec![access], TaskRule::Optional, &context).is_ok())

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Ve
 use smallvec::SmallVec;
 
 use crate::{
-    access::{CanonicalRequest, Context, CredentialHandling, Entity, Malformed, Reason, is_hop_by_hop, is_reserved},
+    access::{CanonicalRequest, CredentialHandling, Entity, Malformed, Reason, Timestamp, is_hop_by_hop, is_reserved},
     net::{Client, OutboundBody, Peer, UpstreamBody},
     policy::Permit,
     route::{Operation, Route},
@@ -33,7 +33,7 @@ pub(super) struct Permitted<'a> {
     pub(super) route: &'a Route,
     pub(super) operation: &'a Operation,
     pub(super) captures: &'a [Cow<'a, str>],
-    pub(super) context: Context,
+    pub(super) now: Timestamp,
 }
 
 /// Sends the canonical request to its upstream. Nothing is sent without a permit.

@@ -5,14 +5,15 @@ use smallvec::SmallVec;
 use super::{
     memo::{Known, Memo},
     plan::{Hop, Plan, Plans, RelationPlan},
-    question::{Limits, Question, Subject, Tuples},
+    question::{Circumstances, Limits, Outcome, Question, Subject, Tuples, Unanswered},
     reach::Kind,
     recursion::Recursion,
     verdict::{Failure, Truth, Verdict},
     witness::{Remark, Step, Witness},
 };
 use crate::policy::{
-    graph::{EdgeId, Graph, Number},
+    condition::ConditionError,
+    graph::{Carried, EdgeId, Graph, Number},
     model::{RelationId, Restriction, Shape},
 };
 
@@ -34,9 +35,12 @@ struct Scope {
 
 /// The state of one evaluation. It lives on the stack, and allocates only when the evaluation becomes long.
 #[derive(Debug)]
-pub(in crate::policy) struct Evaluator<'a, W> {
+pub(in crate::policy) struct Evaluator<'a, 'q, W> {
     graph: &'a Graph,
     plans: &'a Plans,
+    circumstances: Circumstances<'a, 'q>,
+    // Why the first condition without an answer has none.
+    fault: Option<ConditionError>,
     subject: Subject,
     kind: Kind,
     limits: Limits,
@@ -49,15 +53,16 @@ pub(in crate::policy) struct Evaluator<'a, W> {
     witness: W,
 }
 
-impl<'a, W: Witness> Evaluator<'a, W> {
+impl<'a, 'q, W: Witness> Evaluator<'a, 'q, W> {
     /// Answers a question by the rules of OpenFGA's check, in its first version.
     pub(in crate::policy) fn answer(
         graph: &'a Graph,
         plans: &'a Plans,
         question: Question,
         limits: Limits,
+        circumstances: Circumstances<'a, 'q>,
         witness: W,
-    ) -> (Verdict, W) {
+    ) -> Outcome<W> {
         let reach = plans.reach();
         let kind = match question.subject {
             Subject::Object { user_type, .. } => reach.object(user_type),
@@ -67,6 +72,8 @@ impl<'a, W: Witness> Evaluator<'a, W> {
         let mut evaluator = Self {
             graph,
             plans,
+            circumstances,
+            fault: None,
             subject: question.subject,
             kind,
             limits,
@@ -78,7 +85,7 @@ impl<'a, W: Witness> Evaluator<'a, W> {
             witness,
         };
         let verdict = evaluator.relation(question.relation, question.object, 0);
-        (verdict, evaluator.witness)
+        Outcome { truth: verdict.truth(), witness: evaluator.witness, fault: evaluator.fault }
     }
 
     fn relation(&mut self, id: RelationId, object: Number, depth: u8) -> Verdict {
@@ -308,12 +315,31 @@ impl<'a, W: Witness> Evaluator<'a, W> {
         verdict
     }
 
-    /// What a tuple that is there is worth by itself. Conditions are not evaluated yet, so that nobody knows.
-    fn weighed(&self, edge: EdgeId, object: Number, user: Number) -> Verdict {
-        if self.graph.edge_has_conditions(edge) && self.graph.condition(edge, object, user).is_some() {
-            return Verdict::error(Failure::Condition);
+    /// What a tuple that is there is worth by itself: true, unless its condition says something else.
+    fn weighed(&mut self, edge: EdgeId, object: Number, user: Number) -> Verdict {
+        let graph = self.graph;
+        if !graph.edge_has_conditions(edge) {
+            return Verdict::TRUE;
         }
-        Verdict::TRUE
+        let Some(carried) = graph.condition(edge, object, user) else { return Verdict::TRUE };
+        let verdict = self.conditional(carried);
+        self.witness.remark(Remark::Conditional { edge, object, user, truth: verdict.truth() });
+        verdict
+    }
+
+    fn conditional(&mut self, carried: &'a Carried) -> Verdict {
+        let Some(condition) = self.graph.model().conditions().at(carried.number) else {
+            return Verdict::error(Failure::Condition);
+        };
+        match condition.evaluate(&carried.bound, self.circumstances.context) {
+            Ok(true) => Verdict::TRUE,
+            Ok(false) => Verdict::FALSE,
+            Err(_) if self.circumstances.unanswered == Unanswered::Holds => Verdict::TRUE,
+            Err(fault) => {
+                self.fault.get_or_insert(fault);
+                Verdict::error(Failure::Condition)
+            }
+        }
     }
 
     /// Compares a wide row of usersets with those that name the user directly. `None` if that does not settle it.

@@ -11,6 +11,6 @@ mod witness;
 
 pub(in crate::policy) use evaluator::Evaluator;
 pub(in crate::policy) use plan::Plans;
-pub(in crate::policy) use question::{Limits, Question, Subject};
+pub(in crate::policy) use question::{Circumstances, Limits, Outcome, Question, Subject, Unanswered};
 pub(in crate::policy) use verdict::{Failure, Truth};
 pub(in crate::policy) use witness::{Nobody, Recorder, Remark, Step, Watched, Witness};

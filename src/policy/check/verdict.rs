@@ -7,7 +7,7 @@ pub(in crate::policy) enum Failure {
     Depth,
     /// More steps than the bound.
     Steps,
-    /// A tuple's condition could not be evaluated.
+    /// A tuple's condition has no answer.
     Condition,
 }
 

@@ -45,6 +45,8 @@ pub(in crate::policy) enum Remark {
     TooDeep,
     /// A tuple was found.
     Tuple { edge: EdgeId, object: Number, user: Number },
+    /// A tuple was found that carries a condition, and what that came to.
+    Conditional { edge: EdgeId, object: Number, user: Number, truth: Truth },
 }
 
 /// Is told of each step of an evaluation.

@@ -9,13 +9,17 @@ use super::{
     conversion::convert,
     eval::{Datum, Program, run},
     problem::{ConditionError, ConditionFault, ConditionProblem, Unconvertible, UndeclaredKeys},
-    source::{ConditionName, ConditionSource, ParameterSource},
+    source::{ConditionName, ConditionSource, ParameterSource, ParameterType},
     syntax::parse,
     typing::compile,
 };
+use crate::access::Timestamp;
 
 /// The most parameters of one condition: more than any model has, and few enough for small indexes.
 const MOST_PARAMETERS: usize = 1_000;
+
+/// The parameter whose value is the time of the request.
+const NOW: &str = "current_time";
 
 /// A condition: a checked expression over declared parameters. It decides alone from the two contexts it is given.
 #[derive(Debug, Clone)]
@@ -34,9 +38,12 @@ pub struct BoundContext {
 }
 
 /// What a request's context says. Each condition converts it once.
-#[derive(Debug)]
+///
+/// By default it says nothing.
+#[derive(Debug, Default)]
 pub struct RequestContext<'r> {
-    values: &'r ContextMap,
+    values: Option<&'r ContextMap>,
+    now: Option<Timestamp>,
     converted: RefCell<SmallVec<[(&'r Condition, Slots); 2]>>,
 }
 
@@ -46,7 +53,22 @@ type Slots = Box<[Option<Result<Datum, Unconvertible>>]>;
 impl<'r> RequestContext<'r> {
     /// The context of one request.
     pub fn new(values: &'r ContextMap) -> Self {
-        Self { values, converted: RefCell::new(SmallVec::new()) }
+        Self { values: Some(values), ..Self::default() }
+    }
+
+    /// The same, and the time: it is the value of every parameter `current_time: timestamp` that nothing else gives one.
+    #[must_use]
+    pub fn at(self, now: Timestamp) -> Self {
+        Self { now: Some(now), ..self }
+    }
+
+    fn value(&self, parameter: &ParameterSource) -> Option<Result<Datum, Unconvertible>> {
+        let given = self.values.and_then(|values| values.get(&parameter.name.value));
+        let given = given.map(|value| convert(value, &parameter.kind));
+        given.or_else(|| {
+            let is_time = parameter.name.value == NOW && parameter.kind == ParameterType::Timestamp;
+            self.now.filter(|_| is_time).map(|now| Ok(Datum::from(now)))
+        })
     }
 }
 
@@ -127,7 +149,7 @@ impl Condition {
         tuple: &BoundContext,
         request: &RequestContext<'r>,
     ) -> (Result<bool, ConditionError>, u64) {
-        if self.parameters.is_empty() && !request.values.is_empty() {
+        if self.parameters.is_empty() && request.values.is_some_and(|values| !values.is_empty()) {
             return (Err(ConditionError::NoParameters(self.name.clone())), 0);
         }
         self.convert_for(request);
@@ -153,10 +175,7 @@ impl Condition {
         if request.converted.borrow().iter().any(|(condition, _)| ptr::eq(*condition, self)) {
             return;
         }
-        let slot = |parameter: &ParameterSource| {
-            request.values.get(&parameter.name.value).map(|value| convert(value, &parameter.kind))
-        };
-        let slots = self.parameters.iter().map(slot).collect();
+        let slots = self.parameters.iter().map(|parameter| request.value(parameter)).collect();
         request.converted.borrow_mut().push((self, slots));
     }
 

@@ -1,13 +1,26 @@
 //! Contexts: named values that a request or a tuple gives.
 
+use std::str::FromStr;
+
 use thiserror::Error;
 
-use crate::protocol::Json;
+use crate::protocol::{Json, JsonLimits, JsonProblem, parse_json};
 
 /// A JSON document that is not an object cannot be a context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("a context must be a JSON object")]
 pub struct NotAnObject;
+
+/// A text is not a context.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum InvalidContext {
+    /// Not one strict JSON document.
+    #[error("it is not JSON: {0}")]
+    Json(JsonProblem),
+    /// JSON, but no object.
+    #[error(transparent)]
+    NotAnObject(#[from] NotAnObject),
+}
 
 /// A value in a context: what JSON can say. Its numbers are doubles, as in OpenFGA.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +72,15 @@ impl ContextMap {
     /// Whether there are none.
     pub const fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+}
+
+impl FromStr for ContextMap {
+    type Err = InvalidContext;
+
+    fn from_str(text: &str) -> Result<Self, InvalidContext> {
+        let json = parse_json(text.as_bytes(), JsonLimits::default()).map_err(InvalidContext::Json)?;
+        Ok(Self::from_json(&json)?)
     }
 }
 

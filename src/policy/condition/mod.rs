@@ -13,6 +13,6 @@ mod tests;
 mod typing;
 
 pub use compiled::{BoundContext, Condition, RequestContext};
-pub use context::{ContextMap, ContextValue, NotAnObject};
+pub use context::{ContextMap, ContextValue, InvalidContext, NotAnObject};
 pub use problem::{ConditionError, ConditionFault, ConditionProblem, EvaluationFault, Unconvertible, UndeclaredKeys};
 pub use source::{ConditionName, ConditionSource, InvalidConditionName, ParameterSource, ParameterType};

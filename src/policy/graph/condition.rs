@@ -3,12 +3,9 @@
 use std::sync::Arc;
 
 use super::{pairs::pair, persistent::PersistentMap, placement::SetAsideReason, store::Number};
-use crate::{
-    policy::{
-        condition::{BoundContext, ConditionName, ContextMap},
-        model::Model,
-    },
-    protocol::{JsonLimits, parse_json},
+use crate::policy::{
+    condition::{BoundContext, ConditionName, ContextMap},
+    model::Model,
 };
 
 /// What a tuple asks for before it counts: a condition, and what the tuple itself tells it.
@@ -40,9 +37,7 @@ impl Carried {
         let context = if written.context.is_empty() {
             ContextMap::default()
         } else {
-            let json = parse_json(written.context.as_bytes(), JsonLimits::default());
-            let json = json.map_err(|_| SetAsideReason::UndeclaredContext)?;
-            ContextMap::from_json(&json).map_err(|_| SetAsideReason::UndeclaredContext)?
+            written.context.parse().map_err(|_| SetAsideReason::UndeclaredContext)?
         };
         let bound = condition.bind(&context).map_err(|_| SetAsideReason::UndeclaredContext)?;
         Ok(Self { written: written.clone(), number, bound })

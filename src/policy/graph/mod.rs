@@ -16,6 +16,7 @@ mod tests;
 
 pub use builder::{Added, GraphBuilder};
 pub use change::{ChangeCounts, TupleChange, TupleText};
+pub(in crate::policy) use condition::Carried;
 pub use condition::TupleCondition;
 pub use placement::{SetAside, SetAsideReason};
 pub(in crate::policy) use rows::Row;

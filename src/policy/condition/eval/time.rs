@@ -29,6 +29,12 @@ impl Timestamp {
         BOUNDS.contains(&seconds).then_some(Self { seconds, nanos: 0, offset: 0 })
     }
 
+    /// Microseconds since 1970.
+    pub(super) fn from_microseconds(microseconds: i64) -> Self {
+        let nanos = u32::try_from(microseconds.rem_euclid(1_000_000)).unwrap_or(0) * 1000;
+        Self { seconds: microseconds.div_euclid(1_000_000), nanos, offset: 0 }
+    }
+
     /// What Go's `time.Parse` takes for RFC 3339: one-digit hours and a comma before the fraction too.
     pub(in crate::policy::condition) fn parse(text: &str) -> Option<Self> {
         let mut reader = Reader { rest: text.as_bytes() };

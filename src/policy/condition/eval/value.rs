@@ -42,6 +42,12 @@ pub(in crate::policy::condition) enum Datum {
     Map(Arc<[(Datum, Datum)]>),
 }
 
+impl From<crate::access::Timestamp> for Datum {
+    fn from(now: crate::access::Timestamp) -> Self {
+        Self::Timestamp(Timestamp::from_microseconds(now.microseconds()))
+    }
+}
+
 /// A text that an evaluation borrows or has made.
 #[derive(Debug, Clone)]
 pub(in crate::policy::condition) enum Text<'a> {

@@ -1,4 +1,4 @@
-//! What a decision may know beside the principal and the access.
+//! Points in time.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -43,11 +43,4 @@ impl From<Timestamp> for SystemTime {
         let moved = if time.0 < 0 { UNIX_EPOCH.checked_sub(magnitude) } else { UNIX_EPOCH.checked_add(magnitude) };
         moved.unwrap_or(UNIX_EPOCH)
     }
-}
-
-/// The circumstances of one decision. The pure core has no clock: the time comes in here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Context {
-    /// When the request is decided.
-    pub now: Timestamp,
 }
