@@ -39,6 +39,8 @@ pub(super) enum Command {
     Check(Ask),
     /// The same, with the reasons: the tuples and rewrites behind the answer
     Explain(Ask),
+    /// Run the tests of store files (`.fga.yaml`); exit code 0 if all pass, 1 if not
+    Test(Test),
     /// Run a small company with agents, an upstream and the proxy, or its scenarios
     Demo(Demo),
     /// API keys
@@ -153,6 +155,26 @@ pub(super) struct Ask {
     pub(super) action: RelationName,
     /// The resource, such as `account:A-100`
     pub(super) resource: Entity,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  portcullis test store.fga.yaml                       one store file
+  portcullis test policies/ --junit report.xml         every *.fga.yaml below a directory, and a report for CI
+
+A store file is OpenFGA's: a model, tuples, and tests with `check`, `list_objects` and `list_users`. Conditions are told
+what the tests' contexts say, and not the time: a test has the same outcome every day.")]
+pub(super) struct Test {
+    /// Store files, and directories whose `*.fga.yaml` are taken, at any depth
+    #[arg(required = true, value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+    /// Write JUnit's XML to this file
+    #[arg(long, value_name = "FILE")]
+    pub(super) junit: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]

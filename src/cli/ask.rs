@@ -8,10 +8,13 @@ use crate::{
     access::{Access, ActorMode, Diagnostic, Principal, Timestamp},
     app::load_snapshot,
     config::{PolicyFiles, load_policy},
-    policy::{Denial, Explanation, ExplanationNode, NodeKind, Policy, PolicySettings, RequestContext, TaskRule, User},
+    policy::{Denial, Explanation, Policy, PolicySettings, RequestContext, TaskRule, User},
 };
 
-use super::{arguments::Ask, print::print_problems};
+use super::{
+    arguments::Ask,
+    print::{explanation_as_json, print_problems},
+};
 
 /// Prints whether the principal is permitted.
 pub(super) fn check(question: &Ask) -> anyhow::Result<ExitCode> {
@@ -126,32 +129,11 @@ fn as_json(asked: &Asked, decision: &Result<(), Denial>, reasons: &Explained) ->
             Ok(explanation) => json!({
                 "member": member,
                 "answer": explanation.answer().name(),
-                "because": node(explanation.root()),
+                "because": explanation_as_json(explanation.root()),
             }),
             Err(problem) => json!({ "member": member, "answer": "undecided", "problem": problem }),
         });
         members.insert("members".to_owned(), explained.collect::<Vec<_>>().into());
     }
     object
-}
-
-fn node(of: &ExplanationNode) -> Value {
-    let kind = match of.kind() {
-        NodeKind::Relation => "relation",
-        NodeKind::Union => "union",
-        NodeKind::Intersection => "intersection",
-        NodeKind::Exclusion => "exclusion",
-        NodeKind::Direct => "direct",
-        NodeKind::Userset => "userset",
-        NodeKind::TupleToUserset => "tuple_to_userset",
-    };
-    json!({
-        "kind": kind,
-        "object": of.object(),
-        "relation": of.relation(),
-        "tuple": of.tuple().map(ToString::to_string),
-        "answer": of.answer().name(),
-        "note": of.note(),
-        "children": of.children().iter().map(node).collect::<Vec<_>>(),
-    })
 }

@@ -7,6 +7,7 @@ mod key;
 mod model;
 mod print;
 mod run;
+mod test;
 mod validate;
 
 pub use run::main;

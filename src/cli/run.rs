@@ -18,7 +18,7 @@ use super::{
     arguments::{Arguments, Command, Log, Run},
     ask, demo, key, model,
     print::print_problems,
-    validate,
+    test, validate,
 };
 
 /// Runs the command that the command line names.
@@ -31,6 +31,7 @@ pub fn main() -> ExitCode {
         Command::Validate(options) => validate::validate(options),
         Command::Check(question) => ask::check(question),
         Command::Explain(question) => ask::explain(question),
+        Command::Test(options) => test::test(options),
         Command::Demo(options) => demo::demo(options),
         Command::Key(command) => key::key(command),
         Command::Model(command) => model::model(command),
