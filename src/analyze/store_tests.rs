@@ -1,16 +1,14 @@
 //! Runs the tests of a store file.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    fmt::Display,
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use super::finding::{Finding, QuestionKind, Reply, TestFindings};
 use crate::{
-    access::{Entity, RelationName},
+    access::{Entity, Place},
     compile::{StoreAssertion, StoreCheck, StoreFile, StoreListObjects, StoreListUsers, StoreTest, StoreTuple},
-    policy::{Added, GraphBuilder, Placed, Policy, PolicySettings, RequestContext, TupleText, User},
+    policy::{
+        Added, CheckError, GraphBuilder, Placed, Policy, PolicySettings, RequestContext, TupleText, User, UserFilter,
+    },
 };
 
 /// Asks every question of the tests, each test of a graph of its own.
@@ -53,6 +51,12 @@ fn ask(policy: &Policy, test: &StoreTest) -> Vec<Finding> {
     for check in &test.checks {
         ask_check(policy, check, &mut findings);
     }
+    for list in &test.list_objects {
+        ask_objects(policy, list, &mut findings);
+    }
+    for list in &test.list_users {
+        ask_users(policy, list, &mut findings);
+    }
     findings
 }
 
@@ -83,5 +87,50 @@ fn check_one<'p>(
         expected: Reply::Is(assertion.expected),
         got: got.map(Reply::Is).map_err(|problem| problem.to_string()),
         explanation: if is_right { None } else { policy.explain(user, relation, object, context).ok() },
+    }
+}
+
+fn ask_objects(policy: &Policy, list: &StoreListObjects, findings: &mut Vec<Finding>) {
+    let context = RequestContext::new(&list.context);
+    let (user, object_type) = (&list.user.value, &list.object_type.value);
+    for StoreAssertion { relation, expected } in &list.assertions {
+        let got = policy.list_objects(user, &relation.value, object_type, &context, usize::MAX);
+        let question = format!("{user} {} {object_type}", relation.value);
+        findings.push(listed((relation.place, QuestionKind::ListObjects), question, expected, got));
+    }
+}
+
+fn ask_users(policy: &Policy, list: &StoreListUsers, findings: &mut Vec<Finding>) {
+    // A list without a filter is refused by the reader.
+    let Some(written) = list.filters.first() else { return };
+    let filter = UserFilter {
+        user_type: written.user_type.value.clone(),
+        relation: written.relation.as_ref().map(|relation| relation.value.clone()),
+    };
+    let shown = filter.relation.as_ref().map(|relation| format!("#{relation}")).unwrap_or_default();
+    let context = RequestContext::new(&list.context);
+    let object = &list.object.value;
+    for StoreAssertion { relation, expected } in &list.assertions {
+        let got = policy.list_users(object, &relation.value, &filter, &context, usize::MAX);
+        let question = format!("{}{shown} {} {object}", filter.user_type, relation.value);
+        findings.push(listed((relation.place, QuestionKind::ListUsers), question, expected, got));
+    }
+}
+
+fn listed<T: ToString>(
+    (place, kind): (Place, QuestionKind),
+    question: String,
+    expected: &[Placed<T>],
+    got: Result<Vec<T>, CheckError>,
+) -> Finding {
+    Finding {
+        place,
+        kind,
+        question,
+        expected: Reply::These(expected.iter().map(|name| name.value.to_string()).collect()),
+        got: got
+            .map(|names| Reply::These(names.iter().map(ToString::to_string).collect()))
+            .map_err(|problem| problem.to_string()),
+        explanation: None,
     }
 }

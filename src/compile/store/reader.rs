@@ -192,7 +192,9 @@ impl Reader<'_, '_> {
         for filter in self.list(entries, "user_filter", "a list of filters") {
             filters.extend(self.filter(filter));
         }
-        if filters.is_empty() && present(entries, "user_filter").is_none() {
+        let named = present(entries, "user_filter");
+        let is_empty = named.is_some_and(|node| matches!(&node.value, Value::List(filters) if filters.is_empty()));
+        if named.is_none() || is_empty {
             let help = "say which users are asked for, as in `user_filter: [{type: user}]`".to_owned();
             self.report.add(node.place, "`user_filter` is missing", Some(help));
         }
