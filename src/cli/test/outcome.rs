@@ -87,10 +87,10 @@ pub(super) fn failure(file: &str, test: &TestFindings) -> String {
     }
     for finding in test.findings.iter().filter(|finding| !finding.is_right()) {
         text += &format!("{}: {} `{}`\n", at(finding.place), finding.kind.name(), finding.question);
-        text += &format!("  expected  {}\n", finding.expected);
+        text += &format!("  expected    {}\n", finding.expected);
         match &finding.got {
-            Ok(got) => text += &format!("  got       {got}\n{}", difference(&finding.expected, got)),
-            Err(problem) => text += &format!("  got       an error: {problem}\n"),
+            Ok(got) => text += &format!("  got         {got}\n{}", difference(&finding.expected, got)),
+            Err(problem) => text += &format!("  got         an error: {problem}\n"),
         }
         if let Some(explanation) = &finding.explanation {
             for line in explanation.to_string().lines() {
@@ -105,7 +105,7 @@ pub(super) fn failure(file: &str, test: &TestFindings) -> String {
 fn difference(expected: &Reply, got: &Reply) -> String {
     let (Reply::These(expected), Reply::These(got)) = (expected, got) else { return String::new() };
     let mut text = String::new();
-    for (caption, names) in [("missing ", expected.difference(got)), ("too many", got.difference(expected))] {
+    for (caption, names) in [("missing   ", expected.difference(got)), ("unexpected", got.difference(expected))] {
         let names: Vec<&str> = names.map(String::as_str).collect();
         if !names.is_empty() {
             text += &format!("  {caption}  {}\n", names.join(", "));
