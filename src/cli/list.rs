@@ -38,11 +38,7 @@ fn users(question: &ListUsers) -> anyhow::Result<ExitCode> {
 }
 
 /// The objects that the proxy would permit the whole chain. What cannot be decided fails the list.
-fn permitted_objects<'p>(
-    policy: &'p Policy,
-    question: &ListObjects,
-    context: &RequestContext<'p>,
-) -> Listed {
+fn permitted_objects<'p>(policy: &'p Policy, question: &ListObjects, context: &RequestContext<'p>) -> Listed {
     let principal = principal(&question.chain);
     let subject = User::Object(principal.subject().clone());
     let candidates = policy.list_objects(&subject, &question.action, &question.object_type, context, usize::MAX);

@@ -12,10 +12,12 @@ pub(super) fn print_problems(problems: &[Diagnostic]) {
     for problem in problems {
         eprintln!("{problem}");
     }
-    match problems.len() {
-        1 => eprintln!("1 problem"),
-        count => eprintln!("{count} problems"),
-    }
+    eprintln!("{}", counted(problems.len(), "problem"));
+}
+
+/// How many of a thing there are, in words.
+pub(super) fn counted(count: usize, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Columns, each as wide as its widest cell.

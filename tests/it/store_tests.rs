@@ -122,7 +122,7 @@ fn a_wrong_answer_is_told_with_its_place_and_its_reason() {
             "s.fga.yaml:24:72: one: check `user:x can_read doc:1`\n  expected    true\n  got         false\n",
             "    doc:1 can_read user:x: no\n    └ the first but not the second: no (taken away by the second)\n",
             "tuple `user:x blocked doc:1`: yes",
-            "FAILED  s.fga.yaml: 1 tests, 2 questions\n0 passed, 1 failed (2 questions)\n",
+            "FAILED  s.fga.yaml: 1 test, 2 questions\n0 passed, 1 failed (2 questions)\n",
         ],
     );
 }
@@ -188,14 +188,16 @@ fn a_tuple_of_the_store_and_of_the_test_is_an_error() {
 #[test]
 fn what_is_wrong_in_a_file_is_told_and_the_other_files_are_run() {
     let folder = Folder::new();
-    let bad = folder.store("bad.fga.yaml", "  - tuples: [{ user: 'doc:1', relation: reader, object: 'doc:1' }]\n    chek: []\n");
-    let good = folder.store("good.fga.yaml", "  - check: [{ user: 'user:x', object: 'doc:1', assertions: { reader: true } }]\n");
+    let bad = folder
+        .store("bad.fga.yaml", "  - tuples: [{ user: 'doc:1', relation: reader, object: 'doc:1' }]\n    chek: []\n");
+    let good = folder
+        .store("good.fga.yaml", "  - check: [{ user: 'user:x', object: 'doc:1', assertions: { reader: true } }]\n");
     let (code, text) = said(&run(&["test", &bad, &good, &folder.path("gone.fga.yaml")]));
     assert_eq!(code, Some(1));
     let bad_tuple = format!("{bad}:22:14: `doc:1` may not be given `reader` on type `doc`");
     let bad_key = format!("{bad}:23:5: `chek` is not a key that is known here");
     holds(&text, &[&bad_tuple, &bad_key, "did you mean `check`?", "gone.fga.yaml: cannot be read"]);
-    holds(&text, &[&format!("ok  {good}"), "1 passed, 0 failed (1 questions), 2 files are not valid"]);
+    holds(&text, &[&format!("ok  {good}"), "1 passed, 0 failed (1 question), 2 files are not valid"]);
 }
 
 #[test]
@@ -207,7 +209,7 @@ fn a_directory_stands_for_the_store_files_below_it() {
     folder.write("deep/model.yaml", "not a store");
     let (code, text) = said(&run(&["test", &folder.path("")]));
     assert_eq!(code, Some(0), "{text}");
-    holds(&text, &["b.fga.yaml: 1 tests", "deep/er/a.fga.yaml: 1 tests", "2 passed"]);
+    holds(&text, &["b.fga.yaml: 1 test", "deep/er/a.fga.yaml: 1 test", "2 passed"]);
     fs::create_dir(folder.path("empty")).unwrap();
     let (code, text) = said(&run(&["test", &folder.path("empty")]));
     assert_eq!(code, Some(1));

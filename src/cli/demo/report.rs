@@ -16,7 +16,7 @@ use super::{
 
 /// The longest texts of a chain and of a request in the table, in characters: it fits into 120 columns.
 const LONGEST_CHAIN: usize = 29;
-const LONGEST_REQUEST: usize = 33;
+const LONGEST_REQUEST: usize = 30;
 
 /// Every scenario with its verdict.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ impl Line {
         vec![
             self.scenario.to_owned(),
             cut(&self.chain(), LONGEST_CHAIN),
-            cut(&self.request, LONGEST_REQUEST),
+            cut_within(&self.request, LONGEST_REQUEST),
             self.outcome(),
             if self.revision == 0 { "-".to_owned() } else { self.revision.to_string() },
             verdict.to_owned(),
@@ -147,6 +147,18 @@ fn line(scenario: &Scenario, answer: &Answer, evidence: &Evidence) -> Line {
         passed: problems.is_empty(),
         problems,
     }
+}
+
+/// Not longer than that: the method, and of the rest the end, which tells more than the beginning.
+fn cut_within(request: &str, longest: usize) -> String {
+    let count = request.chars().count();
+    let (method, rest) = request.split_once(' ').unwrap_or_default();
+    if count <= longest {
+        return request.to_owned();
+    }
+    let kept = longest.saturating_sub(method.chars().count() + 2);
+    let skipped = rest.chars().count().saturating_sub(kept);
+    format!("{method} …{}", rest.chars().skip(skipped).collect::<String>())
 }
 
 /// Not longer than that.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     access::{Diagnostic, Place},
     analyze::{Finding, Reply, TestFindings},
-    cli::print::{explanation_as_json, problem_as_json},
+    cli::print::{counted, explanation_as_json, problem_as_json},
 };
 
 /// What came of one store file.
@@ -51,7 +51,7 @@ impl Count {
 
 impl fmt::Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} passed, {} failed ({} questions)", self.passed, self.failed, self.questions)?;
+        write!(f, "{} passed, {} failed ({})", self.passed, self.failed, counted(self.questions, "question"))?;
         match self.invalid_files {
             0 => Ok(()),
             1 => f.write_str(", 1 file is not valid"),
@@ -68,7 +68,8 @@ impl fmt::Display for FileOutcome {
                 failed.iter().try_for_each(|test| f.write_str(&failure(&self.file, test)))?;
                 let verdict = if failed.is_empty() { "ok" } else { "FAILED" };
                 let questions: usize = tests.iter().map(|test| test.findings.len()).sum();
-                write!(f, "{verdict}  {}: {} tests, {questions} questions", self.file, tests.len())
+                let (tests, questions) = (counted(tests.len(), "test"), counted(questions, "question"));
+                write!(f, "{verdict}  {}: {tests}, {questions}", self.file)
             }
             Err(problems) => {
                 problems.iter().try_for_each(|problem| writeln!(f, "{problem}"))?;

@@ -242,7 +242,9 @@ impl Reader<'_, '_> {
         let values: Map<_, _> = entries.iter().map(|entry| (entry.key.clone(), entry.value.to_json())).collect();
         // The strict reader of JSON holds what is written here to the bounds of a request's context.
         let context = JsonValue::Object(values).to_string().parse::<ContextMap>();
-        context.map_err(|problem| self.report.add(node.place, format!("not a context: {problem}"), None)).unwrap_or_default()
+        context
+            .map_err(|problem| self.report.add(node.place, format!("not a context: {problem}"), None))
+            .unwrap_or_default()
     }
 
     /// The name under one key, or the names under another.
