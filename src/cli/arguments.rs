@@ -18,6 +18,7 @@ Examples:
   portcullis run --config portcullis.yaml           the proxy
   portcullis explain --config portcullis.yaml \\
       --as user:erin --via agent:sales-assistant can_read account:A-100
+  portcullis test store.fga.yaml                    the answers that a policy should give
 
 Exit codes: 0 allowed or fine, 1 denied or invalid, 2 usage.";
 
