@@ -119,7 +119,7 @@ fn a_wrong_answer_is_told_with_its_place_and_its_reason() {
     holds(
         &text,
         &[
-            "s.fga.yaml:24:72: one: check `user:x can_read doc:1`\n  expected    true\n  got         false\n",
+            "s.fga.yaml:25:72: one: check `user:x can_read doc:1`\n  expected    true\n  got         false\n",
             "    doc:1 can_read user:x: no\n    └ the first but not the second: no (taken away by the second)\n",
             "tuple `user:x blocked doc:1`: yes",
             "FAILED  s.fga.yaml: 1 test, 2 questions\n0 passed, 1 failed (2 questions)\n",
@@ -182,7 +182,7 @@ fn a_tuple_of_the_store_and_of_the_test_is_an_error() {
 "#,
     );
     assert_eq!(code, Some(1));
-    holds(&text, &["s.fga.yaml:22:5: twice: the tuple `user:x blocked doc:1` is written twice\n"]);
+    holds(&text, &["s.fga.yaml:23:5: twice: the tuple `user:x blocked doc:1` is written twice\n"]);
 }
 
 #[test]
@@ -194,8 +194,8 @@ fn what_is_wrong_in_a_file_is_told_and_the_other_files_are_run() {
         .store("good.fga.yaml", "  - check: [{ user: 'user:x', object: 'doc:1', assertions: { reader: true } }]\n");
     let (code, text) = said(&run(&["test", &bad, &good, &folder.path("gone.fga.yaml")]));
     assert_eq!(code, Some(1));
-    let bad_tuple = format!("{bad}:22:14: `doc:1` may not be given `reader` on type `doc`");
-    let bad_key = format!("{bad}:23:5: `chek` is not a key that is known here");
+    let bad_tuple = format!("{bad}:23:14: `doc:1` may not be given `reader` on type `doc`");
+    let bad_key = format!("{bad}:24:5: `chek` is not a key that is known here");
     holds(&text, &[&bad_tuple, &bad_key, "did you mean `check`?", "gone.fga.yaml: cannot be read"]);
     holds(&text, &[&format!("ok  {good}"), "1 passed, 0 failed (1 question), 2 files are not valid"]);
 }
