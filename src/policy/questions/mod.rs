@@ -1,0 +1,15 @@
+//! Questions beside check: overlays of tuples, lists of objects and users, and the tuples below a relation.
+
+mod budget;
+mod closure;
+mod contextual;
+mod expansion;
+mod objects;
+mod tree;
+mod tuple;
+mod users;
+
+pub use contextual::InvalidContextualTuple;
+pub use tree::{Userset, UsersetTree};
+pub use tuple::TupleProblem;
+pub use users::UserFilter;
