@@ -99,7 +99,9 @@ impl<W> Outcome<W> {
 }
 
 /// An immutable policy. The same question always has the same answer.
-#[derive(Debug)]
+///
+/// A clone shares all tuples with it.
+#[derive(Debug, Clone)]
 pub struct Policy {
     graph: Graph,
     // They depend on the model alone.
@@ -317,7 +319,8 @@ impl Policy {
         Ok(Question { subject, relation, object })
     }
 
-    fn relation(&self, type_name: &str, relation: &str) -> Result<RelationId, CheckError> {
+    /// The number of a type's relation.
+    pub(super) fn relation(&self, type_name: &str, relation: &str) -> Result<RelationId, CheckError> {
         let model = self.graph.model();
         let type_id = model.type_id(type_name).ok_or_else(|| unknown_type(type_name))?;
         let id = model.relation_id(type_id, relation);

@@ -8,6 +8,7 @@ mod explain;
 mod graph;
 mod model;
 mod permit;
+mod questions;
 mod tuple;
 
 pub use condition::{
@@ -27,4 +28,5 @@ pub use model::{
     UnknownSchema, did_you_mean, nearest,
 };
 pub use permit::{Denial, Permit};
+pub use questions::{InvalidContextualTuple, TupleProblem, UserFilter, Userset, UsersetTree};
 pub use tuple::{InvalidTuple, RelationshipTuple, User};

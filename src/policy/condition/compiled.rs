@@ -137,6 +137,12 @@ impl Condition {
         Ok(BoundContext { values: values.collect() })
     }
 
+    /// The first of a tuple's values that is not of its parameter's type.
+    pub fn misfit(&self, tuple: &BoundContext) -> Option<ConditionError> {
+        let mut values = tuple.values.iter();
+        values.find_map(|(index, value)| value.as_ref().err().map(|problem| self.unconvertible(*index, *problem)))
+    }
+
     /// Whether the tuple counts. The tuple's values win over the request's, of which the undeclared are ignored.
     /// Fails if a declared parameter has no value, one cannot be converted, or the expression has no answer.
     pub fn evaluate<'r>(&'r self, tuple: &BoundContext, request: &RequestContext<'r>) -> Result<bool, ConditionError> {

@@ -9,9 +9,12 @@ use super::{
     placement::{Aside, Placement, SetAside},
     rows::{Row, Rows},
 };
-use crate::policy::{
-    model::{Model, Shape, TypeId},
-    tuple::RelationshipTuple,
+use crate::{
+    access::Entity,
+    policy::{
+        model::{Model, Restriction, Shape, TypeId},
+        tuple::{RelationshipTuple, User},
+    },
 };
 
 /// The number of an object among the objects of its type.
@@ -149,6 +152,28 @@ impl Graph {
         self.interners.get(object_type.index()).map_or("", |interner| interner.id(number))
     }
 
+    /// How many objects of a type have a number.
+    pub(in crate::policy) fn object_count(&self, object_type: TypeId) -> usize {
+        self.interners.get(object_type.index()).map_or(0, Interner::len)
+    }
+
+    /// An object as it is written.
+    pub(in crate::policy) fn entity(&self, object_type: TypeId, number: Number) -> Option<Entity> {
+        format!("{}:{}", self.model.type_name(object_type), self.id(object_type, number)).parse().ok()
+    }
+
+    /// A user of a restriction as it is written.
+    pub(in crate::policy) fn user(&self, restriction: Restriction, number: Number) -> Option<User> {
+        Some(match restriction.shape {
+            Shape::Plain => User::Object(self.entity(restriction.user_type, number)?),
+            Shape::Wildcard => User::Wildcard(self.model.type_name(restriction.user_type).parse().ok()?),
+            Shape::Userset(id) => {
+                let relation = self.model.relation(id)?.name().clone();
+                User::Userset(self.entity(restriction.user_type, number)?, relation)
+            }
+        })
+    }
+
     /// The users that the edge gives the object, those with a condition among them.
     pub(in crate::policy) fn users(&self, edge: EdgeId, object: Number) -> Row<'_> {
         self.edges.get(edge as usize).map_or(Row::EMPTY, |edge| edge.users.row(object))
@@ -192,17 +217,10 @@ impl Graph {
             let (_, restriction) = relation.edges().find(|(number, _)| *number == edge)?;
             Some((relation, restriction))
         })?;
-        let user_type = model.type_name(restriction.user_type);
-        let user = match restriction.shape {
-            Shape::Plain => format!("{user_type}:{}", self.id(restriction.user_type, user)),
-            Shape::Wildcard => format!("{user_type}:*"),
-            Shape::Userset(id) => {
-                let member = model.relation(id)?.name();
-                format!("{user_type}:{}#{member}", self.id(restriction.user_type, user))
-            }
-        };
-        let object_type = model.type_name(relation.object_type());
-        let object = format!("{object_type}:{}", self.id(relation.object_type(), object));
-        RelationshipTuple::parse(&user, relation.name().as_str(), &object).ok()
+        Some(RelationshipTuple {
+            user: self.user(restriction, user)?,
+            relation: relation.name().clone(),
+            object: self.entity(relation.object_type(), object)?,
+        })
     }
 }

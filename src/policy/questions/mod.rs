@@ -1,0 +1,12 @@
+//! Questions beside check: overlays of tuples, lists of objects and users, and the tuples below a relation.
+
+mod contextual;
+mod objects;
+mod tree;
+mod tuple;
+mod users;
+
+pub use contextual::InvalidContextualTuple;
+pub use tree::{Userset, UsersetTree};
+pub use tuple::TupleProblem;
+pub use users::UserFilter;
