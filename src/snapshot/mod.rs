@@ -8,8 +8,8 @@ mod metrics;
 mod snapshot;
 
 pub use authority::{
-    Authority, AuthorityFull, Batch, Change, ChangeKind, ChangesQuery, Forgotten, InvalidUlid, NoModel, ObjectFilter, Page,
-    ReadFilter, Repetition, Store, StoredModel, StoredTuple, TupleKey, Ulid, WriteError,
+    Authority, AuthorityFull, Batch, Change, ChangeKind, ChangesQuery, Forgotten, InvalidUlid, NoModel, ObjectFilter,
+    Page, ReadFilter, Repetition, Store, StoredModel, StoredTuple, TupleKey, Ulid, WriteError,
 };
 pub use build::{Parts, build};
 pub use cell::{NotNewer, SnapshotCell, Unusable};
