@@ -10,6 +10,7 @@
 
 mod bad_input;
 mod commands;
+mod conditions;
 mod demo;
 mod failures;
 mod gate;

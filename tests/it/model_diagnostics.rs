@@ -189,7 +189,7 @@ fn names_have_rules() {
     assert!(in_header("type self\n")[0].contains("`self` is a reserved word"));
     assert!(in_header("type 1user\n")[0].contains("model.fga:3:6: `1user` is not a name"));
     assert!(in_header("type user\ntype user\n")[0].contains("model.fga:4:6: type `user` is already defined on line 3"));
-    let many: String = (0..101).map(|n| format!("type t{n}\n")).collect();
-    assert!(in_header(&many)[0].contains("the model has 101 types, at most 100 are allowed"));
+    let many: String = (0..10_001).map(|n| format!("type t{n}\n")).collect();
+    assert!(in_header(&many)[0].contains("the model has 10001 types, at most 10000 are allowed"));
     assert!(in_document("[user] é")[0].contains("`é` does not belong here"));
 }

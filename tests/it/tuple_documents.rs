@@ -101,7 +101,7 @@ fn malformed_tuples_are_reported_with_their_places() {
 fn json_problems_have_places_too() {
     let lines = r#"{"user":"user:erin","relation":"viewer","object":"document:1"}
 {"user":"user:erin","user":"user:anne","relation":"viewer","object":"document:1"}
-{"user":"user:anne","relation":"viewer","object":"document:1","condition":{"name":"x"}}
+{"user":"user:anne","relation":"viewer","object":"document:1","condition":{"name":"in_office"}}
 {"user":"user:anne","relation":"viewer","object":"document:1","condition":null}
 {"user":7,"relation":"viewer","object":"document:1"}
 {"user":"user:anne",
@@ -109,6 +109,7 @@ fn json_problems_have_places_too() {
     let found = refused(lines, TupleFormat::JsonLines);
     let begins = [
         "tuples:2:28: `user` is there twice",
+        "tuples:4:1: `user:anne viewer document:1` is already on line 3, column 1",
         "tuples:5:9: `user` is not a text",
         "tuples:6:20: this is not JSON: EOF while parsing",
     ];
