@@ -1,5 +1,7 @@
 //! The operator's doors.
 
 mod health;
+mod openfga;
 
 pub use health::TelemetryHandler;
+pub use openfga::{Bearers, OpenFgaHandler};

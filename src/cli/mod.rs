@@ -4,9 +4,12 @@ mod arguments;
 mod ask;
 mod demo;
 mod key;
+mod list;
 mod model;
 mod print;
 mod run;
+mod source;
+mod test;
 mod validate;
 
 pub use run::main;

@@ -1,11 +1,16 @@
 //! Routes, keys and policy, swapped as a whole.
 
+mod authority;
 mod build;
 mod cell;
 mod metrics;
 #[expect(clippy::module_inception, reason = "the folder is named for its main type")]
 mod snapshot;
 
+pub use authority::{
+    Authority, AuthorityFull, Batch, Change, ChangeKind, ChangesQuery, Forgotten, InvalidUlid, NoModel, ObjectFilter,
+    Page, ReadFilter, Repetition, Store, StoredModel, StoredTuple, TupleKey, Ulid, WriteError,
+};
 pub use build::{Parts, build};
 pub use cell::{NotNewer, SnapshotCell, Unusable};
 pub use metrics::register_metrics;

@@ -1,0 +1,201 @@
+//! Which objects, which users, and what a relation is made of.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    access::{Entity, InvalidName, RelationName, TypeName},
+    policy::{InvalidTuple, Model, Policy, RequestContext, User, UserFilter, Userset, UsersetTree},
+    protocol::Json,
+    snapshot::{Store, Ulid},
+};
+
+use super::{
+    answer::Answer,
+    api::model,
+    body::{TupleBody, TuplesBody, context, filled, message},
+    fault::{Code, Fault},
+    questions::{Asking, known_user, overlaid, target},
+};
+
+/// The most objects or users of one answer (OpenFGA's limit).
+const MOST_RESULTS: usize = 1_000;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ObjectsBody {
+    #[serde(deserialize_with = "filled")]
+    r#type: String,
+    #[serde(deserialize_with = "filled")]
+    relation: String,
+    #[serde(deserialize_with = "filled")]
+    user: String,
+    #[serde(deserialize_with = "filled", alias = "contextualTuples")]
+    contextual_tuples: TuplesBody,
+    context: Option<Json>,
+    #[serde(deserialize_with = "filled", alias = "authorizationModelId")]
+    authorization_model_id: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct UsersBody {
+    object: Option<ObjectBody>,
+    #[serde(deserialize_with = "filled")]
+    relation: String,
+    #[serde(deserialize_with = "filled", alias = "userFilters")]
+    user_filters: Vec<FilterBody>,
+    #[serde(deserialize_with = "filled", alias = "contextualTuples")]
+    contextual_tuples: Vec<TupleBody>,
+    context: Option<Json>,
+    #[serde(deserialize_with = "filled", alias = "authorizationModelId")]
+    authorization_model_id: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ObjectBody {
+    #[serde(deserialize_with = "filled")]
+    r#type: String,
+    #[serde(deserialize_with = "filled")]
+    id: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct FilterBody {
+    #[serde(deserialize_with = "filled")]
+    r#type: String,
+    #[serde(deserialize_with = "filled")]
+    relation: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ExpandBody {
+    #[serde(alias = "tupleKey")]
+    tuple_key: Option<TupleBody>,
+    #[serde(deserialize_with = "filled", alias = "contextualTuples")]
+    contextual_tuples: TuplesBody,
+    #[serde(deserialize_with = "filled", alias = "authorizationModelId")]
+    authorization_model_id: String,
+}
+
+pub(super) fn objects(store: &Store, body: &[u8]) -> Result<Answer, Fault> {
+    let (objects, model) = listed(store, body)?;
+    let objects: Vec<&str> = objects.iter().map(Entity::as_str).collect();
+    Ok(Answer::ok(json!({ "objects": objects })).by(model))
+}
+
+pub(super) fn streamed_objects(store: &Store, body: &[u8]) -> Result<Answer, Fault> {
+    let (objects, model) = listed(store, body)?;
+    let lines = objects.iter().map(|object| json!({ "result": { "object": object.as_str() } })).collect();
+    Ok(Answer::lines(lines).by(model))
+}
+
+fn listed(store: &Store, body: &[u8]) -> Result<(Vec<Entity>, Ulid), Fault> {
+    let body: ObjectsBody = message(body)?;
+    let model = model(store, "ListObjectsRequest", &body.authorization_model_id)?;
+    let (object_type, relation) = list_target(&model.model, &body.r#type, &body.relation)?;
+    let policy = store.policy(&model)?;
+    let user = known_user(policy.model(), &body.user)?;
+    let values = context(body.context.as_ref())?;
+    let policy = overlaid(&policy, &body.contextual_tuples.tuple_keys, Asking::List)?;
+    let asked = RequestContext::new(&values);
+    let objects = policy.list_objects(&user, &relation, &object_type, &asked, MOST_RESULTS)?;
+    Ok((objects, model.id))
+}
+
+/// A type and its relation, with the codes of lists if the model does not have them.
+fn list_target(model: &Model, object_type: &str, relation: &str) -> Result<(TypeName, RelationName), Fault> {
+    let malformed = |error: InvalidName| Fault::invalid(error.to_string());
+    let type_name: TypeName = object_type.parse().map_err(malformed)?;
+    let relation_name: RelationName = relation.parse().map_err(malformed)?;
+    if !model.has_type(object_type) {
+        return Err(Fault::new(Code::TypeNotFound, format!("type '{object_type}' not found")));
+    }
+    if !model.has_relation(object_type, relation) {
+        return Err(Fault::new(Code::RelationNotFound, format!("relation '{object_type}#{relation}' not found")));
+    }
+    Ok((type_name, relation_name))
+}
+
+pub(super) fn users(store: &Store, body: &[u8]) -> Result<Answer, Fault> {
+    let body: UsersBody = message(body)?;
+    let model = model(store, "ListUsersRequest", &body.authorization_model_id)?;
+    let object = body.object.unwrap_or_default();
+    let (_, relation) = list_target(&model.model, &object.r#type, &body.relation)?;
+    let object: Entity = format!("{}:{}", object.r#type, object.id).parse().map_err(InvalidTuple::Object)?;
+    let [filter] = body.user_filters.as_slice() else {
+        return Err(Fault::field("ListUsersRequest.UserFilters", "value must contain exactly 1 item(s)"));
+    };
+    let filter = user_filter(&model.model, filter)?;
+    let values = context(body.context.as_ref())?;
+    let policy: Arc<Policy> = overlaid(&store.policy(&model)?, &body.contextual_tuples, Asking::List)?;
+    let asked = RequestContext::new(&values);
+    let users = policy.list_users(&object, &relation, &filter, &asked, MOST_RESULTS)?;
+    let users: Vec<Value> = users.iter().map(user_json).collect();
+    Ok(Answer::ok(json!({ "users": users })).by(model.id))
+}
+
+fn user_filter(model: &Model, filter: &FilterBody) -> Result<UserFilter, Fault> {
+    let FilterBody { r#type, relation } = filter;
+    if !relation.is_empty() {
+        let (user_type, relation) = list_target(model, r#type, relation)?;
+        return Ok(UserFilter { user_type, relation: Some(relation) });
+    }
+    let user_type = r#type.parse().map_err(|error: InvalidName| Fault::invalid(error.to_string()))?;
+    if !model.has_type(r#type) {
+        return Err(Fault::new(Code::TypeNotFound, format!("type '{type}' not found")));
+    }
+    Ok(UserFilter { user_type, relation: None })
+}
+
+fn user_json(user: &User) -> Value {
+    match user {
+        User::Object(object) => json!({ "object": { "type": object.type_name(), "id": object.id() } }),
+        User::Wildcard(user_type) => json!({ "wildcard": { "type": user_type.as_str() } }),
+        User::Userset(object, relation) => {
+            json!({ "userset": { "type": object.type_name(), "id": object.id(), "relation": relation.as_str() } })
+        }
+    }
+}
+
+pub(super) fn expand(store: &Store, body: &[u8]) -> Result<Answer, Fault> {
+    let body: ExpandBody = message(body)?;
+    let model = model(store, "ExpandRequest", &body.authorization_model_id)?;
+    let required = || Fault::field("ExpandRequest.TupleKey", "value is required");
+    let key = body.tuple_key.ok_or_else(required)?;
+    let (relation, object) = target(&model.model, &key.relation, &key.object)?;
+    let policy = overlaid(&store.policy(&model)?, &body.contextual_tuples.tuple_keys, Asking::List)?;
+    let name = format!("{object}#{relation}");
+    let tree = policy.expand(&object, &relation)?;
+    Ok(Answer::ok(json!({ "tree": { "root": node_json(&name, &tree) } })).by(model.id))
+}
+
+fn node_json(name: &str, tree: &UsersetTree) -> Value {
+    let nodes = |children: &[UsersetTree]| -> Value {
+        json!({ "nodes": children.iter().map(|child| node_json(name, child)).collect::<Vec<_>>() })
+    };
+    let userset = |userset: &Userset| json!({ "userset": userset.to_string() });
+    match tree {
+        UsersetTree::Users(users) => {
+            let users: Vec<String> = users.iter().map(User::to_string).collect();
+            json!({ "name": name, "leaf": { "users": { "users": users } } })
+        }
+        UsersetTree::Computed(computed) => json!({ "name": name, "leaf": { "computed": userset(computed) } }),
+        UsersetTree::TupleToUserset { tupleset, computed } => {
+            let computed: Vec<Value> = computed.iter().map(userset).collect();
+            let leaf = json!({ "tupleset": tupleset.to_string(), "computed": computed });
+            json!({ "name": name, "leaf": { "tupleToUserset": leaf } })
+        }
+        UsersetTree::Union(children) => json!({ "name": name, "union": nodes(children) }),
+        UsersetTree::Intersection(children) => json!({ "name": name, "intersection": nodes(children) }),
+        UsersetTree::Difference { base, subtract } => {
+            let difference = json!({ "base": node_json(name, base), "subtract": node_json(name, subtract) });
+            json!({ "name": name, "difference": difference })
+        }
+    }
+}

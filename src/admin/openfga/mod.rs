@@ -1,0 +1,18 @@
+//! OpenFGA's HTTP API, for its official SDKs.
+
+mod answer;
+mod api;
+mod assertions;
+mod bearer;
+mod body;
+mod fault;
+mod handler;
+mod lists;
+mod page;
+mod questions;
+mod relationships;
+mod route;
+mod stores;
+
+pub use bearer::Bearers;
+pub use handler::OpenFgaHandler;

@@ -1,0 +1,95 @@
+//! Which path and method is which request.
+
+use http::Method;
+
+use super::fault::{Code, Fault};
+use crate::snapshot::Ulid;
+
+/// What an id must look like.
+pub(super) const ID_RULE: &str = "value does not match regex pattern \"^[ABCDEFGHJKMNPQRSTVWXYZ0-9]{26}$\"";
+
+/// A request to all stores, or to one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Route {
+    CreateStore,
+    ListStores,
+    GetStore(Ulid),
+    DeleteStore(Ulid),
+    OfStore(Ulid, OfStore),
+}
+
+/// A request to a store that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OfStore {
+    WriteModel,
+    ListModels,
+    GetModel(Ulid),
+    Write,
+    Read,
+    Changes,
+    Check,
+    BatchCheck,
+    ListObjects,
+    StreamedListObjects,
+    ListUsers,
+    Expand,
+    ReadAssertions(Ulid),
+    WriteAssertions(Ulid),
+}
+
+impl Route {
+    /// The request that this method and path stand for.
+    pub(super) fn find(method: &Method, path: &str) -> Result<Self, Fault> {
+        let is = |wanted: &Method| method == wanted;
+        let undefined = || Fault::new(Code::UndefinedEndpoint, "Not Found");
+        let mut segments = path.strip_prefix('/').unwrap_or(path).split('/');
+        let (Some("stores"), store) = (segments.next(), segments.next()) else { return Err(undefined()) };
+        let Some(store) = store.filter(|store| !store.is_empty()) else {
+            return match () {
+                () if is(&Method::POST) => Ok(Self::CreateStore),
+                () if is(&Method::GET) => Ok(Self::ListStores),
+                () => Err(undefined()),
+            };
+        };
+        let of_store = match (segments.next(), segments.next(), segments.next()) {
+            (None, _, _) if is(&Method::GET) => return Ok(Self::GetStore(id("GetStoreRequest.StoreId", store)?)),
+            (None, _, _) if is(&Method::DELETE) => {
+                return Ok(Self::DeleteStore(id("DeleteStoreRequest.StoreId", store)?));
+            }
+            (Some("authorization-models"), None, _) if is(&Method::POST) => OfStore::WriteModel,
+            (Some("authorization-models"), None, _) if is(&Method::GET) => OfStore::ListModels,
+            (Some("authorization-models"), Some(model), None) if is(&Method::GET) => {
+                OfStore::GetModel(id("ReadAuthorizationModelRequest.Id", model)?)
+            }
+            (Some("assertions"), Some(model), None) if is(&Method::GET) => {
+                OfStore::ReadAssertions(id("ReadAssertionsRequest.AuthorizationModelId", model)?)
+            }
+            (Some("assertions"), Some(model), None) if is(&Method::PUT) => {
+                OfStore::WriteAssertions(id("WriteAssertionsRequest.AuthorizationModelId", model)?)
+            }
+            (Some("changes"), None, _) if is(&Method::GET) => OfStore::Changes,
+            (Some(name), None, _) if is(&Method::POST) => Self::posted(name).ok_or_else(undefined)?,
+            _ => return Err(undefined()),
+        };
+        Ok(Self::OfStore(id("Request.StoreId", store)?, of_store))
+    }
+
+    fn posted(name: &str) -> Option<OfStore> {
+        Some(match name {
+            "write" => OfStore::Write,
+            "read" => OfStore::Read,
+            "check" => OfStore::Check,
+            "batch-check" => OfStore::BatchCheck,
+            "list-objects" => OfStore::ListObjects,
+            "streamed-list-objects" => OfStore::StreamedListObjects,
+            "list-users" => OfStore::ListUsers,
+            "expand" => OfStore::Expand,
+            _ => return None,
+        })
+    }
+}
+
+/// The id that a field has.
+pub(super) fn id(field: &str, text: &str) -> Result<Ulid, Fault> {
+    text.parse().map_err(|_| Fault::field(field, ID_RULE))
+}

@@ -1,0 +1,156 @@
+//! One store: readers take what is there, one writer at a time makes what comes next.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+use thiserror::Error;
+
+use super::{
+    authority::AuthorityFull,
+    book::{Batch, Book, StoredModel, WriteError},
+    change::{Change, ChangesQuery, Forgotten},
+    tuples::{Page, ReadFilter, StoredTuple},
+    ulid::Ulid,
+};
+use crate::{
+    access::Timestamp,
+    compile::{JsonForm, ModelDocument},
+    policy::{GraphBuilder, InvalidTuple, Policy, PolicySettings},
+};
+
+/// The most models of one store.
+const MOST_MODELS: usize = 1_000;
+
+/// There is no such model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum NoModel {
+    /// None with this id.
+    #[error("Authorization Model '{0}' not found")]
+    Unknown(Ulid),
+    /// None at all.
+    #[error("No authorization models found for store '{0}'")]
+    NoneYet(Ulid),
+}
+
+/// A store: models, tuples, their changes, assertions.
+#[derive(Debug)]
+pub struct Store {
+    /// Its id.
+    pub id: Ulid,
+    /// Its name.
+    pub name: Box<str>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    // INVARIANT: held from the look at the tuples to the commit of what follows from them, so that every live policy
+    // has all tuples.
+    writing: Mutex<()>,
+    // Held for moments only, so that readers do not wait for a writer at work.
+    book: Mutex<Book>,
+}
+
+impl Store {
+    pub(super) fn new(name: &str, now: Timestamp) -> Self {
+        let (writing, book) = Default::default();
+        Self { id: Ulid::now(), name: name.into(), created_at: now, writing, book }
+    }
+
+    pub(super) fn model_count(&self) -> usize {
+        self.book().models.len()
+    }
+
+    /// Adds a model, which is the latest from now on. Refuses more than a store can hold.
+    pub(super) fn add_model(&self, document: ModelDocument) -> Result<Ulid, AuthorityFull> {
+        // One after the other, so that the latest id is that of the latest model.
+        let _one_writer = self.writing();
+        let id = Ulid::now();
+        let json = serde_json::to_value(document.to_json(JsonForm::Api { id: id.as_str() })).unwrap_or_default();
+        let model = Arc::new(StoredModel { id, json, model: Arc::new(document.into_model()) });
+        let mut book = self.book();
+        if book.models.len() >= MOST_MODELS {
+            return Err(AuthorityFull { what: "authorization models of a store", most: MOST_MODELS });
+        }
+        book.models.push(model);
+        Ok(id)
+    }
+
+    /// The model with this id, or the latest.
+    pub fn model(&self, id: Option<Ulid>) -> Result<Arc<StoredModel>, NoModel> {
+        let book = self.book();
+        match id {
+            Some(id) => {
+                let found = book.models.binary_search_by_key(&id, |model| model.id).ok();
+                found.and_then(|at| book.models.get(at)).cloned().ok_or(NoModel::Unknown(id))
+            }
+            None => book.models.last().cloned().ok_or(NoModel::NoneYet(self.id)),
+        }
+    }
+
+    /// Models, the latest first.
+    pub fn models(&self, before: Option<Ulid>, limit: usize) -> Page<Arc<StoredModel>, Ulid> {
+        let book = self.book();
+        let left = book.models.iter().rev().filter(|model| before.is_none_or(|before| model.id < before));
+        Page::of(left.map(|model| (model.id, Arc::clone(model))), limit)
+    }
+
+    /// The policy of this model and the tuples of the store as they are now.
+    pub fn policy(&self, model: &StoredModel) -> Result<Arc<Policy>, InvalidTuple> {
+        if let Some(known) = self.book().live(model.id) {
+            return Ok(Arc::clone(known));
+        }
+        let _one_writer = self.writing();
+        if let Some(known) = self.book().live(model.id) {
+            return Ok(Arc::clone(known));
+        }
+        let tuples: Vec<StoredTuple> = self.book().tuples.iter().cloned().collect();
+        let mut builder = GraphBuilder::new(Arc::clone(&model.model));
+        for StoredTuple { key, condition, .. } in tuples {
+            builder.add_with(key.text(), condition)?;
+        }
+        let policy = Arc::new(Policy::new(builder.finish(), PolicySettings::default()));
+        self.book().add_live(model.id, Arc::clone(&policy));
+        Ok(policy)
+    }
+
+    /// Makes all changes of the batch, in force at once for every model, or none. The tuples must be valid.
+    pub fn write(&self, batch: Batch, now: Timestamp) -> Result<(), WriteError> {
+        let _one_writer = self.writing();
+        let (effect, mut live) = {
+            let book = self.book();
+            (book.effect(batch)?, book.live.clone())
+        };
+        for (_, policy) in &mut live {
+            let (next, _) = policy.with_changes(effect.changes())?;
+            *policy = Arc::new(if next.needs_compaction() { next.compacted() } else { next });
+        }
+        self.book().commit(effect, live, now);
+        Ok(())
+    }
+
+    /// Tuples in the order they were written, from behind the one with this number.
+    pub fn read(&self, filter: &ReadFilter, after: u64, limit: usize) -> Page<StoredTuple, u64> {
+        self.book().tuples.page(filter, after, limit)
+    }
+
+    /// Changes in the order they were made, and the number of the last one of them.
+    pub fn changes(&self, query: &ChangesQuery, limit: usize) -> Result<Page<Change, u64>, Forgotten> {
+        self.book().changes.page(query, limit)
+    }
+
+    /// The assertions that were kept for a model.
+    pub fn assertions(&self, model: Ulid) -> Option<Value> {
+        self.book().assertions.get(&model).cloned()
+    }
+
+    /// Keeps assertions for a model, in place of those before.
+    pub fn keep_assertions(&self, model: Ulid, assertions: Value) {
+        self.book().assertions.insert(model, assertions);
+    }
+
+    fn writing(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
