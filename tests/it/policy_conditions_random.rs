@@ -73,7 +73,7 @@ pub(crate) struct World {
 }
 
 impl Given {
-    fn random(dice: &mut Dice) -> Self {
+    pub(crate) fn random(dice: &mut Dice) -> Self {
         let x = dice.below(5);
         Self { x: (x < 3).then_some(x), y: (!dice.one_in(3)).then(|| dice.one_in(2)) }
     }
@@ -187,7 +187,7 @@ impl World {
         }
     }
 
-    fn policy(&self, settings: PolicySettings) -> Policy {
+    pub(crate) fn policy(&self, settings: PolicySettings) -> Policy {
         let model = compile::model(&"random.fga".into(), &self.to_string()).unwrap();
         let mut builder = GraphBuilder::new(Arc::new(model));
         for ((object, relation, user), carried) in &self.tuples {
@@ -213,7 +213,8 @@ impl World {
                         |(object, relation)| format!("{}#{relation}", type_of(object)),
                     );
                     // Another condition that the same user may have, or none.
-                    let other = rule.direct().into_iter().find(|allowed| allowed.split(" with ").next() == Some(&shape));
+                    let other =
+                        rule.direct().into_iter().find(|allowed| allowed.split(" with ").next() == Some(&shape));
                     let name = other.and_then(|allowed| allowed.split_once(" with ")).map(|(_, name)| name);
                     let name = name.and_then(|name| CONDITIONS.into_iter().find(|known| *known == name));
                     stored.tuples.insert(key.clone(), name.map(|name| (name, Given { x: Some(1), y: None })));
@@ -385,12 +386,15 @@ impl<'a> Walk<'a> {
         let mut found = Vec::new();
         for ((_, _, user), carried) in self.world.tuples.iter().filter(|((o, r, _), _)| o == object && *r == relation) {
             let decided = carried.map_or(Some(true), |(name, given)| decide(name, given, self.request));
-            found.push((user, match decided {
-                Some(true) => Value::Yes,
-                Some(false) => Value::No,
-                None if self.is_generous => Value::Yes,
-                None => Value::Error,
-            }));
+            found.push((
+                user,
+                match decided {
+                    Some(true) => Value::Yes,
+                    Some(false) => Value::No,
+                    None if self.is_generous => Value::Yes,
+                    None => Value::Error,
+                },
+            ));
         }
         found.into_iter()
     }
@@ -501,7 +505,8 @@ impl Trial<'_> {
         let values = self.request.json().parse::<ContextMap>().unwrap();
         let (mut expected, mut fails) = (Vec::new(), false);
         for object in (0..=IDS).map(|id| format!("{of}:{id}")) {
-            let (Some(value), Some(hoped)) = (strict.check(relation, &object), generous.check(relation, &object)) else {
+            let (Some(value), Some(hoped)) = (strict.check(relation, &object), generous.check(relation, &object))
+            else {
                 tally.skipped += 1;
                 return;
             };
@@ -609,7 +614,9 @@ fn checks_and_lists_agree_with_the_naive_evaluator_under_conditions() {
         let trial = Trial { world: &world, policies: &policies, request: Given::random(dice), seed };
         for of in WITH_RELATIONS {
             for relation in RELATIONS {
-                for user in ["user:0", "user:1", "user:new", "user:*", "bot:0", "group:0#a", "document:3#b", "group:1#c"] {
+                for user in
+                    ["user:0", "user:1", "user:new", "user:*", "bot:0", "group:0#a", "document:3#b", "group:1#c"]
+                {
                     trial.objects(user, relation, of, &mut tally);
                 }
                 (0..IDS).for_each(|id| trial.users(&format!("{of}:{id}"), relation, &mut tally));

@@ -122,7 +122,7 @@ fn lets_in_everyone(plan: &Plan) -> bool {
         Plan::Exact(edges) => edges.iter().any(|(_, restriction)| restriction.shape == Shape::Wildcard),
         Plan::Any(operands) => operands.iter().any(lets_in_everyone),
         Plan::All(operands) => operands.iter().all(lets_in_everyone),
-        Plan::Except(pair) => lets_in_everyone(&pair[0]),
+        Plan::Except(pair) => pair.first().is_some_and(lets_in_everyone),
         Plan::Computed(_) | Plan::Usersets(_) | Plan::Tupleset(_) => false,
     }
 }

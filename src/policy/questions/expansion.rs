@@ -153,10 +153,10 @@ impl<'p, 'q> Expansion<'p, 'q> {
             },
             Rewrite::TupleToUserset { computed, tupleset } => {
                 let tupleset = sibling(tupleset).and_then(|id| model.relation(id));
-                tupleset.map_or(Ok(Found::default()), |tupleset| self.from_parents(tupleset, computed, object))
+                tupleset.map_or(Ok(Found::default()), |tupleset| self.parents(tupleset, computed, object))
             }
-            Rewrite::Union(operands) => Ok(union(each(&mut operands.iter())?)),
-            Rewrite::Intersection(operands) => Ok(intersection(each(&mut operands.iter())?)),
+            Rewrite::Union(operands) => Ok(union(&each(&mut operands.iter())?)),
+            Rewrite::Intersection(operands) => Ok(intersection(&each(&mut operands.iter())?)),
             Rewrite::Exclusion { base, subtract } => {
                 let base = self.rewrite(relation, base, object)?;
                 Ok(exclusion(base, self.rewrite(relation, subtract, object)?))
@@ -188,7 +188,7 @@ impl<'p, 'q> Expansion<'p, 'q> {
         Ok(found)
     }
 
-    fn from_parents(
+    fn parents(
         &mut self,
         tupleset: &'p Relation,
         computed: &RelationName,
@@ -249,17 +249,17 @@ impl Found {
     }
 }
 
-fn union(operands: Vec<Found>) -> Found {
+fn union(operands: &[Found]) -> Found {
     let mut all = Found::default();
     for operand in operands {
         all.users.extend(operand.has().map(|user| (user, Status::Has)));
-        all.rest_on(&operand);
+        all.rest_on(operand);
     }
     all
 }
 
 /// Who is in every operand, by itself or, in some of them, through the wildcard.
-fn intersection(operands: Vec<Found>) -> Found {
+fn intersection(operands: &[Found]) -> Found {
     let mut all = Found::default();
     let mut named: HashSet<Number, RandomState> = HashSet::default();
     named.extend(operands.iter().flat_map(Found::has));
