@@ -5,6 +5,7 @@ mod ask;
 mod demo;
 mod key;
 mod model;
+mod openfga;
 mod print;
 mod run;
 mod validate;

@@ -16,7 +16,7 @@ use crate::{
 
 use super::{
     arguments::{Arguments, Command, Log, Run},
-    ask, demo, key, model,
+    ask, demo, key, model, openfga,
     print::print_problems,
     validate,
 };
@@ -32,6 +32,7 @@ pub fn main() -> ExitCode {
         Command::Check(question) => ask::check(question),
         Command::Explain(question) => ask::explain(question),
         Command::Demo(options) => demo::demo(options),
+        Command::ServeOpenfga(options) => openfga::serve(options),
         Command::Key(command) => key::key(command),
         Command::Model(command) => model::model(command),
         Command::Schema => schema(),
