@@ -17,6 +17,7 @@ mod layers;
 mod malformed;
 mod mapping;
 mod model_diagnostics;
+mod openfga;
 mod policy;
 mod policy_changes;
 mod policy_random;
