@@ -1,9 +1,11 @@
 //! The composition root: puts the parts together, and takes them down in order.
 
 mod assembler;
+mod authority;
 mod running;
 mod signals;
 
 pub use assembler::{check_everything, load_snapshot};
+pub use authority::{AuthorityStartError, RunningAuthority};
 pub use running::{Running, StartError, Stopped};
 pub use signals::{Signals, Told};

@@ -47,6 +47,8 @@ pub(super) enum Command {
     Test(Test),
     /// Run a small company with agents, an upstream and the proxy, or its scenarios
     Demo(Demo),
+    /// Serve OpenFGA's HTTP API from memory, for development and tests: the official SDKs work unchanged
+    ServeOpenfga(ServeOpenFga),
     /// API keys
     #[command(subcommand)]
     Key(Key),
@@ -281,6 +283,30 @@ pub(super) struct Demo {
     /// Where the proxy listens; port 0 takes any free one, as --once does
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS", conflicts_with = "once")]
     pub(super) listen: std::net::SocketAddr,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  portcullis serve-openfga                                        for this machine, at http://127.0.0.1:8080
+  portcullis serve-openfga --listen 127.0.0.1:0                   at a free port, which it prints
+  portcullis serve-openfga --listen 0.0.0.0:8080 --token-file f   for those who bear a token of the file
+
+  curl -d '{\"name\":\"try-out\"}' http://127.0.0.1:8080/stores
+
+Stores, models and tuples are kept in memory only. SIGTERM and SIGINT end it in order.")]
+pub(super) struct ServeOpenFga {
+    /// Where to listen; port 0 takes any free one
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    pub(super) listen: std::net::SocketAddr,
+    /// A token that requests may bear; may be repeated. Without any, only this machine is served
+    #[arg(long, value_name = "TOKEN", env = "PORTCULLIS_OPENFGA_TOKEN", hide_env_values = true)]
+    pub(super) token: Vec<String>,
+    /// A file with tokens, one on each line; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(super) token_file: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) log: Log,
 }
 
 #[derive(Debug, Subcommand)]

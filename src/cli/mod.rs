@@ -6,6 +6,7 @@ mod demo;
 mod key;
 mod list;
 mod model;
+mod openfga;
 mod print;
 mod run;
 mod source;

@@ -16,7 +16,7 @@ use crate::{
 
 use super::{
     arguments::{Arguments, Command, Log, Run},
-    ask, demo, key, list, model,
+    ask, demo, key, list, model, openfga,
     print::print_problems,
     test, validate,
 };
@@ -34,6 +34,7 @@ pub fn main() -> ExitCode {
         Command::List(command) => list::list(command),
         Command::Test(options) => test::test(options),
         Command::Demo(options) => demo::demo(options),
+        Command::ServeOpenfga(options) => openfga::serve(options),
         Command::Key(command) => key::key(command),
         Command::Model(command) => model::model(command),
         Command::Schema => schema(),

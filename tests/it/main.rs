@@ -19,6 +19,7 @@ mod lists;
 mod malformed;
 mod mapping;
 mod model_diagnostics;
+mod openfga;
 mod policy;
 mod policy_changes;
 mod policy_random;

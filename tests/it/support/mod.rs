@@ -1,10 +1,12 @@
 //! What the tests of the binary share: a folder with a configuration, an issuer, an upstream, raw connections.
 
+mod authority;
 mod issuer;
 mod process;
 mod upstream;
 mod wire;
 
+pub(crate) use authority::OpenFga;
 pub(crate) use issuer::{Issuer, token};
 pub(crate) use process::{Portcullis, World, eventually, request, run};
 pub(crate) use upstream::Upstream;

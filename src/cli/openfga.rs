@@ -1,0 +1,57 @@
+//! The command `serve-openfga`.
+
+use std::{
+    fs,
+    io::{self, Write},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+
+use crate::{
+    admin::Bearers,
+    app::{RunningAuthority, Signals, Stopped, Told},
+};
+
+use super::{arguments::ServeOpenFga, run::start_log};
+
+/// Serves until told to stop.
+pub(super) fn serve(options: &ServeOpenFga) -> anyhow::Result<ExitCode> {
+    start_log(&options.log)?;
+    let mut signals = Signals::catch()?;
+    let bearers = bearers(options)?;
+    let authority = RunningAuthority::start(options.listen, bearers).context("cannot start")?;
+    let address = authority.address();
+    writeln!(io::stdout(), "http://{address}")?;
+    tracing::info!(%address, "OpenFGA's API is served from memory");
+    loop {
+        match signals.next(Duration::from_secs(3600)) {
+            Some(Told::Stop(signal)) => {
+                tracing::info!(signal, "stopping: requests in flight are finished");
+                break;
+            }
+            Some(Told::Rotate) | None => {}
+        }
+    }
+    Ok(match authority.stop() {
+        Stopped::InOrder => ExitCode::SUCCESS,
+        Stopped::AtDeadline => {
+            tracing::warn!("stopped at the deadline, with requests in flight");
+            ExitCode::FAILURE
+        }
+    })
+}
+
+/// The tokens of the command line, and those of the files, one on each line.
+fn bearers(options: &ServeOpenFga) -> anyhow::Result<Bearers> {
+    let mut tokens = options.token.clone();
+    for file in &options.token_file {
+        let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let before = tokens.len();
+        tokens.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned));
+        anyhow::ensure!(tokens.len() > before, "{} holds no token", file.display());
+    }
+    anyhow::ensure!(!tokens.iter().any(|token| token.trim().is_empty()), "a token is empty");
+    Ok(Bearers::new(tokens))
+}
