@@ -41,13 +41,13 @@ impl List<'_> {
     }
 
     /// The token for what comes after this entry.
-    pub(super) fn token(self, after: impl ToString) -> String {
+    pub(super) fn token(self, after: &impl ToString) -> String {
         URL_SAFE_NO_PAD.encode(format!("{} {}", after.to_string(), self.mark()))
     }
 
     /// The token for what comes after this page, empty after the last.
     pub(super) fn next<T, N: ToString>(self, page: &Page<T, N>) -> String {
-        page.next.as_ref().map(|after| self.token(after.to_string())).unwrap_or_default()
+        page.next.as_ref().map(|after| self.token(after)).unwrap_or_default()
     }
 
     /// After which entry the page begins; `None` at the beginning.

@@ -168,7 +168,7 @@ pub(super) fn changes(store: &Store, query: &Query) -> Result<Answer, Fault> {
     let page = store.changes(&ChangesQuery { object_type, since, after: list.after(token)? }, size)?;
     let changes: Vec<Value> = page.entries.iter().map(change_json).collect();
     // There may be more later, so that the last page has a token too.
-    let next = page.next.map_or_else(|| token.to_owned(), |after| list.token(after));
+    let next = page.next.map_or_else(|| token.to_owned(), |after| list.token(&after));
     Ok(Answer::ok(json!({ "changes": changes, "continuation_token": next })))
 }
 

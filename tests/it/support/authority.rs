@@ -46,7 +46,10 @@ impl OpenFga {
 
     /// The body of an answer that must have this status.
     pub(crate) fn expect(&self, status: u16, method: &str, path: &str, body: Value) -> Value {
-        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let body = match body {
+            Value::Null => String::new(),
+            body => body.to_string(),
+        };
         let (found, answer) = self.call(method, path, &body);
         assert_eq!(found, status, "{method} {path} {body}: {answer}");
         answer
