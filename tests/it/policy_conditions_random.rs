@@ -598,7 +598,7 @@ impl Trial<'_> {
 #[test]
 fn checks_and_lists_agree_with_the_naive_evaluator_under_conditions() {
     let begin = std::env::var("PORTCULLIS_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
-    let wanted = std::env::var("PORTCULLIS_COMPARISONS").ok().and_then(|count| count.parse().ok()).unwrap_or(30_000);
+    let wanted = std::env::var("PORTCULLIS_COMPARISONS").ok().and_then(|count| count.parse().ok()).unwrap_or(15_000);
     let mut tally = Tally::default();
     for seed in begin.. {
         let dice = &mut Dice(seed);
