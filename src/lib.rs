@@ -28,6 +28,7 @@
 //! | `proxy` | the enforcement point (PEP) |
 //! | `supply` | watches sources and publishes snapshots |
 //! | `admin` | health and metrics for the operator |
+//! | [`analyze`] | what policies come to: tests of store files |
 //! | `snapshot` | routes, keys and policy, swapped as a whole |
 //! | `audit` | one record a decision, or the decision is not acted on |
 //! | [`compile`] | models and tuples as people write them, with diagnostics |
@@ -39,12 +40,13 @@
 //! | `telemetry` | logs and metrics |
 //! | [`access`] | the vocabulary |
 //!
-//! `access`, `protocol`, `policy`, `route`, `identity` and `compile` are the pure core: no clock, no sockets, no
+//! `access`, `protocol`, `policy`, `route`, `identity`, `compile` and `analyze` are the pure core: no clock, no sockets, no
 //! threads, no environment. They build alone with `--no-default-features`.
 
 pub mod access;
 #[cfg(feature = "server")]
 pub mod admin;
+pub mod analyze;
 #[cfg(feature = "server")]
 pub mod app;
 #[cfg(feature = "server")]

@@ -11,7 +11,7 @@ use std::{
 use portcullis::{
     access::{Entity, RelationName},
     compile,
-    policy::{GraphBuilder, Policy, PolicySettings, User},
+    policy::{GraphBuilder, Policy, PolicySettings, RequestContext, User},
 };
 
 use super::{
@@ -168,7 +168,9 @@ impl Question {
     }
 
     pub(crate) fn ask(&self, policy: &Policy) -> bool {
-        policy.check(&self.user, &self.action, black_box(&self.resource)).is_ok_and(|allowed| allowed)
+        policy
+            .check(&self.user, &self.action, black_box(&self.resource), &RequestContext::default())
+            .is_ok_and(|allowed| allowed)
     }
 }
 

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::{
-    access::{Entity, RelationName},
+    access::{Entity, RelationName, TypeName},
     policy::ContextMap,
     telemetry::LogFormat,
 };
@@ -18,6 +18,7 @@ Examples:
   portcullis run --config portcullis.yaml           the proxy
   portcullis explain --config portcullis.yaml \\
       --as user:erin --via agent:sales-assistant can_read account:A-100
+  portcullis test store.fga.yaml                    the answers that a policy should give
 
 Exit codes: 0 allowed or fine, 1 denied or invalid, 2 usage.";
 
@@ -39,6 +40,11 @@ pub(super) enum Command {
     Check(Ask),
     /// The same, with the reasons: the tuples and rewrites behind the answer
     Explain(Ask),
+    /// List what a chain may do something with, or who may do something with it
+    #[command(subcommand)]
+    List(List),
+    /// Run the tests of store files (`.fga.yaml`); exit code 0 if all pass, 1 if not
+    Test(Test),
     /// Run a small company with agents, an upstream and the proxy, or its scenarios
     Demo(Demo),
     /// Serve OpenFGA's HTTP API from memory, for development and tests: the official SDKs work unchanged
@@ -119,10 +125,28 @@ Examples:
   portcullis check --config portcullis.yaml --as user:erin can_read account:A-100
   portcullis explain --config portcullis.yaml --as user:erin --via agent:planner --via agent:coder \\
       can_read account:A-200
-  portcullis check --model model.fga --tuples tuples.yaml --as user:erin can_read account:A-100 --json")]
+  portcullis check --model model.fga --tuples tuples.yaml --as user:erin can_read account:A-100 --json
+  portcullis check --store store.fga.yaml --as user:cfo can_read report:2026-Q2 \\
+      --context '{\"current_time\": \"2026-08-01T00:00:00Z\"}'")]
 pub(super) struct Ask {
+    #[command(flatten)]
+    pub(super) source: PolicyOptions,
+    #[command(flatten)]
+    pub(super) chain: ChainOptions,
+    #[command(flatten)]
+    pub(super) given: GivenOptions,
+    /// The action: a relation of the resource's type
+    pub(super) action: RelationName,
+    /// The resource, such as `account:A-100`
+    pub(super) resource: Entity,
+}
+
+/// Where model and tuples are.
+#[derive(Debug, Args)]
+pub(super) struct PolicyOptions {
     /// Take model and tuples from this configuration
-    #[arg(long, short, value_name = "FILE", conflicts_with_all = ["model", "tuples"], required_unless_present = "model")]
+    #[arg(long, short, value_name = "FILE", conflicts_with_all = ["model", "tuples", "store"])]
+    #[arg(required_unless_present_any = ["model", "store"])]
     pub(super) config: Option<PathBuf>,
     /// Take the model from this file
     #[arg(long, value_name = "FILE", requires = "tuples")]
@@ -130,6 +154,17 @@ pub(super) struct Ask {
     /// Take tuples from this file; may be repeated
     #[arg(long, value_name = "FILE", requires = "model")]
     pub(super) tuples: Vec<PathBuf>,
+    /// Take model and tuples from this store file (`.fga.yaml`), without the tuples of its tests
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "tuples"])]
+    pub(super) store: Option<PathBuf>,
+    /// With --model or --store: the relation of a task's type that says who works in it
+    #[arg(long, value_name = "RELATION", conflicts_with = "config")]
+    pub(super) task_holder: Option<RelationName>,
+}
+
+/// Who asks.
+#[derive(Debug, Args)]
+pub(super) struct ChainOptions {
     /// The subject on whose authority it would run, such as `user:erin`
     #[arg(long = "as", value_name = "SUBJECT")]
     pub(super) subject: Entity,
@@ -139,22 +174,98 @@ pub(super) struct Ask {
     /// The task that it runs within, such as `task:t-42`
     #[arg(long, value_name = "TASK")]
     pub(super) task: Option<Entity>,
-    /// With --model: the relation of a task's type that says who works in it
-    #[arg(long, value_name = "RELATION", requires = "model")]
-    pub(super) task_holder: Option<RelationName>,
-    /// What conditions are told, as a JSON object; `current_time` is now unless it is given
-    #[arg(long, value_name = "JSON", default_value = "{}", hide_default_value = true)]
-    pub(super) context: ContextMap,
     /// Ask for the subject and the current actor only, not for prior actors
     #[arg(long)]
     pub(super) current_actor_only: bool,
+}
+
+/// What else a question has.
+#[derive(Debug, Args)]
+pub(super) struct GivenOptions {
+    /// What conditions are told, as a JSON object; `current_time` is now unless it is given
+    #[arg(long, value_name = "JSON", default_value = "{}", hide_default_value = true)]
+    pub(super) context: ContextMap,
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
-    /// The action: a relation of the resource's type
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum List {
+    /// The objects of a type that every member of a chain may do something with
+    #[command(after_help = "\
+Examples:
+  portcullis list objects --config portcullis.yaml --as user:erin can_read account
+  portcullis list objects --config portcullis.yaml --as user:erin --via agent:sales-assistant can_read account
+  portcullis list objects --store store.fga.yaml --as user:erin can_read account --json")]
+    Objects(ListObjects),
+    /// The users that may do something with an object
+    #[command(after_help = "\
+Examples:
+  portcullis list users --config portcullis.yaml --type user can_read account:A-100
+  portcullis list users --config portcullis.yaml --type agent can_read account:A-100
+  portcullis list users --store store.fga.yaml --type group --relation member can_read account:A-100
+
+`user:*` stands for everybody of the type, but for those who are excluded.")]
+    Users(ListUsers),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListObjects {
+    #[command(flatten)]
+    pub(super) source: PolicyOptions,
+    #[command(flatten)]
+    pub(super) chain: ChainOptions,
+    #[command(flatten)]
+    pub(super) given: GivenOptions,
+    /// List so many at most
+    #[arg(long, default_value_t = 1000, value_name = "COUNT")]
+    pub(super) limit: usize,
+    /// The action: a relation of the type
     pub(super) action: RelationName,
-    /// The resource, such as `account:A-100`
-    pub(super) resource: Entity,
+    /// The type of the objects, such as `account`
+    pub(super) object_type: TypeName,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListUsers {
+    #[command(flatten)]
+    pub(super) source: PolicyOptions,
+    #[command(flatten)]
+    pub(super) given: GivenOptions,
+    /// The type of the users, such as `user` or `agent`
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(super) user_type: TypeName,
+    /// List usersets of this relation, such as `member` of groups, and not single users
+    #[arg(long, value_name = "RELATION")]
+    pub(super) relation: Option<RelationName>,
+    /// List so many at most
+    #[arg(long, default_value_t = 1000, value_name = "COUNT")]
+    pub(super) limit: usize,
+    /// The action: a relation of the object's type
+    pub(super) action: RelationName,
+    /// The object, such as `account:A-100`
+    pub(super) object: Entity,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  portcullis test store.fga.yaml                       one store file
+  portcullis test policies/ --junit report.xml         every *.fga.yaml below a directory, and a report for CI
+
+A store file is OpenFGA's: a model, tuples, and tests with `check`, `list_objects` and `list_users`. Conditions are told
+what the tests' contexts say, and not the time: a test has the same outcome every day.")]
+pub(super) struct Test {
+    /// Store files, and directories whose `*.fga.yaml` are taken, at any depth
+    #[arg(required = true, value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+    /// Write JUnit's XML to this file
+    #[arg(long, value_name = "FILE")]
+    pub(super) junit: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -5,13 +5,15 @@ use std::{process::ExitCode, sync::Arc, time::SystemTime};
 use serde_json::{Value, json};
 
 use crate::{
-    access::{Access, ActorMode, Diagnostic, Principal, Timestamp},
-    app::load_snapshot,
-    config::{PolicyFiles, load_policy},
-    policy::{Denial, Explanation, ExplanationNode, NodeKind, Policy, PolicySettings, RequestContext, TaskRule, User},
+    access::{Access, Principal, Timestamp},
+    policy::{Denial, Explanation, Policy, RequestContext, TaskRule, User},
 };
 
-use super::{arguments::Ask, print::print_problems};
+use super::{
+    arguments::Ask,
+    print::{explanation_as_json, print_problems},
+    source::{policy, principal},
+};
 
 /// Prints whether the principal is permitted.
 pub(super) fn check(question: &Ask) -> anyhow::Result<ExitCode> {
@@ -27,7 +29,7 @@ type Explained = Vec<(String, Result<Explanation, String>)>;
 type Reasons = for<'p> fn(&'p Policy, &Asked, &RequestContext<'p>) -> Explained;
 
 fn answer(question: &Ask, reasons: Reasons) -> anyhow::Result<ExitCode> {
-    let policy = match policy(question) {
+    let policy = match policy(&question.source) {
         Ok(policy) => policy,
         Err(problems) => {
             print_problems(&problems);
@@ -35,29 +37,17 @@ fn answer(question: &Ask, reasons: Reasons) -> anyhow::Result<ExitCode> {
         }
     };
     let asked = Asked::new(question);
-    let context = RequestContext::new(&question.context).at(Timestamp::from(SystemTime::now()));
+    let context = RequestContext::new(&question.given.context).at(Timestamp::from(SystemTime::now()));
     let accesses = vec![asked.access.clone()];
     let decision = policy.authorize(&asked.principal, accesses, TaskRule::Optional, &context);
     let decision = decision.map(drop);
     let reasons = reasons(&policy, &asked, &context);
-    if question.json {
+    if question.given.json {
         println!("{}", serde_json::to_string_pretty(&as_json(&asked, &decision, &reasons))?);
     } else {
         print(&asked, &decision, &reasons);
     }
     Ok(if decision.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn policy(question: &Ask) -> Result<Policy, Vec<Diagnostic>> {
-    if let Some(config) = &question.config {
-        return load_snapshot(config).map(|snapshot| snapshot.policy);
-    }
-    load_policy(&PolicyFiles {
-        model: question.model.clone().unwrap_or_default(),
-        tuples: question.tuples.clone(),
-        settings: PolicySettings { task_holder: question.task_holder.clone(), ..PolicySettings::default() },
-        max_staleness: None,
-    })
 }
 
 /// The question with its principal in the order of a credential.
@@ -68,12 +58,8 @@ struct Asked {
 
 impl Asked {
     fn new(question: &Ask) -> Self {
-        let mode = if question.current_actor_only { ActorMode::Current } else { ActorMode::All };
-        // People name agents in the order of delegation; a chain begins with the current actor.
-        let actors = question.actors.iter().rev().cloned().collect();
-        let principal = Principal::new(question.subject.clone(), actors, question.task.clone(), mode);
         let access = Access { action: question.action.clone(), resource: question.resource.clone() };
-        Self { principal: Arc::new(principal), access }
+        Self { principal: principal(&question.chain), access }
     }
 }
 
@@ -126,32 +112,11 @@ fn as_json(asked: &Asked, decision: &Result<(), Denial>, reasons: &Explained) ->
             Ok(explanation) => json!({
                 "member": member,
                 "answer": explanation.answer().name(),
-                "because": node(explanation.root()),
+                "because": explanation_as_json(explanation.root()),
             }),
             Err(problem) => json!({ "member": member, "answer": "undecided", "problem": problem }),
         });
         members.insert("members".to_owned(), explained.collect::<Vec<_>>().into());
     }
     object
-}
-
-fn node(of: &ExplanationNode) -> Value {
-    let kind = match of.kind() {
-        NodeKind::Relation => "relation",
-        NodeKind::Union => "union",
-        NodeKind::Intersection => "intersection",
-        NodeKind::Exclusion => "exclusion",
-        NodeKind::Direct => "direct",
-        NodeKind::Userset => "userset",
-        NodeKind::TupleToUserset => "tuple_to_userset",
-    };
-    json!({
-        "kind": kind,
-        "object": of.object(),
-        "relation": of.relation(),
-        "tuple": of.tuple().map(ToString::to_string),
-        "answer": of.answer().name(),
-        "note": of.note(),
-        "children": of.children().iter().map(node).collect::<Vec<_>>(),
-    })
 }

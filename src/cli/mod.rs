@@ -4,10 +4,13 @@ mod arguments;
 mod ask;
 mod demo;
 mod key;
+mod list;
 mod model;
 mod openfga;
 mod print;
 mod run;
+mod source;
+mod test;
 mod validate;
 
 pub use run::main;

@@ -1,16 +1,23 @@
 //! What several commands print.
 
-use crate::access::Diagnostic;
+use serde_json::{Value, json};
+
+use crate::{
+    access::Diagnostic,
+    policy::{ExplanationNode, NodeKind},
+};
 
 /// Prints every problem, and how many there are, on standard error.
 pub(super) fn print_problems(problems: &[Diagnostic]) {
     for problem in problems {
         eprintln!("{problem}");
     }
-    match problems.len() {
-        1 => eprintln!("1 problem"),
-        count => eprintln!("{count} problems"),
-    }
+    eprintln!("{}", counted(problems.len(), "problem"));
+}
+
+/// How many of a thing there are, in words.
+pub(super) fn counted(count: usize, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Columns, each as wide as its widest cell.
@@ -23,6 +30,39 @@ pub(super) fn table(rows: &[Vec<String>]) -> String {
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// A problem for programs.
+pub(super) fn problem_as_json(problem: &Diagnostic) -> Value {
+    json!({
+        "file": &*problem.file,
+        "line": problem.place.line,
+        "column": problem.place.column,
+        "message": problem.message,
+        "help": problem.help,
+    })
+}
+
+/// A part of an explanation for programs.
+pub(super) fn explanation_as_json(of: &ExplanationNode) -> Value {
+    let kind = match of.kind() {
+        NodeKind::Relation => "relation",
+        NodeKind::Union => "union",
+        NodeKind::Intersection => "intersection",
+        NodeKind::Exclusion => "exclusion",
+        NodeKind::Direct => "direct",
+        NodeKind::Userset => "userset",
+        NodeKind::TupleToUserset => "tuple_to_userset",
+    };
+    json!({
+        "kind": kind,
+        "object": of.object(),
+        "relation": of.relation(),
+        "tuple": of.tuple().map(ToString::to_string),
+        "answer": of.answer().name(),
+        "note": of.note(),
+        "children": of.children().iter().map(explanation_as_json).collect::<Vec<_>>(),
+    })
 }
 
 #[cfg(test)]

@@ -16,9 +16,9 @@ use crate::{
 
 use super::{
     arguments::{Arguments, Command, Log, Run},
-    ask, demo, key, model, openfga,
+    ask, demo, key, list, model, openfga,
     print::print_problems,
-    validate,
+    test, validate,
 };
 
 /// Runs the command that the command line names.
@@ -31,6 +31,8 @@ pub fn main() -> ExitCode {
         Command::Validate(options) => validate::validate(options),
         Command::Check(question) => ask::check(question),
         Command::Explain(question) => ask::explain(question),
+        Command::List(command) => list::list(command),
+        Command::Test(options) => test::test(options),
         Command::Demo(options) => demo::demo(options),
         Command::ServeOpenfga(options) => openfga::serve(options),
         Command::Key(command) => key::key(command),

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use crate::{
-    access::Diagnostic,
     app::load_snapshot,
     route::{BodyRule, Operation, Route},
     snapshot::Snapshot,
@@ -13,7 +12,7 @@ use crate::{
 
 use super::{
     arguments::Validate,
-    print::{print_problems, table},
+    print::{print_problems, problem_as_json, table},
 };
 
 /// Reports every problem, or prints the routes as they are.
@@ -123,14 +122,4 @@ fn as_json(snapshot: &Snapshot) -> serde_json::Value {
         .collect();
     let statistics = snapshot.policy.statistics();
     json!({ "valid": true, "routes": routes, "tuples": statistics.tuples })
-}
-
-fn problem_as_json(problem: &Diagnostic) -> serde_json::Value {
-    json!({
-        "file": &*problem.file,
-        "line": problem.place.line,
-        "column": problem.place.column,
-        "message": problem.message,
-        "help": problem.help,
-    })
 }

@@ -20,7 +20,7 @@ pub use api_json::{Json, JsonForm};
 pub use model::{ModelDocument, ModelFormat, ReadBeside, model};
 pub use modules::module_files;
 pub use store::{
-    StoreAssertion, StoreCheck, StoreFile, StoreListObjects, StoreListUsers, StoreTest, StoreTuple, UserFilter,
+    StoreAssertion, StoreCheck, StoreFile, StoreListObjects, StoreListUsers, StoreTest, StoreTuple, StoreUserFilter,
     store_file,
 };
 pub use tuples::{TakeTuple, TupleFormat, TuplesRead, repetitions, tuples};

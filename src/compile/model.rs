@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     access::{Diagnostic, Place},
-    policy::{Model, ModelSource, Placed, RestrictionSource, Shape},
+    policy::{Model, ModelFault, ModelSource, Placed, RestrictionSource, Shape},
 };
 
 /// The longest model in one text of OpenFGA's language, in bytes (OpenFGA's limit).
@@ -76,7 +76,12 @@ impl ModelDocument {
             Ok(model) if report.is_empty() => Ok(Self { source, model, report }),
             Ok(_) => Err(report.finish()),
             Err(problems) => {
+                // An expression that was not read whole does not compile either.
+                let is_whole = report.is_empty();
                 for problem in problems {
+                    if !is_whole && matches!(problem.fault, ModelFault::Condition(..)) {
+                        continue;
+                    }
                     report.add(problem.place, problem.fault.to_string(), problem.help);
                 }
                 Err(report.finish())

@@ -282,9 +282,27 @@ impl Policy {
         circumstances: Circumstances<'p, '_>,
         witness: W,
     ) -> Outcome<W> {
-        let settings = &self.settings;
-        let limits = Limits { most_steps: settings.most_steps, steps_before_memory: settings.steps_before_memory };
+        self.evaluate_within(self.limits(), question, circumstances, witness)
+    }
+
+    pub(super) fn evaluate_within<'p, W: Witness>(
+        &'p self,
+        limits: Limits,
+        question: Question,
+        circumstances: Circumstances<'p, '_>,
+        witness: W,
+    ) -> Outcome<W> {
         Evaluator::answer(&self.graph, &self.plans, question, limits, circumstances, witness)
+    }
+
+    /// How much one evaluation may take.
+    pub(super) fn limits(&self) -> Limits {
+        let PolicySettings { most_steps, steps_before_memory, .. } = self.settings;
+        Limits { most_steps, steps_before_memory }
+    }
+
+    pub(super) fn plans(&self) -> &Plans {
+        &self.plans
     }
 
     pub(super) fn question(
@@ -297,26 +315,32 @@ impl Policy {
         let relation = self.relation(resource.type_name(), action.as_str())?;
         let object_type = model.type_id(resource.type_name()).ok_or_else(|| unknown_type(resource.type_name()))?;
         let object = self.graph.number(object_type, resource.id()).unwrap_or(UNKNOWN);
-        let type_of = |name: &str| model.type_id(name).ok_or_else(|| unknown_type(name));
-        let subject = match user {
+        // An object that no tuple names is still itself.
+        let unknown = |text: &str| if text == resource.as_str() { UNKNOWN } else { UNKNOWN_USER };
+        let subject = self.subject(user, unknown)?;
+        Ok(Question { subject, relation, object })
+    }
+
+    /// The user by numbers. `unknown` is the number of a userset's object that no tuple names.
+    pub(super) fn subject(
+        &self,
+        user: UserParts<'_>,
+        unknown: impl FnOnce(&str) -> u32,
+    ) -> Result<Subject, CheckError> {
+        let type_of = |name: &str| self.graph.model().type_id(name).ok_or_else(|| unknown_type(name));
+        Ok(match user {
             UserParts::Object { user_type, id } => {
                 let user_type = type_of(user_type)?;
                 let number = self.graph.number(user_type, id).unwrap_or(UNKNOWN_USER);
                 Subject::Object { user_type, number }
             }
             UserParts::Wildcard { user_type } => Subject::Wildcard { user_type: type_of(user_type)? },
-            UserParts::Userset { user_type, id, object: text, relation } => {
+            UserParts::Userset { user_type, id, object, relation } => {
                 let relation = self.relation(user_type, relation)?;
-                // An object that no tuple names is still itself.
-                let number = match self.graph.number(type_of(user_type)?, id) {
-                    Some(number) => number,
-                    None if text == resource.as_str() => UNKNOWN,
-                    None => UNKNOWN_USER,
-                };
+                let number = self.graph.number(type_of(user_type)?, id).unwrap_or_else(|| unknown(object));
                 Subject::Userset { relation, number }
             }
-        };
-        Ok(Question { subject, relation, object })
+        })
     }
 
     /// The number of a type's relation.

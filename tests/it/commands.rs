@@ -116,7 +116,7 @@ fn validate_prints_the_routes_as_they_are() {
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    for command in ["run", "validate", "check", "explain", "demo", "completions"] {
+    for command in ["run", "validate", "check", "explain", "test", "demo", "completions"] {
         let (code, said, _) = text(&run(&[command, "--help"]));
         assert_eq!(code, Some(0));
         assert!(said.contains("Example"), "{command}: {said}");

@@ -41,6 +41,8 @@ fn every_scenario_agrees() {
     assert!(output.status.success(), "{table}{}", String::from_utf8_lossy(&output.stderr));
     let last = table.lines().last().unwrap();
     assert!(last.ends_with(" passed, 0 failed") && !last.starts_with("0 "), "{last}");
+    let widest = table.lines().max_by_key(|line| line.chars().count()).unwrap();
+    assert!(widest.chars().count() <= 120, "{widest}");
 }
 
 #[test]

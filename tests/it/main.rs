@@ -10,10 +10,12 @@
 
 mod bad_input;
 mod commands;
+mod conditions;
 mod demo;
 mod failures;
 mod gate;
 mod layers;
+mod lists;
 mod malformed;
 mod mapping;
 mod model_diagnostics;
@@ -24,6 +26,7 @@ mod policy_random;
 mod readme;
 mod reference;
 mod reload;
+mod store_tests;
 mod support;
 mod transport;
 mod tuple_documents;

@@ -253,7 +253,8 @@ fn questions_are_answered_or_refused_by_their_codes() {
         assert_eq!(store.refused("check", check(user, relation, object, json!({}))), "validation_error", "{user}");
     }
 
-    let item = |id: &str, user: &str| json!({ "tuple_key": tuple(user, "viewer", "document:d1"), "correlation_id": id });
+    let item =
+        |id: &str, user: &str| json!({ "tuple_key": tuple(user, "viewer", "document:d1"), "correlation_id": id });
     let batch = store.post("batch-check", json!({ "checks": [item("a", "user:erin"), item("b", "team:x")] }));
     assert_eq!(batch["result"]["a"]["allowed"], true);
     assert_eq!(batch["result"]["b"]["error"]["input_error"], "validation_error");
@@ -261,7 +262,8 @@ fn questions_are_answered_or_refused_by_their_codes() {
     let twice = json!({ "checks": [item("a", "user:erin"), item("a", "user:erin")] });
     assert_eq!(store.refused("batch-check", twice), "validation_error");
 
-    let list = |object_type: &str, relation: &str| json!({ "type": object_type, "relation": relation, "user": "user:erin" });
+    let list =
+        |object_type: &str, relation: &str| json!({ "type": object_type, "relation": relation, "user": "user:erin" });
     assert_eq!(store.post("list-objects", list("document", "can_view"))["objects"], json!(["document:d1"]));
     let streamed = store.post("streamed-list-objects", list("document", "can_view"));
     assert_eq!(streamed["result"]["object"], "document:d1");

@@ -4,9 +4,12 @@
 use std::{fs, path::Path, sync::Arc};
 
 use portcullis::{
-    access::{Access, ActorMode, Context, Entity, Principal, Reason, RelationName, Timestamp},
+    access::{Access, ActorMode, Entity, Principal, Reason, RelationName},
     compile,
-    policy::{CheckError, Denial, GraphBuilder, Model, Permit, Policy, PolicySettings, SetAsideReason, TaskRule},
+    policy::{
+        CheckError, Denial, GraphBuilder, Model, Permit, Policy, PolicySettings, RequestContext, SetAsideReason,
+        TaskRule,
+    },
 };
 
 pub(crate) fn model(text: &str) -> Model {
@@ -40,7 +43,7 @@ pub(crate) fn ask(policy: &Policy, question: &str) -> Result<bool, CheckError> {
     let [user, relation, object] = question.split_whitespace().collect::<Vec<_>>()[..] else {
         panic!("`{question}` is not a question");
     };
-    policy.check(&user.parse().unwrap(), &name(relation), &entity(object))
+    policy.check(&user.parse().unwrap(), &name(relation), &entity(object), &RequestContext::default())
 }
 
 /// A scenario has three parts with `---` between them: a model, tuples, and questions after their answers.
@@ -69,7 +72,7 @@ fn scenario(path: &Path) {
 
 fn explanation_agrees(policy: &Policy, question: &str, answer: &str) {
     let parts: Vec<_> = question.split_whitespace().collect();
-    match policy.explain(&parts[0].parse().unwrap(), &name(parts[1]), &entity(parts[2])) {
+    match policy.explain(&parts[0].parse().unwrap(), &name(parts[1]), &entity(parts[2]), &RequestContext::default()) {
         Ok(explanation) => {
             let expected = if matches!(answer, "yes" | "no") { answer } else { "undecided" };
             assert_eq!(explanation.answer().name(), expected, "{question}\n{explanation}");
@@ -138,7 +141,7 @@ fn authorize(
     accesses: &[Access],
     task: TaskRule,
 ) -> Result<Permit, Denial> {
-    policy.authorize(principal, accesses.to_vec(), task, &Context { now: Timestamp::from_seconds(0) })
+    policy.authorize(principal, accesses.to_vec(), task, &RequestContext::default())
 }
 
 fn refusal(members: &[&str], task: Option<&str>, action: &str) -> Option<(Reason, Option<String>)> {
@@ -345,7 +348,10 @@ fn tuples_that_the_model_does_not_allow_are_set_aside() {
 fn an_explanation_shows_the_tuples_of_an_allow() {
     let policy = policy(GROUPS, &["user:erin member group:eng", "group:eng#member viewer document:1"]);
     let explain = |user: &str| {
-        policy.explain(&user.parse().unwrap(), &name("viewer"), &entity("document:1")).unwrap().to_string()
+        policy
+            .explain(&user.parse().unwrap(), &name("viewer"), &entity("document:1"), &RequestContext::default())
+            .unwrap()
+            .to_string()
     };
     let expected = "document:1 viewer user:erin: yes
 └ tuple `group:eng#member viewer document:1`: yes
@@ -365,7 +371,9 @@ fn an_explanation_shows_the_tuples_of_an_allow() {
 #[test]
 fn an_explanation_shows_what_takes_an_access_away() {
     let policy = policy(GROUPS, &["user:erin open document:1", "user:erin blocked document:1"]);
-    let explanation = policy.explain(&"user:erin".parse().unwrap(), &name("open"), &entity("document:1")).unwrap();
+    let explanation = policy
+        .explain(&"user:erin".parse().unwrap(), &name("open"), &entity("document:1"), &RequestContext::default())
+        .unwrap();
     let expected = "document:1 open user:erin: no
 └ the first but not the second: no (taken away by the second)
   ├ tuple `user:erin open document:1`: yes

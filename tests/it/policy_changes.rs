@@ -3,10 +3,16 @@
 use std::sync::Arc;
 
 use portcullis::policy::{
-    Added, CheckError, GraphBuilder, Policy, PolicySettings, TupleChange, TupleCondition, TupleText,
+    Added, CheckError, ConditionError, GraphBuilder, Policy, PolicySettings, RequestContext, TupleChange,
+    TupleCondition, TupleText,
 };
 
 use super::policy::{CRM, CRM_TUPLES, ask, entity, model, name, policy};
+
+fn missing() -> CheckError {
+    let condition = "in_office".parse().unwrap();
+    CheckError::Condition(ConditionError::Missing { condition, parameters: vec!["hour".to_owned()] })
+}
 
 #[test]
 fn a_tuple_whose_condition_cannot_be_evaluated_is_no_answer() {
@@ -15,23 +21,26 @@ fn a_tuple_whose_condition_cannot_be_evaluated_is_no_answer() {
 type user
 type group
   relations
-    define member: [user]
+    define member: [user, user with in_office]
 type folder
   relations
     define viewer: [user]
 type document
   relations
-    define parent: [folder]
-    define blocked: [user]
-    define viewer: [user, group#member] or viewer from parent
+    define parent: [folder, folder with in_office]
+    define blocked: [user, user with in_office]
+    define viewer: [user, user with in_office, group#member, group#member with in_office] or viewer from parent
     define open: viewer but not blocked
+condition in_office(hour: int) {
+  hour >= 8
+}
 ";
     let mut builder = GraphBuilder::new(Arc::new(model(text)));
     let mut add = |tuple: &str, is_conditional: bool| {
         let [user, relation, object] = tuple.split_whitespace().collect::<Vec<_>>()[..] else { panic!("{tuple}") };
-        let condition = TupleCondition { name: "in_office".parse().unwrap(), context: "{}".into() };
+        let condition = TupleCondition { name: "in_office".parse().unwrap(), context: "".into() };
         let added = match is_conditional {
-            true => builder.add_conditional(user, relation, object, condition),
+            true => builder.add_with(TupleText { user, relation, object }, Some(condition)),
             false => builder.add(user, relation, object),
         };
         assert_eq!(added, Ok(Added::Stored), "{tuple}");
@@ -49,16 +58,21 @@ type document
     add("user:erin viewer document:blocked", false);
     add("user:erin blocked document:blocked", true);
     let policy = Policy::new(builder.finish(), PolicySettings::default());
+    let context = RequestContext::default();
     for object in ["direct", "userset", "tupleset", "wide"] {
         let question = format!("user:erin viewer document:{object}");
-        assert_eq!(ask(&policy, &question), Err(CheckError::Condition), "{object}");
-        let explained =
-            policy.explain(&"user:erin".parse().unwrap(), &name("viewer"), &entity(&format!("document:{object}")));
+        assert_eq!(ask(&policy, &question), Err(missing()), "{object}");
+        let explained = policy.explain(
+            &"user:erin".parse().unwrap(),
+            &name("viewer"),
+            &entity(&format!("document:{object}")),
+            &context,
+        );
         assert_eq!(explained.unwrap().answer().name(), "undecided");
     }
-    assert_eq!(ask(&policy, "group:1#member viewer document:userset"), Err(CheckError::Condition));
+    assert_eq!(ask(&policy, "group:1#member viewer document:userset"), Err(missing()));
     assert_eq!(ask(&policy, "user:erin viewer document:either"), Ok(true));
-    assert_eq!(ask(&policy, "user:erin open document:blocked"), Err(CheckError::Condition));
+    assert_eq!(ask(&policy, "user:erin open document:blocked"), Err(missing()));
     assert_eq!(ask(&policy, "user:anne viewer document:direct"), Ok(false));
 }
 

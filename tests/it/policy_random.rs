@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use portcullis::{
     compile,
-    policy::{Answer, CheckError, Graph, GraphBuilder, Policy, PolicySettings, TupleChange, TupleText},
+    policy::{Answer, CheckError, Graph, GraphBuilder, Policy, PolicySettings, RequestContext, TupleChange, TupleText},
 };
 
 use super::reference::{Rule, Value, Walk, World};
@@ -236,11 +236,11 @@ impl Tally {
         };
         for policy in policies {
             let (user, action, resource) = (user.parse().unwrap(), relation.parse().unwrap(), object.parse().unwrap());
-            let found = policy.check(&user, &action, &resource);
+            let found = policy.check(&user, &action, &resource, &RequestContext::default());
             let shown = || format!("seed {seed}: {question:?}\n{}\n{:#?}", walk.world, walk.world.tuples);
             assert!(agrees(expected, &found), "{expected:?} is expected, {found:?} was found, {}", shown());
             if self.compared.is_multiple_of(8) {
-                let explained = policy.explain(&user, &action, &resource).unwrap().answer();
+                let explained = policy.explain(&user, &action, &resource, &RequestContext::default()).unwrap().answer();
                 let same = match found {
                     Ok(true) => Answer::Yes,
                     Ok(false) => Answer::No,

@@ -66,6 +66,8 @@ fn the_tutorial_works_as_it_is_written() {
         "\"reason\":\"no_route\"",
         "allowed: can_read on report:q1",
         "denied, exit code 1",
+        "report:q1\nagent:writer\n",
+        "1 passed, 0 failed (2 questions)",
         "Q2 is secret",
         "\"denied_member\":\"agent:writer\"",
         "portcullis_decisions_total{outcome=\"allow\",reason=\"permitted\",route=\"/reports/{report}\"}",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use portcullis::{
     compile::{self, TupleFormat},
-    policy::{Added, GraphBuilder, RelationshipTuple, TupleText},
+    policy::{Added, GraphBuilder, RelationshipTuple, TupleCondition, TupleText},
 };
 
 use super::model_diagnostics::one;
@@ -23,7 +23,7 @@ type document
 
 fn read(text: &str, format: TupleFormat) -> Result<Vec<String>, Vec<String>> {
     let mut found = Vec::new();
-    let mut take = |tuple: TupleText<'_>| {
+    let mut take = |tuple: TupleText<'_>, _: Option<TupleCondition>| {
         found.push(RelationshipTuple::parse(tuple.user, tuple.relation, tuple.object)?.to_string());
         Ok(Added::Stored)
     };
@@ -88,7 +88,6 @@ fn malformed_tuples_are_reported_with_their_places() {
         "tuples:1:9: the user is malformed: `erin` is not an object",
         "tuples:4:3: `object` is missing",
         "tuples:9:3: `note` is not a key that is known here",
-        "tuples:13:3: conditions are not supported yet",
         "tuples:16:13: `view er` is not a relation's name",
         "tuples:17:11: `document:*` has no valid id",
     ];
@@ -102,7 +101,7 @@ fn malformed_tuples_are_reported_with_their_places() {
 fn json_problems_have_places_too() {
     let lines = r#"{"user":"user:erin","relation":"viewer","object":"document:1"}
 {"user":"user:erin","user":"user:anne","relation":"viewer","object":"document:1"}
-{"user":"user:anne","relation":"viewer","object":"document:1","condition":{"name":"x"}}
+{"user":"user:anne","relation":"viewer","object":"document:1","condition":{"name":"in_office"}}
 {"user":"user:anne","relation":"viewer","object":"document:1","condition":null}
 {"user":7,"relation":"viewer","object":"document:1"}
 {"user":"user:anne",
@@ -110,7 +109,7 @@ fn json_problems_have_places_too() {
     let found = refused(lines, TupleFormat::JsonLines);
     let begins = [
         "tuples:2:28: `user` is there twice",
-        "tuples:3:75: conditions are not supported yet",
+        "tuples:4:1: `user:anne viewer document:1` is already on line 3, column 1",
         "tuples:5:9: `user` is not a text",
         "tuples:6:20: this is not JSON: EOF while parsing",
     ];
@@ -174,7 +173,8 @@ fn what_the_model_does_not_allow_is_an_error_in_a_file() {
         .collect();
     let model = Arc::new(compile::model(&Arc::from("model.fga"), MODEL).unwrap());
     let mut builder = GraphBuilder::new(Arc::clone(&model));
-    let mut take = |tuple: TupleText<'_>| builder.add(tuple.user, tuple.relation, tuple.object);
+    let mut take =
+        |tuple: TupleText<'_>, _: Option<TupleCondition>| builder.add(tuple.user, tuple.relation, tuple.object);
     let file = Arc::from("tuples");
     let read = compile::tuples(&file, &mut lines.as_bytes(), TupleFormat::JsonLines, Some(&model), &mut take);
     let found: Vec<_> = read.unwrap_err().iter().map(ToString::to_string).collect();
@@ -229,7 +229,8 @@ fn a_repetition_in_a_long_document_is_found_when_the_graph_has_counted_it() {
     let file = Arc::from("tuples");
     let model = Arc::new(compile::model(&Arc::from("model.fga"), MODEL).unwrap());
     let mut builder = GraphBuilder::new(Arc::clone(&model));
-    let mut take = |tuple: TupleText<'_>| builder.add(tuple.user, tuple.relation, tuple.object);
+    let mut take =
+        |tuple: TupleText<'_>, _: Option<TupleCondition>| builder.add(tuple.user, tuple.relation, tuple.object);
     let format = TupleFormat::JsonLines;
     let read = compile::tuples(&file, &mut lines.as_bytes(), format, Some(&model), &mut take).unwrap();
     assert_eq!((read.tuples, read.is_free_of_repetitions), (100_101, false));
@@ -245,7 +246,7 @@ fn a_repetition_in_a_long_document_is_found_when_the_graph_has_counted_it() {
 fn lines_that_cannot_be_read_are_refused() {
     let long = format!("{{\"user\":\"{}\"}}", "x".repeat(2 << 20));
     assert_eq!(refused(&long, TupleFormat::JsonLines), ["tuples:1:1: the line is longer than 1024 KiB"]);
-    let mut take = |_: TupleText<'_>| Ok(Added::Stored);
+    let mut take = |_: TupleText<'_>, _: Option<TupleCondition>| Ok(Added::Stored);
     let file = Arc::from("tuples");
     for (format, begin) in
         [(TupleFormat::JsonLines, "tuples:1:1: the line is not UTF-8"), (TupleFormat::Yaml, "tuples: cannot be read")]

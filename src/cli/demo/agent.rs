@@ -88,9 +88,9 @@ impl Answer {
         self.field("portcullis-revision").parse().unwrap_or(0)
     }
 
-    /// The ids of the elements of a list.
+    /// The ids of the elements of a list, or of the guidance within a report.
     pub(super) fn items(&self) -> Vec<&str> {
-        let items = self.body.get("items").and_then(Value::as_array);
+        let items = ["items", "guidance"].iter().find_map(|name| self.body.get(name)?.as_array());
         items.into_iter().flatten().filter_map(|item| item.get("id")?.as_str()).collect()
     }
 }

@@ -14,8 +14,9 @@ use super::{
     once::Session,
 };
 
-/// The longest text of a request in the table, in characters.
-const LONGEST: usize = 64;
+/// The longest texts of a chain and of a request in the table, in characters: it fits into 120 columns.
+const LONGEST_CHAIN: usize = 29;
+const LONGEST_REQUEST: usize = 30;
 
 /// Every scenario with its verdict.
 #[derive(Debug)]
@@ -69,7 +70,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let heads = ["SCENARIO", "WHO", "VIA", "REQUEST", "EXPECTED", "GOT", "REASON", "REVISION", ""];
+        let heads = ["SCENARIO", "CHAIN", "REQUEST", "OUTCOME", "REV", ""];
         let mut rows = vec![heads.map(str::to_owned).to_vec()];
         rows.extend(self.scenarios.iter().map(Line::cells));
         writeln!(f, "{}", table(&rows))?;
@@ -86,15 +87,25 @@ impl Line {
         let verdict = if self.passed { "ok" } else { "FAILED" };
         vec![
             self.scenario.to_owned(),
-            self.who.clone(),
-            self.via.clone(),
-            cut(&self.request),
-            self.expected.clone(),
-            self.got.clone(),
-            self.reason.clone(),
+            cut(&self.chain(), LONGEST_CHAIN),
+            cut_within(&self.request, LONGEST_REQUEST),
+            self.outcome(),
             if self.revision == 0 { "-".to_owned() } else { self.revision.to_string() },
             verdict.to_owned(),
         ]
+    }
+
+    fn chain(&self) -> String {
+        match self.via.as_str() {
+            "-" => self.who.clone(),
+            via if via.starts_with("in ") => format!("{} {via}", self.who),
+            via => format!("{} > {via}", self.who),
+        }
+    }
+
+    /// What is expected where it is what came, and both where it is not.
+    fn outcome(&self) -> String {
+        if self.passed { self.expected.clone() } else { format!("{} {}, not {}", self.got, self.reason, self.expected) }
     }
 
     fn to_json(&self) -> Value {
@@ -138,10 +149,22 @@ fn line(scenario: &Scenario, answer: &Answer, evidence: &Evidence) -> Line {
     }
 }
 
-/// Not longer than a table bears.
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+/// Not longer than that: the method, and of the rest the end, which tells more than the beginning.
+fn cut_within(request: &str, longest: usize) -> String {
+    let count = request.chars().count();
+    let (method, rest) = request.split_once(' ').unwrap_or_default();
+    if count <= longest {
+        return request.to_owned();
+    }
+    let kept = longest.saturating_sub(method.chars().count() + 2);
+    let skipped = rest.chars().count().saturating_sub(kept);
+    format!("{method} …{}", rest.chars().skip(skipped).collect::<String>())
+}
+
+/// Not longer than that.
+fn cut(text: &str, longest: usize) -> String {
+    match text.char_indices().nth(longest) {
+        Some(_) => text.chars().take(longest.saturating_sub(1)).chain(['…']).collect(),
         None => text.to_owned(),
     }
 }

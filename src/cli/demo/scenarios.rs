@@ -112,9 +112,14 @@ const DOCUMENTS: &[Scenario] = &[
 const FINANCE: &[Scenario] = &[
     request("S4.1", CFO, "GET", "/fin/reports/2026/Q1").says(200, "/id", "2026-Q1"),
     request("S4.1?", CFO, "GET", "/fin/reports?year=2026&quarter=Q1").says(200, "/id", "2026-Q1"),
-    request("S4.2", CFO, "GET", "/fin/reports/2026/Q2").lacks("agent:fin-analyst"),
-    request("S4.2?", CFO, "GET", "/fin/reports?year=2026&quarter=Q2").lacks("agent:fin-analyst"),
+    // Released in 2098 and in 2021: the demo has the same outcome every day.
+    request("S4.2", CFO, "GET", "/fin/reports/2098/Q2").lacks("agent:fin-analyst"),
+    request("S4.2?", CFO, "GET", "/fin/reports?year=2098&quarter=Q2").lacks("agent:fin-analyst"),
+    request("S4.3", CFO, "GET", "/fin/reports/2020/Q4").says(200, "/id", "2020-Q4"),
+    request("S4.3?", CFO, "GET", "/fin/reports?year=2020&quarter=Q4").says(200, "/id", "2020-Q4"),
     request("S4.4", CFO_ALONE, "GET", "/fin/reports/2026/Q2").says(200, "/id", "2026-Q2"),
+    request("S4.hint", CFO, "GET", "/fin/reports/2026/Q1").lists(&["2020-Q4"]),
+    request("S4.hint2", CFO_ALONE, "GET", "/fin/reports/2026/Q1").lists(&["2020-Q4", "2098-Q2"]),
     request("S4.twice", CFO, "GET", "/fin/reports?year=2026&quarter=Q1&quarter=Q2").refused(400, "mapping_failed"),
     request("S4.array", CFO, "GET", "/fin/reports?year=2026&quarter[]=Q1").refused(400, "mapping_failed"),
     request("S4.other", CFO, "GET", "/fin/reports?year=2026&quarter=Q1&Quarter=Q2").refused(400, "mapping_failed"),
@@ -145,6 +150,7 @@ const TASKS: &[Scenario] = &[
     request("S7.cross", VP.within("t-sales"), "GET", "/hr/v1/employees/E-1").lacks("task:t-sales"),
     request("S7.hr", VP.within("t-hr"), "GET", "/hr/v1/employees/E-1").says(200, "/name", "Robin Vale"),
     request("S7.metrics", VP.within("t-metrics"), "GET", "/metrics/v1/dashboards/D-1").answered(200),
+    request("S7.past", VP.within("t-past"), "GET", "/crm/v1/accounts/A-100").refused(403, "not_task_holder"),
     request("S7.none", VP, "GET", "/hr/v1/employees/E-1").refused(403, "task_required"),
     request("S7.other", Who::user("erin").via(&["ops-copilot"]).within("t-sales"), "GET", "/crm/v1/accounts/A-100")
         .refused(403, "not_task_holder"),
@@ -222,6 +228,9 @@ const SPELLINGS: &[Scenario] = &[
 const CHANGES: &[Scenario] = &[
     request("S3.before", OMAR, "GET", "/drive/files/F-9").lacks("agent:research"),
     request("S3.moved", OMAR, "GET", "/drive/files/F-9").after(MOVE).says(200, "/name", "Whom we buy"),
+    request("S4.before", CFO, "GET", "/fin/reports/2098/Q2").lacks("agent:fin-analyst"),
+    request("S4.release", CFO, "GET", "/fin/reports/2098/Q2").after(RELEASE).says(200, "/id", "2098-Q2"),
+    request("S4.hint3", CFO, "GET", "/fin/reports/2026/Q1").lists(&["2020-Q4", "2098-Q2"]),
     request("S10.before", ERIN, "GET", "/crm/v1/accounts/A-101").says(200, "/stage", "customer"),
     request("S10.revoked", ERIN, "GET", "/crm/v1/accounts/A-101").after(REVOKE).lacks("agent:sales-assistant"),
     request("S10.list", ERIN, "GET", "/crm/v1/accounts").lists(&[]),
@@ -232,6 +241,8 @@ const MOVE: Edit = Edit {
     replace: "- { user: folder:project-x, relation: parent, object: file:F-9 }",
     by: "- { user: folder:research, relation: parent, object: file:F-9 }",
 };
+
+const RELEASE: Edit = Edit { replace: "\"2098-08-01T00:00:00Z\"", by: "\"2021-08-01T00:00:00Z\"" };
 
 const REVOKE: Edit =
     Edit { replace: "- { user: agent:sales-assistant, relation: reader, object: territory:emea }\n", by: "" };

@@ -27,9 +27,13 @@ pub(super) fn condition(line: &Line<'_>, cursor: &mut Cursor<'_, '_>) -> Result<
         let help = format!("write `condition {name}(…) {{ … }}`");
         cursor.report.add(cursor.place(), "`{` is missing", Some(help));
     }
-    let expression = line.body.clone().unwrap_or_else(|| Placed::new(String::new(), line.end));
-    if line.body.is_some() && expression.value.is_empty() {
-        cursor.report.add(expression.place, format!("condition `{name}` has no expression"), None);
+    let mut expression = line.body.clone().unwrap_or_else(|| Placed::new(String::new(), line.end));
+    if expression.value.is_empty() {
+        if line.body.is_some() {
+            cursor.report.add(expression.place, format!("condition `{name}` has no expression"), None);
+        }
+        // What is missing was reported, and is to cause no other problem.
+        "true".clone_into(&mut expression.value);
     }
     Ok(ConditionSource { name: Placed::new(name, place), parameters, expression })
 }

@@ -1,7 +1,14 @@
 //! Conditions in OpenFGA's language.
 
 use super::worlds::{begin_with, dsl, problems};
-use crate::access::Place;
+use crate::{
+    access::Place,
+    compile::{
+        dsl::{parse, without_comments},
+        report::Report,
+    },
+    policy::Placed,
+};
 
 fn with(condition: &str) -> String {
     format!(
@@ -9,9 +16,13 @@ fn with(condition: &str) -> String {
     )
 }
 
+/// The expression as it is read, whether it compiles or not.
 #[track_caller]
-fn expression(condition: &str) -> String {
-    dsl(&with(condition)).source().conditions[0].expression.value.clone()
+fn expression(condition: &str) -> Placed<String> {
+    let mut report = Report::new(&"model.fga".into());
+    let parsed = parse(&without_comments(&with(condition)), 1, &mut report);
+    assert!(report.is_empty(), "{condition}");
+    parsed.conditions[0].expression.clone()
 }
 
 #[test]
@@ -46,15 +57,27 @@ fn an_expression_is_kept_as_it_is_written() {
         ("x == 'a#b'", "x == 'a#b'"),
         ("a { b", "a { b"),
     ] {
-        assert_eq!(expression(&format!("condition cc(x: int) {{{body}}}")), kept, "{body}");
+        assert_eq!(expression(&format!("condition cc(x: int) {{{body}}}")).value, kept, "{body}");
     }
 }
 
 #[test]
 fn an_expression_knows_its_place() {
     for (body, line, column) in [(" x }", 7, 24), ("\n\n    x == 1 }", 9, 5), (" // a\n é }", 8, 2)] {
-        let model = dsl(&with(&format!("condition cc(x: int) {{{body}")));
-        assert_eq!(model.source().conditions[0].expression.place, Place { line, column }, "{body}");
+        let expression = expression(&format!("condition cc(x: int) {{{body}"));
+        assert_eq!(expression.place, Place { line, column }, "{body}");
+    }
+}
+
+#[test]
+fn a_fault_in_an_expression_has_its_place() {
+    for (condition, begin) in [
+        ("condition cc(x: int) { x == y }", "model.fga:7:29: condition `cc`: "),
+        ("condition cc(x: int) {\n  x == 1 &&\n  x.size() == 1\n}", "model.fga:9:"),
+        ("condition cc(x: int) { x }", "model.fga:7:24: condition `cc`: "),
+        ("condition cc(x: int) { x == }", "model.fga:7:"),
+    ] {
+        begin_with(&problems("model.fga", &with(condition)), &[begin]);
     }
 }
 

@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 
 use super::worlds::read;
-use crate::compile::{JsonForm, TupleFormat, store_file, tuples};
+use crate::{
+    compile::{JsonForm, TupleFormat, store_file, tuples},
+    policy::{Added, TupleCondition, TupleText},
+};
 
 /// Pieces that models are made of, in any order.
 fn pieces() -> impl Strategy<Value = String> {
@@ -86,8 +89,17 @@ proptest! {
         let _ = read("fga.mod", &text, &[]);
         let _ = read("model.json", &text, &[]);
         let _ = store_file(&"store".into(), &text, &mut nobody);
-        let _ = tuples(&"t".into(), &text, TupleFormat::Csv);
-        let _ = tuples(&"t".into(), &format!("user_type,user_id,relation,object_type,object_id\n{text}"), TupleFormat::Csv);
+        let under_header = format!("user_type,user_id,relation,object_type,object_id\n{text}");
+        for (text, format) in [
+            (&text, TupleFormat::Csv),
+            (&under_header, TupleFormat::Csv),
+            (&text, TupleFormat::Json),
+            (&text, TupleFormat::JsonLines),
+            (&text, TupleFormat::Yaml),
+        ] {
+            let mut take = |_: TupleText<'_>, _: Option<TupleCondition>| Ok(Added::Stored);
+            let _ = tuples(&"t".into(), &mut text.as_bytes(), format, None, &mut take);
+        }
     }
 
     #[test]

@@ -46,6 +46,6 @@ fn a_restriction_is_one_edge_whatever_its_conditions() {
     assert!(relation.allows_unconditioned(relation.restrictions()[0]));
     assert!(!relation.allows_unconditioned(relation.restrictions()[1]));
     assert_eq!(known.restrictions("doc", "viewer"), ["user with cc", "user with dd", "user", "user:* with cc"]);
-    assert_eq!(known.conditions().get("dd").unwrap().name.value.as_str(), "dd");
+    assert_eq!(known.conditions().get("dd").unwrap().name().as_str(), "dd");
     assert_eq!(known.conditions().iter().count(), 2);
 }

@@ -1,41 +1,51 @@
 //! Conditions of tuples, and tuples as comma-separated values.
 
 use super::worlds::{begin_with, shown};
-use crate::compile::{TupleFormat, tuples};
+use crate::{
+    compile::{TupleFormat, tuples},
+    policy::{Added, RelationshipTuple},
+};
+
+/// The tuples, each with the name and the context of its condition.
+fn read(text: &str, format: TupleFormat) -> Result<Vec<String>, Vec<String>> {
+    let mut found = Vec::new();
+    let read = tuples(&"tuples".into(), &mut text.as_bytes(), format, None, &mut |tuple, condition| {
+        let tuple = RelationshipTuple::parse(tuple.user, tuple.relation, tuple.object)?;
+        let with = condition.map(|condition| format!(" with {} {}", condition.name, condition.context));
+        found.push(format!("{tuple}{}", with.unwrap_or_default()));
+        Ok(Added::Stored)
+    });
+    read.map(|_| found).map_err(|problems| shown(&problems))
+}
 
 fn refused(text: &str, format: TupleFormat) -> Vec<String> {
-    tuples(&"tuples".into(), text, format).err().map(|problems| shown(&problems)).unwrap_or_default()
+    read(text, format).err().unwrap_or_default()
+}
+
+fn json_text(condition: &str) -> String {
+    format!(r#"[{{"user":"user:a","relation":"viewer","object":"doc:1","condition":{condition}}}]"#)
 }
 
 fn in_json(condition: &str) -> Vec<String> {
-    refused(
-        &format!(r#"[{{"user":"user:a","relation":"viewer","object":"doc:1","condition":{condition}}}]"#),
-        TupleFormat::Json,
-    )
+    refused(&json_text(condition), TupleFormat::Json)
 }
 
 #[test]
 fn a_condition_is_read_in_every_format() {
     let yaml = "- user: user:a\n  relation: viewer\n  object: doc:1\n  condition:\n    name: in_office\n    context: {ip: 10.0.0.1, n: 1, list: [true, 1.5]}\n";
-    begin_with(&refused(yaml, TupleFormat::Yaml), &["tuples:4:3: conditions are not supported yet: `in_office`"]);
-    begin_with(
-        &in_json(r#"{"name":"in_office","context":{"a":[1]}}"#),
-        &["tuples:1:68: conditions are not supported yet"],
-    );
-    begin_with(&in_json(r#"{"name":"in_office","context":null}"#), &["tuples:1:68: conditions are not supported yet"]);
+    let expected = |context: &str| Ok(vec![format!("user:a viewer doc:1 with in_office {context}")]);
+    assert_eq!(read(yaml, TupleFormat::Yaml), expected(r#"{"ip":"10.0.0.1","list":[true,1.5],"n":1}"#));
+    let json = json_text(r#"{"name":"in_office","context":{"a":[1]}}"#);
+    assert_eq!(read(&json, TupleFormat::Json), expected(r#"{"a":[1]}"#));
+    let line = json.strip_prefix('[').and_then(|json| json.strip_suffix(']')).unwrap();
+    assert_eq!(read(line, TupleFormat::JsonLines), expected(r#"{"a":[1]}"#));
+    assert_eq!(read(&json_text(r#"{"name":"in_office","context":null}"#), TupleFormat::Json), expected(""));
     let csv = "user_type,user_id,relation,object_type,object_id,condition_name,condition_context\nuser,a,viewer,doc,1,in_office,\"{\"\"ip\"\": 1}\"\n";
-    begin_with(&refused(csv, TupleFormat::Csv), &["tuples:2:21: conditions are not supported yet: `in_office`"]);
-    assert!(in_json("null").is_empty());
-    assert!(
-        refused(
-            &yaml.replace(
-                "condition:\n    name: in_office\n    context: {ip: 10.0.0.1, n: 1, list: [true, 1.5]}",
-                "condition:"
-            ),
-            TupleFormat::Yaml
-        )
-        .is_empty()
-    );
+    assert_eq!(read(csv, TupleFormat::Csv), expected(r#"{"ip":1}"#));
+    let plain = Ok(vec!["user:a viewer doc:1".to_owned()]);
+    assert_eq!(read(&json_text("null"), TupleFormat::Json), plain);
+    let context = "condition:\n    name: in_office\n    context: {ip: 10.0.0.1, n: 1, list: [true, 1.5]}";
+    assert_eq!(read(&yaml.replace(context, "condition:"), TupleFormat::Yaml), plain);
 }
 
 #[test]
@@ -68,12 +78,8 @@ fn a_condition_has_rules() {
 #[test]
 fn csv_columns_come_in_any_order() {
     let csv = "relation,object_id,object_type,user_relation,user_id,user_type\r\n\r\nviewer,\"1,2\",doc,,a,user\r\nviewer,2,doc,member,eng,group\nviewer,3,doc,,*,user";
-    let document = tuples(&"t.csv".into(), csv, TupleFormat::Csv).unwrap();
-    let read: Vec<_> = document.iter().collect();
-    assert_eq!(
-        read,
-        [("user:a", "viewer", "doc:1,2"), ("group:eng#member", "viewer", "doc:2"), ("user:*", "viewer", "doc:3")]
-    );
+    let found = read(csv, TupleFormat::Csv).unwrap();
+    assert_eq!(found, ["user:a viewer doc:1,2", "group:eng#member viewer doc:2", "user:* viewer doc:3"]);
     assert_eq!(TupleFormat::of_file_name("a.csv"), Some(TupleFormat::Csv));
 }
 

@@ -63,19 +63,13 @@ impl<'a, 'q, W: Witness> Evaluator<'a, 'q, W> {
         circumstances: Circumstances<'a, 'q>,
         witness: W,
     ) -> Outcome<W> {
-        let reach = plans.reach();
-        let kind = match question.subject {
-            Subject::Object { user_type, .. } => reach.object(user_type),
-            Subject::Wildcard { user_type } => reach.wildcard(user_type),
-            Subject::Userset { relation, .. } => reach.userset(relation),
-        };
         let mut evaluator = Self {
             graph,
             plans,
             circumstances,
             fault: None,
             subject: question.subject,
-            kind,
+            kind: plans.kind(question.subject),
             limits,
             steps: 0,
             nested: 0,
@@ -85,7 +79,7 @@ impl<'a, 'q, W: Witness> Evaluator<'a, 'q, W> {
             witness,
         };
         let verdict = evaluator.relation(question.relation, question.object, 0);
-        Outcome { truth: verdict.truth(), witness: evaluator.witness, fault: evaluator.fault }
+        Outcome { truth: verdict.truth(), witness: evaluator.witness, steps: evaluator.steps, fault: evaluator.fault }
     }
 
     fn relation(&mut self, id: RelationId, object: Number, depth: u8) -> Verdict {

@@ -1,8 +1,10 @@
 //! What to do to answer a question about a relation, cheapest first.
 
 use super::{
+    question::Subject,
     reach::{Kind, Reach},
     recursion::{Recursion, recursions},
+    ways::Ways,
 };
 use crate::{
     access::RelationName,
@@ -148,6 +150,7 @@ impl RelationPlan {
 pub(in crate::policy) struct Plans {
     plans: Box<[RelationPlan]>,
     reach: Reach,
+    ways: Ways,
 }
 
 impl Plans {
@@ -157,18 +160,34 @@ impl Plans {
             root: Plan::new(model, relation, relation.rewrite()),
             recursion,
         });
-        Self { plans: plans.collect(), reach: Reach::new(model) }
+        let plans: Box<[RelationPlan]> = plans.collect();
+        Self { ways: Ways::new(&plans), plans, reach: Reach::new(model) }
     }
 
     pub(super) fn plan(&self, id: RelationId) -> Option<&RelationPlan> {
         self.plans.get(id.index())
     }
 
-    pub(super) fn reach(&self) -> &Reach {
-        &self.reach
-    }
-
     pub(super) fn reaches(&self, id: RelationId, kind: Kind) -> bool {
         self.reach.has(id, kind)
+    }
+
+    /// The plans read backwards.
+    pub(in crate::policy) fn ways(&self) -> &Ways {
+        &self.ways
+    }
+
+    /// The kind of a user.
+    pub(super) fn kind(&self, subject: Subject) -> Kind {
+        match subject {
+            Subject::Object { user_type, .. } => self.reach.object(user_type),
+            Subject::Wildcard { user_type } => self.reach.wildcard(user_type),
+            Subject::Userset { relation, .. } => self.reach.userset(relation),
+        }
+    }
+
+    /// Whether such a user could have the relation on any object.
+    pub(in crate::policy) fn may_have(&self, id: RelationId, subject: Subject) -> bool {
+        self.reaches(id, self.kind(subject))
     }
 }

@@ -51,6 +51,8 @@ pub(in crate::policy) enum Unanswered {
 pub(in crate::policy) struct Outcome<W> {
     pub(in crate::policy) truth: Truth,
     pub(in crate::policy) witness: W,
+    /// How many steps it took.
+    pub(in crate::policy) steps: u32,
     /// Why the first condition without an answer has none.
     pub(in crate::policy) fault: Option<ConditionError>,
 }

@@ -152,11 +152,6 @@ impl Graph {
         self.interners.get(object_type.index()).map_or("", |interner| interner.id(number))
     }
 
-    /// How many objects of a type have a number.
-    pub(in crate::policy) fn object_count(&self, object_type: TypeId) -> usize {
-        self.interners.get(object_type.index()).map_or(0, Interner::len)
-    }
-
     /// An object as it is written.
     pub(in crate::policy) fn entity(&self, object_type: TypeId, number: Number) -> Option<Entity> {
         format!("{}:{}", self.model.type_name(object_type), self.id(object_type, number)).parse().ok()

@@ -13,7 +13,8 @@ use super::{
 use crate::{
     access::Place,
     policy::{
-        ConditionName, Model, ModelSource, Placed, RelationSource, RestrictionSource, Rewrite, Shape, TypeSource,
+        ConditionName, ConditionSource, Model, ModelSource, ParameterSource, ParameterType, Placed, RelationSource,
+        RestrictionSource, Rewrite, Shape, TypeSource,
     },
 };
 
@@ -35,16 +36,28 @@ fn restriction(text: &str) -> RestrictionSource {
 fn model() -> Arc<Model> {
     let direct = |name: &str, restrictions: &[&str]| RelationSource {
         name: placed(name.parse().unwrap()),
-        restrictions: restrictions.iter().map(|text| restriction(text)).collect(),
+        restrictions: restrictions
+            .iter()
+            .flat_map(|text| {
+                let conditional = Some(placed("in_office".parse().unwrap()));
+                [restriction(text), RestrictionSource { condition: conditional, ..restriction(text) }]
+            })
+            .collect(),
         rewrite: Rewrite::Direct,
+        origin: None,
     };
-    let of = |name: &str, relations| TypeSource { name: placed(name.parse().unwrap()), relations };
+    let of = |name: &str, relations| TypeSource { name: placed(name.parse().unwrap()), relations, origin: None };
     let types = vec![
         of("user", vec![]),
         of("group", vec![direct("member", &["user", "user:*", "group#member"])]),
         of("document", vec![direct("viewer", &["user", "group#member"]), direct("parent", &["document"])]),
     ];
-    Arc::new(Model::new(ModelSource { types, ..ModelSource::default() }).unwrap())
+    let in_office = ConditionSource {
+        name: placed("in_office".parse().unwrap()),
+        parameters: vec![ParameterSource { name: placed("n".to_owned()), kind: ParameterType::Int }],
+        expression: placed("n > 0".to_owned()),
+    };
+    Arc::new(Model::new(ModelSource { types, conditions: vec![in_office], ..ModelSource::default() }).unwrap())
 }
 
 type Key = (String, String, String);
@@ -76,7 +89,7 @@ fn facts(graph: &Graph) -> Facts {
             let tuple = graph.tuple(number, object, user).unwrap();
             assert!(graph.contains(&tuple));
             let key = (tuple.user.to_string(), tuple.relation.to_string(), tuple.object.to_string());
-            found.insert(key, graph.condition(number, object, user).cloned());
+            found.insert(key, graph.condition(number, object, user).map(|carried| carried.written().clone()));
         }
     }
     found
@@ -86,7 +99,7 @@ fn built(facts: &Facts) -> Graph {
     let mut builder = GraphBuilder::new(model());
     for ((user, relation, object), condition) in facts {
         let added = match condition {
-            Some(condition) => builder.add_conditional(user, relation, object, condition.clone()),
+            Some(condition) => builder.add_with(TupleText { user, relation, object }, Some(condition.clone())),
             None => builder.add(user, relation, object),
         };
         assert_eq!(added, Ok(Added::Stored));
@@ -132,14 +145,14 @@ proptest! {
         for (batch, then) in batches {
             let (before, facts_before) = (graph.clone(), expected.clone());
             let given: Vec<_> =
-                batch.iter().map(|(key, writes, number)| (key, *writes, condition(*number).map(Arc::new))).collect();
+                batch.iter().map(|(key, writes, number)| (key, *writes, condition(*number))).collect();
             let changes = given.iter().map(|(key, writes, condition)| match writes {
                 true => TupleChange::Write(text(key), condition.as_ref()),
                 false => TupleChange::Delete(text(key)),
             });
             let mut counted = ChangeCounts::default();
             for (key, writes, condition) in &given {
-                let wanted = condition.as_deref().cloned();
+                let wanted = condition.clone();
                 let count = match (expected.get(*key), writes) {
                     (None, true) => &mut counted.written,
                     (Some(known), true) if *known == wanted => &mut counted.repeated,
@@ -170,7 +183,9 @@ fn a_later_tuple_replaces_the_condition() {
     for (object, given) in [("group:1", [Some(&office), None]), ("group:2", [None, Some(&office)])] {
         for condition in given {
             let added = match condition {
-                Some(condition) => builder.add_conditional("user:1", "member", object, condition.clone()),
+                Some(condition) => {
+                    builder.add_with(TupleText { user: "user:1", relation: "member", object }, Some(condition.clone()))
+                }
                 None => builder.add("user:1", "member", object),
             };
             assert_eq!(added, Ok(Added::Stored));

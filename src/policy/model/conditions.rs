@@ -7,7 +7,7 @@ use super::source::Placed;
 use super::validate::{ModelFault, ModelProblem};
 use crate::{
     access::Place,
-    policy::condition::{Condition, ConditionName, ConditionProblem, ConditionSource},
+    policy::condition::{Condition, ConditionFault, ConditionName, ConditionProblem, ConditionSource},
 };
 
 /// The conditions of a model, each once, in the order they are written.
@@ -25,7 +25,13 @@ impl Conditions {
         for source in sources {
             match Condition::compile(source) {
                 Ok(condition) => all.push(condition),
-                Err(found) => problems.extend(found.into_iter().map(|problem| placed(source, problem))),
+                // What is declared twice is reported with the place of the second.
+                Err(found) => problems.extend(
+                    found
+                        .into_iter()
+                        .filter(|problem| !matches!(problem.fault, ConditionFault::DuplicateParameter(_)))
+                        .map(|problem| placed(source, problem)),
+                ),
             }
         }
         if !problems.is_empty() {

@@ -21,13 +21,13 @@ pub struct InvalidContextualTuple {
     /// Its object.
     pub object: String,
     /// What is wrong with it.
-    pub problem: TupleProblem,
+    pub problem: Box<TupleProblem>,
 }
 
 impl InvalidContextualTuple {
     fn new(position: usize, tuple: TupleText<'_>, problem: TupleProblem) -> Self {
         let [user, relation, object] = [tuple.user, tuple.relation, tuple.object].map(str::to_owned);
-        Self { position, user, relation, object, problem }
+        Self { position, user, relation, object, problem: Box::new(problem) }
     }
 }
 

@@ -1,6 +1,9 @@
 //! Questions beside check: overlays of tuples, lists of objects and users, and the tuples below a relation.
 
+mod budget;
+mod closure;
 mod contextual;
+mod expansion;
 mod objects;
 mod tree;
 mod tuple;

@@ -1,17 +1,30 @@
 //! The objects on which a user has a relation.
 
+use foldhash::fast::RandomState;
+use hashbrown::HashSet;
+
+use super::{
+    budget::Budget,
+    closure::{Search, Then, Trust},
+};
 use crate::{
     access::{Entity, RelationName, TypeName},
     policy::{
-        check::{Circumstances, Nobody, Truth, Unanswered},
+        check::{Circumstances, Failure, Question, Truth, Unanswered},
         condition::RequestContext,
         engine::{CheckError, Policy},
+        graph::{Number, UNKNOWN},
         tuple::User,
     },
 };
 
 impl Policy {
-    /// The objects of a type on which the user has the relation, at most `limit`.
+    /// The objects of a type on which the user has the relation, at most `limit`, sorted by their texts. Those that no
+    /// tuple names are among them if the user is a userset of theirs that has the relation by itself.
+    ///
+    /// Fails if an object would be among them were its conditions without an answer true, unless there are `limit`
+    /// others. What lies too deep is left out. Fails too if the search takes more steps than the settings allow to one
+    /// question: what could be found of them is never taken for all.
     pub fn list_objects<'p>(
         &'p self,
         user: &User,
@@ -20,45 +33,86 @@ impl Policy {
         context: &RequestContext<'p>,
         limit: usize,
     ) -> Result<Vec<Entity>, CheckError> {
-        let _ = self.relation(object_type.as_str(), relation.as_str())?;
+        let target = self.relation(object_type.as_str(), relation.as_str())?;
+        // Only the user's own object can be one that no tuple names.
+        let subject = self.subject(user.into(), |_| UNKNOWN)?;
+        let search = Search { subject, target, trust: Trust::Sure };
+        let mut listing = Listing { policy: self, context, search, found: HashSet::default(), error: None, limit };
+        let mut budget = Budget::new(self);
+        match listing.run(&mut budget) {
+            Ok(()) => {}
+            Err(Failure::Steps | Failure::Depth | Failure::Condition) => return Err(CheckError::StepsExceeded),
+        }
+        if let Some(error) = listing.error.filter(|_| listing.found.len() < limit) {
+            return Err(error);
+        }
         let type_id = self.model().type_id(object_type.as_str());
-        let mut objects: Vec<Entity> = type_id
-            .into_iter()
-            .flat_map(|id| {
-                let count = u32::try_from(self.graph().object_count(id)).unwrap_or(u32::MAX);
-                (0..count).filter_map(move |number| self.graph().entity(id, number))
-            })
-            .collect();
-        if let User::Userset(own, _) = user
-            && own.type_name() == object_type.as_str()
-            && !objects.contains(own)
-        {
-            objects.push(own.clone());
+        let entity = |number: Number| match (number, user) {
+            (UNKNOWN, User::Userset(own, _)) => Some(own.clone()),
+            (number, _) => type_id.and_then(|id| self.graph().entity(id, number)),
+        };
+        let mut objects: Vec<Entity> = listing.found.into_iter().filter_map(entity).collect();
+        objects.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+        Ok(objects)
+    }
+}
+
+/// A list in the making.
+struct Listing<'p, 'q> {
+    policy: &'p Policy,
+    context: &'q RequestContext<'p>,
+    search: Search,
+    found: HashSet<Number, RandomState>,
+    // Why the first object that may belong to the list is not in it.
+    error: Option<CheckError>,
+    limit: usize,
+}
+
+impl Listing<'_, '_> {
+    fn run(&mut self, budget: &mut Budget) -> Result<(), Failure> {
+        if self.limit == 0 {
+            return Ok(());
         }
-        let mut found = Vec::new();
-        for object in objects {
-            if found.len() >= limit {
-                break;
-            }
-            match self.check(user, relation, &object, context) {
-                Ok(true) => found.push(object),
-                Ok(false) | Err(CheckError::DepthExceeded) => {}
-                Err(error) if self.may_hold(user, relation, &object, context)? => return Err(error),
-                Err(_) => {}
-            }
+        let search = self.search;
+        search.run(self.policy, budget, |object, _| {
+            self.found.insert(object);
+            Ok(self.then())
+        })?;
+        if self.then() == Then::Stop {
+            return Ok(());
         }
-        Ok(found)
+        let search = Search { trust: Trust::Possible, ..search };
+        search.run(self.policy, budget, |object, budget| {
+            if !self.found.contains(&object) {
+                self.check(object, budget)?;
+            }
+            Ok(self.then())
+        })
     }
 
-    fn may_hold<'p>(
-        &'p self,
-        user: &User,
-        relation: &RelationName,
-        object: &Entity,
-        context: &RequestContext<'p>,
-    ) -> Result<bool, CheckError> {
-        let circumstances = Circumstances { context, unanswered: Unanswered::Holds };
-        let outcome = self.evaluate(self.question(user.into(), relation, object)?, circumstances, Nobody);
-        Ok(outcome.truth == Truth::True)
+    fn then(&self) -> Then {
+        if self.found.len() < self.limit { Then::GoOn } else { Then::Stop }
+    }
+
+    /// Adds the object to the list if it belongs there.
+    fn check(&mut self, object: Number, budget: &mut Budget) -> Result<(), Failure> {
+        let question = Question { subject: self.search.subject, relation: self.search.target, object };
+        let strict = Circumstances { context: self.context, unanswered: Unanswered::Fails };
+        let outcome = budget.evaluate(self.policy, question, strict);
+        match outcome.truth {
+            Truth::True => drop(self.found.insert(object)),
+            Truth::False | Truth::Error(Failure::Depth) => {}
+            Truth::Error(Failure::Steps) => return Err(Failure::Steps),
+            Truth::Error(Failure::Condition) if self.error.is_some() => {}
+            Truth::Error(Failure::Condition) => {
+                let generous = Circumstances { unanswered: Unanswered::Holds, ..strict };
+                match budget.evaluate(self.policy, question, generous).truth {
+                    Truth::True => self.error = outcome.answer().err(),
+                    Truth::Error(Failure::Steps) => return Err(Failure::Steps),
+                    Truth::False | Truth::Error(Failure::Depth | Failure::Condition) => {}
+                }
+            }
+        }
+        Ok(())
     }
 }

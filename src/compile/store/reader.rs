@@ -1,130 +1,37 @@
-//! Store files: a model, tuples, and the answers that they should give.
+//! Reads store files.
 
 use std::{fmt::Display, str::FromStr, sync::Arc};
 
 use serde_json::{Map, Value as JsonValue};
 
-use super::{
-    model::{ModelDocument, ModelFormat, ReadBeside},
-    report::Report,
-    tuples::{Collector, TakeTuple, TupleFormat, tuples},
-    yaml,
-    yaml_tree::{self, Entry, Node, Value, find},
+use super::document::{
+    StoreAssertion, StoreCheck, StoreFile, StoreListObjects, StoreListUsers, StoreTest, StoreTuple, StoreUserFilter,
 };
 use crate::{
-    access::{Diagnostic, Entity, Place, RelationName, TypeName},
-    policy::{Added, Placed, RelationshipTuple, TupleCondition, User},
+    access::{Diagnostic, Place},
+    compile::{
+        model::{ModelDocument, ModelFormat, ReadBeside},
+        report::Report,
+        tuples::{Collector, TakeTuple, TupleFormat, tuples},
+        yaml,
+        yaml_tree::{self, Entry, Node, Value, find},
+    },
+    policy::{Added, ContextMap, GraphBuilder, Model, Placed, RelationshipTuple},
 };
-
-/// A store file, with everything that it names.
-#[derive(Debug)]
-pub struct StoreFile {
-    /// What it is called.
-    pub name: Option<String>,
-    /// The model.
-    pub model: ModelDocument,
-    /// The tuples that every test begins with.
-    pub tuples: Vec<StoreTuple>,
-    /// The tests.
-    pub tests: Vec<StoreTest>,
-}
-
-/// A tuple of a store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreTuple {
-    /// The tuple.
-    pub tuple: RelationshipTuple,
-    /// The condition that it carries.
-    pub condition: Option<TupleCondition>,
-}
-
-/// A test: further tuples, questions, and the answers that are right.
-#[derive(Debug)]
-pub struct StoreTest {
-    /// Where it is.
-    pub place: Place,
-    /// What it is called.
-    pub name: Option<String>,
-    /// What it is about.
-    pub description: Option<String>,
-    /// The tuples that it adds.
-    pub tuples: Vec<StoreTuple>,
-    /// Who may do what.
-    pub checks: Vec<StoreCheck>,
-    /// Which objects a user has.
-    pub list_objects: Vec<StoreListObjects>,
-    /// Which users an object has.
-    pub list_users: Vec<StoreListUsers>,
-}
-
-/// A relation, and the answer that is right for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreAssertion<T> {
-    /// The relation.
-    pub relation: Placed<RelationName>,
-    /// The right answer.
-    pub expected: T,
-}
-
-/// Whether each of these users has the relations on each of these objects.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StoreCheck {
-    /// The users, at least one.
-    pub users: Vec<Placed<User>>,
-    /// The objects, at least one.
-    pub objects: Vec<Placed<Entity>>,
-    /// The context of the questions.
-    pub context: Map<String, JsonValue>,
-    /// The answers.
-    pub assertions: Vec<StoreAssertion<bool>>,
-}
-
-/// On which objects of a type a user has the relations.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StoreListObjects {
-    /// The user.
-    pub user: Placed<User>,
-    /// The type of the objects.
-    pub object_type: Placed<TypeName>,
-    /// The context of the questions.
-    pub context: Map<String, JsonValue>,
-    /// The objects, in no order.
-    pub assertions: Vec<StoreAssertion<Vec<Placed<Entity>>>>,
-}
-
-/// Users of a type, or all who have a relation on an object of the type.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UserFilter {
-    /// The type.
-    pub user_type: Placed<TypeName>,
-    /// The relation.
-    pub relation: Option<Placed<RelationName>>,
-}
-
-/// Which users have the relations on an object.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StoreListUsers {
-    /// The object.
-    pub object: Placed<Entity>,
-    /// Of which users. OpenFGA takes the first filter alone.
-    pub filters: Vec<UserFilter>,
-    /// The context of the questions.
-    pub context: Map<String, JsonValue>,
-    /// The users, in no order.
-    pub assertions: Vec<StoreAssertion<Vec<Placed<User>>>>,
-}
 
 /// Reads a store file. `beside` reads the files that it names; names that lead out of its folder are refused.
 ///
 /// Refuses unknown keys, and what is wrong in any of the files, all in one report.
 pub fn store_file(file: &Arc<str>, text: &str, beside: &mut ReadBeside<'_>) -> Result<StoreFile, Vec<Diagnostic>> {
-    let mut reader = Reader { file, text, report: Report::new(file), problems: Vec::new(), beside };
+    let mut reader = Reader { file, text, report: Report::new(file), problems: Vec::new(), beside, graph: None };
     let store = reader.store();
     let Reader { report, mut problems, .. } = reader;
     let mut found = report.finish();
     found.append(&mut problems);
     match store {
-        Some((name, model, tuples, tests)) if found.is_empty() => Ok(StoreFile { name, model, tuples, tests }),
+        Some((name, model, tuples, tests)) if found.is_empty() => {
+            Ok(StoreFile { file: Arc::clone(file), name, model, tuples, tests })
+        }
         Some(_) | None => Err(found),
     }
 }
@@ -136,9 +43,11 @@ struct Reader<'a, 'b> {
     // Those of the files that it names.
     problems: Vec<Diagnostic>,
     beside: &'a mut ReadBeside<'b>,
+    // Says which tuples the model allows; `None` if the model is not right.
+    graph: Option<GraphBuilder>,
 }
 
-type Parts = (Option<String>, ModelDocument, Vec<StoreTuple>, Vec<StoreTest>);
+type Parts = (Option<String>, Arc<Model>, Vec<StoreTuple>, Vec<StoreTest>);
 
 impl Reader<'_, '_> {
     fn store(&mut self) -> Option<Parts> {
@@ -146,7 +55,8 @@ impl Reader<'_, '_> {
         let document = yaml_tree::read(self.text, &mut self.report)?;
         let entries = document.entries("a store file", &KEYS, &mut self.report);
         let name = self.text(entries, "name");
-        let model = self.model(&document, entries);
+        let model = self.model(&document, entries).map(|document| Arc::new(document.into_model()));
+        self.graph = model.as_ref().map(|model| GraphBuilder::new(Arc::clone(model)));
         let further = self.list(entries, "tuple_files", "a list of files");
         let tuples = self.tuples(entries, further);
         let mut tests = Vec::new();
@@ -181,8 +91,9 @@ impl Reader<'_, '_> {
     fn tuples(&mut self, entries: &[Entry], further: &[Node]) -> Vec<StoreTuple> {
         let mut kept = Vec::new();
         if let Some(list) = present(entries, "tuples") {
-            let mut keep = keeper(&mut kept);
-            let mut collector = Collector::new(self.file, None, &mut keep);
+            let model = self.graph.as_ref().map(|graph| Arc::clone(graph.model()));
+            let mut keep = keeper(&mut kept, self.graph.as_mut());
+            let mut collector = Collector::new(self.file, model.as_deref(), &mut keep);
             yaml::read_list(list, &mut collector);
             self.problems.extend(collector.finish().err().into_iter().flatten());
         }
@@ -199,8 +110,9 @@ impl Reader<'_, '_> {
             self.report.add(node.place, format!("`{name}` is not a kind of tuple file"), Some(help));
             return;
         };
-        let mut keep = keeper(kept);
-        let read = tuples(&shown(self.file, &name), &mut text.as_bytes(), format, None, &mut keep);
+        let model = self.graph.as_ref().map(|graph| Arc::clone(graph.model()));
+        let mut keep = keeper(kept, self.graph.as_mut());
+        let read = tuples(&shown(self.file, &name), &mut text.as_bytes(), format, model.as_deref(), &mut keep);
         self.problems.extend(read.err().into_iter().flatten());
     }
 
@@ -280,7 +192,9 @@ impl Reader<'_, '_> {
         for filter in self.list(entries, "user_filter", "a list of filters") {
             filters.extend(self.filter(filter));
         }
-        if filters.is_empty() && present(entries, "user_filter").is_none() {
+        let named = present(entries, "user_filter");
+        let is_empty = named.is_some_and(|node| matches!(&node.value, Value::List(filters) if filters.is_empty()));
+        if named.is_none() || is_empty {
             let help = "say which users are asked for, as in `user_filter: [{type: user}]`".to_owned();
             self.report.add(node.place, "`user_filter` is missing", Some(help));
         }
@@ -292,14 +206,14 @@ impl Reader<'_, '_> {
         Some(StoreListUsers { object: object?, filters, context, assertions })
     }
 
-    fn filter(&mut self, node: &Node) -> Option<UserFilter> {
+    fn filter(&mut self, node: &Node) -> Option<StoreUserFilter> {
         let entries = node.entries("a filter", &["type", "relation"], &mut self.report);
         let user_type = self.needed(node, entries, "type")?;
         let relation = match present(entries, "relation") {
             Some(node) => Some(self.parsed(node)?),
             None => None,
         };
-        Some(UserFilter { user_type, relation })
+        Some(StoreUserFilter { user_type, relation })
     }
 
     fn assertions<T>(
@@ -322,10 +236,15 @@ impl Reader<'_, '_> {
         assertions
     }
 
-    fn context(&mut self, entries: &[Entry]) -> Map<String, JsonValue> {
-        let Some(node) = present(entries, "context") else { return Map::new() };
+    fn context(&mut self, entries: &[Entry]) -> ContextMap {
+        let Some(node) = present(entries, "context") else { return ContextMap::default() };
         let entries = node.map("a map from names to values", &mut self.report);
-        entries.iter().map(|entry| (entry.key.clone(), entry.value.to_json())).collect()
+        let values: Map<_, _> = entries.iter().map(|entry| (entry.key.clone(), entry.value.to_json())).collect();
+        // The strict reader of JSON holds what is written here to the bounds of a request's context.
+        let context = JsonValue::Object(values).to_string().parse::<ContextMap>();
+        context
+            .map_err(|problem| self.report.add(node.place, format!("not a context: {problem}"), None))
+            .unwrap_or_default()
     }
 
     /// The name under one key, or the names under another.
@@ -435,10 +354,11 @@ fn literal_block(document: &str, place: Place) -> Option<u32> {
     code.rsplit([' ', ':']).next().unwrap_or_default().starts_with('|').then_some(number)
 }
 
-/// Takes tuples by keeping them.
-fn keeper(kept: &mut Vec<StoreTuple>) -> Box<TakeTuple<'_>> {
-    Box::new(|text, condition| {
-        kept.push(StoreTuple { tuple: RelationshipTuple::parse(text.user, text.relation, text.object)?, condition });
-        Ok(Added::Stored)
+/// Takes tuples by keeping them, and says which of them the graph's model does not allow.
+fn keeper<'k>(kept: &'k mut Vec<StoreTuple>, mut graph: Option<&'k mut GraphBuilder>) -> Box<TakeTuple<'k>> {
+    Box::new(move |text, condition| {
+        let tuple = RelationshipTuple::parse(text.user, text.relation, text.object)?;
+        kept.push(StoreTuple { tuple, condition: condition.clone() });
+        graph.as_mut().map_or(Ok(Added::Stored), |graph| graph.add_with(text, condition))
     })
 }
