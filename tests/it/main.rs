@@ -22,6 +22,7 @@ mod model_diagnostics;
 mod openfga;
 mod policy;
 mod policy_changes;
+mod policy_conditions_random;
 mod policy_random;
 mod readme;
 mod reference;
