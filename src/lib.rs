@@ -27,9 +27,9 @@
 //! | `config` | the configuration file, its schema, every problem in one report |
 //! | `proxy` | the enforcement point (PEP) |
 //! | `supply` | watches sources and publishes snapshots |
-//! | `admin` | health and metrics for the operator |
+//! | `admin` | health and metrics for the operator, OpenFGA's API for development |
 //! | [`analyze`] | what policies come to: tests of store files |
-//! | `snapshot` | routes, keys and policy, swapped as a whole |
+//! | `snapshot` | routes, keys and policy, swapped as a whole; stores that are kept in memory |
 //! | `audit` | one record a decision, or the decision is not acted on |
 //! | [`compile`] | models and tuples as people write them, with diagnostics |
 //! | [`policy`] | the decision point (PDP): graph, check, explain, permit |
