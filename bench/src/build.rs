@@ -82,7 +82,7 @@ pub(crate) fn serve(path: &str) -> anyhow::Result<()> {
     let worked = processor_seconds()?;
     let started = Instant::now();
     let mut input = BufReader::with_capacity(256 * 1024, File::open(path)?);
-    let mut take = |tuple: TupleText<'_>| builder.add(tuple.user, tuple.relation, tuple.object);
+    let mut take = |tuple: TupleText<'_>, condition: Option<TupleCondition>| builder.add_with(tuple, condition);
     compile::tuples(&Arc::from(path), &mut input, format, Some(&model), &mut take)
         .map_err(|problems| anyhow!("{problems:?}"))?;
     let graph = builder.finish();

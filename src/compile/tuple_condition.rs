@@ -8,6 +8,7 @@ use super::{report::Report, tuples::Written};
 use crate::{
     access::Place,
     policy::{ConditionName, TupleCondition},
+    protocol::{JsonLimits, parse_json},
 };
 
 /// The longest context of a tuple's condition, in bytes (OpenFGA's limit).
@@ -51,6 +52,11 @@ fn condition_name(written: Written<'_>, report: &mut Report) -> Option<Condition
 }
 
 fn read_context(written: Written<'_>, report: &mut Report) -> Option<Arc<str>> {
+    // Of two values of one name nobody knows which was meant.
+    if let Err(problem) = parse_json(written.text.as_bytes(), JsonLimits::default()) {
+        report.add(written.place, format!("the condition's context is not one strict JSON document: {problem}"), None);
+        return None;
+    }
     let Ok(context) = serde_json::from_str::<Map<String, Value>>(written.text) else {
         report.add(written.place, "the condition's context is not an object of names and values", None);
         return None;

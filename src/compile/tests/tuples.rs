@@ -58,6 +58,10 @@ fn a_condition_has_rules() {
         (r#"{"name":7}"#, "tuples:1:76: `name` is not a text"),
         (r#"{"name":"cc","contxt":{}}"#, "tuples:1:90: `contxt` is not a key that is known here"),
         (r#"{"name":"cc","context":[]}"#, "tuples:1:91: the condition's context is not an object"),
+        (
+            r#"{"name":"cc","context":{"a":{"b":1,"b":2}}}"#,
+            "tuples:1:91: the condition's context is not one strict JSON document",
+        ),
         (r#"{"name":"cc","context":{"a\u0001":1}}"#, "tuples:1:91: the condition's context holds a control character"),
         (
             r#"{"name":"cc","context":{"a":[{"b":"\n"}]}}"#,
