@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context, anyhow, ensure};
 use portcullis::{
     compile::{self, TupleFormat},
-    policy::TupleText,
+    policy::{TupleCondition, TupleText},
 };
 
 use super::scale::{Company, builder};
