@@ -7,9 +7,6 @@ use http::Method;
 use super::line::{Object, text};
 use crate::access::{Access, Authority, DecisionId, Entity, Outcome, Principal, Reason, Revision};
 
-/// The longest method in a record, in characters.
-const LONGEST_METHOD: usize = 32;
-
 /// One decision, as one line of JSON.
 #[derive(Debug, Clone)]
 pub struct AuditRecord {
@@ -105,7 +102,7 @@ impl AuditRecord {
             record.object("principal", |object| principal.members(object));
         }
         record.text("peer", &self.peer);
-        record.text_if("method", self.method.as_ref().map(shortened));
+        record.text_if("method", self.method.as_ref().map(Method::as_str));
         record.text_if("host", self.host.as_ref().map(Authority::as_str));
         record.text_if("path", self.path.as_deref());
         record.text_if("route", self.route.as_deref());
@@ -142,12 +139,6 @@ fn displayed(buffer: &mut [u8; 32], value: impl std::fmt::Display) -> &str {
     let _ = write!(rest, "{value}");
     let left = rest.len();
     str::from_utf8(buffer.get(..buffer.len() - left).unwrap_or_default()).unwrap_or_default()
-}
-
-fn shortened(method: &Method) -> &str {
-    let text = method.as_str();
-    let end = text.char_indices().nth(LONGEST_METHOD).map_or(text.len(), |(end, _)| end);
-    text.get(..end).unwrap_or_default()
 }
 
 /// Elements of a filtered answer.

@@ -22,6 +22,8 @@ use super::{metrics::ProxyMetrics, rejection::Rejection, upstream::Marks};
 
 /// The longest path in a record, in characters.
 const LONGEST: usize = 1024;
+/// The longest method in a record, in bytes: records wait in a queue, and a stranger chose how long it is.
+const LONGEST_METHOD: usize = 32;
 
 /// Gathers what happens to one request. It records exactly once, when it is dropped: whatever happened, also when the
 /// client went away or a fault unwound.
@@ -103,9 +105,11 @@ impl Exchange {
         self.note(|record| record.revision = revision);
     }
 
-    /// Notes the method of a head that may yet be refused.
+    /// Notes the method of a head that may yet be refused, of a long one only the beginning.
     pub(super) fn received(&mut self, parts: &Parts) {
-        self.note(|record| record.method = Some(parts.method.clone()));
+        let beginning = parts.method.as_str().as_bytes().get(..LONGEST_METHOD);
+        let method = beginning.map_or_else(|| Ok(parts.method.clone()), Method::from_bytes);
+        self.note(|record| record.method = method.ok());
     }
 
     pub(super) fn canonical(&mut self, head: &CanonicalRequest) {

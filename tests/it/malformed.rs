@@ -158,3 +158,16 @@ fn pipelined_requests_are_each_decided() {
     assert_eq!(statuses, [200, 403, 200]);
     assert_eq!(world.upstream.seen().len(), 2);
 }
+
+#[test]
+fn of_a_long_method_only_the_beginning_is_kept() {
+    let world = World::new();
+    let portcullis = world.start();
+    let mut connection = Connection::open(portcullis.data);
+    connection.send(format!("{} /documents/d1 HTTP/1.1\r\nhost: a\r\n\r\n", "A".repeat(5_000)));
+    let record = world.record_of(&connection.answer().unwrap());
+    assert_eq!(
+        (record["reason"].as_str(), record["method"].as_str()),
+        (Some("malformed_method"), Some(&*"A".repeat(32)))
+    );
+}
