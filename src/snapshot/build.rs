@@ -35,7 +35,6 @@ pub fn build(parts: Parts, revision: Revision, now: Timestamp) -> Result<Snapsho
         return Err(problems);
     }
     let Parts { routes, upstreams, authenticator, policy, max_staleness, .. } = parts;
-    let (routes, upstreams) = (Arc::new(routes), upstreams.into());
     Ok(Snapshot { revision, built_at: now, routes, upstreams, authenticator, policy, max_staleness })
 }
 

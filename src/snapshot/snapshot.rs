@@ -29,9 +29,9 @@ pub struct Snapshot {
     /// When it was built.
     pub built_at: Timestamp,
     /// Which request stands for what.
-    pub routes: Arc<RouteTable>,
+    pub routes: RouteTable,
     // INVARIANT: holds every upstream that a route of `routes` names.
-    pub(super) upstreams: Arc<[Upstream]>,
+    pub(super) upstreams: Vec<Upstream>,
     /// Who is asking.
     pub authenticator: Arc<Authenticator>,
     /// Who may do what.
@@ -44,18 +44,5 @@ impl Snapshot {
     /// The upstream with this id.
     pub fn upstream(&self, id: UpstreamId) -> Option<&Upstream> {
         self.upstreams.get(id.0)
-    }
-
-    /// The next snapshot, in which only the tuples differ. `None` if the model is another, which the routes may not fit.
-    pub fn with_policy(&self, policy: Policy, revision: Revision, now: Timestamp) -> Option<Self> {
-        Arc::ptr_eq(policy.model(), self.policy.model()).then(|| Self {
-            revision,
-            built_at: now,
-            routes: Arc::clone(&self.routes),
-            upstreams: Arc::clone(&self.upstreams),
-            authenticator: Arc::clone(&self.authenticator),
-            policy,
-            max_staleness: self.max_staleness,
-        })
     }
 }
