@@ -62,7 +62,8 @@ fn filter_document(rule: &ItemFilter, permitted: Permitted<'_>, document: &mut J
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Object(_) => return None,
     };
     let before = elements.len();
-    elements.retain(|element| is_permitted(rule, permitted, element));
+    let context = RequestContext::default().at(permitted.now);
+    elements.retain(|element| is_permitted(rule, permitted, &context, element));
     let kept = elements.len();
     for path in &rule.remove {
         remove(document, path);
@@ -70,14 +71,13 @@ fn filter_document(rule: &ItemFilter, permitted: Permitted<'_>, document: &mut J
     Some(Items { kept, removed: before - kept })
 }
 
-fn is_permitted(rule: &ItemFilter, permitted: Permitted<'_>, element: &Json) -> bool {
-    let Permitted { snapshot, permit, head, captures, now, .. } = permitted;
+fn is_permitted<'p>(rule: &ItemFilter, permitted: Permitted<'p>, context: &RequestContext<'p>, element: &Json) -> bool {
+    let Permitted { snapshot, permit, head, captures, .. } = permitted;
     let principal = permit.principal();
     let inputs = Inputs { head, captures, principal, body: None };
-    let context = RequestContext::default().at(now);
     // An element that names no resource is not shown: nobody could say whose it is.
     rule.access(inputs, element)
-        .is_ok_and(|access| snapshot.policy.authorize(principal, vec![access], TaskRule::Optional, &context).is_ok())
+        .is_ok_and(|access| snapshot.policy.authorize(principal, vec![access], TaskRule::Optional, context).is_ok())
 }
 
 fn at<'a>(document: &'a mut Json, path: &JsonPath) -> Option<&'a mut Json> {
