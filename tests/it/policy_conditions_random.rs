@@ -17,26 +17,10 @@ use portcullis::{
     },
 };
 
-/// A small generator of pseudo-random numbers (SplitMix64).
-pub(crate) struct Dice(pub(crate) u64);
-
-impl Dice {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((mixed ^ (mixed >> 31)) % bound as u64).unwrap()
-    }
-
-    fn pick<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
-        &choices[self.below(choices.len())]
-    }
-
-    fn one_in(&mut self, chances: usize) -> bool {
-        self.below(chances) == 0
-    }
-}
+use super::{
+    policy_random::Random,
+    reference::{Value, all, any, but_not},
+};
 
 const TYPES: [&str; 4] = ["user", "bot", "group", "document"];
 const WITH_RELATIONS: [&str; 2] = ["group", "document"];
@@ -73,7 +57,7 @@ pub(crate) struct World {
 }
 
 impl Given {
-    pub(crate) fn random(dice: &mut Dice) -> Self {
+    pub(crate) fn random(dice: &mut Random) -> Self {
         let x = dice.below(5);
         Self { x: (x < 3).then_some(x), y: (!dice.one_in(3)).then(|| dice.one_in(2)) }
     }
@@ -95,7 +79,7 @@ fn decide(condition: &str, tuple: Given, request: Given) -> Option<bool> {
     }
 }
 
-fn rule(dice: &mut Dice, may_be_direct: bool, siblings: &[&'static str], depth: usize) -> Rule {
+fn rule(dice: &mut Random, may_be_direct: bool, siblings: &[&'static str], depth: usize) -> Rule {
     if depth == 0 || dice.one_in(3) {
         return match dice.below(6) {
             0..=3 if may_be_direct => {
@@ -117,7 +101,7 @@ fn rule(dice: &mut Dice, may_be_direct: bool, siblings: &[&'static str], depth: 
     }
 }
 
-fn restriction(dice: &mut Dice) -> String {
+fn restriction(dice: &mut Random) -> String {
     let user = match dice.below(8) {
         0..=3 => "user".to_owned(),
         4 => "bot".to_owned(),
@@ -140,7 +124,7 @@ impl Rule {
 
 impl World {
     /// A valid model with tuples.
-    pub(crate) fn random(dice: &mut Dice) -> Self {
+    pub(crate) fn random(dice: &mut Random) -> Self {
         loop {
             let mut world = Self::default();
             for of in WITH_RELATIONS {
@@ -161,7 +145,7 @@ impl World {
     }
 
     /// A tuple that the model allows.
-    fn tuple(&self, dice: &mut Dice) -> ((String, &'static str, String), Carried) {
+    fn tuple(&self, dice: &mut Random) -> ((String, &'static str, String), Carried) {
         let keys: Vec<_> = self.rules.iter().filter(|(_, rule)| !rule.direct().is_empty()).collect();
         loop {
             let (&(of, relation), rule) = *dice.pick(&keys);
@@ -199,7 +183,7 @@ impl World {
     }
 
     /// The same tuples, of which some are contextual and take the place of others.
-    pub(crate) fn overlaid(&self, dice: &mut Dice, settings: PolicySettings) -> Policy {
+    pub(crate) fn overlaid(&self, dice: &mut Random, settings: PolicySettings) -> Policy {
         let mut stored = Self { rules: self.rules.clone(), tuples: BTreeMap::new() };
         let mut contextual = Vec::new();
         for (key, carried) in &self.tuples {
@@ -278,15 +262,6 @@ pub(crate) fn condition(carried: Carried) -> Option<TupleCondition> {
 
 fn type_of(text: &str) -> &'static str {
     TYPES.into_iter().find(|known| text.split([':', '#']).next() == Some(known)).unwrap()
-}
-
-/// What a question comes to. `Cut` is a no that rests on the frame of the path with this number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Value {
-    Yes,
-    No,
-    Cut(usize),
-    Error,
 }
 
 /// A naive walk for one user, with conditions without an answer taken for true or for errors.
@@ -397,39 +372,6 @@ impl<'a> Walk<'a> {
             ));
         }
         found.into_iter()
-    }
-}
-
-fn lowest_cut(values: &[Value]) -> Option<Value> {
-    let cuts = values.iter().filter_map(|value| if let Value::Cut(frame) = value { Some(*frame) } else { None });
-    cuts.min().map(Value::Cut)
-}
-
-fn any(values: &[Value]) -> Value {
-    match values {
-        values if values.contains(&Value::Yes) => Value::Yes,
-        values if values.contains(&Value::Error) => Value::Error,
-        values => lowest_cut(values).unwrap_or(Value::No),
-    }
-}
-
-fn all(values: &[Value]) -> Value {
-    match values {
-        values if values.contains(&Value::No) => Value::No,
-        values if lowest_cut(values).is_some() => lowest_cut(values).unwrap(),
-        values if values.contains(&Value::Error) => Value::Error,
-        _ => Value::Yes,
-    }
-}
-
-fn but_not(base: Value, subtract: Value) -> Value {
-    match (base, subtract) {
-        (Value::No, _) | (_, Value::Yes) => Value::No,
-        (Value::Error, _) => Value::Error,
-        (Value::Cut(left), Value::Cut(right)) => Value::Cut(left.min(right)),
-        (Value::Cut(frame), _) | (_, Value::Cut(frame)) => Value::Cut(frame),
-        (Value::Yes, Value::Error) => Value::Error,
-        (Value::Yes, Value::No) => Value::Yes,
     }
 }
 
@@ -601,7 +543,7 @@ fn checks_and_lists_agree_with_the_naive_evaluator_under_conditions() {
     let wanted = std::env::var("PORTCULLIS_COMPARISONS").ok().and_then(|count| count.parse().ok()).unwrap_or(15_000);
     let mut tally = Tally::default();
     for seed in begin.. {
-        let dice = &mut Dice(seed);
+        let dice = &mut Random::new(seed);
         let world = World::random(dice);
         let forgetful = PolicySettings { steps_before_memory: u32::MAX, ..PolicySettings::default() };
         let remembering = PolicySettings { steps_before_memory: 0, ..PolicySettings::default() };

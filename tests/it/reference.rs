@@ -155,7 +155,7 @@ impl Walk<'_> {
                         None => Value::No,
                     });
                 }
-                Some(any(values))
+                Some(any(&values))
             }
             Rule::Computed(other) => self.relation(object, other, path, hops, fuel),
             Rule::From(other, tupleset) => {
@@ -163,10 +163,10 @@ impl Walk<'_> {
                 for parent in self.world.users(tupleset, object) {
                     values.push(self.relation(parent, other, path, hops + 1, fuel)?);
                 }
-                Some(any(values))
+                Some(any(&values))
             }
-            Rule::Or(rules) => Some(any(each(rules)?)),
-            Rule::And(rules) => Some(all(each(rules)?)),
+            Rule::Or(rules) => Some(any(&each(rules)?)),
+            Rule::And(rules) => Some(all(&each(rules)?)),
             Rule::ButNot(base, subtract) => {
                 let values = each(&[(**base).clone(), (**subtract).clone()])?;
                 Some(but_not(values[0], values[1]))
@@ -180,24 +180,24 @@ fn lowest_cut(values: &[Value]) -> Option<Value> {
     cuts.min().map(Value::Cut)
 }
 
-fn any(values: Vec<Value>) -> Value {
+pub(crate) fn any(values: &[Value]) -> Value {
     match values {
         values if values.contains(&Value::Yes) => Value::Yes,
         values if values.contains(&Value::Error) => Value::Error,
-        values => lowest_cut(&values).unwrap_or(Value::No),
+        values => lowest_cut(values).unwrap_or(Value::No),
     }
 }
 
-fn all(values: Vec<Value>) -> Value {
+pub(crate) fn all(values: &[Value]) -> Value {
     match values {
         values if values.contains(&Value::No) => Value::No,
-        values if lowest_cut(&values).is_some() => lowest_cut(&values).unwrap(),
+        values if lowest_cut(values).is_some() => lowest_cut(values).unwrap(),
         values if values.contains(&Value::Error) => Value::Error,
         _ => Value::Yes,
     }
 }
 
-fn but_not(base: Value, subtract: Value) -> Value {
+pub(crate) fn but_not(base: Value, subtract: Value) -> Value {
     match (base, subtract) {
         (Value::No, _) | (_, Value::Yes) => Value::No,
         (Value::Error, _) => Value::Error,

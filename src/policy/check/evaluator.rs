@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 use super::{
     memo::{Known, Memo},
     plan::{Hop, Plan, Plans, RelationPlan},
-    question::{Circumstances, Limits, Outcome, Question, Subject, Tuples, Unanswered},
+    question::{Circumstances, Limits, Outcome, Question, Subject, Tuples},
     reach::Kind,
     recursion::Recursion,
     verdict::{Failure, Truth, Verdict},
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::policy::{
     condition::ConditionError,
-    graph::{Carried, EdgeId, Graph, Number},
+    graph::{EdgeId, Graph, Number},
     model::{RelationId, Restriction, Shape},
 };
 
@@ -36,11 +36,11 @@ struct Scope {
 /// The state of one evaluation. It lives on the stack, and allocates only when the evaluation becomes long.
 #[derive(Debug)]
 pub(in crate::policy) struct Evaluator<'a, 'q, W> {
-    graph: &'a Graph,
+    pub(super) graph: &'a Graph,
     plans: &'a Plans,
-    circumstances: Circumstances<'a, 'q>,
+    pub(super) circumstances: Circumstances<'a, 'q>,
     // Why the first condition without an answer has none.
-    fault: Option<ConditionError>,
+    pub(super) fault: Option<ConditionError>,
     subject: Subject,
     kind: Kind,
     limits: Limits,
@@ -50,7 +50,7 @@ pub(in crate::policy) struct Evaluator<'a, 'q, W> {
     frames: SmallVec<[u64; 16]>,
     scope: Option<Scope>,
     memo: Memo,
-    witness: W,
+    pub(super) witness: W,
 }
 
 impl<'a, 'q, W: Witness> Evaluator<'a, 'q, W> {
@@ -307,33 +307,6 @@ impl<'a, 'q, W: Witness> Evaluator<'a, 'q, W> {
         let verdict = self.weighed(edge, object, user);
         self.witness.close(verdict);
         verdict
-    }
-
-    /// What a tuple that is there is worth by itself: true, unless its condition says something else.
-    fn weighed(&mut self, edge: EdgeId, object: Number, user: Number) -> Verdict {
-        let graph = self.graph;
-        if !graph.edge_has_conditions(edge) {
-            return Verdict::TRUE;
-        }
-        let Some(carried) = graph.condition(edge, object, user) else { return Verdict::TRUE };
-        let verdict = self.conditional(carried);
-        self.witness.remark(Remark::Conditional { edge, object, user, truth: verdict.truth() });
-        verdict
-    }
-
-    fn conditional(&mut self, carried: &'a Carried) -> Verdict {
-        let Some(condition) = self.graph.model().conditions().at(carried.number) else {
-            return Verdict::error(Failure::Condition);
-        };
-        match condition.evaluate(&carried.bound, self.circumstances.context) {
-            Ok(true) => Verdict::TRUE,
-            Ok(false) => Verdict::FALSE,
-            Err(_) if self.circumstances.unanswered == Unanswered::Holds => Verdict::TRUE,
-            Err(fault) => {
-                self.fault.get_or_insert(fault);
-                Verdict::error(Failure::Condition)
-            }
-        }
     }
 
     /// Compares a wide row of usersets with those that name the user directly. `None` if that does not settle it.

@@ -1,5 +1,6 @@
 //! Answers whether a user has a relation on an object.
 
+mod conditional;
 mod evaluator;
 mod memo;
 mod plan;
