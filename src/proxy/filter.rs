@@ -9,7 +9,7 @@ use crate::{
     audit::Items,
     net::UpstreamBody,
     policy::{RequestContext, TaskRule},
-    protocol::{Json, JsonLimits, parse_json},
+    protocol::{Edit, EditChange, Json, JsonLimits, edited, parse_json},
     route::{Inputs, ItemFilter, JsonPath},
 };
 
@@ -41,9 +41,11 @@ pub(super) async fn filter(
     let read = Limited::new(body, rule.limit).collect().await;
     let bytes = read.map_err(|error| unreadable(&error.to_string()))?.to_bytes();
     let limits = JsonLimits { items: ITEMS, ..JsonLimits::default() };
-    let mut document = parse_json(&bytes, limits).map_err(|problem| unreadable(&problem.to_string()))?;
-    let items = filter_document(rule, permitted, &mut document).ok_or_else(|| unreadable("its array is not there"))?;
-    let body = serde_json::to_vec(&document).map_err(|problem| unreadable(&problem.to_string()))?;
+    let document = parse_json(&bytes, limits).map_err(|problem| unreadable(&problem.to_string()))?;
+    let kept = kept(rule, permitted, &document).ok_or_else(|| unreadable("its array is not there"))?;
+    let body = without_hidden(rule, &bytes, &kept).map_err(|problem| unreadable(&problem))?;
+    let count = kept.iter().filter(|kept| **kept).count();
+    let items = Items { kept: count, removed: kept.len() - count };
     for name in
         [header::CONTENT_LENGTH, header::ETAG, header::LAST_MODIFIED, header::ACCEPT_RANGES, header::CONTENT_RANGE]
     {
@@ -56,19 +58,20 @@ pub(super) async fn filter(
     Ok((Response::from_parts(parts, Bytes::from(body)), items))
 }
 
-fn filter_document(rule: &ItemFilter, permitted: Permitted<'_>, document: &mut Json) -> Option<Items> {
-    let elements = match at(document, &rule.each)? {
-        Json::Array(elements) => elements,
-        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Object(_) => return None,
-    };
-    let before = elements.len();
+/// Of each element, whether every member of the chain may see it.
+fn kept(rule: &ItemFilter, permitted: Permitted<'_>, document: &Json) -> Option<Vec<bool>> {
+    let Json::Array(elements) = at(document, &rule.each)? else { return None };
     let context = RequestContext::default().at(permitted.now);
-    elements.retain(|element| is_permitted(rule, permitted, &context, element));
-    let kept = elements.len();
-    for path in &rule.remove {
-        remove(document, path);
-    }
-    Some(Items { kept, removed: before - kept })
+    Some(elements.iter().map(|element| is_permitted(rule, permitted, &context, element)).collect())
+}
+
+/// The answer's text without the other elements, and without what would tell of them.
+fn without_hidden(rule: &ItemFilter, bytes: &[u8], kept: &[bool]) -> Result<Vec<u8>, String> {
+    let text = std::str::from_utf8(bytes).map_err(|problem| problem.to_string())?;
+    let removals = rule.remove.iter().map(|path| Edit { path: &path.members, change: EditChange::Remove });
+    let each = Edit { path: &rule.each.members, change: EditChange::Keep(kept) };
+    let edits: Vec<_> = removals.chain([each]).collect();
+    edited(text, &edits).map_err(|problem| problem.to_string())
 }
 
 fn is_permitted<'p>(rule: &ItemFilter, permitted: Permitted<'p>, context: &RequestContext<'p>, element: &Json) -> bool {
@@ -80,19 +83,11 @@ fn is_permitted<'p>(rule: &ItemFilter, permitted: Permitted<'p>, context: &Reque
         .is_ok_and(|access| snapshot.policy.authorize(principal, vec![access], TaskRule::Optional, context).is_ok())
 }
 
-fn at<'a>(document: &'a mut Json, path: &JsonPath) -> Option<&'a mut Json> {
+fn at<'a>(document: &'a Json, path: &JsonPath) -> Option<&'a Json> {
     path.members.iter().try_fold(document, |value, name| match value {
-        Json::Object(members) => members.iter_mut().find(|(key, _)| **key == **name).map(|(_, value)| value),
+        Json::Object(members) => members.iter().find(|(key, _)| **key == **name).map(|(_, value)| value),
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Array(_) => None,
     })
-}
-
-fn remove(document: &mut Json, path: &JsonPath) {
-    let Some((last, parents)) = path.members.split_last() else { return };
-    let parent = JsonPath { members: parents.into(), each: false };
-    if let Some(Json::Object(members)) = at(document, &parent) {
-        members.retain(|(name, _)| **name != **last);
-    }
 }
 
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, ()> {

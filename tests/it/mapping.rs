@@ -288,7 +288,7 @@ fn a_list_shows_only_what_may_be_seen() {
     ));
     let get = |subject: &str, actors: &[&str]| portcullis.get("/documents", &world.issuer.token(subject, actors));
     let answer = get("erin", &["reader"]);
-    assert_eq!(answer.json(), serde_json::json!({ "page": { "items": [{ "id": "d1", "n": 1.5 }] } }));
+    assert_eq!(answer.body, r#"{"page":{"items":[{"id":"d1","n":1.50}]}}"#, "values keep their spelling");
     assert_eq!((answer.header("etag"), answer.header("cache-control")), (None, Some("private, no-store")));
     assert_eq!(world.record_of(&answer)["items"], serde_json::json!({ "kept": 1, "removed": 5 }));
     assert_eq!(get("erin", &[]).json()["page"]["items"].as_array().unwrap().len(), 2);
