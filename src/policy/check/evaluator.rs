@@ -18,12 +18,12 @@ use crate::policy::{
 };
 
 /// So many hops over usersets and tuplesets are too many (OpenFGA's limit). Computed relations are free.
-const TOO_DEEP: u8 = 25;
+pub(super) const TOO_DEEP: u8 = 25;
 /// So many nested relations and operators are too many for the stack. Only a chain of hundreds of computed relations
 /// gets there.
 const MOST_NESTED: u32 = 1000;
 /// Rows longer than this are compared with what the user has, instead of being followed one by one.
-const WIDE: usize = 4;
+pub(super) const WIDE: usize = 4;
 
 /// Relations that lead to one another through unions only are seen as one graph, in which no object is seen twice.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +63,12 @@ impl<'a, 'q, W: Witness> Evaluator<'a, 'q, W> {
         circumstances: Circumstances<'a, 'q>,
         witness: W,
     ) -> Outcome<W> {
+        // Who watches wants to see all of it.
+        let followed = if W::WATCHES { None } else { plans.follow_unions(graph, question, limits.most_steps) };
+        if let Some((is_true, steps)) = followed {
+            let truth = if is_true { Truth::True } else { Truth::False };
+            return Outcome { truth, witness, steps, fault: None };
+        }
         let mut evaluator = Self {
             graph,
             plans,

@@ -7,6 +7,7 @@ mod plan;
 mod question;
 mod reach;
 mod recursion;
+mod unions;
 mod verdict;
 mod ways;
 mod witness;

@@ -4,6 +4,7 @@ use super::{
     question::Subject,
     reach::{Kind, Reach},
     recursion::{Recursion, recursions},
+    unions::Unions,
     ways::Ways,
 };
 use crate::{
@@ -151,6 +152,7 @@ pub(in crate::policy) struct Plans {
     plans: Box<[RelationPlan]>,
     reach: Reach,
     ways: Ways,
+    unions: Unions,
 }
 
 impl Plans {
@@ -161,7 +163,7 @@ impl Plans {
             recursion,
         });
         let plans: Box<[RelationPlan]> = plans.collect();
-        Self { ways: Ways::new(&plans), plans, reach: Reach::new(model) }
+        Self { ways: Ways::new(&plans), unions: Unions::new(&plans), plans, reach: Reach::new(model) }
     }
 
     pub(super) fn plan(&self, id: RelationId) -> Option<&RelationPlan> {
@@ -175,6 +177,10 @@ impl Plans {
     /// The plans read backwards.
     pub(in crate::policy) fn ways(&self) -> &Ways {
         &self.ways
+    }
+
+    pub(super) fn unions(&self) -> &Unions {
+        &self.unions
     }
 
     /// The kind of a user.

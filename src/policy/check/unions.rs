@@ -1,0 +1,172 @@
+//! Relations that nothing but unions make, answered by following tuples, without an evaluation's ceremony.
+
+use smallvec::SmallVec;
+
+use super::{
+    evaluator::{TOO_DEEP, WIDE},
+    plan::{Hop, Plan, Plans, RelationPlan},
+    question::{Question, Subject},
+};
+use crate::policy::{
+    graph::{EdgeId, Graph, Number},
+    model::{RelationId, Restriction, Shape, TypeId},
+};
+
+/// After so many steps the question is left to the evaluator, which can remember what it found out.
+const MOST_STEPS: u32 = 128;
+/// So many computed relations within one another are put in, and so many tuple sets in all unions of a model.
+const MOST_NESTED: u8 = 64;
+const MOST_PARTS: usize = 1 << 20;
+
+/// A relation whose computed relations are put in: any of these tuples gives it.
+#[derive(Debug, Default)]
+struct Union {
+    /// Tuples that name the user itself or its wildcard.
+    exact: Vec<(EdgeId, Restriction)>,
+    /// Tuples that name objects which have the target.
+    hops: Vec<Hop>,
+}
+
+/// The relations of a model that are unions, as are all that they lead to.
+#[derive(Debug)]
+pub(super) struct Unions(Box<[Option<Union>]>);
+
+#[derive(Debug, Clone, Copy)]
+struct Node {
+    relation: RelationId,
+    object: Number,
+    depth: u8,
+}
+
+/// What a look at both ends of a wide row tells.
+enum Compared {
+    Shared,
+    NothingShared,
+    Open,
+}
+
+impl Unions {
+    pub(super) fn new(plans: &[RelationPlan]) -> Self {
+        let mut room = MOST_PARTS;
+        let mut unions: Vec<Option<Union>> =
+            plans.iter().map(|plan| Union::new(plans, &plan.root, &mut room)).collect();
+        // In both directions in turn, so that long chains need few rounds.
+        while (0..unions.len())
+            .chain((0..unions.len()).rev())
+            .fold(false, |any, index| any | leave_out(&mut unions, index))
+        {}
+        Self(unions.into())
+    }
+}
+
+/// Takes out a union that leads to a relation which is none. True if it did.
+fn leave_out(unions: &mut [Option<Union>], index: usize) -> bool {
+    let leads_out = |union: &Union| union.hops.iter().any(|hop| found(unions, hop.target).is_none());
+    let out = unions.get(index).and_then(Option::as_ref).is_some_and(leads_out);
+    if let Some(union) = unions.get_mut(index).filter(|_| out) {
+        *union = None;
+    }
+    out
+}
+
+fn found(unions: &[Option<Union>], id: RelationId) -> Option<&Union> {
+    unions.get(id.index())?.as_ref()
+}
+
+impl Union {
+    /// The union that a plan is, if there is room for it.
+    fn new(plans: &[RelationPlan], plan: &Plan, room: &mut usize) -> Option<Self> {
+        let mut union = Self::default();
+        let mut computed = Vec::new();
+        union.take(plans, plan, &mut computed, 0)?;
+        *room = room.checked_sub(union.exact.len() + union.hops.len())?;
+        Some(union)
+    }
+
+    fn take(&mut self, plans: &[RelationPlan], plan: &Plan, computed: &mut Vec<RelationId>, nested: u8) -> Option<()> {
+        match plan {
+            Plan::Exact(edges) => self.exact.extend(edges),
+            Plan::Usersets(hops) | Plan::Tupleset(hops) => self.hops.extend(hops),
+            Plan::Computed(id) if computed.contains(id) => {}
+            Plan::Computed(_) if nested >= MOST_NESTED => return None,
+            Plan::Computed(id) => {
+                computed.push(*id);
+                self.take(plans, &plans.get(id.index())?.root, computed, nested + 1)?;
+            }
+            Plan::Any(operands) => {
+                operands.iter().try_for_each(|operand| self.take(plans, operand, computed, nested))?
+            }
+            Plan::All(_) | Plan::Except(_) => return None,
+        }
+        Some(())
+    }
+}
+
+impl Plans {
+    /// The answer to a question about an object, and the steps it took, if tuples without conditions settle it soon.
+    ///
+    /// It is the answer that the evaluator would come to: what is found is found, and where nothing is left to be
+    /// followed nothing is there. Whatever else comes up (a condition, a cycle, a long way) is left to the evaluator.
+    pub(super) fn follow_unions(&self, graph: &Graph, question: Question, most_steps: u32) -> Option<(bool, u32)> {
+        let Subject::Object { user_type, number } = question.subject else { return None };
+        let unions = &*self.unions().0;
+        found(unions, question.relation)?;
+        let kind = self.kind(question.subject);
+        if !self.reaches(question.relation, kind) {
+            return Some((false, 0));
+        }
+        let most_steps = most_steps.min(MOST_STEPS);
+        let mut steps = 0;
+        let mut open: SmallVec<[Node; 16]> = SmallVec::new();
+        open.push(Node { relation: question.relation, object: question.object, depth: 0 });
+        while let Some(Node { relation, object, depth }) = open.pop() {
+            steps += 1;
+            if steps > most_steps {
+                return None;
+            }
+            let union = found(unions, relation)?;
+            for (edge, restriction) in union.exact.iter().filter(|(_, restriction)| restriction.user_type == user_type)
+            {
+                let user = if restriction.shape == Shape::Wildcard { 0 } else { number };
+                if graph.has(*edge, object, user) {
+                    return (!graph.edge_has_conditions(*edge)).then_some((true, steps));
+                }
+            }
+            for hop in &union.hops {
+                let users = graph.users(hop.edge, object);
+                if users.is_empty() || !self.reaches(hop.target, kind) {
+                    continue;
+                }
+                if graph.edge_has_conditions(hop.edge) || depth + 1 >= TOO_DEEP {
+                    return None;
+                }
+                if users.len() > WIDE {
+                    match compared(graph, found(unions, hop.target)?, hop, object, (user_type, number)) {
+                        Compared::Shared => return Some((true, steps)),
+                        Compared::NothingShared => continue,
+                        Compared::Open => {}
+                    }
+                }
+                if users.len() > MOST_STEPS as usize {
+                    return None;
+                }
+                open.extend(users.iter().map(|user| Node { relation: hop.target, object: user, depth: depth + 1 }));
+            }
+        }
+        Some((false, steps))
+    }
+}
+
+/// Compares the objects that an object's tuples name with those on which the user itself has the target.
+fn compared(graph: &Graph, target: &Union, hop: &Hop, object: Number, user: (TypeId, Number)) -> Compared {
+    let (user_type, number) = user;
+    let mut nothing_else = target.hops.is_empty();
+    for (edge, restriction) in target.exact.iter().filter(|(_, restriction)| restriction.user_type == user_type) {
+        if restriction.shape != Shape::Plain || graph.edge_has_conditions(*edge) {
+            nothing_else = false;
+        } else if graph.between(hop.edge, object, *edge, number).is_some() {
+            return Compared::Shared;
+        }
+    }
+    if nothing_else { Compared::NothingShared } else { Compared::Open }
+}
