@@ -99,9 +99,8 @@ impl Worker {
         exchange.routed(selected.route);
         let authenticated = snapshot.authenticator.authenticate(&head, now).inspect_err(|error| self.note(error))?;
         exchange.authenticated(&authenticated);
-        let reading = Instant::now();
         let body = inspect(selected.operation.body, &head, body, self.settings.body_timeout, exchange.sent()).await?;
-        exchange.waited(reading.elapsed());
+        exchange.waited(body.waited);
         let principal = &authenticated.principal;
         let inputs = Inputs { head: &head, captures: &selected.captures, principal, body: body.document.as_ref() };
         let accesses = selected.operation.accesses(inputs)?;
@@ -164,6 +163,12 @@ impl Worker {
     }
 }
 
+/// What was decided. A fault denies this request and nothing else.
+async fn without_fault<T>(deciding: impl Future<Output = Result<T, Rejection>>) -> Result<T, Rejection> {
+    let caught = AssertUnwindSafe(deciding).catch_unwind().await;
+    caught.unwrap_or_else(|_panic| Err(Rejection::new(Reason::InternalError)))
+}
+
 fn rejected(exchange: &mut Exchange, rejection: &Rejection) -> Response<Content> {
     exchange.rejected(rejection);
     rejection.response(&exchange.marks().id, exchange.revision(), exchange.hides_existence()).map(Content::Whole)
@@ -174,12 +179,10 @@ impl Handler for Enforcer {
 
     async fn respond(&self, peer: &Peer, request: Request<Incoming>) -> Response<AnswerBody> {
         let (mut exchange, now) = self.0.begin(peer);
-        let deciding = AssertUnwindSafe(self.0.decide(&mut exchange, now.into(), peer, request));
-        // A fault denies this request and nothing else.
-        let response = match deciding.catch_unwind().await {
-            Ok(Ok(response)) => response,
-            Ok(Err(rejection)) => rejected(&mut exchange, &rejection),
-            Err(_panic) => rejected(&mut exchange, &Rejection::new(Reason::InternalError)),
+        let deciding = self.0.decide(&mut exchange, now.into(), peer, request);
+        let response = match without_fault(deciding).await {
+            Ok(response) => response,
+            Err(rejection) => rejected(&mut exchange, &rejection),
         };
         answer(response, exchange)
     }
@@ -214,5 +217,19 @@ fn malformed(problem: HeadProblem) -> Malformed {
         HeadProblem::BareCarriageReturn => Malformed::Message("a bare CR"),
         HeadProblem::TooLong => Malformed::Message("the head is too long"),
         HeadProblem::NotHttp => Malformed::Message("not HTTP/1.1, or a head beyond the limits"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_fault_is_a_denial() {
+        let outcome = without_fault(async { panic!("a fault in what decides") }).await;
+        let rejection: Rejection = outcome.map(|()| ()).unwrap_err();
+        assert_eq!(rejection.reason, Reason::InternalError);
+        assert_eq!(rejection.reason.status(), http::StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(without_fault(async { Ok(()) }).await.is_ok());
     }
 }

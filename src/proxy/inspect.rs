@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, atomic::AtomicU64},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -27,6 +27,14 @@ pub(super) struct Inspected {
     pub(super) document: Option<Json>,
     /// For the upstream: exactly the bytes that were read, or the stream that was not.
     pub(super) outbound: OutboundBody,
+    /// How long the client was waited for.
+    pub(super) waited: Duration,
+}
+
+impl Inspected {
+    fn unread(outbound: OutboundBody) -> Self {
+        Self { document: None, outbound, waited: Duration::ZERO }
+    }
 }
 
 /// Handles the body by its rule.
@@ -39,10 +47,8 @@ pub(super) async fn inspect(
 ) -> Result<Inspected, Rejection> {
     let limit = match rule {
         BodyRule::Refuse if !body.is_end_stream() => return Err(Rejection::new(Reason::UnexpectedBody)),
-        BodyRule::Refuse => {
-            return Ok(Inspected { document: None, outbound: OutboundBody::whole(Bytes::new(), sent) });
-        }
-        BodyRule::Stream => return Ok(Inspected { document: None, outbound: OutboundBody::streamed(body, sent) }),
+        BodyRule::Refuse => return Ok(Inspected::unread(OutboundBody::whole(Bytes::new(), sent))),
+        BodyRule::Stream => return Ok(Inspected::unread(OutboundBody::streamed(body, sent))),
         BodyRule::Inspect { limit } => limit,
     };
     // Reading is large: in a box of its own, so that it does not make every request's future larger.
@@ -61,15 +67,17 @@ async fn read(
     if declared > limit {
         return Err(Rejection::new(Reason::BodyTooLarge));
     }
+    let reading = Instant::now();
     let read = timeout(deadline, Limited::new(body, limit).collect()).await;
     let bytes = match read.map_err(|_| Rejection::new(Reason::BodyTimeout))? {
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => return Err(Rejection::new(Reason::BodyTooLarge)),
         Err(_) => return Err(Malformed::Message("the body broke off").into()),
     };
+    let waited = reading.elapsed();
     let document = parse_json(&bytes, JsonLimits::default())
         .map_err(|problem| Rejection::with_public_detail(Reason::MalformedBody, problem.to_string()))?;
-    Ok(Inspected { document: Some(document), outbound: OutboundBody::whole(bytes, sent) })
+    Ok(Inspected { document: Some(document), outbound: OutboundBody::whole(bytes, sent), waited })
 }
 
 /// Only JSON in UTF-8 without coding is inspected; a body without a media type is read as JSON.
