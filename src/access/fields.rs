@@ -138,38 +138,39 @@ const RESERVED_FAMILIES: &[&str] = &[
 ];
 
 /// How reserved names and families begin: see [`Beginnings::may_hold`].
-static BEGINNINGS: Beginnings = Beginnings::NONE.with(RESERVED).with(RESERVED_FAMILIES);
+static BEGINNINGS: Beginnings = Beginnings::of(&[RESERVED, RESERVED_FAMILIES]);
 
-/// The letters that names begin with, each as one bit, so that most other names are told apart at once.
+/// The three letters that names begin with after an `x-`, so that almost all other names are told apart at once.
 struct Beginnings {
-    first: u32,
-    // The letters after `x-`.
-    after_x: u32,
+    // By the first two letters, five bits of each: which letters may follow, each as one bit.
+    third: [u32; 1024],
 }
 
 impl Beginnings {
-    const NONE: Self = Self { first: 0, after_x: 0 };
-
-    const fn with(mut self, mut names: &[&str]) -> Self {
-        while let [name, rest @ ..] = names {
-            if let [first, ..] = name.as_bytes() {
-                self.first |= 1 << (*first & 31);
+    #[expect(clippy::indexing_slicing, clippy::panic, reason = "evaluated by the compiler alone")]
+    const fn of(mut lists: &[&[&str]]) -> Self {
+        let mut third = [0; 1024];
+        while let [list, rest @ ..] = lists {
+            let mut names = *list;
+            while let [name, others @ ..] = names {
+                let Some((place, bit)) = Self::place(name.as_bytes()) else { panic!("less than three letters") };
+                third[place] |= bit;
+                names = others;
             }
-            if let [b'x', b'-', third, ..] = name.as_bytes() {
-                self.after_x |= 1 << (*third & 31);
-            }
-            names = rest;
+            lists = rest;
         }
-        self
+        Self { third }
+    }
+
+    const fn place(name: &[u8]) -> Option<(usize, u32)> {
+        let ([b'x', b'-', one, two, three, ..] | [one, two, three, ..]) = name else { return None };
+        Some((((*one & 31) as usize) << 5 | (*two & 31) as usize, 1 << (*three & 31)))
     }
 
     /// Whether one of the names may begin like this one; if not, it is none of them.
-    const fn may_hold(&self, name: &[u8]) -> bool {
-        match name {
-            [b'x', b'-', third, ..] => self.after_x & 1 << (*third & 31) != 0,
-            [first, ..] => self.first & 1 << (*first & 31) != 0,
-            [] => false,
-        }
+    fn may_hold(&self, name: &[u8]) -> bool {
+        let third = |(place, bit)| self.third.get(place).is_some_and(|third: &u32| third & bit != 0);
+        Self::place(name).is_some_and(third)
     }
 }
 
@@ -207,7 +208,7 @@ pub(super) fn check(headers: &HeaderMap, version: Version) -> Result<(), Malform
     if headers.len() > FIELDS {
         return Err(Malformed::Header("too many fields"));
     }
-    if headers.keys().any(|name| name.as_str().contains('_')) {
+    if headers.keys().any(|name| name.as_str().bytes().fold(false, |found, byte| found | (byte == b'_'))) {
         return Err(Malformed::Header("a field's name holds `_`"));
     }
     // Most heads repeat no field at all, and then none that must be single.

@@ -47,6 +47,9 @@ pub struct CanonicalPath {
 impl CanonicalPath {
     /// The canonical spelling of a raw path, or why it has none.
     pub fn parse(raw: &str) -> Result<Self, NonCanonical> {
+        if is_canonical(raw.as_bytes()) {
+            return Ok(Self { text: raw.to_owned() });
+        }
         let rest = raw.strip_prefix('/').ok_or(NonCanonical::Relative)?;
         let mut text = String::with_capacity(raw.len());
         if rest.is_empty() {
@@ -89,6 +92,25 @@ pub fn hex_byte(high: u8, low: u8) -> Option<u8> {
         _ => None,
     };
     Some(digit(high)? << 4 | digit(low)?)
+}
+
+/// Whether this is canonical at first sight, as almost all paths are: no escape, and no segment that is empty, begins
+/// with a dot or has parameters.
+fn is_canonical(raw: &[u8]) -> bool {
+    let mut before = None;
+    for byte in raw {
+        let plain = match byte {
+            b'/' => before != Some(b'/'),
+            b'.' => before.is_some_and(|before| before != b'/'),
+            b';' => false,
+            byte => before.is_some() && is_pchar(*byte),
+        };
+        if !plain {
+            return false;
+        }
+        before = Some(*byte);
+    }
+    before.is_some_and(|last| last != b'/')
 }
 
 fn canonical_segment(raw: &str, text: &mut String) -> Result<(), NonCanonical> {

@@ -236,13 +236,18 @@ fn is_method_override(name: &str) -> bool {
 }
 
 fn checked_query(query: &str) -> Result<Box<str>, Malformed> {
+    let legal = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'"' | b'<' | b'>' | b'\\' | b'^' | b'`');
+    if !query.bytes().all(legal) {
+        return Err(Malformed::Target("the query holds an illegal byte"));
+    }
+    // Without an `m`, plain or escaped, no name can be one that overrides the method.
+    let may_override = query.bytes().any(|byte| matches!(byte, b'm' | b'M' | b'%'));
     let mut names = query.split(['&', ';']).map(|pair| pair.split('=').next().unwrap_or_default());
     // Frameworks read another method from it than the one that is decided.
-    if names.any(is_method_override) {
+    if may_override && names.any(is_method_override) {
         return Err(Malformed::Target("the query overrides the method"));
     }
-    let legal = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'"' | b'<' | b'>' | b'\\' | b'^' | b'`');
-    if query.bytes().all(legal) { Ok(query.into()) } else { Err(Malformed::Target("the query holds an illegal byte")) }
+    Ok(query.into())
 }
 
 #[cfg(test)]

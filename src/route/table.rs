@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
+use foldhash::fast::RandomState;
 use http::Method;
 use smallvec::SmallVec;
 
@@ -82,7 +83,7 @@ pub struct RouteTable {
 
 #[derive(Debug, Default)]
 struct Node {
-    literals: HashMap<Box<str>, Node>,
+    literals: HashMap<Box<str>, Node, RandomState>,
     capture: Option<Box<Node>>,
     // INVARIANT: in both, the routes with more header fields come first.
     rest: Vec<usize>,
