@@ -2,6 +2,8 @@
 
 mod health;
 mod openfga;
+mod operator;
 
 pub use health::TelemetryHandler;
 pub use openfga::{Bearers, OpenFgaHandler};
+pub use operator::{ByRevision, Listening, OperatorError, OperatorHandler, OperatorQuestion, ProxyState, ask_running};

@@ -28,6 +28,7 @@ impl Fixed {
         Self(vec![
             ("listen", format!("{listeners:?}")),
             ("telemetry", format!("{:?}", settings.telemetry)),
+            ("admin", format!("{:?}", settings.admin)),
             ("workers", format!("{:?}", settings.workers)),
             ("audit", format!("{:?} {:?}", settings.audit, settings.on_audit_failure)),
             ("limits and timeouts", format!("{:?} {:?} {:?}", settings.server, settings.enforcer, settings.drain)),
@@ -145,6 +146,7 @@ fn snapshot(
         upstreams: settings.upstreams,
         authenticator,
         policy,
+        source: settings.policy.to_string().into(),
         max_staleness: settings.policy.max_staleness,
     };
     build(parts, revision, Timestamp::from(SystemTime::now()))

@@ -18,10 +18,10 @@ use tokio::{
 
 use crate::{
     access::Diagnostic,
-    admin::TelemetryHandler,
+    admin::{Listening, OperatorHandler, ProxyState, TelemetryHandler},
     audit::{AuditLog, AuditWriter, SinkError},
     config::Settings,
-    net::{Drain, DrainSignal, Listener, ListenerError, ServerSettings, ServerTls, serve},
+    net::{Drain, DrainSignal, Listener, ListenerError, ServerSettings, ServerTls, UnixSocket, UnixSocketError, serve},
     proxy::{Enforcer, ProxyMetrics},
     snapshot::{SnapshotCell, register_metrics},
     supply::{FileSource, Replicator, SupplyMetrics},
@@ -39,6 +39,9 @@ pub enum StartError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Listener(#[from] ListenerError),
+    /// The admin socket cannot be made.
+    #[error(transparent)]
+    Admin(#[from] UnixSocketError),
     /// Decisions could not be recorded.
     #[error(transparent)]
     Audit(#[from] SinkError),
@@ -64,6 +67,7 @@ pub enum Stopped {
 pub struct Running {
     data: Vec<SocketAddr>,
     telemetry: Option<SocketAddr>,
+    admin: Option<UnixSocket>,
     snapshots: Arc<SnapshotCell>,
     // Ordered first: data listeners and the replicator.
     work: Drain,
@@ -102,6 +106,18 @@ impl Running {
         let listeners: Vec<Listener> =
             settings.listeners.iter().map(|listener| Listener::bind(listener.address)).collect::<Result<_, _>>()?;
         let telemetry = settings.telemetry.map(Listener::bind).transpose()?;
+        let admin = settings.admin.as_deref().map(UnixSocket::bind).transpose()?;
+        if let Some(socket) = &admin {
+            let counts = metrics.clone();
+            let state = ProxyState {
+                listeners: listening(&listeners, telemetry.as_ref(), socket),
+                in_flight: Box::new(move || counts.in_flight()),
+                drain: readiness.clone(),
+            };
+            let handler = OperatorHandler::new(Arc::clone(&snapshots), state);
+            let _inside = control.enter();
+            control.spawn(serve(socket.accepting()?, None, OPERATORS, health_signal.clone(), handler));
+        }
         let handler = TelemetryHandler::new(registry, Arc::clone(&snapshots), readiness);
         let mut threads = Vec::new();
         for worker in 0..settings.workers {
@@ -125,6 +141,7 @@ impl Running {
         let running = Self {
             data: listeners.iter().map(Listener::address).collect(),
             telemetry: telemetry.as_ref().map(Listener::address),
+            admin,
             snapshots,
             work,
             health,
@@ -145,6 +162,11 @@ impl Running {
     /// The address of the telemetry listener.
     pub fn telemetry_address(&self) -> Option<SocketAddr> {
         self.telemetry
+    }
+
+    /// Where the operator can ask.
+    pub fn admin_socket(&self) -> Option<&Path> {
+        self.admin.as_ref().map(UnixSocket::path)
     }
 
     /// Where the current snapshot is.
@@ -200,10 +222,22 @@ impl Running {
                 let mut health = health;
                 health.ordered().await;
             });
+            // A long question of an operator does not hold up the end.
+            control.shutdown_background();
         })?;
         self.threads.push(thread);
         Ok(self)
     }
+}
+
+/// Operators are few, and whoever may use their socket can do worse than to use it up.
+const OPERATORS: ServerSettings =
+    ServerSettings { connections: 64, handshake: Duration::from_secs(5), head: Duration::from_secs(30) };
+
+fn listening(data: &[Listener], telemetry: Option<&Listener>, admin: &UnixSocket) -> Vec<Listening> {
+    let data = data.iter().map(|listener| Listening::on_address("data", listener.address()));
+    let telemetry = telemetry.map(|listener| Listening::on_address("telemetry", listener.address()));
+    data.chain(telemetry).chain([Listening::on_path("admin", admin.path())]).collect()
 }
 
 type TlsSenders = Vec<Option<watch::Sender<ServerTls>>>;

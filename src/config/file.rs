@@ -16,6 +16,8 @@ pub(super) struct File {
     pub(super) listen: Vec<Listen>,
     /// Where metrics, liveness and readiness are served. Without it they are not.
     pub(super) telemetry: Option<Telemetry>,
+    /// Where the operator asks the running proxy. Without it nobody can.
+    pub(super) admin: Option<Admin>,
     /// Threads that serve requests. By default one for each core.
     pub(super) workers: Option<Located<u16>>,
     /// The services behind the proxy, by name.
@@ -66,6 +68,14 @@ pub(super) struct Tls {
 pub(super) struct Telemetry {
     /// `IP:PORT` for `/metrics`, `/livez` and `/readyz`.
     pub(super) address: Located<String>,
+}
+
+/// The operator's door.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Admin {
+    /// A Unix socket that is made at the start, for the owner of the process only.
+    pub(super) socket: Located<String>,
 }
 
 /// A service behind the proxy.

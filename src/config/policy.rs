@@ -1,6 +1,7 @@
 //! The `policy` section, and the files that it names.
 
 use std::{
+    fmt,
     io::BufReader,
     path::{Path, PathBuf},
     sync::Arc,
@@ -39,6 +40,13 @@ pub struct PolicyFiles {
     pub settings: PolicySettings,
     /// How long the source may be out of reach.
     pub max_staleness: Option<Duration>,
+}
+
+impl fmt::Display for PolicyFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "files {}", self.model.display())?;
+        self.tuples.iter().try_for_each(|file| write!(f, ", {}", file.display()))
+    }
 }
 
 /// What the section says; `None` after a problem.

@@ -65,6 +65,8 @@ pub struct Settings {
     pub listeners: Vec<ListenSettings>,
     /// Where metrics and health are served.
     pub telemetry: Option<SocketAddr>,
+    /// The Unix socket on which the operator asks.
+    pub admin: Option<PathBuf>,
     /// Threads that serve requests.
     pub workers: usize,
     /// For the requests in flight at the end.
@@ -180,6 +182,8 @@ fn syntax(error: &serde_saphyr::Error, problems: &mut Problems) {
 fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>) -> Option<Settings> {
     let listeners = listeners(file, reading);
     let telemetry = file.telemetry.as_ref().and_then(|telemetry| reading.problems.address(&telemetry.address));
+    // Like the audit log, it is written and not read.
+    let admin = file.admin.as_ref().map(|admin| reading.folder.join(&admin.socket.value));
     let upstreams = upstreams(file, reading);
     let names: Vec<String> = file.upstreams.keys().cloned().collect();
     let problems = &mut reading.problems;
@@ -210,6 +214,7 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
         file: Arc::clone(reading.problems.file()),
         listeners: listeners?,
         telemetry,
+        admin,
         workers,
         drain,
         audit,

@@ -48,11 +48,7 @@ impl Peer {
 
     /// A process of this machine, which a Unix socket does not name.
     fn local() -> Self {
-        Self {
-            address: "unix".into(),
-            forwarded_for: HeaderValue::from_static("unknown"),
-            transport: Transport::Clear,
-        }
+        Self { address: "unix".into(), forwarded_for: HeaderValue::from_static("unknown"), transport: Transport::Clear }
     }
 }
 

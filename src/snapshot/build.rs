@@ -24,6 +24,8 @@ pub struct Parts {
     pub authenticator: Arc<Authenticator>,
     /// Who may do what.
     pub policy: Policy,
+    /// Where model and tuples came from, for people.
+    pub source: Arc<str>,
     /// How long the source may be out of reach.
     pub max_staleness: Option<Duration>,
 }
@@ -34,8 +36,8 @@ pub fn build(parts: Parts, revision: Revision, now: Timestamp) -> Result<Snapsho
     if !problems.is_empty() {
         return Err(problems);
     }
-    let Parts { routes, upstreams, authenticator, policy, max_staleness, .. } = parts;
-    Ok(Snapshot { revision, built_at: now, routes, upstreams, authenticator, policy, max_staleness })
+    let Parts { routes, upstreams, authenticator, policy, source, max_staleness, .. } = parts;
+    Ok(Snapshot { revision, built_at: now, source, routes, upstreams, authenticator, policy, max_staleness })
 }
 
 fn routes_against_model(parts: &Parts) -> Vec<Diagnostic> {

@@ -28,6 +28,8 @@ pub struct Snapshot {
     pub revision: Revision,
     /// When it was built.
     pub built_at: Timestamp,
+    /// Where model and tuples came from, for people.
+    pub source: Arc<str>,
     /// Which request stands for what.
     pub routes: RouteTable,
     // INVARIANT: holds every upstream that a route of `routes` names.
