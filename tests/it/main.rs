@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod admin_socket;
 mod bad_input;
 mod commands;
 mod conditions;
