@@ -16,6 +16,8 @@ pub(super) struct File {
     pub(super) listen: Vec<Listen>,
     /// Where metrics, liveness and readiness are served. Without it they are not.
     pub(super) telemetry: Option<Telemetry>,
+    /// Where applications ask for decisions. Without it they cannot.
+    pub(super) decision: Option<Decision>,
     /// Threads that serve requests. By default one for each core.
     pub(super) workers: Option<Located<u16>>,
     /// The services behind the proxy, by name.
@@ -66,6 +68,18 @@ pub(super) struct Tls {
 pub(super) struct Telemetry {
     /// `IP:PORT` for `/metrics`, `/livez` and `/readyz`.
     pub(super) address: Located<String>,
+}
+
+/// The decision listener: OpenFGA's HTTP API over the policy that decides requests.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Decision {
+    /// `IP:PORT`; port 0 takes any free one.
+    pub(super) address: Located<String>,
+    /// Serve TLS. Without it the listener speaks in the clear.
+    pub(super) tls: Option<Tls>,
+    /// Who may ask, and so see the whole policy: `service:crm`, or `service:*` for all of a type. At least one.
+    pub(super) callers: Located<Vec<Located<String>>>,
 }
 
 /// A service behind the proxy.

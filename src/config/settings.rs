@@ -16,7 +16,7 @@ use crate::{
     net::{ClientTls, ServerSettings, ServerTls, Target},
     proxy::EnforcerSettings,
     route::RouteTable,
-    snapshot::Upstream,
+    snapshot::{Callers, Upstream},
     supply::{KeyDocuments, KeyUrl},
 };
 
@@ -45,6 +45,15 @@ pub struct ListenSettings {
     pub tls: Option<TlsFiles>,
 }
 
+/// The decision listener.
+#[derive(Debug, Clone)]
+pub struct DecisionSettings {
+    /// Where it listens.
+    pub listener: ListenSettings,
+    /// Who may ask.
+    pub callers: Callers,
+}
+
 /// A TLS identity and its files.
 #[derive(Debug, Clone)]
 pub struct TlsFiles {
@@ -65,6 +74,8 @@ pub struct Settings {
     pub listeners: Vec<ListenSettings>,
     /// Where metrics and health are served.
     pub telemetry: Option<SocketAddr>,
+    /// Where applications ask for decisions.
+    pub decision: Option<DecisionSettings>,
     /// Threads that serve requests.
     pub workers: usize,
     /// For the requests in flight at the end.
@@ -180,6 +191,7 @@ fn syntax(error: &serde_saphyr::Error, problems: &mut Problems) {
 fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>) -> Option<Settings> {
     let listeners = listeners(file, reading);
     let telemetry = file.telemetry.as_ref().and_then(|telemetry| reading.problems.address(&telemetry.address));
+    let decision = file.decision.as_ref().map(|decision| self::decision(decision, listeners.as_deref(), reading));
     let upstreams = upstreams(file, reading);
     let names: Vec<String> = file.upstreams.keys().cloned().collect();
     let problems = &mut reading.problems;
@@ -210,6 +222,8 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
         file: Arc::clone(reading.problems.file()),
         listeners: listeners?,
         telemetry,
+        // A problem was reported if there is one that came to nothing.
+        decision: decision.flatten(),
         workers,
         drain,
         audit,
@@ -261,6 +275,30 @@ fn listeners(file: &File, reading: &mut Reading<'_>) -> Option<Vec<ListenSetting
         }
     }
     complete.then_some(listeners)
+}
+
+fn decision(
+    written: &file::Decision,
+    listeners: Option<&[ListenSettings]>,
+    reading: &mut Reading<'_>,
+) -> Option<DecisionSettings> {
+    let address = reading.problems.address(&written.address);
+    let taken = |address: &SocketAddr| {
+        address.port() != 0 && listeners.unwrap_or_default().iter().any(|other| other.address == *address)
+    };
+    if address.as_ref().is_some_and(taken) {
+        reading.problems.add(written.address.place, format!("`{}` is listened on twice", written.address.value));
+    }
+    if written.callers.is_empty() {
+        let help = "whoever may ask sees the whole policy: name them, such as `service:crm` or `service:*`";
+        reading.problems.add_with_help(written.callers.place, "`callers` is empty: nobody could ask", help);
+    }
+    let callers = written.callers.iter().filter_map(|caller| reading.problems.parse(caller)).collect();
+    let tls = match &written.tls {
+        None => None,
+        Some(tls) => Some(server_tls(tls, reading)?),
+    };
+    Some(DecisionSettings { listener: ListenSettings { address: address?, tls }, callers })
 }
 
 fn server_tls(tls: &file::Tls, reading: &mut Reading<'_>) -> Option<TlsFiles> {
