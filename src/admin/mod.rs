@@ -1,9 +1,12 @@
 //! The operator's doors.
 
+mod body;
+mod decision;
 mod health;
 mod openfga;
 mod operator;
 
+pub use decision::{DecisionHandler, DecisionMetrics};
 pub use health::TelemetryHandler;
 pub use openfga::{Bearers, OpenFgaHandler};
 pub use operator::{ByRevision, Listening, OperatorError, OperatorHandler, OperatorQuestion, ProxyState, ask_running};

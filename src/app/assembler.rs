@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::{
     access::{Diagnostic, Place, Revision, Timestamp},
-    config::{self, Loading, Settings, load_policy},
+    config::{self, ListenSettings, Loading, Settings, load_policy},
     identity::{Authenticator, AuthenticatorSettings},
     net::ServerTls,
     snapshot::{Parts, Snapshot, build},
@@ -25,10 +25,12 @@ impl Fixed {
     pub(super) fn of(settings: &Settings) -> Self {
         let listeners: Vec<_> =
             settings.listeners.iter().map(|listener| (listener.address, listener.tls.is_some())).collect();
+        let decision = settings.decision.as_ref().map(|decision| &decision.listener);
         Self(vec![
             ("listen", format!("{listeners:?}")),
             ("telemetry", format!("{:?}", settings.telemetry)),
             ("admin", format!("{:?}", settings.admin)),
+            ("decision", format!("{:?}", decision.map(|listener| (listener.address, listener.tls.is_some())))),
             ("workers", format!("{:?}", settings.workers)),
             ("audit", format!("{:?} {:?}", settings.audit, settings.on_audit_failure)),
             ("limits and timeouts", format!("{:?} {:?} {:?}", settings.server, settings.enforcer, settings.drain)),
@@ -46,7 +48,7 @@ impl Fixed {
 pub(super) struct Assembler {
     pub(super) path: PathBuf,
     pub(super) fixed: Fixed,
-    /// One for each listener; `None` for those in the clear.
+    /// One for each listener, the decision listener last; `None` for those in the clear.
     pub(super) tls: Vec<Option<watch::Sender<ServerTls>>>,
     /// The one that is there already, with the tokens that it has verified.
     pub(super) authenticator: Option<Arc<Authenticator>>,
@@ -73,7 +75,7 @@ impl Assembler {
             let problem = Diagnostic::new(&settings.file, Place::default(), message);
             return Err(vec![problem.with_help("these need a restart; restart, or change them back")]);
         }
-        let identities: Vec<_> = settings.listeners.iter().map(|listener| listener.tls.clone()).collect();
+        let identities: Vec<_> = listeners(&settings).map(|listener| listener.tls.clone()).collect();
         let authenticator = match &settings.authenticator {
             Ok(settings) => settings.clone(),
             Err(missing) => return Ok(Loaded::Waiting(missing.clone())),
@@ -100,6 +102,11 @@ impl Assembler {
             Some(_) | None => new_authenticator(settings, file),
         }
     }
+}
+
+/// All listeners with the settings of one: the data listeners, then the decision listener.
+pub(super) fn listeners(settings: &Settings) -> impl Iterator<Item = &ListenSettings> {
+    settings.listeners.iter().chain(settings.decision.as_ref().map(|decision| &decision.listener))
 }
 
 /// The snapshot that this configuration stands for, and its settings' problems or its files', all of them.
@@ -142,9 +149,10 @@ fn snapshot(
     let policy = load_policy(&settings.policy)?;
     let parts = Parts {
         routes_file: settings.file,
-        routes: settings.routes,
-        upstreams: settings.upstreams,
+        routes: Arc::new(settings.routes),
+        upstreams: settings.upstreams.into(),
         authenticator,
+        callers: Arc::new(settings.decision.map(|decision| decision.callers).unwrap_or_default()),
         policy,
         source: settings.policy.to_string().into(),
         max_staleness: settings.policy.max_staleness,

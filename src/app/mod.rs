@@ -4,6 +4,7 @@ mod assembler;
 mod authority;
 mod running;
 mod signals;
+mod worker;
 
 pub use assembler::{check_everything, load_snapshot};
 pub use authority::{AuthorityStartError, RunningAuthority};

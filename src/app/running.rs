@@ -13,12 +13,11 @@ use thiserror::Error;
 use tokio::{
     runtime::{Builder, Runtime},
     sync::{Notify, watch},
-    task::JoinSet,
 };
 
 use crate::{
     access::Diagnostic,
-    admin::{Listening, OperatorHandler, ProxyState, TelemetryHandler},
+    admin::{DecisionHandler, DecisionMetrics, Listening, OperatorHandler, ProxyState, TelemetryHandler},
     audit::{AuditLog, AuditWriter, SinkError},
     config::Settings,
     net::{Drain, DrainSignal, Listener, ListenerError, ServerSettings, ServerTls, UnixSocket, UnixSocketError, serve},
@@ -28,7 +27,10 @@ use crate::{
     telemetry::{MetricsError, Registry},
 };
 
-use super::assembler::{Assembler, Fixed, check_everything};
+use super::{
+    assembler::{Assembler, Fixed, check_everything, listeners},
+    worker::start_worker,
+};
 
 /// Why nothing was started.
 #[derive(Debug, Error)]
@@ -66,6 +68,7 @@ pub enum Stopped {
 #[derive(Debug)]
 pub struct Running {
     data: Vec<SocketAddr>,
+    decision: Option<SocketAddr>,
     telemetry: Option<SocketAddr>,
     admin: Option<UnixSocket>,
     snapshots: Arc<SnapshotCell>,
@@ -103,23 +106,39 @@ impl Running {
         let (health, health_signal) = Drain::new();
         let (not_ready, readiness) = Drain::new();
         let (abandon, abandoned) = Drain::new();
-        let listeners: Vec<Listener> =
-            settings.listeners.iter().map(|listener| Listener::bind(listener.address)).collect::<Result<_, _>>()?;
+        let mut data = Vec::new();
+        for listener in &settings.listeners {
+            data.push(Listener::bind(listener.address)?);
+        }
+        let decision = settings.decision.as_ref().map(|decision| Listener::bind(decision.listener.address));
+        let decision = decision.transpose()?;
+        let served: Vec<_> = data.iter().chain(&decision).zip(tls).collect();
+        // The decision listener is the last, if there is one.
+        let (data_served, decision_served) = served.split_at(data.len());
+        let signals = (work_signal.clone(), abandoned);
         let telemetry = settings.telemetry.map(Listener::bind).transpose()?;
+        let mut threads = Vec::new();
+        if !decision_served.is_empty() {
+            let metrics = DecisionMetrics::new(&registry)?;
+            let handler = DecisionHandler::new(Arc::clone(&snapshots), metrics, Arc::clone(&unknown_key));
+            let name = "decision".to_owned();
+            threads.push(start_worker(name, decision_served, settings.server, signals.clone(), handler)?);
+        }
+        let addresses = data.iter().map(|listener| ("data", listener));
+        let addresses = addresses.chain(decision.iter().map(|listener| ("decision", listener)));
+        let addresses = addresses.chain(telemetry.iter().map(|listener| ("telemetry", listener)));
+        let state = ProxyState {
+            listeners: addresses.map(|(purpose, one)| Listening::on_address(purpose, one.address())).collect(),
+            in_flight: in_flight(&metrics),
+            drain: readiness.clone(),
+        };
         let admin = settings.admin.as_deref().map(UnixSocket::bind).transpose()?;
         if let Some(socket) = &admin {
-            let counts = metrics.clone();
-            let state = ProxyState {
-                listeners: listening(&listeners, telemetry.as_ref(), socket),
-                in_flight: Box::new(move || counts.in_flight()),
-                drain: readiness.clone(),
-            };
-            let handler = OperatorHandler::new(Arc::clone(&snapshots), state);
+            let handler = OperatorHandler::new(Arc::clone(&snapshots), state.with(socket.path()));
             let _inside = control.enter();
             control.spawn(serve(socket.accepting()?, None, OPERATORS, health_signal.clone(), handler));
         }
         let handler = TelemetryHandler::new(registry, Arc::clone(&snapshots), readiness);
-        let mut threads = Vec::new();
         for worker in 0..settings.workers {
             let enforcer = Enforcer::new(
                 Arc::clone(&snapshots),
@@ -128,18 +147,13 @@ impl Running {
                 settings.enforcer,
                 Arc::clone(&unknown_key),
             );
-            threads.push(start_worker(
-                worker,
-                &listeners,
-                &tls,
-                settings.server,
-                (work_signal.clone(), abandoned.clone()),
-                enforcer,
-            )?);
+            let name = format!("worker-{worker}");
+            threads.push(start_worker(name, data_served, settings.server, signals.clone(), enforcer)?);
         }
-        drop(audit);
+        drop((audit, signals));
         let running = Self {
-            data: listeners.iter().map(Listener::address).collect(),
+            data: data.iter().map(Listener::address).collect(),
+            decision: decision.as_ref().map(Listener::address),
             telemetry: telemetry.as_ref().map(Listener::address),
             admin,
             snapshots,
@@ -157,6 +171,11 @@ impl Running {
     /// The addresses of the data listeners, with their real ports.
     pub fn data_addresses(&self) -> &[SocketAddr] {
         &self.data
+    }
+
+    /// The address of the decision listener.
+    pub fn decision_address(&self) -> Option<SocketAddr> {
+        self.decision
     }
 
     /// The address of the telemetry listener.
@@ -234,10 +253,9 @@ impl Running {
 const OPERATORS: ServerSettings =
     ServerSettings { connections: 64, handshake: Duration::from_secs(5), head: Duration::from_secs(30) };
 
-fn listening(data: &[Listener], telemetry: Option<&Listener>, admin: &UnixSocket) -> Vec<Listening> {
-    let data = data.iter().map(|listener| Listening::on_address("data", listener.address()));
-    let telemetry = telemetry.map(|listener| Listening::on_address("telemetry", listener.address()));
-    data.chain(telemetry).chain([Listening::on_path("admin", admin.path())]).collect()
+fn in_flight(metrics: &ProxyMetrics) -> Box<dyn Fn() -> i64 + Send + Sync> {
+    let metrics = metrics.clone();
+    Box::new(move || metrics.in_flight())
 }
 
 type TlsSenders = Vec<Option<watch::Sender<ServerTls>>>;
@@ -247,44 +265,7 @@ fn tls_channels(settings: &Settings) -> (TlsSenders, TlsReceivers) {
     let channel = |listener: &crate::config::ListenSettings| {
         listener.tls.as_ref().map(|tls| watch::channel(tls.identity.clone())).unzip()
     };
-    settings.listeners.iter().map(channel).unzip()
-}
-
-fn start_worker(
-    number: usize,
-    listeners: &[Listener],
-    tls: &TlsReceivers,
-    settings: ServerSettings,
-    (mut drain, mut abandon): (DrainSignal, DrainSignal),
-    enforcer: Enforcer,
-) -> Result<JoinHandle<()>, io::Error> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    let accepting = {
-        let _inside = runtime.enter();
-        listeners.iter().map(Listener::accepting).collect::<Result<Vec<_>, _>>()?
-    };
-    let tls = tls.clone();
-    thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-        runtime.block_on(async move {
-            let (mut connections, signal) = Drain::new();
-            let mut serving = JoinSet::new();
-            for (listener, tls) in accepting.into_iter().zip(tls) {
-                serving.spawn(serve(listener, tls, settings, signal.clone(), enforcer.clone()));
-            }
-            drop((signal, enforcer));
-            tokio::select! {
-                () = drain.ordered() => {}
-                // It ends before its time by a fault only: then the thread ends too, and is missed.
-                _ = serving.join_next() => return,
-            }
-            connections.order();
-            tokio::select! {
-                () = connections.ended() => {}
-                // What is dropped with the runtime leaves its records as it goes.
-                () = abandon.ordered() => {}
-            }
-        });
-    })
+    listeners(settings).map(channel).unzip()
 }
 
 fn problems(found: &[Diagnostic]) -> String {

@@ -68,6 +68,9 @@ fn run(options: &Run) -> anyhow::Result<ExitCode> {
     for address in running.data_addresses() {
         tracing::info!(%address, "agents can connect");
     }
+    if let Some(address) = running.decision_address() {
+        tracing::info!(%address, "applications can ask for decisions");
+    }
     if let Some(address) = running.telemetry_address() {
         tracing::info!(%address, "metrics and health can be asked for");
     }

@@ -16,6 +16,8 @@ pub(super) struct File {
     pub(super) listen: Vec<Listen>,
     /// Where metrics, liveness and readiness are served. Without it they are not.
     pub(super) telemetry: Option<Telemetry>,
+    /// Where applications ask for decisions. Without it they cannot.
+    pub(super) decision: Option<Decision>,
     /// Where the operator asks the running proxy. Without it nobody can.
     pub(super) admin: Option<Admin>,
     /// Threads that serve requests. By default one for each core.
@@ -76,6 +78,18 @@ pub(super) struct Telemetry {
 pub(super) struct Admin {
     /// A Unix socket that is made at the start, for the owner of the process only.
     pub(super) socket: Located<String>,
+}
+
+/// The decision listener: OpenFGA's HTTP API over the policy that decides requests.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Decision {
+    /// `IP:PORT`; port 0 takes any free one.
+    pub(super) address: Located<String>,
+    /// Serve TLS. Without it the listener speaks in the clear.
+    pub(super) tls: Option<Tls>,
+    /// Who may ask, and so see the whole policy: `service:crm`, or `service:*` for all of a type. At least one.
+    pub(super) callers: Located<Vec<Located<String>>>,
 }
 
 /// A service behind the proxy.

@@ -16,7 +16,7 @@ use crate::{
     net::{ClientTls, ServerSettings, ServerTls, Target},
     proxy::EnforcerSettings,
     route::RouteTable,
-    snapshot::Upstream,
+    snapshot::{Callers, Upstream},
     supply::{KeyDocuments, KeyUrl},
 };
 
@@ -45,6 +45,15 @@ pub struct ListenSettings {
     pub tls: Option<TlsFiles>,
 }
 
+/// The decision listener.
+#[derive(Debug, Clone)]
+pub struct DecisionSettings {
+    /// Where it listens.
+    pub listener: ListenSettings,
+    /// Who may ask.
+    pub callers: Callers,
+}
+
 /// A TLS identity and its files.
 #[derive(Debug, Clone)]
 pub struct TlsFiles {
@@ -67,6 +76,8 @@ pub struct Settings {
     pub telemetry: Option<SocketAddr>,
     /// The Unix socket on which the operator asks.
     pub admin: Option<PathBuf>,
+    /// Where applications ask for decisions.
+    pub decision: Option<DecisionSettings>,
     /// Threads that serve requests.
     pub workers: usize,
     /// For the requests in flight at the end.
@@ -184,6 +195,7 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
     let telemetry = file.telemetry.as_ref().and_then(|telemetry| reading.problems.address(&telemetry.address));
     // Like the audit log, it is written and not read.
     let admin = file.admin.as_ref().map(|admin| reading.folder.join(&admin.socket.value));
+    let decision = file.decision.as_ref().map(|decision| self::decision(decision, listeners.as_deref(), reading));
     let upstreams = upstreams(file, reading);
     let names: Vec<String> = file.upstreams.keys().cloned().collect();
     let problems = &mut reading.problems;
@@ -215,6 +227,8 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
         listeners: listeners?,
         telemetry,
         admin,
+        // A problem was reported if there is one that came to nothing.
+        decision: decision.flatten(),
         workers,
         drain,
         audit,
@@ -266,6 +280,30 @@ fn listeners(file: &File, reading: &mut Reading<'_>) -> Option<Vec<ListenSetting
         }
     }
     complete.then_some(listeners)
+}
+
+fn decision(
+    written: &file::Decision,
+    listeners: Option<&[ListenSettings]>,
+    reading: &mut Reading<'_>,
+) -> Option<DecisionSettings> {
+    let address = reading.problems.address(&written.address);
+    let taken = |address: &SocketAddr| {
+        address.port() != 0 && listeners.unwrap_or_default().iter().any(|other| other.address == *address)
+    };
+    if address.as_ref().is_some_and(taken) {
+        reading.problems.add(written.address.place, format!("`{}` is listened on twice", written.address.value));
+    }
+    if written.callers.is_empty() {
+        let help = "whoever may ask sees the whole policy: name them, such as `service:crm` or `service:*`";
+        reading.problems.add_with_help(written.callers.place, "`callers` is empty: nobody could ask", help);
+    }
+    let callers = written.callers.iter().filter_map(|caller| reading.problems.parse(caller)).collect();
+    let tls = match &written.tls {
+        None => None,
+        Some(tls) => Some(server_tls(tls, reading)?),
+    };
+    Some(DecisionSettings { listener: ListenSettings { address: address?, tls }, callers })
 }
 
 fn server_tls(tls: &file::Tls, reading: &mut Reading<'_>) -> Option<TlsFiles> {

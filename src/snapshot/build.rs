@@ -9,7 +9,10 @@ use crate::{
     route::{AccessTemplate, RouteTable},
 };
 
-use super::snapshot::{Snapshot, Upstream};
+use super::{
+    callers::Callers,
+    snapshot::{Snapshot, Upstream},
+};
 
 /// What a snapshot is made of.
 #[derive(Debug)]
@@ -17,11 +20,13 @@ pub struct Parts {
     /// The file that the routes are written in, for diagnostics.
     pub routes_file: Arc<str>,
     /// Which request stands for what.
-    pub routes: RouteTable,
+    pub routes: Arc<RouteTable>,
     /// The upstreams that the routes name.
-    pub upstreams: Vec<Upstream>,
+    pub upstreams: Arc<[Upstream]>,
     /// Who is asking.
     pub authenticator: Arc<Authenticator>,
+    /// Who may ask for decisions.
+    pub callers: Arc<Callers>,
     /// Who may do what.
     pub policy: Policy,
     /// Where model and tuples came from, for people.
@@ -36,8 +41,18 @@ pub fn build(parts: Parts, revision: Revision, now: Timestamp) -> Result<Snapsho
     if !problems.is_empty() {
         return Err(problems);
     }
-    let Parts { routes, upstreams, authenticator, policy, source, max_staleness, .. } = parts;
-    Ok(Snapshot { revision, built_at: now, source, routes, upstreams, authenticator, policy, max_staleness })
+    let Parts { routes, upstreams, authenticator, callers, policy, source, max_staleness, .. } = parts;
+    Ok(Snapshot {
+        revision,
+        built_at: now,
+        source,
+        routes,
+        upstreams,
+        authenticator,
+        callers,
+        policy,
+        max_staleness,
+    })
 }
 
 fn routes_against_model(parts: &Parts) -> Vec<Diagnostic> {

@@ -2,6 +2,7 @@
 
 mod authority;
 mod build;
+mod callers;
 mod cell;
 mod metrics;
 #[expect(clippy::module_inception, reason = "the folder is named for its main type")]
@@ -12,6 +13,7 @@ pub use authority::{
     Page, ReadFilter, Repetition, Store, StoredModel, StoredTuple, TupleKey, Ulid, WriteError,
 };
 pub use build::{Parts, build};
+pub use callers::{Caller, Callers, InvalidCaller, NotACaller};
 pub use cell::{NotNewer, SnapshotCell, Unusable};
 pub use metrics::register_metrics;
 pub use snapshot::{Snapshot, Upstream};

@@ -10,6 +10,8 @@ use crate::{
     route::{RouteTable, UpstreamId},
 };
 
+use super::callers::Callers;
+
 /// A service behind the proxy.
 #[derive(Debug, Clone)]
 pub struct Upstream {
@@ -31,11 +33,13 @@ pub struct Snapshot {
     /// Where model and tuples came from, for people.
     pub source: Arc<str>,
     /// Which request stands for what.
-    pub routes: RouteTable,
+    pub routes: Arc<RouteTable>,
     // INVARIANT: holds every upstream that a route of `routes` names.
-    pub(super) upstreams: Vec<Upstream>,
+    pub(super) upstreams: Arc<[Upstream]>,
     /// Who is asking.
     pub authenticator: Arc<Authenticator>,
+    /// Who may ask for decisions.
+    pub callers: Arc<Callers>,
     /// Who may do what.
     pub policy: Policy,
     /// How long the source may be out of reach before nothing is decided any more.

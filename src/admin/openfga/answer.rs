@@ -1,11 +1,10 @@
 //! Answers, as grpc-gateway would write them.
 
-use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use serde_json::Value;
 
-use crate::snapshot::Ulid;
+use crate::{admin::decision::Content, snapshot::Ulid};
 
 use super::fault::Fault;
 
@@ -51,13 +50,13 @@ impl From<Fault> for Answer {
 }
 
 /// The answer as HTTP has it.
-pub(super) fn response(answer: &Answer, request: Ulid, store: Option<Ulid>) -> Response<Full<Bytes>> {
+pub(super) fn response(answer: &Answer, request: Ulid, store: Option<Ulid>) -> Response<Content> {
     let lines: Vec<String> = answer.body.iter().map(Value::to_string).collect();
     let mut text = lines.join("\n");
     if lines.len() > 1 {
         text.push('\n');
     }
-    let mut response = Response::new(Full::new(Bytes::from(text)));
+    let mut response = Response::new(Full::from(text).boxed_unsync());
     *response.status_mut() = answer.status;
     let headers = response.headers_mut();
     if !answer.body.is_empty() {

@@ -4,6 +4,8 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::{
+    admin::{body::BodyProblem, decision::Refusal},
+    identity::AuthenticationError,
     policy::{CheckError, InvalidTuple, TupleProblem},
     snapshot::{AuthorityFull, Forgotten, NoModel, WriteError},
 };
@@ -36,6 +38,8 @@ pub(super) enum Code {
     TokenMismatch,
     Aborted,
     InternalError,
+    Unavailable,
+    Unimplemented,
     UndefinedEndpoint,
     StoreNotFound,
 }
@@ -70,6 +74,8 @@ impl Code {
             Self::TokenMismatch => ("query_string_type_continuation_token_mismatch", bad),
             Self::Aborted => ("Aborted", StatusCode::CONFLICT),
             Self::InternalError => ("internal_error", StatusCode::INTERNAL_SERVER_ERROR),
+            Self::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE),
+            Self::Unimplemented => ("unimplemented", StatusCode::NOT_IMPLEMENTED),
             Self::UndefinedEndpoint => ("undefined_endpoint", StatusCode::NOT_FOUND),
             Self::StoreNotFound => ("store_id_not_found", StatusCode::NOT_FOUND),
         }
@@ -117,6 +123,32 @@ impl Fault {
     pub(super) fn item(&self) -> Value {
         let kind = if self.status().is_server_error() { "internal_error" } else { "input_error" };
         json!({ "error": { kind: self.code.parts().0, "message": self.message } })
+    }
+}
+
+impl From<BodyProblem> for Fault {
+    fn from(problem: BodyProblem) -> Self {
+        let code = match problem {
+            BodyProblem::TooLong => Code::BodyTooLarge,
+            BodyProblem::BrokenOff | BodyProblem::TooSlow => Code::ValidationError,
+        };
+        Self::new(code, problem.to_string())
+    }
+}
+
+impl From<&Refusal> for Fault {
+    fn from(refusal: &Refusal) -> Self {
+        let code = match refusal {
+            Refusal::Malformed(_) => Code::ValidationError,
+            Refusal::Unauthenticated(AuthenticationError::Missing) => Code::BearerTokenMissing,
+            Refusal::Unauthenticated(_) => Code::Unauthenticated,
+            Refusal::NotACaller(_) => Code::Forbidden,
+            Refusal::Unusable(_) | Refusal::Overloaded => Code::Unavailable,
+            Refusal::Body(problem) => return (*problem).into(),
+            Refusal::UndefinedEndpoint => Code::UndefinedEndpoint,
+            Refusal::Internal => Code::InternalError,
+        };
+        Self::new(code, refusal.to_string())
     }
 }
 

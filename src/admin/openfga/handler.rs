@@ -1,15 +1,14 @@
 //! From bytes to an answer: who asks, what for, and in how many bytes.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{Method, Request, Response};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use serde_json::json;
-use tokio::{task::spawn_blocking, time::timeout};
+use tokio::task::spawn_blocking;
 
 use crate::{
+    admin::{body::read, decision::Content},
     net::{Handler, HeadProblem, Peer},
     snapshot::{Authority, Ulid},
 };
@@ -21,11 +20,6 @@ use super::{
     fault::{Code, Fault},
     route::Route,
 };
-
-/// The longest body (OpenFGA's limit).
-const BODY_BYTES: usize = 616_448;
-/// How long a body may take.
-const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// Answers OpenFGA's HTTP API from an authority in memory.
 #[derive(Debug, Clone)]
@@ -62,22 +56,10 @@ impl OpenFgaHandler {
     }
 }
 
-async fn read(body: Incoming) -> Result<Bytes, Fault> {
-    match timeout(BODY_TIME, Limited::new(body, BODY_BYTES).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            let message = format!("The number of bytes of a request exceeds the allowed limit of {BODY_BYTES}");
-            Err(Fault::new(Code::BodyTooLarge, message))
-        }
-        Ok(Err(_)) => Err(Fault::invalid("the body broke off")),
-        Err(_) => Err(Fault::invalid("the body took too long")),
-    }
-}
-
 impl Handler for OpenFgaHandler {
-    type Body = Full<Bytes>;
+    type Body = Content;
 
-    async fn respond(&self, peer: &Peer, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn respond(&self, peer: &Peer, request: Request<Incoming>) -> Response<Content> {
         let (id, mut store) = (Ulid::now(), None);
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let answer = self.answer(request, &mut store).await.unwrap_or_else(Answer::from);

@@ -5,6 +5,7 @@ mod api;
 mod assertions;
 mod bearer;
 mod body;
+mod decision;
 mod fault;
 mod handler;
 mod lists;
@@ -15,4 +16,6 @@ mod route;
 mod stores;
 
 pub use bearer::Bearers;
+pub(super) use decision::{answer_asked, refused};
 pub use handler::OpenFgaHandler;
+pub(super) use route::named;

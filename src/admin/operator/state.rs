@@ -1,6 +1,6 @@
 //! What the running proxy says of itself.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, time::SystemTime};
+use std::{fmt, net::SocketAddr, path::Path, time::SystemTime};
 
 use serde_json::{Value, json};
 
@@ -24,11 +24,6 @@ impl Listening {
     pub fn on_address(purpose: &'static str, address: SocketAddr) -> Self {
         Self { purpose, at: address.to_string() }
     }
-
-    /// A listener on a Unix socket.
-    pub fn on_path(purpose: &'static str, path: &std::path::Path) -> Self {
-        Self { purpose, at: PathBuf::from(path).display().to_string() }
-    }
 }
 
 /// The parts of a running proxy that its state is told from.
@@ -48,6 +43,13 @@ impl fmt::Debug for ProxyState {
 }
 
 impl ProxyState {
+    /// The same, with the admin socket among the listeners.
+    #[must_use]
+    pub fn with(mut self, socket: &Path) -> Self {
+        self.listeners.push(Listening { purpose: "admin", at: socket.display().to_string() });
+        self
+    }
+
     /// The state at this time. What belongs to a snapshot is `null` while there is none.
     pub(super) fn document(&self, cell: &SnapshotCell, now: Timestamp) -> Value {
         let snapshot = cell.load();

@@ -5,6 +5,15 @@ use crate::policy::{
     engine::Policy,
 };
 
+/// What becomes of an entry of a list that cannot be decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Undecided {
+    /// There is no list.
+    FailsTheList,
+    /// It is not on the list.
+    IsLeftOut,
+}
+
 /// How many steps are left, for all parts together.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Budget {

@@ -4,7 +4,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashSet;
 
 use super::{
-    budget::Budget,
+    budget::{Budget, Undecided},
     closure::{Search, Then, Trust},
 };
 use crate::{
@@ -33,11 +33,37 @@ impl Policy {
         context: &RequestContext<'p>,
         limit: usize,
     ) -> Result<Vec<Entity>, CheckError> {
+        self.objects(user, (relation, object_type), context, limit, Undecided::FailsTheList)
+    }
+
+    /// All such objects, but for those of which it cannot be decided: the user has the relation on all of these by
+    /// [`check`](Self::check), whatever becomes of others. Sorted by their texts.
+    ///
+    /// Fails if the search takes too many steps.
+    pub fn list_certain_objects<'p>(
+        &'p self,
+        user: &User,
+        relation: &RelationName,
+        object_type: &TypeName,
+        context: &RequestContext<'p>,
+    ) -> Result<Vec<Entity>, CheckError> {
+        self.objects(user, (relation, object_type), context, usize::MAX, Undecided::IsLeftOut)
+    }
+
+    fn objects<'p>(
+        &'p self,
+        user: &User,
+        (relation, object_type): (&RelationName, &TypeName),
+        context: &RequestContext<'p>,
+        limit: usize,
+        undecided: Undecided,
+    ) -> Result<Vec<Entity>, CheckError> {
         let target = self.relation(object_type.as_str(), relation.as_str())?;
         // Only the user's own object can be one that no tuple names.
         let subject = self.subject(user.into(), |_| UNKNOWN)?;
         let search = Search { subject, target, trust: Trust::Sure };
-        let mut listing = Listing { policy: self, context, search, found: HashSet::default(), error: None, limit };
+        let found = HashSet::default();
+        let mut listing = Listing { policy: self, context, search, found, error: None, limit, undecided };
         let mut budget = Budget::new(self);
         match listing.run(&mut budget) {
             Ok(()) => {}
@@ -66,6 +92,7 @@ struct Listing<'p, 'q> {
     // Why the first object that may belong to the list is not in it.
     error: Option<CheckError>,
     limit: usize,
+    undecided: Undecided,
 }
 
 impl Listing<'_, '_> {
@@ -103,7 +130,8 @@ impl Listing<'_, '_> {
             Truth::True => drop(self.found.insert(object)),
             Truth::False | Truth::Error(Failure::Depth) => {}
             Truth::Error(Failure::Steps) => return Err(Failure::Steps),
-            Truth::Error(Failure::Condition) if self.error.is_some() => {}
+            Truth::Error(Failure::Condition)
+                if self.error.is_some() || self.undecided == Undecided::IsLeftOut => {}
             Truth::Error(Failure::Condition) => {
                 let generous = Circumstances { unanswered: Unanswered::Holds, ..strict };
                 match budget.evaluate(self.policy, question, generous).truth {
