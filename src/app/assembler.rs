@@ -25,12 +25,21 @@ impl Fixed {
     pub(super) fn of(settings: &Settings) -> Self {
         let listeners: Vec<_> =
             settings.listeners.iter().map(|listener| (listener.address, listener.tls.is_some())).collect();
-        let decision = settings.decision.as_ref().map(|decision| &decision.listener);
+        let decision = settings.decision.as_ref();
         Self(vec![
             ("listen", format!("{listeners:?}")),
             ("telemetry", format!("{:?}", settings.telemetry)),
             ("admin", format!("{:?}", settings.admin)),
-            ("decision", format!("{:?}", decision.map(|listener| (listener.address, listener.tls.is_some())))),
+            (
+                "decision",
+                format!(
+                    "{:?}",
+                    decision.map(|decision| {
+                        let listener = &decision.listener;
+                        (listener.address, listener.tls.is_some(), &decision.url)
+                    })
+                ),
+            ),
             ("workers", format!("{:?}", settings.workers)),
             ("audit", format!("{:?} {:?}", settings.audit, settings.on_audit_failure)),
             ("limits and timeouts", format!("{:?} {:?} {:?}", settings.server, settings.enforcer, settings.drain)),

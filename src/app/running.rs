@@ -120,7 +120,12 @@ impl Running {
         let mut threads = Vec::new();
         if !decision_served.is_empty() {
             let metrics = DecisionMetrics::new(&registry)?;
-            let handler = DecisionHandler::new(Arc::clone(&snapshots), metrics, Arc::clone(&unknown_key));
+            let handler = DecisionHandler::new(
+                Arc::clone(&snapshots),
+                metrics,
+                Arc::clone(&unknown_key),
+                settings.decision.as_ref().and_then(|decision| decision.url.clone()),
+            );
             let name = "decision".to_owned();
             threads.push(start_worker(name, decision_served, settings.server, signals.clone(), handler)?);
         }

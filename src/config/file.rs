@@ -80,7 +80,7 @@ pub(super) struct Admin {
     pub(super) socket: Located<String>,
 }
 
-/// The decision listener: OpenFGA's HTTP API over the policy that decides requests.
+/// The decision listener: OpenFGA's HTTP API and AuthZEN's Authorization API over the policy that decides requests.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Decision {
@@ -90,6 +90,8 @@ pub(super) struct Decision {
     pub(super) tls: Option<Tls>,
     /// Who may ask, and so see the whole policy: `service:crm`, or `service:*` for all of a type. At least one.
     pub(super) callers: Located<Vec<Located<String>>>,
+    /// The `https` URL by which callers know it, for AuthZEN's discovery. Without it there is none.
+    pub(super) url: Option<Located<String>>,
 }
 
 /// A service behind the proxy.

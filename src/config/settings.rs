@@ -11,6 +11,7 @@ use std::{
 
 use crate::{
     access::{Diagnostic, Place},
+    admin::BaseUrl,
     audit::{AuditSink, OnFailure},
     identity::AuthenticatorSettings,
     net::{ClientTls, ServerSettings, ServerTls, Target},
@@ -52,6 +53,8 @@ pub struct DecisionSettings {
     pub listener: ListenSettings,
     /// Who may ask.
     pub callers: Callers,
+    /// What callers know it by.
+    pub url: Option<BaseUrl>,
 }
 
 /// A TLS identity and its files.
@@ -299,11 +302,12 @@ fn decision(
         reading.problems.add_with_help(written.callers.place, "`callers` is empty: nobody could ask", help);
     }
     let callers = written.callers.iter().filter_map(|caller| reading.problems.parse(caller)).collect();
+    let url = written.url.as_ref().and_then(|url| reading.problems.parse(url));
     let tls = match &written.tls {
         None => None,
         Some(tls) => Some(server_tls(tls, reading)?),
     };
-    Some(DecisionSettings { listener: ListenSettings { address: address?, tls }, callers })
+    Some(DecisionSettings { listener: ListenSettings { address: address?, tls }, callers, url })
 }
 
 fn server_tls(tls: &file::Tls, reading: &mut Reading<'_>) -> Option<TlsFiles> {

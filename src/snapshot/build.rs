@@ -42,17 +42,7 @@ pub fn build(parts: Parts, revision: Revision, now: Timestamp) -> Result<Snapsho
         return Err(problems);
     }
     let Parts { routes, upstreams, authenticator, callers, policy, source, max_staleness, .. } = parts;
-    Ok(Snapshot {
-        revision,
-        built_at: now,
-        source,
-        routes,
-        upstreams,
-        authenticator,
-        callers,
-        policy,
-        max_staleness,
-    })
+    Ok(Snapshot { revision, built_at: now, source, routes, upstreams, authenticator, callers, policy, max_staleness })
 }
 
 fn routes_against_model(parts: &Parts) -> Vec<Diagnostic> {

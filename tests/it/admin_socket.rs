@@ -110,7 +110,13 @@ fn the_running_proxy_answers_as_the_files_do() {
     }
     // A new revision is asked as soon as it is in force; files that are refused are not asked.
     let tuples = world.tuples();
-    world.replace("tuples.yaml", tuples.replace("{ user: agent:reader, relation: excluded, object: document:d2 }", "{ user: agent:reader, relation: viewer, object: document:d2 }"));
+    world.replace(
+        "tuples.yaml",
+        tuples.replace(
+            "{ user: agent:reader, relation: excluded, object: document:d2 }",
+            "{ user: agent:reader, relation: viewer, object: document:d2 }",
+        ),
+    );
     let revision = proxy.until_revision_above(1);
     world.replace("tuples.yaml", "- nonsense");
     proxy.until_logged("the change was refused");
@@ -272,7 +278,11 @@ fn hostile_requests_are_answered() {
         ("/state", "{}", 405),
         ("/metrics", "{}", 404),
         ("/", "{}", 404),
-        ("/list", r#"{"list":{"objects":{"principal":{"subject":"user:erin"},"action":"can_fly","type":"document"}}}"#, 422),
+        (
+            "/list",
+            r#"{"list":{"objects":{"principal":{"subject":"user:erin"},"action":"can_fly","type":"document"}}}"#,
+            422,
+        ),
     ] {
         let (given, answer) = posted(&world, path, body);
         assert_eq!(given, status, "{path} {body}: {answer}");
@@ -281,7 +291,8 @@ fn hostile_requests_are_answered() {
     assert_eq!(send(&world, "GET /check HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").0, 405);
     assert_eq!(send(&world, "nonsense\r\n\r\n").0, 400);
     let long = "x".repeat(2 * 1024 * 1024);
-    let head = format!("POST /check HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", long.len());
+    let head =
+        format!("POST /check HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", long.len());
     let mut stream = UnixStream::connect(world.path("admin.sock")).unwrap();
     // The proxy may close before it has read all of it.
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(long.as_bytes()));

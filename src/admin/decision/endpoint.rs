@@ -1,6 +1,6 @@
 //! Which interface a path belongs to, and how the metrics name it.
 
-use crate::admin::openfga;
+use crate::admin::{authzen, openfga};
 
 /// An interface of the decision listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +41,6 @@ impl Endpoint {
     /// What the path asks of the interface.
     pub(super) fn of(interface: Interface, path: &str) -> Self {
         let quick = |name| Self { name, is_long: false };
-        let last = path.rsplit('/').next().unwrap_or_default();
         match interface {
             Interface::Health => quick("healthz"),
             Interface::Undefined => quick("undefined"),
@@ -49,12 +48,10 @@ impl Endpoint {
                 let (name, is_long) = openfga::named(path);
                 Self { name, is_long }
             }
-            Interface::AuthZen => match last {
-                "evaluation" => quick("authzen_evaluation"),
-                "evaluations" => quick("authzen_evaluations"),
-                "subject" | "resource" | "action" => Self { name: "authzen_search", is_long: true },
-                _ => quick("authzen"),
-            },
+            Interface::AuthZen => {
+                let (name, is_long) = authzen::named(path);
+                Self { name, is_long }
+            }
         }
     }
 }

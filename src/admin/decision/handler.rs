@@ -19,7 +19,10 @@ use tokio::{
 
 use crate::{
     access::{CanonicalRequest, Scheme, Timestamp},
-    admin::{body, openfga},
+    admin::{
+        authzen::{self, BaseUrl},
+        body, openfga,
+    },
     net::{Handler, HeadProblem, Peer, Transport},
     snapshot::SnapshotCell,
 };
@@ -42,6 +45,8 @@ pub struct DecisionHandler(Arc<Shared>);
 struct Shared {
     snapshots: Arc<SnapshotCell>,
     metrics: DecisionMetrics,
+    // What callers know this listener by.
+    base: Option<BaseUrl>,
     // Told when a token names a key that is not there: the key set may be old.
     unknown_key: Arc<Notify>,
     room: Semaphore,
@@ -51,12 +56,18 @@ struct Shared {
 }
 
 impl DecisionHandler {
-    /// A handler that answers by the current snapshot of the cell.
-    pub fn new(snapshots: Arc<SnapshotCell>, metrics: DecisionMetrics, unknown_key: Arc<Notify>) -> Self {
+    /// A handler that answers by the current snapshot of the cell. `base` is what callers know it by.
+    pub fn new(
+        snapshots: Arc<SnapshotCell>,
+        metrics: DecisionMetrics,
+        unknown_key: Arc<Notify>,
+        base: Option<BaseUrl>,
+    ) -> Self {
         let processors = thread::available_parallelism().map_or(1, usize::from);
         Self(Arc::new(Shared {
             snapshots,
             metrics,
+            base,
             unknown_key,
             room: Semaphore::new(MOST_REQUESTS),
             long: Semaphore::new((processors / 2).max(1)),
@@ -96,7 +107,8 @@ impl Shared {
         // Other connections are not to wait for this answer.
         let answered = spawn_blocking(move || match interface {
             Interface::OpenFga => Ok(openfga::answer_asked(&asked)),
-            Interface::AuthZen | Interface::Health | Interface::Undefined => Err(Refusal::UndefinedEndpoint),
+            Interface::AuthZen => Ok(authzen::answer_asked(&asked)),
+            Interface::Health | Interface::Undefined => Err(Refusal::UndefinedEndpoint),
         });
         answered.await.unwrap_or_else(|error| {
             tracing::error!(%error, "a request for a decision could not be answered");
@@ -113,13 +125,21 @@ impl Handler for DecisionHandler {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let interface = Interface::of(&path);
         let endpoint = Endpoint::of(interface, &path);
-        let answering = AssertUnwindSafe(self.0.answer(interface, endpoint, peer, request));
-        // A fault refuses this request and nothing else.
-        let answered = answering.catch_unwind().await.unwrap_or(Err(Refusal::Internal));
-        let response = answered.unwrap_or_else(|refusal| {
+        let request_id = authzen::request_id(request.headers()).filter(|_| interface == Interface::AuthZen);
+        let answered = match authzen::metadata(self.0.base.as_ref(), &method, &path) {
+            Some(document) => Ok(document),
+            None => {
+                let answering = AssertUnwindSafe(self.0.answer(interface, endpoint, peer, request));
+                // A fault refuses this request and nothing else.
+                answering.catch_unwind().await.unwrap_or(Err(Refusal::Internal))
+            }
+        };
+        let mut response = answered.unwrap_or_else(|refusal| {
             tracing::debug!(peer = %peer.address, %refusal, ?refusal, "a request for a decision was refused");
             refused(interface, &refusal)
         });
+        // Refusals too: callers find them in their logs by it.
+        response.headers_mut().extend(request_id);
         let status = response.status();
         self.0.metrics.answered(endpoint.name, status, begun.elapsed());
         tracing::debug!(peer = %peer.address, %method, path, status = status.as_u16(), "a request for a decision");

@@ -130,8 +130,7 @@ impl Listing<'_, '_> {
             Truth::True => drop(self.found.insert(object)),
             Truth::False | Truth::Error(Failure::Depth) => {}
             Truth::Error(Failure::Steps) => return Err(Failure::Steps),
-            Truth::Error(Failure::Condition)
-                if self.error.is_some() || self.undecided == Undecided::IsLeftOut => {}
+            Truth::Error(Failure::Condition) if self.error.is_some() || self.undecided == Undecided::IsLeftOut => {}
             Truth::Error(Failure::Condition) => {
                 let generous = Circumstances { unanswered: Unanswered::Holds, ..strict };
                 match budget.evaluate(self.policy, question, generous).truth {
