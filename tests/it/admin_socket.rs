@@ -166,7 +166,7 @@ fn the_state_tells_what_runs() {
     assert_eq!(told["listeners"], listeners);
     let snapshot = &told["snapshot"];
     assert_eq!((&snapshot["revision"], &snapshot["stale"]), (&json!(1), &json!(false)));
-    assert_eq!(snapshot["model"], json!({ "types": 6, "relations": 12, "conditions": 0 }));
+    assert_eq!(snapshot["model"], json!({ "types": 6, "relations": 11, "conditions": 0 }));
     assert_eq!(snapshot["tuples"], json!({ "count": 13, "set_aside": 0 }));
     assert!(snapshot["source"].as_str().unwrap().contains("model.fga"));
     assert!(snapshot["max_staleness_seconds"].is_null());

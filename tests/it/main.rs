@@ -9,6 +9,7 @@
 )]
 
 mod admin_socket;
+mod authzen;
 mod bad_input;
 mod commands;
 mod conditions;

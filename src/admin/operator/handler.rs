@@ -10,7 +10,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use serde_json::Value;
-use tokio::{task::spawn_blocking, time::timeout};
+use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 
 use super::{
     answer::{ByRevision, written_problem},
@@ -28,6 +28,8 @@ use crate::{
 pub(super) const MARK: &str = "portcullis-version";
 /// The longest question.
 const BODY_BYTES: usize = 1024 * 1024;
+/// Questions at one time; others wait, so that threads are left for building snapshots.
+const QUESTIONS: usize = 4;
 /// How long a question may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(10);
 
@@ -36,6 +38,7 @@ const BODY_TIME: Duration = Duration::from_secs(10);
 pub struct OperatorHandler {
     snapshots: Arc<SnapshotCell>,
     state: Arc<ProxyState>,
+    turns: Arc<Semaphore>,
 }
 
 /// A status and its body.
@@ -44,7 +47,7 @@ type Told = (StatusCode, Value);
 impl OperatorHandler {
     /// A handler that tells of these.
     pub fn new(snapshots: Arc<SnapshotCell>, state: ProxyState) -> Self {
-        Self { snapshots, state: Arc::new(state) }
+        Self { snapshots, state: Arc::new(state), turns: Arc::new(Semaphore::new(QUESTIONS)) }
     }
 
     async fn told(&self, request: Request<Incoming>) -> Result<Value, Told> {
@@ -66,6 +69,8 @@ impl OperatorHandler {
         };
         let question = OperatorQuestion::read(question, &body);
         let question = question.map_err(|error| problem(StatusCode::BAD_REQUEST, &error.to_string()))?;
+        // The semaphore is never closed.
+        let _turn = self.turns.acquire().await.ok();
         let missing = || problem(StatusCode::SERVICE_UNAVAILABLE, "there is no snapshot yet");
         let snapshot = self.snapshots.load().ok_or_else(missing)?;
         let now = Timestamp::from(SystemTime::now());
