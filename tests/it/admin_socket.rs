@@ -4,10 +4,11 @@ use std::{
     fs,
     io::{Read, Write},
     os::unix::{
-        fs::{FileTypeExt, PermissionsExt},
+        fs::{FileTypeExt, MetadataExt, PermissionsExt},
         net::{UnixListener, UnixStream},
+        process::CommandExt,
     },
-    process::Output,
+    process::{Command, Output},
     thread,
 };
 
@@ -312,4 +313,22 @@ fn a_long_list_does_not_hold_up_health() {
         }
         (0..25).for_each(|_| assert_eq!(proxy.telemetry("/readyz").status, 200));
     });
+}
+
+#[test]
+fn others_may_not_ask() {
+    let world = world();
+    let _proxy = world.start();
+    if fs::metadata(world.folder.path()).unwrap().uid() != 0 {
+        // Only root can be somebody else.
+        return;
+    }
+    fs::set_permissions(world.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    command.args(["check", "--admin", "admin.sock", "--as", "user:erin", "can_read", "document:d1"]);
+    // The other one may not run a binary in a home that is closed.
+    let Ok(output) = command.current_dir(world.folder.path()).uid(65534).gid(65534).output() else { return };
+    let (code, said, problem) = text(&output);
+    assert_eq!((code, said.as_str()), (Some(1), ""));
+    assert!(problem.contains("the socket `admin.sock` may be used by its owner only"), "{problem}");
 }

@@ -126,8 +126,8 @@ impl OperatorQuestion {
     pub(super) fn written(&self) -> (Question, Value) {
         let context = context_json(&self.context);
         match &self.inquiry {
-            Inquiry::Check(principal, access) => (Question::Check, AccessBody::new(principal, access, context)),
-            Inquiry::Explain(principal, access) => (Question::Explain, AccessBody::new(principal, access, context)),
+            Inquiry::Check(principal, access) => (Question::Check, AccessBody::written(principal, access, context)),
+            Inquiry::Explain(principal, access) => (Question::Explain, AccessBody::written(principal, access, context)),
             Inquiry::Objects(principal, action, object_type, limit) => {
                 let (principal, action) = (ChainBody::new(principal), action.to_string());
                 let list = ListedBody::Objects { principal, action, r#type: object_type.to_string() };
@@ -147,7 +147,7 @@ impl OperatorQuestion {
 }
 
 impl AccessBody {
-    fn new(principal: &Principal, access: &Access, context: Map<String, Value>) -> Value {
+    fn written(principal: &Principal, access: &Access, context: Map<String, Value>) -> Value {
         let (action, resource) = (access.action.to_string(), access.resource.to_string());
         json(&Self { principal: ChainBody::new(principal), action, resource, context })
     }
