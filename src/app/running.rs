@@ -19,16 +19,16 @@ use crate::{
     access::Diagnostic,
     admin::{DecisionHandler, DecisionMetrics, TelemetryHandler},
     audit::{AuditLog, AuditWriter, SinkError},
-    config::Settings,
+    config::{PolicySource, Settings},
     net::{Drain, DrainSignal, Listener, ListenerError, ServerSettings, ServerTls, serve},
     proxy::{Enforcer, ProxyMetrics},
-    snapshot::{SnapshotCell, register_metrics},
+    snapshot::{CompactionMetrics, SnapshotCell, register_metrics},
     supply::{FileSource, Replicator, SupplyMetrics},
     telemetry::{MetricsError, Registry},
 };
 
 use super::{
-    assembler::{Assembler, Fixed, check_everything, listeners},
+    assembler::{Assembler, Fixed, Seed, check_everything, listeners},
     worker::start_worker,
 };
 
@@ -89,8 +89,15 @@ impl Running {
         register_metrics(&snapshots, &registry)?;
         let (tls_senders, tls) = tls_channels(&settings);
         let unknown_key = Arc::new(Notify::new());
-        let assembler =
-            Assembler { path: config.to_owned(), fixed: Fixed::of(&settings), tls: tls_senders, authenticator: None };
+        let memory = seed(&settings, &snapshots)?;
+        let store = memory.as_ref().map(|seed| Arc::clone(&seed.store));
+        let assembler = Assembler {
+            path: config.to_owned(),
+            fixed: Fixed::of(&settings),
+            tls: tls_senders,
+            memory,
+            authenticator: None,
+        };
         let control = Builder::new_current_thread().enable_all().build()?;
         let source = FileSource::new(assembler, Arc::clone(&unknown_key));
         let mut replicator = Replicator::new(source, Arc::clone(&snapshots), SupplyMetrics::new(&registry)?);
@@ -116,9 +123,13 @@ impl Running {
         let mut threads = Vec::new();
         if !decision_served.is_empty() {
             let metrics = DecisionMetrics::new(&registry)?;
-            let handler = DecisionHandler::new(Arc::clone(&snapshots), metrics, Arc::clone(&unknown_key));
+            let (cell, unknown_key) = (Arc::clone(&snapshots), Arc::clone(&unknown_key));
+            let handler = DecisionHandler::new(cell, store, metrics, unknown_key);
             let name = "decision".to_owned();
             threads.push(start_worker(name, decision_served, settings.server, signals.clone(), handler)?);
+        }
+        if settings.policy.source == PolicySource::Memory {
+            threads.push(start_compaction(Arc::clone(&snapshots), CompactionMetrics::new(&registry)?)?);
         }
         let handler = TelemetryHandler::new(registry, Arc::clone(&snapshots), readiness);
         for worker in 0..settings.workers {
@@ -188,6 +199,7 @@ impl Running {
         self.health.order();
         runtime.block_on(self.health.ended_within(Duration::from_secs(1)));
         self.abandon.order();
+        self.snapshots.close();
         // Threads that were told to end have nothing left to wait for; a fault in one was logged when it happened.
         self.threads.into_iter().for_each(|thread| drop(thread.join()));
         let written = self.audit.finish(Duration::from_secs(2));
@@ -221,6 +233,23 @@ impl Running {
         self.threads.push(thread);
         Ok(self)
     }
+}
+
+/// What a policy in memory begins with; `None` if the policy is in files.
+fn seed(settings: &Settings, cell: &Arc<SnapshotCell>) -> Result<Option<Seed>, StartError> {
+    match settings.policy.source {
+        PolicySource::Files => Ok(None),
+        PolicySource::Memory => {
+            tracing::warn!(
+                "THE POLICY IS IN MEMORY ONLY: what is written is lost when the process ends. For development and tests"
+            );
+            Ok(Some(Seed::load(&settings.policy, cell).map_err(StartError::Invalid)?))
+        }
+    }
+}
+
+fn start_compaction(cell: Arc<SnapshotCell>, metrics: CompactionMetrics) -> Result<JoinHandle<()>, io::Error> {
+    thread::Builder::new().name("compaction".to_owned()).spawn(move || cell.compact_until_closed(&metrics))
 }
 
 type TlsSenders = Vec<Option<watch::Sender<ServerTls>>>;

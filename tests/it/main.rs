@@ -11,6 +11,7 @@
 mod bad_input;
 mod commands;
 mod conditions;
+mod decision;
 mod demo;
 mod failures;
 mod gate;
@@ -18,6 +19,7 @@ mod layers;
 mod lists;
 mod malformed;
 mod mapping;
+mod memory;
 mod model_diagnostics;
 mod openfga;
 mod policy;

@@ -21,7 +21,7 @@ use crate::{
     access::{CanonicalRequest, Scheme, Timestamp},
     admin::{body, openfga},
     net::{Handler, HeadProblem, Peer, Transport},
-    snapshot::SnapshotCell,
+    snapshot::{MemoryStore, SnapshotCell},
 };
 
 use super::{
@@ -41,6 +41,8 @@ pub struct DecisionHandler(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     snapshots: Arc<SnapshotCell>,
+    // What takes writes; `None` if the policy comes from elsewhere.
+    memory: Option<Arc<MemoryStore>>,
     metrics: DecisionMetrics,
     // Told when a token names a key that is not there: the key set may be old.
     unknown_key: Arc<Notify>,
@@ -51,11 +53,17 @@ struct Shared {
 }
 
 impl DecisionHandler {
-    /// A handler that answers by the current snapshot of the cell.
-    pub fn new(snapshots: Arc<SnapshotCell>, metrics: DecisionMetrics, unknown_key: Arc<Notify>) -> Self {
+    /// A handler that answers by the current snapshot of the cell, and writes to the store in memory if there is one.
+    pub fn new(
+        snapshots: Arc<SnapshotCell>,
+        memory: Option<Arc<MemoryStore>>,
+        metrics: DecisionMetrics,
+        unknown_key: Arc<Notify>,
+    ) -> Self {
         let processors = thread::available_parallelism().map_or(1, usize::from);
         Self(Arc::new(Shared {
             snapshots,
+            memory,
             metrics,
             unknown_key,
             room: Semaphore::new(MOST_REQUESTS),
@@ -91,11 +99,13 @@ impl Shared {
         let _room = self.room.try_acquire().map_err(|_| Refusal::Overloaded)?;
         let body = body::read(body).await?;
         let asked = Asked { snapshot, caller, head, body, now };
+        tracing::debug!(caller = %asked.caller, endpoint = endpoint.name, "a caller asks");
         let turns = if endpoint.is_long { &self.long } else { &self.short };
         let _turn = turns.acquire().await.map_err(|_| Refusal::Internal)?;
+        let memory = self.memory.clone();
         // Other connections are not to wait for this answer.
         let answered = spawn_blocking(move || match interface {
-            Interface::OpenFga => Ok(openfga::answer_asked(&asked)),
+            Interface::OpenFga => Ok(openfga::answer_asked(&asked, memory.as_deref())),
             Interface::AuthZen | Interface::Health | Interface::Undefined => Err(Refusal::UndefinedEndpoint),
         });
         answered.await.unwrap_or_else(|error| {
