@@ -17,18 +17,19 @@ use tokio::{
 
 use crate::{
     access::Diagnostic,
-    admin::{DecisionHandler, DecisionMetrics, Listening, OperatorHandler, ProxyState, TelemetryHandler},
+    admin::{DecisionHandler, DecisionMetrics, TelemetryHandler},
     audit::{AuditLog, AuditWriter, SinkError},
-    config::Settings,
-    net::{Drain, DrainSignal, Listener, ListenerError, ServerSettings, ServerTls, UnixSocket, UnixSocketError, serve},
+    config::{PolicySource, Settings},
+    net::{Drain, DrainSignal, Listener, ListenerError, ServerSettings, ServerTls, UnixSocket, serve},
     proxy::{Enforcer, ProxyMetrics},
-    snapshot::{SnapshotCell, register_metrics},
+    snapshot::{CompactionMetrics, SnapshotCell, register_metrics},
     supply::{FileSource, Replicator, SupplyMetrics},
     telemetry::{MetricsError, Registry},
 };
 
 use super::{
-    assembler::{Assembler, Fixed, check_everything, listeners},
+    assembler::{Assembler, Fixed, Seed, check_everything, listeners},
+    operator::{AdminError, Told},
     worker::start_worker,
 };
 
@@ -41,9 +42,9 @@ pub enum StartError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Listener(#[from] ListenerError),
-    /// The admin socket cannot be made.
+    /// Operators could not ask.
     #[error(transparent)]
-    Admin(#[from] UnixSocketError),
+    Admin(#[from] AdminError),
     /// Decisions could not be recorded.
     #[error(transparent)]
     Audit(#[from] SinkError),
@@ -93,8 +94,15 @@ impl Running {
         register_metrics(&snapshots, &registry)?;
         let (tls_senders, tls) = tls_channels(&settings);
         let unknown_key = Arc::new(Notify::new());
-        let assembler =
-            Assembler { path: config.to_owned(), fixed: Fixed::of(&settings), tls: tls_senders, authenticator: None };
+        let memory = seed(&settings, &snapshots)?;
+        let store = memory.as_ref().map(|seed| Arc::clone(&seed.store));
+        let assembler = Assembler {
+            path: config.to_owned(),
+            fixed: Fixed::of(&settings),
+            tls: tls_senders,
+            memory,
+            authenticator: None,
+        };
         let control = Builder::new_current_thread().enable_all().build()?;
         let source = FileSource::new(assembler, Arc::clone(&unknown_key));
         let mut replicator = Replicator::new(source, Arc::clone(&snapshots), SupplyMetrics::new(&registry)?);
@@ -120,29 +128,26 @@ impl Running {
         let mut threads = Vec::new();
         if !decision_served.is_empty() {
             let metrics = DecisionMetrics::new(&registry)?;
-            let handler = DecisionHandler::new(
-                Arc::clone(&snapshots),
-                metrics,
-                Arc::clone(&unknown_key),
-                settings.decision.as_ref().and_then(|decision| decision.url.clone()),
-            );
+            let (cell, unknown_key) = (Arc::clone(&snapshots), Arc::clone(&unknown_key));
+            let base = settings.decision.as_ref().and_then(|decision| decision.url.clone());
+            let handler = DecisionHandler::new(cell, store, metrics, unknown_key, base);
             let name = "decision".to_owned();
             threads.push(start_worker(name, decision_served, settings.server, signals.clone(), handler)?);
         }
-        let addresses = data.iter().map(|listener| ("data", listener));
-        let addresses = addresses.chain(decision.iter().map(|listener| ("decision", listener)));
-        let addresses = addresses.chain(telemetry.iter().map(|listener| ("telemetry", listener)));
-        let state = ProxyState {
-            listeners: addresses.map(|(purpose, one)| Listening::on_address(purpose, one.address())).collect(),
-            in_flight: in_flight(&metrics),
-            drain: readiness.clone(),
-        };
-        let admin = settings.admin.as_deref().map(UnixSocket::bind).transpose()?;
-        if let Some(socket) = &admin {
-            let handler = OperatorHandler::new(Arc::clone(&snapshots), state.with(socket.path()));
-            let _inside = control.enter();
-            control.spawn(serve(socket.accepting()?, None, OPERATORS, health_signal.clone(), handler));
+        if settings.policy.source == PolicySource::Memory {
+            threads.push(start_compaction(Arc::clone(&snapshots), CompactionMetrics::new(&registry)?)?);
         }
+        let listening = |purpose: &'static str| move |one: &Listener| (purpose, one.address());
+        let told = Told {
+            listeners: (data.iter().map(listening("data")))
+                .chain(decision.as_ref().map(listening("decision")))
+                .chain(telemetry.as_ref().map(listening("telemetry")))
+                .collect(),
+            metrics: &metrics,
+            draining: readiness.clone(),
+            snapshots: &snapshots,
+        };
+        let admin = settings.admin.as_deref().map(|path| told.at(path, &control, health_signal.clone())).transpose()?;
         let handler = TelemetryHandler::new(registry, Arc::clone(&snapshots), readiness);
         for worker in 0..settings.workers {
             let enforcer = Enforcer::new(
@@ -217,6 +222,7 @@ impl Running {
         self.health.order();
         runtime.block_on(self.health.ended_within(Duration::from_secs(1)));
         self.abandon.order();
+        self.snapshots.close();
         // Threads that were told to end have nothing left to wait for; a fault in one was logged when it happened.
         self.threads.into_iter().for_each(|thread| drop(thread.join()));
         let written = self.audit.finish(Duration::from_secs(2));
@@ -254,13 +260,21 @@ impl Running {
     }
 }
 
-/// Operators are few, and whoever may use their socket can do worse than to use it up.
-const OPERATORS: ServerSettings =
-    ServerSettings { connections: 64, handshake: Duration::from_secs(5), head: Duration::from_secs(30) };
+/// What a policy in memory begins with; `None` if the policy is in files.
+fn seed(settings: &Settings, cell: &Arc<SnapshotCell>) -> Result<Option<Seed>, StartError> {
+    match settings.policy.source {
+        PolicySource::Files => Ok(None),
+        PolicySource::Memory => {
+            tracing::warn!(
+                "THE POLICY IS IN MEMORY ONLY: what is written is lost when the process ends. For development and tests"
+            );
+            Ok(Some(Seed::load(&settings.policy, cell).map_err(StartError::Invalid)?))
+        }
+    }
+}
 
-fn in_flight(metrics: &ProxyMetrics) -> Box<dyn Fn() -> i64 + Send + Sync> {
-    let metrics = metrics.clone();
-    Box::new(move || metrics.in_flight())
+fn start_compaction(cell: Arc<SnapshotCell>, metrics: CompactionMetrics) -> Result<JoinHandle<()>, io::Error> {
+    thread::Builder::new().name("compaction".to_owned()).spawn(move || cell.compact_until_closed(&metrics))
 }
 
 type TlsSenders = Vec<Option<watch::Sender<ServerTls>>>;

@@ -214,7 +214,7 @@ pub(super) struct ApiKey {
 #[serde(deny_unknown_fields)]
 pub(super) struct Policy {
     /// Where model and tuples come from.
-    pub(super) source: Source,
+    pub(super) source: Located<Source>,
     /// How long the source may be out of reach, or refused, before every request is denied. By default for ever.
     pub(super) max_staleness: Option<Located<String>>,
     /// The relation of a task's type that says who works in it. Without it a request with a task is denied.
@@ -223,12 +223,24 @@ pub(super) struct Policy {
     pub(super) max_steps: Option<u32>,
 }
 
-/// A source of model and tuples.
+/// A source of model and tuples: exactly one.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Source {
     /// Files, watched for changes.
-    pub(super) file: FileSource,
+    pub(super) file: Option<FileSource>,
+    /// Memory, for development and tests: the decision listener takes writes, and all is lost when the process ends.
+    pub(super) memory: Option<MemorySource>,
+}
+
+/// Model and tuples in memory.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MemorySource {
+    /// The authorization model to begin with, which routes are checked against. It is read once.
+    pub(super) model: Located<String>,
+    /// The relationship tuples to begin with: one file or several, read once. By default none.
+    pub(super) tuples: Option<Located<OneOrMany>>,
 }
 
 /// Model and tuples in files.

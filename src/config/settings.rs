@@ -26,7 +26,7 @@ use super::{
     file::{self, File},
     identity,
     located::{Located, place},
-    policy::{self, PolicyFiles},
+    policy::{self, PolicyFiles, PolicySource},
     problems::Problems,
     routes, structure,
 };
@@ -149,6 +149,11 @@ impl Reading<'_> {
         file
     }
 
+    /// The same, not watched.
+    pub(super) fn beside(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
     /// The text of the file; a problem at `place` if it cannot be read.
     pub(super) fn text(&mut self, name: &Located<String>) -> Option<String> {
         let file = self.file(&name.value);
@@ -201,6 +206,11 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
     let decision = file.decision.as_ref().map(|decision| self::decision(decision, listeners.as_deref(), reading));
     let upstreams = upstreams(file, reading);
     let names: Vec<String> = file.upstreams.keys().cloned().collect();
+    if let (Some(PolicyFiles { source: PolicySource::Memory, .. }), None) = (policy, &file.decision) {
+        let help = "add `decision: { address: …, callers: […] }`, or take `file` as the source";
+        let message = "a policy in memory is of no use without a `decision` listener: nothing could be written";
+        reading.problems.add_with_help(file.policy.source.place, message, help);
+    }
     let problems = &mut reading.problems;
     let defaults = (ServerSettings::default(), EnforcerSettings::default());
     let server = ServerSettings {

@@ -20,7 +20,7 @@ pub use engine::{CheckError, Policy, PolicySettings, TaskRule};
 pub use explain::{Answer, Explanation, ExplanationNode, NodeKind};
 pub use graph::{
     Added, ChangeCounts, Graph, GraphBuilder, SetAside, SetAsideReason, Statistics, TupleChange, TupleCondition,
-    TupleText,
+    TupleFilter, TupleText, WrittenTuple,
 };
 pub use model::{
     Conditions, MOST_TYPES_OF_A_SERVER, Model, ModelFault, ModelProblem, ModelSource, Origin, Placed, Relation,

@@ -10,7 +10,7 @@ use crate::{
     route::{RouteTable, UpstreamId},
 };
 
-use super::callers::Callers;
+use super::{authority::StoredModel, callers::Callers};
 
 /// A service behind the proxy.
 #[derive(Debug, Clone)]
@@ -23,15 +23,17 @@ pub struct Upstream {
     pub preserve_host: bool,
 }
 
-/// Routes, keys, model and tuples of one revision. It never changes.
-#[derive(Debug)]
+/// Routes, keys, model and tuples of one revision. It never changes. A clone shares everything with it.
+#[derive(Debug, Clone)]
 pub struct Snapshot {
     /// Its number.
     pub revision: Revision,
     /// When it was built.
     pub built_at: Timestamp,
-    /// Where model and tuples came from, for people.
+    /// Where model and tuples come from, for people.
     pub source: Arc<str>,
+    /// The file that the routes are written in, for diagnostics.
+    pub(super) routes_file: Arc<str>,
     /// Which request stands for what.
     pub routes: Arc<RouteTable>,
     // INVARIANT: holds every upstream that a route of `routes` names.
@@ -40,8 +42,10 @@ pub struct Snapshot {
     pub authenticator: Arc<Authenticator>,
     /// Who may ask for decisions.
     pub callers: Arc<Callers>,
+    /// The model of the policy, with its id and as JSON.
+    pub model: Arc<StoredModel>,
     /// Who may do what.
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     /// How long the source may be out of reach before nothing is decided any more.
     pub max_staleness: Option<Duration>,
 }

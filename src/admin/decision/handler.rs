@@ -24,7 +24,7 @@ use crate::{
         body, openfga,
     },
     net::{Handler, HeadProblem, Peer, Transport},
-    snapshot::SnapshotCell,
+    snapshot::{MemoryStore, SnapshotCell},
 };
 
 use super::{
@@ -44,8 +44,10 @@ pub struct DecisionHandler(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     snapshots: Arc<SnapshotCell>,
+    // What takes writes; `None` if the policy comes from elsewhere.
+    memory: Option<Arc<MemoryStore>>,
     metrics: DecisionMetrics,
-    // What callers know this listener by.
+    // What callers know the listener by.
     base: Option<BaseUrl>,
     // Told when a token names a key that is not there: the key set may be old.
     unknown_key: Arc<Notify>,
@@ -56,9 +58,11 @@ struct Shared {
 }
 
 impl DecisionHandler {
-    /// A handler that answers by the current snapshot of the cell. `base` is what callers know it by.
+    /// A handler that answers by the current snapshot of the cell, and writes to the store in memory if there is one.
+    /// `base` is what callers know the listener by.
     pub fn new(
         snapshots: Arc<SnapshotCell>,
+        memory: Option<Arc<MemoryStore>>,
         metrics: DecisionMetrics,
         unknown_key: Arc<Notify>,
         base: Option<BaseUrl>,
@@ -66,6 +70,7 @@ impl DecisionHandler {
         let processors = thread::available_parallelism().map_or(1, usize::from);
         Self(Arc::new(Shared {
             snapshots,
+            memory,
             metrics,
             base,
             unknown_key,
@@ -102,11 +107,13 @@ impl Shared {
         let _room = self.room.try_acquire().map_err(|_| Refusal::Overloaded)?;
         let body = body::read(body).await?;
         let asked = Asked { snapshot, caller, head, body, now };
+        tracing::debug!(caller = %asked.caller, endpoint = endpoint.name, "a caller asks");
         let turns = if endpoint.is_long { &self.long } else { &self.short };
         let _turn = turns.acquire().await.map_err(|_| Refusal::Internal)?;
+        let memory = self.memory.clone();
         // Other connections are not to wait for this answer.
         let answered = spawn_blocking(move || match interface {
-            Interface::OpenFga => Ok(openfga::answer_asked(&asked)),
+            Interface::OpenFga => Ok(openfga::answer_asked(&asked, memory.as_deref())),
             Interface::AuthZen => Ok(authzen::answer_asked(&asked)),
             Interface::Health | Interface::Undefined => Err(Refusal::UndefinedEndpoint),
         });

@@ -1,34 +1,35 @@
-//! The same API on the decision listener, over the snapshot that decides requests.
+//! The same API on the decision listener, over the policy that decides requests.
 
 use http::{HeaderValue, Response};
 
 use crate::{
-    access::Revision,
     admin::decision::{Asked, Content, Refusal},
-    snapshot::Ulid,
+    snapshot::{MemoryStore, Ulid},
 };
 
 use super::{
     answer::{Answer, response},
-    fault::{Code, Fault},
+    api,
+    backing::{Backing, ProxyStore},
+    fault::Fault,
     route::Route,
 };
 
-/// The answer to a request of somebody who may ask.
-pub(in crate::admin) fn answer_asked(asked: &Asked) -> Response<Content> {
-    let route = Route::find(asked.head.method(), asked.head.path().as_str());
-    let answer = route.and_then(|_| Err(Fault::new(Code::Unimplemented, "not there yet")));
-    let answer: Answer = answer.unwrap_or_else(Answer::from);
-    marked(response(&answer, Ulid::now(), None), asked.snapshot.revision)
+/// The answer to a request of somebody who may ask. Without a store in memory nothing can be written.
+pub(in crate::admin) fn answer_asked(asked: &Asked, memory: Option<&MemoryStore>) -> Response<Content> {
+    let Asked { snapshot, head, body, now, .. } = asked;
+    let mut store = None;
+    let answer = Route::find(head.method(), head.path().as_str()).and_then(|route| {
+        store = route.store();
+        let backing = Backing::Proxy(ProxyStore { snapshot, memory, now: *now });
+        api::answer(backing, route, head.query().unwrap_or_default(), body, *now)
+    });
+    let mut response = response(&answer.unwrap_or_else(Answer::from), Ulid::now(), store);
+    response.headers_mut().insert("portcullis-revision", HeaderValue::from(snapshot.revision.number()));
+    response
 }
 
 /// The answer that says why nothing is answered.
 pub(in crate::admin) fn refused(refusal: &Refusal) -> Response<Content> {
     response(&Fault::from(refusal).into(), Ulid::now(), None)
-}
-
-/// Every answer names the revision that it rests on.
-fn marked(mut response: Response<Content>, revision: Revision) -> Response<Content> {
-    response.headers_mut().insert("portcullis-revision", HeaderValue::from(revision.number()));
-    response
 }

@@ -7,7 +7,7 @@ use crate::{
     admin::{body::BodyProblem, decision::Refusal},
     identity::AuthenticationError,
     policy::{CheckError, InvalidTuple, TupleProblem},
-    snapshot::{AuthorityFull, Forgotten, NoModel, WriteError},
+    snapshot::{AuthorityFull, ChangeError, Forgotten, ModelRefused, NoModel, WriteError},
 };
 
 /// OpenFGA's names of what can be wrong.
@@ -205,6 +205,26 @@ impl From<Forgotten> for Fault {
     }
 }
 
+impl From<&ChangeError> for Fault {
+    fn from(error: &ChangeError) -> Self {
+        let code = match error {
+            ChangeError::Missing => Code::Unavailable,
+            ChangeError::Tuple(error) => return error.clone().into(),
+            ChangeError::Unfit(_) => Code::InvalidModel,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<ModelRefused> for Fault {
+    fn from(error: ModelRefused) -> Self {
+        match &error {
+            ModelRefused::Full(error) => (*error).into(),
+            ModelRefused::Unpublished(error) => error.into(),
+        }
+    }
+}
+
 impl From<WriteError> for Fault {
     fn from(error: WriteError) -> Self {
         let code = match &error {
@@ -212,6 +232,7 @@ impl From<WriteError> for Fault {
             WriteError::Conflict(_) => Code::Aborted,
             WriteError::Full => Code::ExceededEntityLimit,
             WriteError::Invalid(_) => Code::ValidationError,
+            WriteError::Unpublished(error) => return error.into(),
         };
         Self::new(code, error.to_string())
     }

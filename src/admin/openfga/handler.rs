@@ -1,6 +1,6 @@
 //! From bytes to an answer: who asks, what for, and in how many bytes.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
@@ -8,6 +8,7 @@ use serde_json::json;
 use tokio::task::spawn_blocking;
 
 use crate::{
+    access::Timestamp,
     admin::{body::read, decision::Content},
     net::{Handler, HeadProblem, Peer},
     snapshot::{Authority, Ulid},
@@ -15,7 +16,8 @@ use crate::{
 
 use super::{
     answer::{Answer, response},
-    api::Api,
+    api,
+    backing::Backing,
     bearer::Bearers,
     fault::{Code, Fault},
     route::Route,
@@ -24,14 +26,14 @@ use super::{
 /// Answers OpenFGA's HTTP API from an authority in memory.
 #[derive(Debug, Clone)]
 pub struct OpenFgaHandler {
-    api: Arc<Api>,
+    authority: Arc<Authority>,
     bearers: Arc<Bearers>,
 }
 
 impl OpenFgaHandler {
     /// A handler for those who bear one of these tokens.
     pub fn new(authority: Arc<Authority>, bearers: Bearers) -> Self {
-        Self { api: Arc::new(Api::new(authority)), bearers: Arc::new(bearers) }
+        Self { authority, bearers: Arc::new(bearers) }
     }
 
     async fn answer(&self, request: Request<Incoming>, store: &mut Option<Ulid>) -> Result<Answer, Fault> {
@@ -41,14 +43,13 @@ impl OpenFgaHandler {
         }
         self.bearers.admit(&head.headers)?;
         let route = Route::find(&head.method, head.uri.path())?;
-        if let Route::OfStore(id, _) | Route::GetStore(id) | Route::DeleteStore(id) = route {
-            *store = Some(id);
-        }
+        *store = route.store();
         let body = read(body).await?;
         let query = head.uri.query().unwrap_or_default().to_owned();
-        let api = Arc::clone(&self.api);
+        let (authority, now) = (Arc::clone(&self.authority), Timestamp::from(SystemTime::now()));
         // Lists can take long: other connections are not to wait for them.
-        let answered = spawn_blocking(move || api.answer(route, &query, &body)).await;
+        let answered =
+            spawn_blocking(move || api::answer(Backing::Authority(&authority), route, &query, &body, now)).await;
         answered.unwrap_or_else(|error| {
             tracing::error!(%error, "a request could not be answered");
             Err(Fault::new(Code::InternalError, "Internal Server Error"))

@@ -7,14 +7,15 @@ use serde_json::{Value, json};
 
 use crate::{
     access::{Entity, InvalidName, RelationName, TypeName},
-    policy::{InvalidTuple, Model, Policy, RequestContext, User, UserFilter, Userset, UsersetTree},
+    policy::{InvalidTuple, Model, Policy, User, UserFilter, Userset, UsersetTree},
     protocol::Json,
-    snapshot::{Store, Ulid},
+    snapshot::Ulid,
 };
 
 use super::{
     answer::Answer,
     api::model,
+    backing::AnyStore,
     body::{TupleBody, TuplesBody, context, filled, message},
     fault::{Code, Fault},
     questions::{Asking, known_user, overlaid, target},
@@ -83,19 +84,19 @@ struct ExpandBody {
     authorization_model_id: String,
 }
 
-pub(super) fn objects(store: &Store, body: &[u8]) -> Result<Answer, Fault> {
+pub(super) fn objects(store: &AnyStore<'_>, body: &[u8]) -> Result<Answer, Fault> {
     let (objects, model) = listed(store, body)?;
     let objects: Vec<&str> = objects.iter().map(Entity::as_str).collect();
     Ok(Answer::ok(json!({ "objects": objects })).by(model))
 }
 
-pub(super) fn streamed_objects(store: &Store, body: &[u8]) -> Result<Answer, Fault> {
+pub(super) fn streamed_objects(store: &AnyStore<'_>, body: &[u8]) -> Result<Answer, Fault> {
     let (objects, model) = listed(store, body)?;
     let lines = objects.iter().map(|object| json!({ "result": { "object": object.as_str() } })).collect();
     Ok(Answer::lines(lines).by(model))
 }
 
-fn listed(store: &Store, body: &[u8]) -> Result<(Vec<Entity>, Ulid), Fault> {
+fn listed(store: &AnyStore<'_>, body: &[u8]) -> Result<(Vec<Entity>, Ulid), Fault> {
     let body: ObjectsBody = message(body)?;
     let model = model(store, "ListObjectsRequest", &body.authorization_model_id)?;
     let (object_type, relation) = list_target(&model.model, &body.r#type, &body.relation)?;
@@ -103,7 +104,7 @@ fn listed(store: &Store, body: &[u8]) -> Result<(Vec<Entity>, Ulid), Fault> {
     let user = known_user(policy.model(), &body.user)?;
     let values = context(body.context.as_ref())?;
     let policy = overlaid(&policy, &body.contextual_tuples.tuple_keys, Asking::List)?;
-    let asked = RequestContext::new(&values);
+    let asked = store.context(&values);
     let objects = policy.list_objects(&user, &relation, &object_type, &asked, MOST_RESULTS)?;
     Ok((objects, model.id))
 }
@@ -122,7 +123,7 @@ fn list_target(model: &Model, object_type: &str, relation: &str) -> Result<(Type
     Ok((type_name, relation_name))
 }
 
-pub(super) fn users(store: &Store, body: &[u8]) -> Result<Answer, Fault> {
+pub(super) fn users(store: &AnyStore<'_>, body: &[u8]) -> Result<Answer, Fault> {
     let body: UsersBody = message(body)?;
     let model = model(store, "ListUsersRequest", &body.authorization_model_id)?;
     let object = body.object.unwrap_or_default();
@@ -134,7 +135,7 @@ pub(super) fn users(store: &Store, body: &[u8]) -> Result<Answer, Fault> {
     let filter = user_filter(&model.model, filter)?;
     let values = context(body.context.as_ref())?;
     let policy: Arc<Policy> = overlaid(&store.policy(&model)?, &body.contextual_tuples, Asking::List)?;
-    let asked = RequestContext::new(&values);
+    let asked = store.context(&values);
     let users = policy.list_users(&object, &relation, &filter, &asked, MOST_RESULTS)?;
     let users: Vec<Value> = users.iter().map(user_json).collect();
     Ok(Answer::ok(json!({ "users": users })).by(model.id))
@@ -163,7 +164,7 @@ fn user_json(user: &User) -> Value {
     }
 }
 
-pub(super) fn expand(store: &Store, body: &[u8]) -> Result<Answer, Fault> {
+pub(super) fn expand(store: &AnyStore<'_>, body: &[u8]) -> Result<Answer, Fault> {
     let body: ExpandBody = message(body)?;
     let model = model(store, "ExpandRequest", &body.authorization_model_id)?;
     let required = || Fault::field("ExpandRequest.TupleKey", "value is required");

@@ -3,6 +3,7 @@
 mod answer;
 mod api;
 mod assertions;
+mod backing;
 mod bearer;
 mod body;
 mod decision;

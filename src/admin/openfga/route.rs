@@ -38,6 +38,14 @@ pub(super) enum OfStore {
 }
 
 impl Route {
+    /// The store that it names.
+    pub(super) fn store(self) -> Option<Ulid> {
+        match self {
+            Self::GetStore(id) | Self::DeleteStore(id) | Self::OfStore(id, _) => Some(id),
+            Self::CreateStore | Self::ListStores => None,
+        }
+    }
+
     /// The request that this method and path stand for.
     pub(super) fn find(method: &Method, path: &str) -> Result<Self, Fault> {
         let is = |wanted: &Method| method == wanted;

@@ -1,6 +1,6 @@
 //! What the running proxy says of itself.
 
-use std::{fmt, net::SocketAddr, path::Path, time::SystemTime};
+use std::{fmt, time::SystemTime};
 
 use serde_json::{Value, json};
 
@@ -17,13 +17,6 @@ pub struct Listening {
     pub purpose: &'static str,
     /// The address, with its real port, or the path.
     pub at: String,
-}
-
-impl Listening {
-    /// A listener on an address.
-    pub fn on_address(purpose: &'static str, address: SocketAddr) -> Self {
-        Self { purpose, at: address.to_string() }
-    }
 }
 
 /// The parts of a running proxy that its state is told from.
@@ -43,13 +36,6 @@ impl fmt::Debug for ProxyState {
 }
 
 impl ProxyState {
-    /// The same, with the admin socket among the listeners.
-    #[must_use]
-    pub fn with(mut self, socket: &Path) -> Self {
-        self.listeners.push(Listening { purpose: "admin", at: socket.display().to_string() });
-        self
-    }
-
     /// The state at this time. What belongs to a snapshot is `null` while there is none.
     pub(super) fn document(&self, cell: &SnapshotCell, now: Timestamp) -> Value {
         let snapshot = cell.load();

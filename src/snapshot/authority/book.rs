@@ -12,7 +12,9 @@ use super::{
 };
 use crate::{
     access::Timestamp,
+    compile::{JsonForm, ModelDocument},
     policy::{InvalidTuple, Model, Policy, TupleChange, TupleCondition},
+    snapshot::change::ChangeError,
 };
 
 /// The most tuples of one store.
@@ -29,6 +31,28 @@ pub struct StoredModel {
     pub json: Value,
     /// Compiled.
     pub model: Arc<Model>,
+}
+
+impl StoredModel {
+    /// A model that is written now: its id is behind all ids before.
+    pub fn written_now(document: ModelDocument) -> Self {
+        Self::with_id(document, |_| Ulid::now())
+    }
+
+    /// A model whose id follows from what it says: the same on every machine, and before all that are written.
+    pub fn by_content(document: ModelDocument) -> Self {
+        Self::with_id(document, |text| Ulid::of_content(text.as_bytes()))
+    }
+
+    fn with_id(document: ModelDocument, id: impl FnOnce(&str) -> Ulid) -> Self {
+        // Members of a value are sorted: what says the same has the same text.
+        let mut json = serde_json::to_value(document.to_json(JsonForm::Api { id: "" })).unwrap_or_default();
+        let id = id(&json.to_string());
+        if let Some(known) = json.get_mut("id") {
+            *known = id.as_str().into();
+        }
+        Self { id, json, model: Arc::new(document.into_model()) }
+    }
 }
 
 /// What becomes of a write of a tuple that is there, or of a deletion of one that is not.
@@ -72,6 +96,9 @@ pub enum WriteError {
     /// A tuple cannot be held.
     #[error(transparent)]
     Invalid(#[from] InvalidTuple),
+    /// The snapshot that decides requests could not follow.
+    #[error(transparent)]
+    Unpublished(#[from] ChangeError),
 }
 
 fn shown(key: &TupleKey) -> String {
