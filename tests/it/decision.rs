@@ -204,7 +204,10 @@ fn the_policy_is_one_store_with_one_model_of_lasting_ids() {
     let asked = Asked::of(world());
     let model_id = |asked: &Asked| {
         let models = asked.get(&format!("{STORE}/authorization-models"));
-        assert_eq!((models["authorization_models"].as_array().unwrap().len(), models["continuation_token"].as_str()), (1, Some("")));
+        assert_eq!(
+            (models["authorization_models"].as_array().unwrap().len(), models["continuation_token"].as_str()),
+            (1, Some(""))
+        );
         models["authorization_models"][0]["id"].as_str().unwrap().to_owned()
     };
     let stores = asked.get("/stores");
@@ -323,10 +326,16 @@ fn tuples_are_read_by_pages_and_filters() {
     let first = asked.post("read", &json!({ "page_size": 1, "tuple_key": { "object": "group:staff" } }));
     let token = first["continuation_token"].clone();
     assert_ne!(token, "");
-    let left: String = asked.world.tuples().lines().filter(|line| !line.contains("group:")).map(|line| format!("{line}\n")).collect();
+    let left: String =
+        asked.world.tuples().lines().filter(|line| !line.contains("group:")).map(|line| format!("{line}\n")).collect();
     asked.world.replace("tuples.yaml", left);
     asked.portcullis.until_revision_above(1);
-    let code = asked.refused(400, "POST", &path, &json!({ "continuation_token": token, "tuple_key": { "object": "group:staff" } }));
+    let code = asked.refused(
+        400,
+        "POST",
+        &path,
+        &json!({ "continuation_token": token, "tuple_key": { "object": "group:staff" } }),
+    );
     assert_eq!(code, "invalid_continuation_token");
 }
 
@@ -350,9 +359,9 @@ fn without_a_usable_snapshot_nothing_is_answered() {
     asked.world.write("model.fga", "not a model");
     let stale = eventually("it is stale", || Some(check(&asked.portcullis)).filter(|answer| answer.status != 200));
     assert_eq!((stale.status, stale.json()["code"].as_str()), (503, Some("unavailable")));
-    let count = asked.portcullis.metric(
-        "portcullis_decision_api_requests_total{endpoint=\"openfga_check\",outcome=\"unavailable\"}",
-    );
+    let count = asked
+        .portcullis
+        .metric("portcullis_decision_api_requests_total{endpoint=\"openfga_check\",outcome=\"unavailable\"}");
     assert!(count >= 1.0);
 }
 
@@ -387,7 +396,9 @@ fn hostile_bodies_are_refused_and_harm_nobody() {
     // A head with two readings is refused as it is on the data listener.
     let twice = request("GET", "/stores", &asked.token, "authorization: Bearer x\r\nconnection: close\r\n", "");
     assert_eq!(answer_of(asked.portcullis.decision.unwrap(), twice).unwrap().status, 400);
-    let bytes = [request("POST", &format!("{STORE}/check"), &asked.token, "content-length: 2\r\n", "").as_bytes(), b"\xff\xfe"].concat();
+    let bytes =
+        [request("POST", &format!("{STORE}/check"), &asked.token, "content-length: 2\r\n", "").as_bytes(), b"\xff\xfe"]
+            .concat();
     assert_eq!(answer_of(asked.portcullis.decision.unwrap(), bytes).unwrap().status, 400);
     assert!(asked.allows("user:erin", "can_read", "document:d1"));
 }

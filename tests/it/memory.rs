@@ -152,7 +152,9 @@ fn what_it_begins_with_is_read_once_and_lost_at_the_end() {
     let memory = Memory::new();
     memory.write(&[grant("user:mallory", "d1")]);
     let tuples = memory.world.tuples();
-    memory.world.replace("tuples.yaml", format!("{tuples}- {{ user: user:mallory, relation: viewer, object: document:d5 }}\n"));
+    memory
+        .world
+        .replace("tuples.yaml", format!("{tuples}- {{ user: user:mallory, relation: viewer, object: document:d5 }}\n"));
     memory.world.replace("model.fga", "not a model");
     // The configuration is followed, and does not bring the files with it.
     memory.world.replace("portcullis.yaml", memory.world.config().replace("/documents/", "/papers/"));
