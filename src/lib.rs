@@ -27,7 +27,7 @@
 //! | `config` | the configuration file, its schema, every problem in one report |
 //! | `proxy` | the enforcement point (PEP) |
 //! | `supply` | watches sources and publishes snapshots |
-//! | `admin` | health, metrics and answers for the operator; OpenFGA's and AuthZEN's APIs |
+//! | `admin` | health, metrics and answers for the operator; decisions for applications by OpenFGA's and AuthZEN's APIs |
 //! | [`analyze`] | what policies come to: questions of people, tests of store files |
 //! | `snapshot` | routes, keys and policy, swapped as a whole; stores that are kept in memory |
 //! | `audit` | one record a decision, or the decision is not acted on |

@@ -295,6 +295,7 @@ pub(super) struct Demo {
 Examples:
   portcullis serve-openfga                                        for this machine, at http://127.0.0.1:8080
   portcullis serve-openfga --listen 127.0.0.1:0                   at a free port, which it prints
+  portcullis serve-openfga --store store.fga.yaml                 with a store, whose ids it prints
   portcullis serve-openfga --listen 0.0.0.0:8080 --token-file f   for those who bear a token of the file
 
   curl -d '{\"name\":\"try-out\"}' http://127.0.0.1:8080/stores
@@ -304,6 +305,9 @@ pub(super) struct ServeOpenFga {
     /// Where to listen; port 0 takes any free one
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     pub(super) listen: std::net::SocketAddr,
+    /// Begin with a store of this store file (`.fga.yaml`); may be repeated. The ids of store and model are printed
+    #[arg(long, value_name = "FILE")]
+    pub(super) store: Vec<PathBuf>,
     /// A token that requests may bear; may be repeated. Without any, only this machine is served
     #[arg(long, value_name = "TOKEN", env = "PORTCULLIS_OPENFGA_TOKEN", hide_env_values = true)]
     pub(super) token: Vec<String>,

@@ -88,3 +88,124 @@ impl SnapshotCell {
         Compacted::Published
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        access::{Revision, Timestamp},
+        compile::{ModelDocument, ModelFormat},
+        identity::{Authenticator, AuthenticatorSettings},
+        policy::{Policy, PolicySettings, RelationshipTuple, TupleText},
+        route::RouteTable,
+        snapshot::{Callers, ChangeError, Delta, StoredModel, Surroundings},
+    };
+
+    fn now() -> Timestamp {
+        std::time::SystemTime::UNIX_EPOCH.into()
+    }
+
+    fn model() -> Arc<StoredModel> {
+        let text = "model\n  schema 1.1\ntype user\ntype note\n  relations\n    define reader: [user]\n";
+        let mut beside = |_: &str| Err(String::new());
+        let document = ModelDocument::read(&"model".into(), text, ModelFormat::Dsl, &mut beside).unwrap();
+        Arc::new(StoredModel::by_content(document))
+    }
+
+    fn surroundings(most_steps: u32) -> Surroundings {
+        Surroundings {
+            routes_file: "test".into(),
+            routes: Arc::new(RouteTable::new(Vec::new()).unwrap()),
+            upstreams: Arc::default(),
+            authenticator: Arc::new(Authenticator::new(AuthenticatorSettings::default()).unwrap()),
+            callers: Arc::new(Callers::default()),
+            settings: PolicySettings { most_steps, ..PolicySettings::default() },
+            max_staleness: None,
+        }
+    }
+
+    fn empty(model: &StoredModel) -> Policy {
+        Policy::new(crate::policy::GraphBuilder::new(Arc::clone(&model.model)).finish(), PolicySettings::default())
+    }
+
+    fn cell() -> SnapshotCell {
+        let (cell, model) = (SnapshotCell::default(), model());
+        let policy = empty(&model);
+        let first = surroundings(1).around(model, &policy, Revision::new(1), now()).unwrap();
+        cell.publish(first).unwrap();
+        cell
+    }
+
+    fn write(cell: &SnapshotCell, ids: std::ops::Range<usize>) {
+        for id in ids {
+            let object = format!("note:{id}");
+            let tuple = TupleText { user: "user:erin", relation: "reader", object: &object };
+            cell.change(Delta::Tuples(&[TupleChange::Write(tuple, None)]), now()).unwrap();
+        }
+    }
+
+    fn holds(cell: &SnapshotCell, id: usize) -> bool {
+        let tuple = RelationshipTuple::parse("user:erin", "reader", &format!("note:{id}")).unwrap();
+        cell.load().unwrap().policy.graph().contains(&tuple)
+    }
+
+    #[test]
+    fn changes_during_a_compaction_are_not_lost() {
+        let cell = cell();
+        write(&cell, 0..1_100);
+        let begun = cell.begin_compaction().unwrap();
+        write(&cell, 1_100..1_200);
+        let gone = TupleText { user: "user:erin", relation: "reader", object: "note:7" };
+        cell.change(Delta::Tuples(&[TupleChange::Delete(gone)]), now()).unwrap();
+        cell.change(Delta::Surroundings(surroundings(2)), now()).unwrap();
+        let revision = cell.load().unwrap().revision;
+        assert_eq!(cell.finish_compaction(&begun), Compacted::Published);
+        let snapshot = cell.load().unwrap();
+        assert_eq!((snapshot.revision, snapshot.policy.settings().most_steps), (revision, 2));
+        assert!(!snapshot.policy.needs_compaction());
+        assert_eq!(snapshot.policy.statistics().tuples, 1_199);
+        assert!(holds(&cell, 6) && !holds(&cell, 7) && holds(&cell, 1_199));
+        // What comes after it is laid over it, and not over what was before.
+        write(&cell, 1_200..1_201);
+        assert!(holds(&cell, 6) && holds(&cell, 1_200));
+    }
+
+    #[test]
+    fn a_policy_that_comes_during_a_compaction_stays() {
+        for whole in [false, true] {
+            let cell = cell();
+            write(&cell, 0..1_100);
+            let begun = cell.begin_compaction().unwrap();
+            let (model, next) = (model(), cell.load().unwrap().revision.next());
+            let policy = empty(&model);
+            if whole {
+                cell.publish(surroundings(1).around(model, &policy, next, now()).unwrap()).unwrap();
+            } else {
+                cell.change(Delta::Policy(model, policy), now()).unwrap();
+            }
+            write(&cell, 0..1);
+            assert_eq!(cell.finish_compaction(&begun), Compacted::Abandoned);
+            assert!(holds(&cell, 0) && !holds(&cell, 1), "{whole}");
+        }
+    }
+
+    #[test]
+    fn a_closed_cell_is_not_compacted_and_an_empty_one_not_changed() {
+        let cell = SnapshotCell::default();
+        assert_eq!(cell.change(Delta::Tuples(&[]), now()).unwrap_err(), ChangeError::Missing);
+        cell.close();
+        assert!(cell.begin_compaction().is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_held_changes_nothing() {
+        let cell = cell();
+        let write = |object| TupleChange::Write(TupleText { user: "user:erin", relation: "reader", object }, None);
+        let refused = cell.change(Delta::Tuples(&[write("note:1"), write("no object")]), now());
+        assert!(matches!(refused, Err(ChangeError::Tuple(_))));
+        assert_eq!(cell.load().unwrap().revision, Revision::new(1));
+        assert!(!holds(&cell, 1));
+    }
+}

@@ -324,3 +324,44 @@ fn without_a_token_only_this_machine_is_served() {
     server.fields = "origin: https://attacker.example\r\n".to_owned();
     assert_eq!(server.refused(403, "POST", "/stores", json!({ "name": "test" })), "forbidden");
 }
+
+#[test]
+fn a_store_file_is_a_store_to_begin_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let good = file(
+        "store.fga.yaml",
+        "name: try-out\nmodel: |\n  model\n    schema 1.1\n  type user\n  type note\n    relations\n      define reader: \
+         [user]\ntuples:\n  - { user: user:erin, relation: reader, object: note:1 }\n",
+    );
+    let server = OpenFga::start(&["--store", &good]);
+    let said = server.line();
+    let ids: Vec<&str> = said.split_whitespace().collect();
+    let ["store", store, "model", model, "try-out"] = ids[..] else { panic!("{said}") };
+    assert_eq!(server.get(&format!("/stores/{store}"))["name"], "try-out");
+    let check = json!({ "tuple_key": tuple("user:erin", "reader", "note:1"), "authorization_model_id": model });
+    assert_eq!(server.post(&format!("/stores/{store}/check"), check)["allowed"], true);
+    let model = server.get(&format!("/stores/{store}/authorization-models/{model}"));
+    assert_eq!(model["authorization_model"]["type_definitions"][1]["type"], "note");
+    let write = json!({ "writes": { "tuple_keys": [tuple("user:mia", "reader", "note:1")] } });
+    server.post(&format!("/stores/{store}/write"), write);
+    let bad = file("bad.fga.yaml", "model: |\n  model\n    schema 1.1\n  type user\n  typo\n");
+    let refused = run(&["serve-openfga", "--listen", "127.0.0.1:0", "--store", &bad]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("bad.fga.yaml:"), "{refused:?}");
+}
+
+#[test]
+fn a_store_is_named_by_the_characters_that_openfga_takes() {
+    let server = OpenFga::start(&[]);
+    for name in ["a-b", "My store.1/x^_&@", "tab\there"] {
+        server.expect(201, "POST", "/stores", json!({ "name": name }));
+    }
+    for name in ["caf\u{e9}", "a+b", "a:b", "ab", "quote\"s", "\u{b}vertical"] {
+        assert_eq!(server.refused(400, "POST", "/stores", json!({ "name": name })), "validation_error", "{name}");
+    }
+}

@@ -49,7 +49,8 @@ pub(super) fn store_json(store: &AnyStore<'_>) -> Value {
 pub(super) fn create(backing: Backing<'_>, body: &[u8], now: Timestamp) -> Result<Answer, Fault> {
     backing.check_creatable()?;
     let CreateStore { name } = message(body)?;
-    if !(3..=64).contains(&name.chars().count()) || name.contains(char::is_control) {
+    let is_legal = |c: char| c.is_ascii_alphanumeric() || "\t\n\u{c}\r ./^_&@-".contains(c);
+    if !(3..=64).contains(&name.chars().count()) || !name.chars().all(is_legal) {
         let rule = "value does not match regex pattern \"^[a-zA-Z0-9\\\\s\\\\.\\\\-\\\\/^_&@]{3,64}$\"";
         return Err(Fault::field("CreateStoreRequest.Name", rule));
     }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     access::Timestamp,
-    compile::{JsonForm, ModelDocument},
+    compile::{Json, JsonForm, ModelDocument, StoreFile},
     policy::{InvalidTuple, Model, Policy, TupleChange, TupleCondition},
     snapshot::change::ChangeError,
 };
@@ -36,22 +36,29 @@ pub struct StoredModel {
 impl StoredModel {
     /// A model that is written now: its id is behind all ids before.
     pub fn written_now(document: ModelDocument) -> Self {
-        Self::with_id(document, |_| Ulid::now())
+        let json = document.to_json(JsonForm::Api { id: "" });
+        Self::of_parts(&json, document.into_model().into(), |_| Ulid::now())
     }
 
     /// A model whose id follows from what it says: the same on every machine, and before all that are written.
     pub fn by_content(document: ModelDocument) -> Self {
-        Self::with_id(document, |text| Ulid::of_content(text.as_bytes()))
+        let json = document.to_json(JsonForm::Api { id: "" });
+        Self::of_parts(&json, document.into_model().into(), |text| Ulid::of_content(text.as_bytes()))
     }
 
-    fn with_id(document: ModelDocument, id: impl FnOnce(&str) -> Ulid) -> Self {
+    /// The model of a store file, as if it were written now.
+    pub(super) fn of_file(file: &StoreFile) -> Self {
+        Self::of_parts(&file.model_json, Arc::clone(&file.model), |_| Ulid::now())
+    }
+
+    fn of_parts(json: &Json, model: Arc<Model>, id: impl FnOnce(&str) -> Ulid) -> Self {
         // Members of a value are sorted: what says the same has the same text.
-        let mut json = serde_json::to_value(document.to_json(JsonForm::Api { id: "" })).unwrap_or_default();
+        let mut json = serde_json::to_value(json).unwrap_or_default();
         let id = id(&json.to_string());
         if let Some(known) = json.get_mut("id") {
             *known = id.as_str().into();
         }
-        Self { id, json, model: Arc::new(document.into_model()) }
+        Self { id, json, model }
     }
 }
 

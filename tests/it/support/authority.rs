@@ -1,9 +1,10 @@
 //! A running `serve-openfga`.
 
 use std::{
+    cell::RefCell,
     io::{BufRead, BufReader},
     net::SocketAddr,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
 };
 
 use serde_json::Value;
@@ -14,6 +15,7 @@ use super::{eventually, wire::answer_of};
 pub(crate) struct OpenFga {
     child: Child,
     address: SocketAddr,
+    output: RefCell<BufReader<ChildStdout>>,
     /// Lines of the head of every request, each ended by CRLF.
     pub(crate) fields: String,
 }
@@ -29,9 +31,17 @@ impl OpenFga {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        output.read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("http://").expect("it prints its address").parse().unwrap();
-        Self { child, address, fields: String::new() }
+        Self { child, address, output: RefCell::new(output), fields: String::new() }
+    }
+
+    /// The next line that it prints.
+    pub(crate) fn line(&self) -> String {
+        let mut line = String::new();
+        self.output.borrow_mut().read_line(&mut line).unwrap();
+        line
     }
 
     /// The status and the body of the answer to a request.
