@@ -116,6 +116,7 @@ mod tests {
 
     fn surroundings(most_steps: u32) -> Surroundings {
         Surroundings {
+            source: "files".into(),
             routes_file: "test".into(),
             routes: Arc::new(RouteTable::new(Vec::new()).unwrap()),
             upstreams: Arc::default(),

@@ -332,3 +332,14 @@ fn others_may_not_ask() {
     assert_eq!((code, said.as_str()), (Some(1), ""));
     assert!(problem.contains("the socket `admin.sock` may be used by its owner only"), "{problem}");
 }
+
+#[test]
+fn another_socket_needs_a_restart() {
+    let mut world = world();
+    let proxy = world.start();
+    world.more = "admin: { socket: other.sock }".to_owned();
+    world.replace("portcullis.yaml", world.config());
+    proxy.until_logged("changed since the start: admin");
+    assert_eq!(state(&world)["snapshot"]["revision"], 1);
+    assert!(!world.path("other.sock").exists());
+}
