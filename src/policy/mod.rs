@@ -28,5 +28,7 @@ pub use model::{
     UnknownSchema, did_you_mean, nearest,
 };
 pub use permit::{Denial, Permit};
-pub use questions::{InvalidContextualTuple, TupleProblem, UserFilter, Userset, UsersetTree};
+pub use questions::{
+    Interrupt, InvalidContextualTuple, ObjectsQuestion, Searched, TupleProblem, UserFilter, Userset, UsersetTree,
+};
 pub use tuple::{InvalidTuple, RelationshipTuple, User};

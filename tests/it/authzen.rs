@@ -64,9 +64,7 @@ impl Point {
         world.write("model.fga", model);
         world.write("tuples.yaml", tuples);
         let proxy = world.start();
-        let log = proxy.log();
-        let line = log.lines().find(|line| line.contains("applications can ask")).expect("the listener is told of");
-        let address = line.split("address=").nth(1).unwrap().trim().parse().unwrap();
+        let address = proxy.decision.expect("the decision listener is told of");
         let token = world.issuer.token("pep", &[]);
         Self { world, proxy, address, token }
     }

@@ -88,9 +88,9 @@ fn only_callers_may_ask() {
     let by_key = answer_of(portcullis.decision.unwrap(), request("GET", "/stores", "", &fields, "")).unwrap();
     assert_eq!((by_key.status, by_key.header("portcullis-revision")), (200, Some("1")));
 
-    // Health alone is for everybody; every other interface, and what is none, asks who it is.
+    // Health and AuthZEN's discovery alone are for everybody; every other interface, and what is none, asks who it is.
     assert_eq!(portcullis.ask("GET", "/healthz", "", "").json()["status"], "SERVING");
-    for path in ["/access/v1/evaluation", "/.well-known/authzen-configuration", "/", "/metrics"] {
+    for path in ["/access/v1/evaluation", "/.well-known", "/", "/metrics"] {
         assert_eq!(portcullis.ask("POST", path, "", "{}").status, 401, "{path}");
     }
     assert_eq!(portcullis.ask("GET", "/metrics", caller, "").json()["code"], "undefined_endpoint");

@@ -365,3 +365,37 @@ fn a_store_is_named_by_the_characters_that_openfga_takes() {
         assert_eq!(server.refused(400, "POST", "/stores", json!({ "name": name })), "validation_error", "{name}");
     }
 }
+
+#[test]
+fn a_streamed_list_has_all_objects_and_says_what_it_could_not_find() {
+    let store = Store::new();
+    for page in 0..11 {
+        let tuples: Vec<Value> =
+            (0..100).map(|n| tuple("user:erin", "viewer", &format!("document:{page}-{n}"))).collect();
+        store.write(&tuples);
+    }
+    let body = json!({ "type": "document", "relation": "viewer", "user": "user:erin" });
+    let path = format!("{}/streamed-list-objects", store.path);
+    let lines = |body: &Value| -> Vec<Value> {
+        let text = store.server.text("POST", &path, &body.to_string());
+        assert!(text.ends_with('\n'));
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let streamed = lines(&body);
+    let objects: std::collections::BTreeSet<&str> =
+        streamed.iter().map(|line| line["result"]["object"].as_str().unwrap()).collect();
+    assert_eq!((streamed.len(), objects.len()), (1_100, 1_100));
+    assert_eq!(store.post("list-objects", body.clone())["objects"].as_array().unwrap().len(), 1_000);
+    // A condition without an answer is told at the end: what was found until then was sent.
+    let small = json!({ "user": "user:mia", "relation": "viewer", "object": "document:d2",
+        "condition": { "name": "small" } });
+    store.write(&[tuple("user:mia", "viewer", "document:d1"), small]);
+    let mut body = json!({ "type": "document", "relation": "viewer", "user": "user:mia" });
+    let streamed = lines(&body);
+    assert_eq!(streamed[0]["result"]["object"], "document:d1");
+    assert_eq!((streamed.len(), streamed[1]["error"]["code"].as_str()), (2, Some("validation_error")));
+    body["context"] = json!({ "x": 3 });
+    assert_eq!(lines(&body).len(), 2);
+    body["relation"] = json!("owner");
+    assert_eq!(store.refused("streamed-list-objects", body), "relation_not_found");
+}

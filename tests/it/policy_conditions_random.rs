@@ -12,8 +12,8 @@ use portcullis::{
     access::{Entity, RelationName, TypeName},
     compile,
     policy::{
-        CheckError, ContextMap, GraphBuilder, Policy, PolicySettings, RequestContext, TupleCondition, TupleText, User,
-        UserFilter,
+        CheckError, ContextMap, GraphBuilder, ObjectsQuestion, Policy, PolicySettings, RequestContext, TupleCondition,
+        TupleText, User, UserFilter,
     },
 };
 
@@ -483,7 +483,8 @@ impl Trial<'_> {
                 Err(error) => assert!(fails && matches!(error, CheckError::Condition(_)), "{error} {}", shown()),
             }
             // Whatever cannot be decided: the others are listed.
-            let certain = policy.list_certain_objects(&asked, &action, &object_type, &RequestContext::new(&values));
+            let question = ObjectsQuestion { user: &asked, relation: &action, object_type: &object_type };
+            let certain = policy.list_certain_objects(question, &RequestContext::new(&values));
             let certain: Vec<_> = certain.unwrap().iter().map(Entity::to_string).collect();
             assert!(certain == expected, "{expected:?}, {certain:?}, {}", shown());
         }

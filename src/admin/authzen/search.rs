@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     access::{Entity, RelationName, TypeName},
-    policy::{CheckError, RequestContext, User, UserFilter},
+    policy::{CheckError, ObjectsQuestion, RequestContext, User, UserFilter},
 };
 
 use super::{
@@ -76,7 +76,9 @@ impl Point<'_> {
             return Ok(Vec::new());
         };
         let context = RequestContext::new(&context).at(self.now);
-        sorted(self.policy.list_certain_objects(&User::Object(subject), &action, &object_type, &context))
+        let subject = User::Object(subject);
+        let question = ObjectsQuestion { user: &subject, relation: &action, object_type: &object_type };
+        sorted(self.policy.list_certain_objects(question, &context))
     }
 
     fn actions(self, question: Question<'_>) -> Result<Vec<String>, Fault> {

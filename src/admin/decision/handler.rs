@@ -10,10 +10,10 @@ use std::{
 use futures_util::FutureExt;
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use serde_json::json;
 use tokio::{
-    sync::{Notify, Semaphore},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
     task::spawn_blocking,
 };
 
@@ -53,8 +53,8 @@ struct Shared {
     unknown_key: Arc<Notify>,
     room: Semaphore,
     // Long answers leave the processors to the proxy, and short answers do not wait for them.
-    long: Semaphore,
-    short: Semaphore,
+    long: Arc<Semaphore>,
+    short: Arc<Semaphore>,
 }
 
 impl DecisionHandler {
@@ -75,8 +75,8 @@ impl DecisionHandler {
             base,
             unknown_key,
             room: Semaphore::new(MOST_REQUESTS),
-            long: Semaphore::new((processors / 2).max(1)),
-            short: Semaphore::new(processors.max(2)),
+            long: Arc::new(Semaphore::new((processors / 2).max(1))),
+            short: Arc::new(Semaphore::new(processors.max(2))),
         }))
     }
 }
@@ -109,7 +109,7 @@ impl Shared {
         let asked = Asked { snapshot, caller, head, body, now };
         tracing::debug!(caller = %asked.caller, endpoint = endpoint.name, "a caller asks");
         let turns = if endpoint.is_long { &self.long } else { &self.short };
-        let _turn = turns.acquire().await.map_err(|_| Refusal::Internal)?;
+        let turn = Arc::clone(turns).acquire_owned().await.map_err(|_| Refusal::Internal)?;
         let memory = self.memory.clone();
         // Other connections are not to wait for this answer.
         let answered = spawn_blocking(move || match interface {
@@ -117,10 +117,12 @@ impl Shared {
             Interface::AuthZen => Ok(authzen::answer_asked(&asked)),
             Interface::Health | Interface::Undefined => Err(Refusal::UndefinedEndpoint),
         });
-        answered.await.unwrap_or_else(|error| {
+        let answered = answered.await.unwrap_or_else(|error| {
             tracing::error!(%error, "a request for a decision could not be answered");
             Err(Refusal::Internal)
-        })
+        });
+        // A stream is still being found when its answer begins.
+        answered.map(|response| response.map(|body| holding(body, turn)))
     }
 }
 
@@ -175,6 +177,18 @@ fn refused(interface: Interface, refusal: &Refusal) -> Response<Content> {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
+}
+
+/// The same body, which holds its turn until it is read or dropped.
+fn holding(body: Content, turn: OwnedSemaphorePermit) -> Content {
+    if body.is_end_stream() || body.size_hint().exact().is_some() {
+        return body;
+    }
+    body.map_frame(move |frame| {
+        let _held = &turn;
+        frame
+    })
+    .boxed_unsync()
 }
 
 fn json_answer(body: &serde_json::Value) -> Response<Content> {

@@ -183,12 +183,11 @@ impl AnyStore<'_> {
         }
     }
 
-    /// What a question is asked with. The proxy tells conditions the time, and so does its store.
-    pub(super) fn context<'c>(&self, values: &'c ContextMap) -> RequestContext<'c> {
-        let context = RequestContext::new(values);
+    /// The time, if conditions are told it: the proxy does so, and so does its store.
+    pub(super) fn now(&self) -> Option<Timestamp> {
         match self {
-            Self::Kept(..) => context,
-            Self::Proxy(store) => context.at(store.now),
+            Self::Kept(..) => None,
+            Self::Proxy(store) => Some(store.now),
         }
     }
 
@@ -245,6 +244,15 @@ impl AnyStore<'_> {
             Self::Proxy(ProxyStore { memory: None, .. }) => return Err(read_only()),
         }
         Ok(())
+    }
+}
+
+/// What a question is asked with.
+pub(super) fn asked(values: &ContextMap, now: Option<Timestamp>) -> RequestContext<'_> {
+    let context = RequestContext::new(values);
+    match now {
+        Some(now) => context.at(now),
+        None => context,
     }
 }
 

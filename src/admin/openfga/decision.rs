@@ -24,12 +24,12 @@ pub(in crate::admin) fn answer_asked(asked: &Asked, memory: Option<&MemoryStore>
         let backing = Backing::Proxy(ProxyStore { snapshot, memory, now: *now });
         api::answer(backing, route, head.query().unwrap_or_default(), body, *now)
     });
-    let mut response = response(&answer.unwrap_or_else(Answer::from), Ulid::now(), store);
+    let mut response = response(answer.unwrap_or_else(Answer::from), Ulid::now(), store);
     response.headers_mut().insert("portcullis-revision", HeaderValue::from(snapshot.revision.number()));
     response
 }
 
 /// The answer that says why nothing is answered.
 pub(in crate::admin) fn refused(refusal: &Refusal) -> Response<Content> {
-    response(&Fault::from(refusal).into(), Ulid::now(), None)
+    response(Fault::from(refusal).into(), Ulid::now(), None)
 }

@@ -64,7 +64,7 @@ impl Handler for OpenFgaHandler {
         let (id, mut store) = (Ulid::now(), None);
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let answer = self.answer(request, &mut store).await.unwrap_or_else(Answer::from);
-        let response = response(&answer, id, store);
+        let response = response(answer, id, store);
         let status = response.status().as_u16();
         tracing::debug!(peer = %peer.address, %method, path, status, "a request to the authority");
         response

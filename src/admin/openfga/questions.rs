@@ -14,7 +14,7 @@ use crate::{
 use super::{
     answer::Answer,
     api::model,
-    backing::AnyStore,
+    backing::{AnyStore, asked},
     body::{MOST_CONTEXTUAL, TupleBody, TuplesBody, context, filled, message},
     fault::{Code, Fault},
 };
@@ -108,7 +108,7 @@ fn decide(store: &AnyStore<'_>, policy: &Arc<Policy>, question: &QuestionBody, m
     let (relation, object) = target(policy.model(), &key.relation, &key.object)?;
     let values = context(question.context.as_ref())?;
     let policy = overlaid(policy, &question.contextual_tuples.tuple_keys, Asking::Check)?;
-    Ok(policy.check(&user, &relation, &object, &store.context(&values))?)
+    Ok(policy.check(&user, &relation, &object, &asked(&values, store.now()))?)
 }
 
 /// A user of a type, and of a relation, that the model has.

@@ -9,7 +9,10 @@ use std::{
 
 use serde_json::Value;
 
-use super::{eventually, wire::answer_of};
+use super::{
+    eventually,
+    wire::{Answer, answer_of},
+};
 
 /// It is killed when it goes out of scope.
 pub(crate) struct OpenFga {
@@ -44,14 +47,23 @@ impl OpenFga {
         line
     }
 
+    /// The body of the answer to a request, as it came.
+    pub(crate) fn text(&self, method: &str, path: &str, body: &str) -> String {
+        self.answer(method, path, body).body
+    }
+
     /// The status and the body of the answer to a request.
     pub(crate) fn call(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+        let answer = self.answer(method, path, body);
+        (answer.status, serde_json::from_str(&answer.body).unwrap_or(Value::Null))
+    }
+
+    fn answer(&self, method: &str, path: &str, body: &str) -> Answer {
         let (length, fields) = (body.len(), &self.fields);
         let request = format!(
             "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {length}\r\n{fields}\r\n{body}"
         );
-        let answer = answer_of(self.address, request).expect("an answer");
-        (answer.status, serde_json::from_str(&answer.body).unwrap_or(Value::Null))
+        answer_of(self.address, request).expect("an answer")
     }
 
     /// The body of an answer that must have this status.
