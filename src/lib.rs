@@ -27,8 +27,8 @@
 //! | `config` | the configuration file, its schema, every problem in one report |
 //! | `proxy` | the enforcement point (PEP) |
 //! | `supply` | watches sources and publishes snapshots |
-//! | `admin` | health and metrics for the operator, OpenFGA's API for development |
-//! | [`analyze`] | what policies come to: tests of store files |
+//! | `admin` | health, metrics and answers for the operator; decisions for applications by OpenFGA's and AuthZEN's APIs |
+//! | [`analyze`] | what policies come to: questions of people, tests of store files |
 //! | `snapshot` | routes, keys and policy, swapped as a whole; stores that are kept in memory |
 //! | `audit` | one record a decision, or the decision is not acted on |
 //! | [`compile`] | models and tuples as people write them, with diagnostics |

@@ -53,6 +53,11 @@ impl Principal {
         self.task.as_ref()
     }
 
+    /// Which actors must be permitted.
+    pub fn mode(&self) -> ActorMode {
+        self.mode
+    }
+
     /// The subject and the actors that the mode asks to be permitted; without the task.
     pub fn parties(&self) -> impl Iterator<Item = &Entity> {
         let checked = match self.mode {

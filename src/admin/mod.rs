@@ -1,7 +1,14 @@
 //! The operator's doors.
 
+mod authzen;
+mod body;
+mod decision;
 mod health;
 mod openfga;
+mod operator;
 
+pub use authzen::{BaseUrl, InvalidBaseUrl};
+pub use decision::{DecisionHandler, DecisionMetrics};
 pub use health::TelemetryHandler;
 pub use openfga::{Bearers, OpenFgaHandler};
+pub use operator::{ByRevision, Listening, OperatorError, OperatorHandler, OperatorQuestion, ProxyState, ask_running};

@@ -1,8 +1,10 @@
-//! What policies come to: tests of store files.
+//! What policies come to: questions of people, tests of store files.
 #![warn(missing_docs)]
 
 mod finding;
+mod inquiry;
 mod store_tests;
 
 pub use finding::{Finding, QuestionKind, Reply, TestFindings};
+pub use inquiry::{Answered, Inquiry, Limit, explanation_document};
 pub use store_tests::run_tests;

@@ -10,10 +10,10 @@ use tokio::sync::watch;
 
 use crate::{
     access::{Diagnostic, Place, Revision, Timestamp},
-    config::{self, Loading, Settings, load_policy},
+    config::{self, ListenSettings, LoadedPolicy, Loading, PolicyFiles, PolicySource, Settings, load_policy},
     identity::{Authenticator, AuthenticatorSettings},
     net::ServerTls,
-    snapshot::{Parts, Snapshot, build},
+    snapshot::{MemoryStore, Snapshot, SnapshotCell, Surroundings},
     supply::{Assemble, Assembly, KeyDocuments, Loaded},
 };
 
@@ -25,9 +25,16 @@ impl Fixed {
     pub(super) fn of(settings: &Settings) -> Self {
         let listeners: Vec<_> =
             settings.listeners.iter().map(|listener| (listener.address, listener.tls.is_some())).collect();
+        let decision = settings.decision.as_ref().map(|decision| {
+            let listener = &decision.listener;
+            (listener.address, listener.tls.is_some(), &decision.url)
+        });
         Self(vec![
             ("listen", format!("{listeners:?}")),
             ("telemetry", format!("{:?}", settings.telemetry)),
+            ("decision", format!("{decision:?}")),
+            ("admin", format!("{:?}", settings.admin)),
+            ("policy.source", format!("{:?}", seeds(&settings.policy))),
             ("workers", format!("{:?}", settings.workers)),
             ("audit", format!("{:?} {:?}", settings.audit, settings.on_audit_failure)),
             ("limits and timeouts", format!("{:?} {:?} {:?}", settings.server, settings.enforcer, settings.drain)),
@@ -45,10 +52,48 @@ impl Fixed {
 pub(super) struct Assembler {
     pub(super) path: PathBuf,
     pub(super) fixed: Fixed,
-    /// One for each listener; `None` for those in the clear.
+    /// One for each listener, the decision listener last; `None` for those in the clear.
     pub(super) tls: Vec<Option<watch::Sender<ServerTls>>>,
+    /// What a policy in memory begins with, and where it goes on; `None` if the policy is in files.
+    pub(super) memory: Option<Seed>,
     /// The one that is there already, with the tokens that it has verified.
     pub(super) authenticator: Option<Arc<Authenticator>>,
+}
+
+/// A policy in memory.
+#[derive(Debug)]
+pub(super) struct Seed {
+    loaded: LoadedPolicy,
+    cell: Arc<SnapshotCell>,
+    pub(super) store: Arc<MemoryStore>,
+}
+
+impl Seed {
+    /// Reads what the policy begins with. From then on it is in the cell, and kept in the store.
+    pub(super) fn load(files: &PolicyFiles, cell: &Arc<SnapshotCell>) -> Result<Self, Vec<Diagnostic>> {
+        let loaded = load_policy(files)?;
+        let (model, now) = (Arc::clone(&loaded.model), Timestamp::from(SystemTime::now()));
+        let store = Arc::new(MemoryStore::new(model, &loaded.policy, Arc::clone(cell), now));
+        Ok(Self { loaded, cell: Arc::clone(cell), store })
+    }
+
+    /// The first snapshot, of the seed; then what is around the policy, which has moved on.
+    fn assembled(&self, surroundings: Surroundings, revision: Revision) -> Result<Loaded, Vec<Diagnostic>> {
+        if self.cell.load().is_some() {
+            return Ok(Loaded::Around(Box::new(surroundings)));
+        }
+        let LoadedPolicy { model, policy } = &self.loaded;
+        let snapshot = surroundings.around(Arc::clone(model), policy, revision, SystemTime::now().into())?;
+        Ok(Loaded::Built(Box::new(snapshot)))
+    }
+}
+
+/// A policy in memory is read once, so that it cannot come from elsewhere later.
+fn seeds(policy: &PolicyFiles) -> Option<(&PathBuf, &[PathBuf])> {
+    match policy.source {
+        PolicySource::Files => None,
+        PolicySource::Memory => Some((&policy.model, &policy.tuples)),
+    }
 }
 
 impl Assemble for Assembler {
@@ -72,20 +117,23 @@ impl Assembler {
             let problem = Diagnostic::new(&settings.file, Place::default(), message);
             return Err(vec![problem.with_help("these need a restart; restart, or change them back")]);
         }
-        let identities: Vec<_> = settings.listeners.iter().map(|listener| listener.tls.clone()).collect();
+        let identities: Vec<_> = listeners(&settings).map(|listener| listener.tls.clone()).collect();
         let authenticator = match &settings.authenticator {
             Ok(settings) => settings.clone(),
             Err(missing) => return Ok(Loaded::Waiting(missing.clone())),
         };
         let authenticator = self.authenticator(authenticator, &settings.file)?;
-        let snapshot = snapshot(settings, authenticator, revision)?;
+        let loaded = match &self.memory {
+            Some(seed) => seed.assembled(surroundings(settings, Arc::clone(&authenticator)), revision)?,
+            None => Loaded::Built(Box::new(snapshot(settings, Arc::clone(&authenticator), revision)?)),
+        };
         for (sender, identity) in self.tls.iter().zip(identities) {
             if let Some((sender, tls)) = sender.as_ref().zip(identity) {
                 sender.send_replace(tls.identity);
             }
         }
-        self.authenticator = Some(Arc::clone(&snapshot.authenticator));
-        Ok(Loaded::Built(Box::new(snapshot)))
+        self.authenticator = Some(authenticator);
+        Ok(loaded)
     }
 
     /// The authenticator that is there, if it would be the same.
@@ -99,6 +147,11 @@ impl Assembler {
             Some(_) | None => new_authenticator(settings, file),
         }
     }
+}
+
+/// All listeners with the settings of one: the data listeners, then the decision listener.
+pub(super) fn listeners(settings: &Settings) -> impl Iterator<Item = &ListenSettings> {
+    settings.listeners.iter().chain(settings.decision.as_ref().map(|decision| &decision.listener))
 }
 
 /// The snapshot that this configuration stands for, and its settings' problems or its files', all of them.
@@ -138,14 +191,19 @@ fn snapshot(
     authenticator: Arc<Authenticator>,
     revision: Revision,
 ) -> Result<Snapshot, Vec<Diagnostic>> {
-    let policy = load_policy(&settings.policy)?;
-    let parts = Parts {
+    let LoadedPolicy { model, policy } = load_policy(&settings.policy)?;
+    surroundings(settings, authenticator).around(model, &policy, revision, Timestamp::from(SystemTime::now()))
+}
+
+fn surroundings(settings: Settings, authenticator: Arc<Authenticator>) -> Surroundings {
+    Surroundings {
+        source: settings.policy.to_string().into(),
         routes_file: settings.file,
-        routes: settings.routes,
-        upstreams: settings.upstreams,
+        routes: Arc::new(settings.routes),
+        upstreams: settings.upstreams.into(),
         authenticator,
-        policy,
+        callers: Arc::new(settings.decision.map(|decision| decision.callers).unwrap_or_default()),
+        settings: settings.policy.settings,
         max_staleness: settings.policy.max_staleness,
-    };
-    build(parts, revision, Timestamp::from(SystemTime::now()))
+    }
 }

@@ -39,8 +39,8 @@ pub struct RunningAuthority {
 }
 
 impl RunningAuthority {
-    /// Serves empty stores on this address. Refuses to be open to other machines without a token.
-    pub fn start(address: SocketAddr, bearers: Bearers) -> Result<Self, AuthorityStartError> {
+    /// Serves these stores on this address. Refuses to be open to other machines without a token.
+    pub fn start(address: SocketAddr, bearers: Bearers, stores: Authority) -> Result<Self, AuthorityStartError> {
         if bearers.is_open() && !address.ip().is_loopback() {
             return Err(AuthorityStartError::OpenToAll(address));
         }
@@ -52,7 +52,7 @@ impl RunningAuthority {
             listener.accepting()?
         };
         let (drain, signal) = Drain::new();
-        let handler = OpenFgaHandler::new(Arc::new(Authority::default()), bearers);
+        let handler = OpenFgaHandler::new(Arc::new(stores), bearers);
         runtime.spawn(serve(accepting, None, ServerSettings::default(), signal, handler));
         Ok(Self { address, drain, runtime })
     }

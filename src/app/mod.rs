@@ -2,10 +2,13 @@
 
 mod assembler;
 mod authority;
+mod operator;
 mod running;
 mod signals;
+mod worker;
 
 pub use assembler::{check_everything, load_snapshot};
 pub use authority::{AuthorityStartError, RunningAuthority};
+pub use operator::AdminError;
 pub use running::{Running, StartError, Stopped};
 pub use signals::{Signals, Told};

@@ -13,22 +13,25 @@ use thiserror::Error;
 use tokio::{
     runtime::{Builder, Runtime},
     sync::{Notify, watch},
-    task::JoinSet,
 };
 
 use crate::{
     access::Diagnostic,
-    admin::TelemetryHandler,
+    admin::{DecisionHandler, DecisionMetrics, TelemetryHandler},
     audit::{AuditLog, AuditWriter, SinkError},
-    config::Settings,
-    net::{Drain, DrainSignal, Listener, ListenerError, ServerSettings, ServerTls, serve},
+    config::{PolicySource, Settings},
+    net::{Drain, DrainSignal, Listener, ListenerError, ServerSettings, ServerTls, UnixSocket, serve},
     proxy::{Enforcer, ProxyMetrics},
-    snapshot::{SnapshotCell, register_metrics},
+    snapshot::{CompactionMetrics, SnapshotCell, register_metrics},
     supply::{FileSource, Replicator, SupplyMetrics},
     telemetry::{MetricsError, Registry},
 };
 
-use super::assembler::{Assembler, Fixed, check_everything};
+use super::{
+    assembler::{Assembler, Fixed, Seed, check_everything, listeners},
+    operator::{AdminError, Told},
+    worker::start_worker,
+};
 
 /// Why nothing was started.
 #[derive(Debug, Error)]
@@ -39,6 +42,9 @@ pub enum StartError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Listener(#[from] ListenerError),
+    /// Operators could not ask.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
     /// Decisions could not be recorded.
     #[error(transparent)]
     Audit(#[from] SinkError),
@@ -63,7 +69,9 @@ pub enum Stopped {
 #[derive(Debug)]
 pub struct Running {
     data: Vec<SocketAddr>,
+    decision: Option<SocketAddr>,
     telemetry: Option<SocketAddr>,
+    admin: Option<UnixSocket>,
     snapshots: Arc<SnapshotCell>,
     // Ordered first: data listeners and the replicator.
     work: Drain,
@@ -86,8 +94,15 @@ impl Running {
         register_metrics(&snapshots, &registry)?;
         let (tls_senders, tls) = tls_channels(&settings);
         let unknown_key = Arc::new(Notify::new());
-        let assembler =
-            Assembler { path: config.to_owned(), fixed: Fixed::of(&settings), tls: tls_senders, authenticator: None };
+        let memory = seed(&settings, &snapshots)?;
+        let store = memory.as_ref().map(|seed| Arc::clone(&seed.store));
+        let assembler = Assembler {
+            path: config.to_owned(),
+            fixed: Fixed::of(&settings),
+            tls: tls_senders,
+            memory,
+            authenticator: None,
+        };
         let control = Builder::new_current_thread().enable_all().build()?;
         let source = FileSource::new(assembler, Arc::clone(&unknown_key));
         let mut replicator = Replicator::new(source, Arc::clone(&snapshots), SupplyMetrics::new(&registry)?);
@@ -99,11 +114,41 @@ impl Running {
         let (health, health_signal) = Drain::new();
         let (not_ready, readiness) = Drain::new();
         let (abandon, abandoned) = Drain::new();
-        let listeners: Vec<Listener> =
-            settings.listeners.iter().map(|listener| Listener::bind(listener.address)).collect::<Result<_, _>>()?;
+        let mut data = Vec::new();
+        for listener in &settings.listeners {
+            data.push(Listener::bind(listener.address)?);
+        }
+        let decision = settings.decision.as_ref().map(|decision| Listener::bind(decision.listener.address));
+        let decision = decision.transpose()?;
+        let served: Vec<_> = data.iter().chain(&decision).zip(tls).collect();
+        // The decision listener is the last, if there is one.
+        let (data_served, decision_served) = served.split_at(data.len());
+        let signals = (work_signal.clone(), abandoned);
         let telemetry = settings.telemetry.map(Listener::bind).transpose()?;
-        let handler = TelemetryHandler::new(registry, Arc::clone(&snapshots), readiness);
         let mut threads = Vec::new();
+        if !decision_served.is_empty() {
+            let metrics = DecisionMetrics::new(&registry)?;
+            let (cell, unknown_key) = (Arc::clone(&snapshots), Arc::clone(&unknown_key));
+            let base = settings.decision.as_ref().and_then(|decision| decision.url.clone());
+            let handler = DecisionHandler::new(cell, store, metrics, unknown_key, base);
+            let name = "decision".to_owned();
+            threads.push(start_worker(name, decision_served, settings.server, signals.clone(), handler)?);
+        }
+        if settings.policy.source == PolicySource::Memory {
+            threads.push(start_compaction(Arc::clone(&snapshots), CompactionMetrics::new(&registry)?)?);
+        }
+        let listening = |purpose: &'static str| move |one: &Listener| (purpose, one.address());
+        let told = Told {
+            listeners: (data.iter().map(listening("data")))
+                .chain(decision.as_ref().map(listening("decision")))
+                .chain(telemetry.as_ref().map(listening("telemetry")))
+                .collect(),
+            metrics: &metrics,
+            draining: readiness.clone(),
+            snapshots: &snapshots,
+        };
+        let admin = settings.admin.as_deref().map(|path| told.at(path, &control, health_signal.clone())).transpose()?;
+        let handler = TelemetryHandler::new(registry, Arc::clone(&snapshots), readiness);
         for worker in 0..settings.workers {
             let enforcer = Enforcer::new(
                 Arc::clone(&snapshots),
@@ -112,19 +157,15 @@ impl Running {
                 settings.enforcer,
                 Arc::clone(&unknown_key),
             );
-            threads.push(start_worker(
-                worker,
-                &listeners,
-                &tls,
-                settings.server,
-                (work_signal.clone(), abandoned.clone()),
-                enforcer,
-            )?);
+            let name = format!("worker-{worker}");
+            threads.push(start_worker(name, data_served, settings.server, signals.clone(), enforcer)?);
         }
-        drop(audit);
+        drop((audit, signals));
         let running = Self {
-            data: listeners.iter().map(Listener::address).collect(),
+            data: data.iter().map(Listener::address).collect(),
+            decision: decision.as_ref().map(Listener::address),
             telemetry: telemetry.as_ref().map(Listener::address),
+            admin,
             snapshots,
             work,
             health,
@@ -142,9 +183,19 @@ impl Running {
         &self.data
     }
 
+    /// The address of the decision listener.
+    pub fn decision_address(&self) -> Option<SocketAddr> {
+        self.decision
+    }
+
     /// The address of the telemetry listener.
     pub fn telemetry_address(&self) -> Option<SocketAddr> {
         self.telemetry
+    }
+
+    /// Where the operator can ask.
+    pub fn admin_socket(&self) -> Option<&Path> {
+        self.admin.as_ref().map(UnixSocket::path)
     }
 
     /// Where the current snapshot is.
@@ -171,6 +222,7 @@ impl Running {
         self.health.order();
         runtime.block_on(self.health.ended_within(Duration::from_secs(1)));
         self.abandon.order();
+        self.snapshots.close();
         // Threads that were told to end have nothing left to wait for; a fault in one was logged when it happened.
         self.threads.into_iter().for_each(|thread| drop(thread.join()));
         let written = self.audit.finish(Duration::from_secs(2));
@@ -200,10 +252,29 @@ impl Running {
                 let mut health = health;
                 health.ordered().await;
             });
+            // A long question of an operator does not hold up the end.
+            control.shutdown_background();
         })?;
         self.threads.push(thread);
         Ok(self)
     }
+}
+
+/// What a policy in memory begins with; `None` if the policy is in files.
+fn seed(settings: &Settings, cell: &Arc<SnapshotCell>) -> Result<Option<Seed>, StartError> {
+    match settings.policy.source {
+        PolicySource::Files => Ok(None),
+        PolicySource::Memory => {
+            tracing::warn!(
+                "THE POLICY IS IN MEMORY ONLY: what is written is lost when the process ends. For development and tests"
+            );
+            Ok(Some(Seed::load(&settings.policy, cell).map_err(StartError::Invalid)?))
+        }
+    }
+}
+
+fn start_compaction(cell: Arc<SnapshotCell>, metrics: CompactionMetrics) -> Result<JoinHandle<()>, io::Error> {
+    thread::Builder::new().name("compaction".to_owned()).spawn(move || cell.compact_until_closed(&metrics))
 }
 
 type TlsSenders = Vec<Option<watch::Sender<ServerTls>>>;
@@ -213,44 +284,7 @@ fn tls_channels(settings: &Settings) -> (TlsSenders, TlsReceivers) {
     let channel = |listener: &crate::config::ListenSettings| {
         listener.tls.as_ref().map(|tls| watch::channel(tls.identity.clone())).unzip()
     };
-    settings.listeners.iter().map(channel).unzip()
-}
-
-fn start_worker(
-    number: usize,
-    listeners: &[Listener],
-    tls: &TlsReceivers,
-    settings: ServerSettings,
-    (mut drain, mut abandon): (DrainSignal, DrainSignal),
-    enforcer: Enforcer,
-) -> Result<JoinHandle<()>, io::Error> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    let accepting = {
-        let _inside = runtime.enter();
-        listeners.iter().map(Listener::accepting).collect::<Result<Vec<_>, _>>()?
-    };
-    let tls = tls.clone();
-    thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-        runtime.block_on(async move {
-            let (mut connections, signal) = Drain::new();
-            let mut serving = JoinSet::new();
-            for (listener, tls) in accepting.into_iter().zip(tls) {
-                serving.spawn(serve(listener, tls, settings, signal.clone(), enforcer.clone()));
-            }
-            drop((signal, enforcer));
-            tokio::select! {
-                () = drain.ordered() => {}
-                // It ends before its time by a fault only: then the thread ends too, and is missed.
-                _ = serving.join_next() => return,
-            }
-            connections.order();
-            tokio::select! {
-                () = connections.ended() => {}
-                // What is dropped with the runtime leaves its records as it goes.
-                () = abandon.ordered() => {}
-            }
-        });
-    })
+    listeners(settings).map(channel).unzip()
 }
 
 fn problems(found: &[Diagnostic]) -> String {

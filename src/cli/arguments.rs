@@ -125,6 +125,7 @@ Examples:
   portcullis check --config portcullis.yaml --as user:erin can_read account:A-100
   portcullis explain --config portcullis.yaml --as user:erin --via agent:planner --via agent:coder \\
       can_read account:A-200
+  portcullis explain --admin /run/portcullis/admin.sock --as user:erin can_read account:A-100
   portcullis check --model model.fga --tuples tuples.yaml --as user:erin can_read account:A-100 --json
   portcullis check --store store.fga.yaml --as user:cfo can_read report:2026-Q2 \\
       --context '{\"current_time\": \"2026-08-01T00:00:00Z\"}'")]
@@ -146,8 +147,11 @@ pub(super) struct Ask {
 pub(super) struct PolicyOptions {
     /// Take model and tuples from this configuration
     #[arg(long, short, value_name = "FILE", conflicts_with_all = ["model", "tuples", "store"])]
-    #[arg(required_unless_present_any = ["model", "store"])]
+    #[arg(required_unless_present_any = ["model", "store", "admin"])]
     pub(super) config: Option<PathBuf>,
+    /// Ask the proxy that runs, by its admin socket (`admin.socket` of its configuration), and no files
+    #[arg(long, value_name = "SOCKET", conflicts_with_all = ["config", "model", "tuples", "store", "task_holder"])]
+    pub(super) admin: Option<PathBuf>,
     /// Take the model from this file
     #[arg(long, value_name = "FILE", requires = "tuples")]
     pub(super) model: Option<PathBuf>,
@@ -197,6 +201,7 @@ pub(super) enum List {
 Examples:
   portcullis list objects --config portcullis.yaml --as user:erin can_read account
   portcullis list objects --config portcullis.yaml --as user:erin --via agent:sales-assistant can_read account
+  portcullis list objects --admin /run/portcullis/admin.sock --as user:erin can_read account
   portcullis list objects --store store.fga.yaml --as user:erin can_read account --json")]
     Objects(ListObjects),
     /// The users that may do something with an object
@@ -290,6 +295,7 @@ pub(super) struct Demo {
 Examples:
   portcullis serve-openfga                                        for this machine, at http://127.0.0.1:8080
   portcullis serve-openfga --listen 127.0.0.1:0                   at a free port, which it prints
+  portcullis serve-openfga --store store.fga.yaml                 with a store, whose ids it prints
   portcullis serve-openfga --listen 0.0.0.0:8080 --token-file f   for those who bear a token of the file
 
   curl -d '{\"name\":\"try-out\"}' http://127.0.0.1:8080/stores
@@ -299,6 +305,9 @@ pub(super) struct ServeOpenFga {
     /// Where to listen; port 0 takes any free one
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     pub(super) listen: std::net::SocketAddr,
+    /// Begin with a store of this store file (`.fga.yaml`); may be repeated. The ids of store and model are printed
+    #[arg(long, value_name = "FILE")]
+    pub(super) store: Vec<PathBuf>,
     /// A token that requests may bear; may be repeated. Without any, only this machine is served
     #[arg(long, value_name = "TOKEN", env = "PORTCULLIS_OPENFGA_TOKEN", hide_env_values = true)]
     pub(super) token: Vec<String>,

@@ -4,7 +4,6 @@ mod arguments;
 mod ask;
 mod demo;
 mod key;
-mod list;
 mod model;
 mod openfga;
 mod print;

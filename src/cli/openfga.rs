@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{self, Write},
     process::ExitCode,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::Context as _;
@@ -12,18 +12,35 @@ use anyhow::Context as _;
 use crate::{
     admin::Bearers,
     app::{RunningAuthority, Signals, Stopped, Told},
+    config::load_store,
+    snapshot::Authority,
 };
 
-use super::{arguments::ServeOpenFga, run::start_log};
+use super::{arguments::ServeOpenFga, print::print_problems, run::start_log};
 
 /// Serves until told to stop.
 pub(super) fn serve(options: &ServeOpenFga) -> anyhow::Result<ExitCode> {
     start_log(&options.log)?;
     let mut signals = Signals::catch()?;
     let bearers = bearers(options)?;
-    let authority = RunningAuthority::start(options.listen, bearers).context("cannot start")?;
+    let (stores, now) = (Authority::default(), SystemTime::now().into());
+    let mut opened = Vec::new();
+    for file in &options.store {
+        match load_store(file) {
+            Ok(file) => opened.push(stores.open_store(&file, now)),
+            Err(problems) => {
+                print_problems(&problems);
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+    }
+    let authority = RunningAuthority::start(options.listen, bearers, stores).context("cannot start")?;
     let address = authority.address();
     writeln!(io::stdout(), "http://{address}")?;
+    for store in opened {
+        let model = store.model(None).context("a store file has a model")?;
+        writeln!(io::stdout(), "store {} model {} {}", store.id, model.id, store.name)?;
+    }
     tracing::info!(%address, "OpenFGA's API is served from memory");
     loop {
         match signals.next(Duration::from_secs(3600)) {

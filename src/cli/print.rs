@@ -2,10 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{
-    access::Diagnostic,
-    policy::{ExplanationNode, NodeKind},
-};
+use crate::access::Diagnostic;
 
 /// Prints every problem, and how many there are, on standard error.
 pub(super) fn print_problems(problems: &[Diagnostic]) {
@@ -40,28 +37,6 @@ pub(super) fn problem_as_json(problem: &Diagnostic) -> Value {
         "column": problem.place.column,
         "message": problem.message,
         "help": problem.help,
-    })
-}
-
-/// A part of an explanation for programs.
-pub(super) fn explanation_as_json(of: &ExplanationNode) -> Value {
-    let kind = match of.kind() {
-        NodeKind::Relation => "relation",
-        NodeKind::Union => "union",
-        NodeKind::Intersection => "intersection",
-        NodeKind::Exclusion => "exclusion",
-        NodeKind::Direct => "direct",
-        NodeKind::Userset => "userset",
-        NodeKind::TupleToUserset => "tuple_to_userset",
-    };
-    json!({
-        "kind": kind,
-        "object": of.object(),
-        "relation": of.relation(),
-        "tuple": of.tuple().map(ToString::to_string),
-        "answer": of.answer().name(),
-        "note": of.note(),
-        "children": of.children().iter().map(explanation_as_json).collect::<Vec<_>>(),
     })
 }
 

@@ -16,7 +16,7 @@ use crate::{
 
 use super::{
     arguments::{Arguments, Command, Log, Run},
-    ask, demo, key, list, model, openfga,
+    ask, demo, key, model, openfga,
     print::print_problems,
     test, validate,
 };
@@ -31,7 +31,7 @@ pub fn main() -> ExitCode {
         Command::Validate(options) => validate::validate(options),
         Command::Check(question) => ask::check(question),
         Command::Explain(question) => ask::explain(question),
-        Command::List(command) => list::list(command),
+        Command::List(command) => ask::list(command),
         Command::Test(options) => test::test(options),
         Command::Demo(options) => demo::demo(options),
         Command::ServeOpenfga(options) => openfga::serve(options),
@@ -68,8 +68,14 @@ fn run(options: &Run) -> anyhow::Result<ExitCode> {
     for address in running.data_addresses() {
         tracing::info!(%address, "agents can connect");
     }
+    if let Some(address) = running.decision_address() {
+        tracing::info!(%address, "applications can ask for decisions");
+    }
     if let Some(address) = running.telemetry_address() {
         tracing::info!(%address, "metrics and health can be asked for");
+    }
+    if let Some(socket) = running.admin_socket() {
+        tracing::info!(socket = %socket.display(), "`portcullis explain --admin` can ask this proxy");
     }
     until_told_to_stop(&running, &mut signals)?;
     Ok(match running.stop()? {

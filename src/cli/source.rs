@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     access::{ActorMode, Diagnostic, Principal},
     app::load_snapshot,
-    config::{PolicyFiles, load_policy, load_store_policy},
+    config::{PolicyFiles, PolicySource, load_policy, load_store_policy},
     policy::{Policy, PolicySettings},
 };
 
@@ -14,18 +14,21 @@ use super::arguments::{ChainOptions, PolicyOptions};
 /// The policy of a configuration, of a store file, or of a model and its tuples.
 pub(super) fn policy(options: &PolicyOptions) -> Result<Policy, Vec<Diagnostic>> {
     if let Some(config) = &options.config {
-        return load_snapshot(config).map(|snapshot| snapshot.policy);
+        // It shares everything with the snapshot.
+        return load_snapshot(config).map(|snapshot| Policy::clone(&snapshot.policy));
     }
     let settings = PolicySettings { task_holder: options.task_holder.clone(), ..PolicySettings::default() };
     if let Some(store) = &options.store {
         return load_store_policy(store, settings);
     }
-    load_policy(&PolicyFiles {
+    let loaded = load_policy(&PolicyFiles {
+        source: PolicySource::Files,
         model: options.model.clone().unwrap_or_default(),
         tuples: options.tuples.clone(),
         settings,
         max_staleness: None,
-    })
+    });
+    loaded.map(|loaded| loaded.policy)
 }
 
 /// The chain in the order of a credential.

@@ -16,6 +16,10 @@ pub(super) struct File {
     pub(super) listen: Vec<Listen>,
     /// Where metrics, liveness and readiness are served. Without it they are not.
     pub(super) telemetry: Option<Telemetry>,
+    /// Where applications ask for decisions. Without it they cannot.
+    pub(super) decision: Option<Decision>,
+    /// Where the operator asks the running proxy. Without it nobody can.
+    pub(super) admin: Option<Admin>,
     /// Threads that serve requests. By default one for each core.
     pub(super) workers: Option<Located<u16>>,
     /// The services behind the proxy, by name.
@@ -66,6 +70,28 @@ pub(super) struct Tls {
 pub(super) struct Telemetry {
     /// `IP:PORT` for `/metrics`, `/livez` and `/readyz`.
     pub(super) address: Located<String>,
+}
+
+/// The operator's door.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Admin {
+    /// A Unix socket that is made at the start, for the owner of the process only.
+    pub(super) socket: Located<String>,
+}
+
+/// The decision listener: OpenFGA's HTTP API and AuthZEN's Authorization API over the policy that decides requests.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Decision {
+    /// `IP:PORT`; port 0 takes any free one.
+    pub(super) address: Located<String>,
+    /// Serve TLS. Without it the listener speaks in the clear.
+    pub(super) tls: Option<Tls>,
+    /// Who may ask, and so see the whole policy: `service:crm`, or `service:*` for all of a type. At least one.
+    pub(super) callers: Located<Vec<Located<String>>>,
+    /// The `https` URL by which callers know it, for AuthZEN's discovery. Without it there is none.
+    pub(super) url: Option<Located<String>>,
 }
 
 /// A service behind the proxy.
@@ -188,7 +214,7 @@ pub(super) struct ApiKey {
 #[serde(deny_unknown_fields)]
 pub(super) struct Policy {
     /// Where model and tuples come from.
-    pub(super) source: Source,
+    pub(super) source: Located<Source>,
     /// How long the source may be out of reach, or refused, before every request is denied. By default for ever.
     pub(super) max_staleness: Option<Located<String>>,
     /// The relation of a task's type that says who works in it. Without it a request with a task is denied.
@@ -197,12 +223,24 @@ pub(super) struct Policy {
     pub(super) max_steps: Option<u32>,
 }
 
-/// A source of model and tuples.
+/// A source of model and tuples: exactly one.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Source {
     /// Files, watched for changes.
-    pub(super) file: FileSource,
+    pub(super) file: Option<FileSource>,
+    /// Memory, for development and tests: the decision listener takes writes, and all is lost when the process ends.
+    pub(super) memory: Option<MemorySource>,
+}
+
+/// Model and tuples in memory.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MemorySource {
+    /// The authorization model to begin with, which routes are checked against. It is read once.
+    pub(super) model: Located<String>,
+    /// The relationship tuples to begin with: one file or several, read once. By default none.
+    pub(super) tuples: Option<Located<OneOrMany>>,
 }
 
 /// Model and tuples in files.

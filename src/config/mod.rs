@@ -11,8 +11,8 @@ mod settings;
 mod store;
 mod structure;
 
-pub use policy::{PolicyFiles, load_model, load_policy};
+pub use policy::{LoadedPolicy, PolicyFiles, PolicySource, load_model, load_policy};
 pub use problems::Problems;
-pub use settings::{ListenSettings, Loading, Settings, TlsFiles, load};
+pub use settings::{DecisionSettings, ListenSettings, Loading, Settings, TlsFiles, load};
 pub use store::{load_store, load_store_policy};
 pub use structure::schema;

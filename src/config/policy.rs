@@ -1,6 +1,7 @@
 //! The `policy` section, and the files that it names.
 
 use std::{
+    fmt,
     io::BufReader,
     path::{Path, PathBuf},
     sync::Arc,
@@ -11,11 +12,13 @@ use crate::{
     access::{Diagnostic, Place, RelationName},
     compile::{ModelDocument, ModelFormat, TupleFormat, TuplesRead, module_files, repetitions, tuples},
     policy::{Added, GraphBuilder, Policy, PolicySettings, RelationshipTuple, TupleCondition, TupleText},
+    snapshot::StoredModel,
 };
 
 use super::{
     documents::{Bounded, read_text},
     file::{self, Policy as Written},
+    located::Located,
     settings::Reading,
 };
 
@@ -28,9 +31,29 @@ const LARGEST_LINES: u64 = 64 * LARGEST_TUPLES;
 /// So many bytes are read at once.
 const READ_BYTES: usize = 256 * 1024;
 
+/// Where the policy is while the process runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PolicySource {
+    /// In files, which are watched.
+    Files,
+    /// In memory: the files are what it begins with.
+    Memory,
+}
+
+/// A policy and the model that it was built of.
+#[derive(Debug)]
+pub struct LoadedPolicy {
+    /// The model, with its id and as JSON.
+    pub model: Arc<StoredModel>,
+    /// Who may do what.
+    pub policy: Policy,
+}
+
 /// Where model and tuples are, and what else the policy is made of.
 #[derive(Debug, Clone)]
 pub struct PolicyFiles {
+    /// Where the policy is once it was read.
+    pub source: PolicySource,
     /// The model.
     pub model: PathBuf,
     /// The tuples: all files together.
@@ -41,21 +64,50 @@ pub struct PolicyFiles {
     pub max_staleness: Option<Duration>,
 }
 
+impl fmt::Display for PolicyFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let beginning = match self.source {
+            PolicySource::Files => "files",
+            PolicySource::Memory => "memory, begun with",
+        };
+        write!(f, "{beginning} {}", self.model.display())?;
+        self.tuples.iter().try_for_each(|file| write!(f, ", {}", file.display()))
+    }
+}
+
 /// What the section says; `None` after a problem.
 pub(super) fn files(written: &Written, reading: &mut Reading<'_>) -> Option<PolicyFiles> {
     let before = reading.problems.count();
-    let file::FileSource { model, tuples } = &written.source.file;
-    if tuples.0.is_empty() {
-        reading.problems.add(tuples.place, "`tuples` names no file");
-    }
+    let files = source(&written.source, reading);
     let task_holder = written.task_holder.as_ref().and_then(|name| reading.problems.parse::<RelationName>(name));
     let max_staleness = reading.problems.optional_duration(written.max_staleness.as_ref());
     let defaults = PolicySettings::default();
     let most_steps = written.max_steps.unwrap_or(defaults.most_steps);
-    let model = model_files(&model.value, reading);
-    let tuples = tuples.0.iter().map(|name| reading.file(name)).collect();
     let settings = PolicySettings { task_holder, most_steps, ..defaults };
-    (reading.problems.count() == before).then_some(PolicyFiles { model, tuples, settings, max_staleness })
+    let (source, model, tuples) = files.filter(|_| reading.problems.count() == before)?;
+    Some(PolicyFiles { source, model, tuples, settings, max_staleness })
+}
+
+/// The files of the source. Those that only begin it are not watched.
+fn source(written: &Located<file::Source>, reading: &mut Reading<'_>) -> Option<(PolicySource, PathBuf, Vec<PathBuf>)> {
+    match &written.value {
+        file::Source { file: Some(file::FileSource { model, tuples }), memory: None } => {
+            if tuples.0.is_empty() {
+                reading.problems.add(tuples.place, "`tuples` names no file");
+            }
+            let model = model_files(&model.value, reading);
+            Some((PolicySource::Files, model, tuples.0.iter().map(|name| reading.file(name)).collect()))
+        }
+        file::Source { file: None, memory: Some(file::MemorySource { model, tuples }) } => {
+            let tuples = tuples.iter().flat_map(|tuples| &tuples.0).map(|name| reading.beside(name)).collect();
+            Some((PolicySource::Memory, reading.beside(&model.value), tuples))
+        }
+        file::Source { .. } => {
+            let help = "write `file: { model: …, tuples: … }`, or for development `memory: { model: … }`";
+            reading.problems.add_with_help(written.place, "a policy has exactly one source", help);
+            None
+        }
+    }
 }
 
 /// The model's file. The modules that it lists are watched too.
@@ -81,11 +133,12 @@ pub fn load_model(path: &Path) -> Result<ModelDocument, Vec<Diagnostic>> {
 }
 
 /// Reads model and tuples and makes a policy of them, or reports every problem of all these files.
-pub fn load_policy(files: &PolicyFiles) -> Result<Policy, Vec<Diagnostic>> {
+pub fn load_policy(files: &PolicyFiles) -> Result<LoadedPolicy, Vec<Diagnostic>> {
     let mut problems = Vec::new();
     let model = load_model(&files.model);
-    let model = model.map(|document| Arc::new(document.into_model())).map_err(|found| problems.extend(found)).ok();
-    let mut builder = model.as_ref().map(|model| GraphBuilder::new(Arc::clone(model)));
+    let model = model.map(|document| Arc::new(StoredModel::by_content(document)));
+    let model = model.map_err(|found| problems.extend(found)).ok();
+    let mut builder = model.as_ref().map(|model| GraphBuilder::new(Arc::clone(&model.model)));
     let mut long = Vec::new();
     for path in &files.tuples {
         match read_tuples(path, builder.as_mut()) {
@@ -93,7 +146,7 @@ pub fn load_policy(files: &PolicyFiles) -> Result<Policy, Vec<Diagnostic>> {
             Err(found) => problems.extend(found),
         }
     }
-    let Some(builder) = builder.filter(|_| problems.is_empty()) else { return Err(problems) };
+    let Some((builder, model)) = builder.zip(model).filter(|_| problems.is_empty()) else { return Err(problems) };
     let graph = builder.finish();
     if !graph.repeated().is_empty() {
         // The places of all tuples of a long file would take more memory than the graph: only now it is known which.
@@ -101,7 +154,10 @@ pub fn load_policy(files: &PolicyFiles) -> Result<Policy, Vec<Diagnostic>> {
             problems.extend(file_repetitions(path, graph.repeated()));
         }
     }
-    if problems.is_empty() { Ok(Policy::new(graph, files.settings.clone())) } else { Err(problems) }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    Ok(LoadedPolicy { model, policy: Policy::new(graph, files.settings.clone()) })
 }
 
 fn read_tuples(path: &Path, builder: Option<&mut GraphBuilder>) -> Result<TuplesRead, Vec<Diagnostic>> {

@@ -11,12 +11,13 @@ use std::{
 
 use crate::{
     access::{Diagnostic, Place},
+    admin::BaseUrl,
     audit::{AuditSink, OnFailure},
     identity::AuthenticatorSettings,
     net::{ClientTls, ServerSettings, ServerTls, Target},
     proxy::EnforcerSettings,
     route::RouteTable,
-    snapshot::Upstream,
+    snapshot::{Callers, Upstream},
     supply::{KeyDocuments, KeyUrl},
 };
 
@@ -25,7 +26,7 @@ use super::{
     file::{self, File},
     identity,
     located::{Located, place},
-    policy::{self, PolicyFiles},
+    policy::{self, PolicyFiles, PolicySource},
     problems::Problems,
     routes, structure,
 };
@@ -43,6 +44,17 @@ pub struct ListenSettings {
     pub address: SocketAddr,
     /// The files that its TLS identity was read from, and the identity.
     pub tls: Option<TlsFiles>,
+}
+
+/// The decision listener.
+#[derive(Debug, Clone)]
+pub struct DecisionSettings {
+    /// Where it listens.
+    pub listener: ListenSettings,
+    /// Who may ask.
+    pub callers: Callers,
+    /// What callers know it by.
+    pub url: Option<BaseUrl>,
 }
 
 /// A TLS identity and its files.
@@ -65,6 +77,10 @@ pub struct Settings {
     pub listeners: Vec<ListenSettings>,
     /// Where metrics and health are served.
     pub telemetry: Option<SocketAddr>,
+    /// The Unix socket on which the operator asks.
+    pub admin: Option<PathBuf>,
+    /// Where applications ask for decisions.
+    pub decision: Option<DecisionSettings>,
     /// Threads that serve requests.
     pub workers: usize,
     /// For the requests in flight at the end.
@@ -133,6 +149,11 @@ impl Reading<'_> {
         file
     }
 
+    /// The same, not watched.
+    pub(super) fn beside(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
     /// The text of the file; a problem at `place` if it cannot be read.
     pub(super) fn text(&mut self, name: &Located<String>) -> Option<String> {
         let file = self.file(&name.value);
@@ -180,8 +201,16 @@ fn syntax(error: &serde_saphyr::Error, problems: &mut Problems) {
 fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>) -> Option<Settings> {
     let listeners = listeners(file, reading);
     let telemetry = file.telemetry.as_ref().and_then(|telemetry| reading.problems.address(&telemetry.address));
+    // Like the audit log, it is written and not read.
+    let admin = file.admin.as_ref().map(|admin| reading.folder.join(&admin.socket.value));
+    let decision = file.decision.as_ref().map(|decision| self::decision(decision, listeners.as_deref(), reading));
     let upstreams = upstreams(file, reading);
     let names: Vec<String> = file.upstreams.keys().cloned().collect();
+    if let (Some(PolicyFiles { source: PolicySource::Memory, .. }), None) = (policy, &file.decision) {
+        let help = "add `decision: { address: …, callers: […] }`, or take `file` as the source";
+        let message = "a policy in memory is of no use without a `decision` listener: nothing could be written";
+        reading.problems.add_with_help(file.policy.source.place, message, help);
+    }
     let problems = &mut reading.problems;
     let defaults = (ServerSettings::default(), EnforcerSettings::default());
     let server = ServerSettings {
@@ -210,6 +239,9 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
         file: Arc::clone(reading.problems.file()),
         listeners: listeners?,
         telemetry,
+        admin,
+        // A problem was reported if there is one that came to nothing.
+        decision: decision.flatten(),
         workers,
         drain,
         audit,
@@ -261,6 +293,31 @@ fn listeners(file: &File, reading: &mut Reading<'_>) -> Option<Vec<ListenSetting
         }
     }
     complete.then_some(listeners)
+}
+
+fn decision(
+    written: &file::Decision,
+    listeners: Option<&[ListenSettings]>,
+    reading: &mut Reading<'_>,
+) -> Option<DecisionSettings> {
+    let address = reading.problems.address(&written.address);
+    let taken = |address: &SocketAddr| {
+        address.port() != 0 && listeners.unwrap_or_default().iter().any(|other| other.address == *address)
+    };
+    if address.as_ref().is_some_and(taken) {
+        reading.problems.add(written.address.place, format!("`{}` is listened on twice", written.address.value));
+    }
+    if written.callers.is_empty() {
+        let help = "whoever may ask sees the whole policy: name them, such as `service:crm` or `service:*`";
+        reading.problems.add_with_help(written.callers.place, "`callers` is empty: nobody could ask", help);
+    }
+    let callers = written.callers.iter().filter_map(|caller| reading.problems.parse(caller)).collect();
+    let url = written.url.as_ref().and_then(|url| reading.problems.parse(url));
+    let tls = match &written.tls {
+        None => None,
+        Some(tls) => Some(server_tls(tls, reading)?),
+    };
+    Some(DecisionSettings { listener: ListenSettings { address: address?, tls }, callers, url })
 }
 
 fn server_tls(tls: &file::Tls, reading: &mut Reading<'_>) -> Option<TlsFiles> {

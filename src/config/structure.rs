@@ -61,8 +61,24 @@ fn report(document: &Located<Node>, error: &ValidationError<'_>, problems: &mut 
             let name = property.as_str().unwrap_or_default();
             problems.add(place, format!("the key `{name}` is missing here"));
         }
+        ValidationErrorKind::AnyOf { context } if meant(context, error).is_some() => {
+            meant(context, error).into_iter().flatten().for_each(|error| report(document, error, problems));
+        }
         _ => problems.add(place, error.to_string().replace('"', "`")),
     }
+}
+
+/// What is wrong by the one alternative that was meant: an optional section is a mapping or nothing, and a mapping is
+/// meant as a section.
+fn meant<'e>(
+    alternatives: &'e [Vec<ValidationError<'static>>],
+    error: &ValidationError<'_>,
+) -> Option<&'e [ValidationError<'static>]> {
+    let is_other_type = |wrong: &ValidationError<'_>| {
+        matches!(wrong.kind(), ValidationErrorKind::Type { .. }) && wrong.instance_path() == error.instance_path()
+    };
+    let mut possible = alternatives.iter().filter(|wrong| !wrong.iter().any(is_other_type));
+    possible.next().filter(|_| possible.next().is_none()).map(Vec::as_slice)
 }
 
 /// The keys that the schema allows where the error is.

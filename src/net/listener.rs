@@ -47,3 +47,24 @@ impl Listener {
         tokio::net::TcpListener::from_std(self.socket.try_clone()?)
     }
 }
+
+/// A listening socket of the calling thread's runtime: what connections are accepted from.
+#[derive(Debug)]
+pub enum Accepting {
+    /// Connections come over TCP.
+    Tcp(tokio::net::TcpListener),
+    /// Connections come from this machine, over a file.
+    Unix(tokio::net::UnixListener),
+}
+
+impl From<tokio::net::TcpListener> for Accepting {
+    fn from(listener: tokio::net::TcpListener) -> Self {
+        Self::Tcp(listener)
+    }
+}
+
+impl From<tokio::net::UnixListener> for Accepting {
+    fn from(listener: tokio::net::UnixListener) -> Self {
+        Self::Unix(listener)
+    }
+}

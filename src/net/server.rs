@@ -12,8 +12,8 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
+    net::{TcpStream, UnixStream},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::{Instant, sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
@@ -21,6 +21,8 @@ use tokio_rustls::TlsAcceptor;
 use super::{
     drain::DrainSignal,
     guard::{Guarded, HEAD_BYTES},
+    listener::Accepting,
+    preface::{Protocol, preface},
     problem::HeadProblem,
     tls::ServerTls,
 };
@@ -42,6 +44,11 @@ impl Peer {
         let forwarded_for = HeaderValue::try_from(address.ip().to_string());
         let forwarded_for = forwarded_for.unwrap_or(HeaderValue::from_static("unknown"));
         Self { address: address.to_string().into(), forwarded_for, transport }
+    }
+
+    /// A process of this machine, which a Unix socket does not name.
+    fn local() -> Self {
+        Self { address: "unix".into(), forwarded_for: HeaderValue::from_static("unknown"), transport: Transport::Clear }
     }
 }
 
@@ -85,39 +92,51 @@ pub trait Handler: Clone + Send + Sync + 'static {
 
 /// Accepts connections until the drain is ordered, and serves HTTP/1.1 and HTTP/2 on them.
 ///
-/// In the clear, HTTP/2 is taken by prior knowledge; over TLS by ALPN. Every connection holds its clone of the drain's
+/// In the clear, HTTP/2 is taken by prior knowledge; over TLS by ALPN. A Unix socket is always in the clear. Every connection holds its clone of the drain's
 /// signal until its last answer is sent.
 pub async fn serve<H: Handler>(
-    listener: TcpListener,
+    listener: impl Into<Accepting>,
     tls: Option<watch::Receiver<ServerTls>>,
     settings: ServerSettings,
     mut drain: DrainSignal,
     handler: H,
 ) {
-    let room = Arc::new(Semaphore::new(settings.connections));
+    let (listener, room) = (listener.into(), Arc::new(Semaphore::new(settings.connections)));
     loop {
         let accepted = tokio::select! {
             biased;
             () = drain.ordered() => return,
             accepted = accept(&listener, &room) => accepted,
         };
-        let Some((stream, address, place)) = accepted else { continue };
+        let Some((accepted, place)) = accepted else { continue };
         let acceptor = tls.as_ref().map(|tls| TlsAcceptor::from(Arc::clone(&tls.borrow().0)));
         let (handler, drain) = (handler.clone(), drain.clone());
         tokio::spawn(async move {
-            connection(stream, address, acceptor, settings, drain, handler).await;
+            match accepted {
+                Accepted::Tcp(stream, address) => {
+                    connection(stream, address, acceptor, settings, drain, handler).await;
+                }
+                Accepted::Unix(stream) => in_the_clear(stream, Peer::local(), settings, drain, handler).await,
+            }
             drop(place);
         });
     }
 }
 
-async fn accept(
-    listener: &TcpListener,
-    room: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+/// A connection that has come.
+enum Accepted {
+    Tcp(TcpStream, SocketAddr),
+    Unix(UnixStream),
+}
+
+async fn accept(listener: &Accepting, room: &Arc<Semaphore>) -> Option<(Accepted, OwnedSemaphorePermit)> {
     let place = Arc::clone(room).acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, address)) => Some((stream, address, place)),
+    let accepted = match listener {
+        Accepting::Tcp(listener) => listener.accept().await.map(|(stream, address)| Accepted::Tcp(stream, address)),
+        Accepting::Unix(listener) => listener.accept().await.map(|(stream, _)| Accepted::Unix(stream)),
+    };
+    match accepted {
+        Ok(accepted) => Some((accepted, place)),
         Err(error) => {
             // Most often no file descriptor is left: it gets better when connections end, not by trying faster.
             tracing::warn!(%error, "a connection could not be accepted");
@@ -132,24 +151,13 @@ async fn connection<H: Handler>(
     address: SocketAddr,
     acceptor: Option<TlsAcceptor>,
     settings: ServerSettings,
-    mut drain: DrainSignal,
+    drain: DrainSignal,
     handler: H,
 ) {
     // Small answers must not wait for acknowledgements; where that cannot be had, they are slower, not wrong.
     let _ = stream.set_nodelay(true);
     let Some(acceptor) = acceptor else {
-        let peer = Peer::new(address, Transport::Clear);
-        let speaks = tokio::select! {
-            biased;
-            () = drain.ordered() => return,
-            speaks = timeout(settings.handshake, preface(&stream)) => speaks,
-        };
-        match speaks {
-            Ok(Some(Protocol::Http1)) => http1(stream, peer, settings, drain, handler).await,
-            Ok(Some(Protocol::Http2)) => http2(stream, peer, drain, handler).await,
-            Ok(None) | Err(_) => {}
-        }
-        return;
+        return in_the_clear(stream, Peer::new(address, Transport::Clear), settings, drain, handler).await;
     };
     let peer = Peer::new(address, Transport::Tls);
     match timeout(settings.handshake, acceptor.accept(stream)).await {
@@ -162,29 +170,20 @@ async fn connection<H: Handler>(
     }
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Protocol {
-    Http1,
-    Http2,
-}
-
-/// Which protocol the first bytes are of; `None` if the peer closed.
-async fn preface(stream: &TcpStream) -> Option<Protocol> {
-    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-    let mut bytes = [0; PREFACE.len()];
-    let mut pause = Duration::from_millis(2);
-    loop {
-        let read = stream.peek(&mut bytes).await.ok().filter(|read| *read > 0)?;
-        let begin = bytes.get(..read)?;
-        if begin == PREFACE {
-            return Some(Protocol::Http2);
-        }
-        if !PREFACE.starts_with(begin) {
-            return Some(Protocol::Http1);
-        }
-        // What is there is readable at once, so that only time can bring more.
-        sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_millis(250));
+async fn in_the_clear<T, H>(io: T, peer: Peer, settings: ServerSettings, mut drain: DrainSignal, handler: H)
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    H: Handler,
+{
+    let speaks = tokio::select! {
+        biased;
+        () = drain.ordered() => return,
+        speaks = timeout(settings.handshake, preface(io)) => speaks,
+    };
+    match speaks {
+        Ok(Some((Protocol::Http1, io))) => http1(io, peer, settings, drain, handler).await,
+        Ok(Some((Protocol::Http2, io))) => http2(io, peer, drain, handler).await,
+        Ok(None) | Err(_) => {}
     }
 }
 

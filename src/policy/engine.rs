@@ -154,6 +154,17 @@ impl Policy {
         Self { graph, plans: Arc::clone(&self.plans), settings: self.settings.clone() }
     }
 
+    /// The same policy by other settings. It shares all tuples.
+    #[must_use]
+    pub fn with_settings(&self, settings: PolicySettings) -> Self {
+        Self { settings, ..self.clone() }
+    }
+
+    /// What it was made with.
+    pub fn settings(&self) -> &PolicySettings {
+        &self.settings
+    }
+
     /// The model.
     pub fn model(&self) -> &Arc<Model> {
         self.graph.model()

@@ -20,7 +20,7 @@ pub use engine::{CheckError, Policy, PolicySettings, TaskRule};
 pub use explain::{Answer, Explanation, ExplanationNode, NodeKind};
 pub use graph::{
     Added, ChangeCounts, Graph, GraphBuilder, SetAside, SetAsideReason, Statistics, TupleChange, TupleCondition,
-    TupleText,
+    TupleFilter, TupleText, WrittenTuple,
 };
 pub use model::{
     Conditions, MOST_TYPES_OF_A_SERVER, Model, ModelFault, ModelProblem, ModelSource, Origin, Placed, Relation,
@@ -28,5 +28,7 @@ pub use model::{
     UnknownSchema, did_you_mean, nearest,
 };
 pub use permit::{Denial, Permit};
-pub use questions::{InvalidContextualTuple, TupleProblem, UserFilter, Userset, UsersetTree};
+pub use questions::{
+    Interrupt, InvalidContextualTuple, ObjectsQuestion, Searched, TupleProblem, UserFilter, Userset, UsersetTree,
+};
 pub use tuple::{InvalidTuple, RelationshipTuple, User};

@@ -16,6 +16,11 @@ pub struct ProxyMetrics {
 }
 
 impl ProxyMetrics {
+    /// Requests whose answer has not yet reached its end.
+    pub fn in_flight(&self) -> i64 {
+        self.in_flight.get()
+    }
+
     /// Makes the metrics and registers them.
     pub fn new(registry: &Registry) -> Result<Self, MetricsError> {
         let counters = |name: &str, help: &str, labels: &[&str]| {

@@ -5,52 +5,87 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     access::{Diagnostic, Place, Revision, Timestamp},
     identity::Authenticator,
-    policy::{Model, Policy},
+    policy::{Model, Policy, PolicySettings},
     route::{AccessTemplate, RouteTable},
 };
 
-use super::snapshot::{Snapshot, Upstream};
+use super::{
+    authority::StoredModel,
+    callers::Callers,
+    snapshot::{Snapshot, Upstream},
+};
 
-/// What a snapshot is made of.
+/// What a snapshot is made of, besides model and tuples.
 #[derive(Debug)]
-pub struct Parts {
+pub struct Surroundings {
     /// The file that the routes are written in, for diagnostics.
     pub routes_file: Arc<str>,
     /// Which request stands for what.
-    pub routes: RouteTable,
+    pub routes: Arc<RouteTable>,
     /// The upstreams that the routes name.
-    pub upstreams: Vec<Upstream>,
+    pub upstreams: Arc<[Upstream]>,
     /// Who is asking.
     pub authenticator: Arc<Authenticator>,
-    /// Who may do what.
-    pub policy: Policy,
+    /// Who may ask for decisions.
+    pub callers: Arc<Callers>,
+    /// Where model and tuples come from, for people.
+    pub source: Arc<str>,
+    /// What the policy is set to.
+    pub settings: PolicySettings,
     /// How long the source may be out of reach.
     pub max_staleness: Option<Duration>,
 }
 
-/// A snapshot of the parts, or every place where a route asks for what the model does not have.
-pub fn build(parts: Parts, revision: Revision, now: Timestamp) -> Result<Snapshot, Vec<Diagnostic>> {
-    let problems = routes_against_model(&parts);
-    if !problems.is_empty() {
-        return Err(problems);
+impl Surroundings {
+    /// A snapshot of model, policy and all that is around them, or every place where a route asks for what the model
+    /// does not have.
+    pub fn around(
+        self,
+        model: Arc<StoredModel>,
+        policy: &Policy,
+        revision: Revision,
+        now: Timestamp,
+    ) -> Result<Snapshot, Vec<Diagnostic>> {
+        let Self { routes_file, routes, upstreams, authenticator, callers, source, settings, max_staleness } = self;
+        let problems = routes_against_model(&routes_file, &routes, &upstreams, &model);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let (policy, built_at) = (Arc::new(policy.with_settings(settings)), now);
+        Ok(Snapshot {
+            revision,
+            built_at,
+            source,
+            routes_file,
+            routes,
+            upstreams,
+            authenticator,
+            callers,
+            model,
+            policy,
+            max_staleness,
+        })
     }
-    let Parts { routes, upstreams, authenticator, policy, max_staleness, .. } = parts;
-    Ok(Snapshot { revision, built_at: now, routes, upstreams, authenticator, policy, max_staleness })
 }
 
-fn routes_against_model(parts: &Parts) -> Vec<Diagnostic> {
-    let model = parts.policy.model();
+/// Every place where a route asks for what the model does not have.
+pub(super) fn routes_against_model(
+    file: &Arc<str>,
+    routes: &RouteTable,
+    upstreams: &[Upstream],
+    model: &StoredModel,
+) -> Vec<Diagnostic> {
     let mut problems = Vec::new();
-    for route in parts.routes.routes() {
-        if route.upstream.0 >= parts.upstreams.len() {
-            problems.push(Diagnostic::new(&parts.routes_file, route.place, "the route's upstream does not exist"));
+    for route in routes.routes() {
+        if route.upstream.0 >= upstreams.len() {
+            problems.push(Diagnostic::new(file, route.place, "the route's upstream does not exist"));
         }
         let mut operations: Vec<_> = route.operations.iter().collect();
         operations.sort_by_key(|(method, _)| method.as_str());
         for (_, operation) in operations {
             let filtered = operation.filter.iter().map(|filter| &filter.access);
             for access in operation.accesses.iter().chain(filtered) {
-                problems.extend(access_against_model(access, model, &parts.routes_file));
+                problems.extend(access_against_model(access, &model.model, file));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The one place where the current snapshot is.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Condvar, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicI64, Ordering},
 };
 
@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::access::{Reason, Revision, Timestamp};
 
-use super::snapshot::Snapshot;
+use super::{change::KeptChange, snapshot::Snapshot};
 
 /// A snapshot was published whose revision is not above the current one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -47,8 +47,18 @@ pub struct SnapshotCell {
     current: ArcSwapOption<Snapshot>,
     // When the source last said that `current` is what it holds, in microseconds since 1970.
     confirmed: AtomicI64,
-    // INVARIANT: held while a snapshot is compared and published, so that revisions only go up.
-    publishing: Mutex<()>,
+    // INVARIANT: held while a snapshot is decided on and published, so that revisions only go up and no change is lost.
+    writer: Mutex<Writer>,
+    // Told when a compaction may be due, or when the cell is closed.
+    due: Condvar,
+}
+
+/// What only the one writer touches.
+#[derive(Debug, Default)]
+pub(super) struct Writer {
+    // INVARIANT: what was changed since the compaction under way began; `None` if none is, or if it comes to nothing.
+    pub(super) since_begun: Option<Vec<KeptChange>>,
+    closed: bool,
 }
 
 impl SnapshotCell {
@@ -68,14 +78,52 @@ impl SnapshotCell {
 
     /// Makes the snapshot the current one. Refuses a revision that is not above the current one.
     pub fn publish(&self, snapshot: Snapshot) -> Result<(), NotNewer> {
-        let _one_writer = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer();
         let current = self.current.load().as_ref().map_or(Revision::default(), |snapshot| snapshot.revision);
         if snapshot.revision <= current {
             return Err(NotNewer { offered: snapshot.revision, current });
         }
+        // A compaction of the policy before would come too late.
+        writer.since_begun = None;
         self.confirmed.store(snapshot.built_at.microseconds(), Ordering::Relaxed);
-        self.current.store(Some(Arc::new(snapshot)));
+        self.replace(snapshot);
         Ok(())
+    }
+
+    /// The one writer, until the guard is dropped.
+    pub(super) fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the snapshot the current one. Only the writer may.
+    pub(super) fn replace(&self, snapshot: Snapshot) -> Arc<Snapshot> {
+        let snapshot = Arc::new(snapshot);
+        self.current.store(Some(Arc::clone(&snapshot)));
+        snapshot
+    }
+
+    /// Wakes the compaction.
+    pub(super) fn want_compaction(&self) {
+        self.due.notify_all();
+    }
+
+    /// Waits until so much has changed that a compaction is due, and returns what it is to compact; `None` once the
+    /// cell is closed. From here on changes are kept, to be made again at the end of the compaction.
+    pub(super) fn begin_compaction(&self) -> Option<Arc<Snapshot>> {
+        let is_due = || self.current.load().as_ref().is_some_and(|snapshot| snapshot.policy.needs_compaction());
+        let waited = self.due.wait_while(self.writer(), |writer| !writer.closed && !is_due());
+        let mut writer = waited.unwrap_or_else(PoisonError::into_inner);
+        if writer.closed {
+            return None;
+        }
+        writer.since_begun = Some(Vec::new());
+        self.load()
+    }
+
+    /// Ends the compaction, for good.
+    pub fn close(&self) {
+        self.writer().closed = true;
+        self.due.notify_all();
     }
 
     /// Notes that the source still holds what the current snapshot was built from.

@@ -10,6 +10,8 @@ use crate::{
     route::{RouteTable, UpstreamId},
 };
 
+use super::{authority::StoredModel, callers::Callers};
+
 /// A service behind the proxy.
 #[derive(Debug, Clone)]
 pub struct Upstream {
@@ -21,21 +23,29 @@ pub struct Upstream {
     pub preserve_host: bool,
 }
 
-/// Routes, keys, model and tuples of one revision. It never changes.
-#[derive(Debug)]
+/// Routes, keys, model and tuples of one revision. It never changes. A clone shares everything with it.
+#[derive(Debug, Clone)]
 pub struct Snapshot {
     /// Its number.
     pub revision: Revision,
     /// When it was built.
     pub built_at: Timestamp,
+    /// Where model and tuples come from, for people.
+    pub source: Arc<str>,
+    /// The file that the routes are written in, for diagnostics.
+    pub(super) routes_file: Arc<str>,
     /// Which request stands for what.
-    pub routes: RouteTable,
+    pub routes: Arc<RouteTable>,
     // INVARIANT: holds every upstream that a route of `routes` names.
-    pub(super) upstreams: Vec<Upstream>,
+    pub(super) upstreams: Arc<[Upstream]>,
     /// Who is asking.
     pub authenticator: Arc<Authenticator>,
+    /// Who may ask for decisions.
+    pub callers: Arc<Callers>,
+    /// The model of the policy, with its id and as JSON.
+    pub model: Arc<StoredModel>,
     /// Who may do what.
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     /// How long the source may be out of reach before nothing is decided any more.
     pub max_staleness: Option<Duration>,
 }

@@ -10,7 +10,7 @@ use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts};
 use crate::{
     access::{Diagnostic, Revision, Timestamp},
     net::DrainSignal,
-    snapshot::{Snapshot, SnapshotCell},
+    snapshot::{ChangeError, Delta, Snapshot, SnapshotCell},
     telemetry::{MetricsError, Registry},
 };
 
@@ -81,6 +81,23 @@ impl<S: Source> Replicator<S> {
                 count("published");
                 Ok(())
             }
+            Loaded::Around(surroundings) => {
+                let now = Timestamp::from(SystemTime::now());
+                match self.cell.change(Delta::Surroundings(*surroundings), now) {
+                    Ok(snapshot) => {
+                        self.cell.confirm(now);
+                        self.in_force(&snapshot, begun);
+                        count("published");
+                        Ok(())
+                    }
+                    Err(ChangeError::Unfit(problems)) => self.refused(problems),
+                    Err(error @ (ChangeError::Missing | ChangeError::Tuple(_))) => {
+                        // Only a source that has built a snapshot before says what is around it.
+                        tracing::error!(%error, "a snapshot was not published");
+                        self.refused(Vec::new())
+                    }
+                }
+            }
             Loaded::Waiting(what) => {
                 // What is in force is not what the source holds: from now on it ages.
                 self.faithful = false;
@@ -89,13 +106,15 @@ impl<S: Source> Replicator<S> {
                 count("waiting");
                 Ok(())
             }
-            Loaded::Refused(problems) => {
-                self.faithful = false;
-                self.metrics.last_refused.set(1);
-                count("refused");
-                Err(problems)
-            }
+            Loaded::Refused(problems) => self.refused(problems),
         }
+    }
+
+    fn refused(&mut self, problems: Vec<Diagnostic>) -> Result<(), Vec<Diagnostic>> {
+        self.faithful = false;
+        self.metrics.last_refused.set(1);
+        self.metrics.builds.with_label_values(&["refused"]).inc();
+        Err(problems)
     }
 
     /// Follows the source until the drain is ordered.
@@ -124,21 +143,24 @@ impl<S: Source> Replicator<S> {
     }
 
     fn publish(&mut self, snapshot: Snapshot, begun: Instant) {
-        let (revision, stats) = (snapshot.revision, snapshot.policy.statistics());
+        let kept = snapshot.clone();
         match self.cell.publish(snapshot) {
-            Ok(()) => {
-                self.faithful = true;
-                self.metrics.last_refused.set(0);
-                tracing::info!(
-                    revision = revision.number(),
-                    tuples = stats.tuples,
-                    set_aside = stats.set_aside,
-                    took = ?begun.elapsed(),
-                    "a snapshot is in force"
-                );
-            }
+            Ok(()) => self.in_force(&kept, begun),
             Err(error) => tracing::error!(%error, "a snapshot was not published"),
         }
+    }
+
+    fn in_force(&mut self, snapshot: &Snapshot, begun: Instant) {
+        let stats = snapshot.policy.statistics();
+        self.faithful = true;
+        self.metrics.last_refused.set(0);
+        tracing::info!(
+            revision = snapshot.revision.number(),
+            tuples = stats.tuples,
+            set_aside = stats.set_aside,
+            took = ?begun.elapsed(),
+            "a snapshot is in force"
+        );
     }
 }
 

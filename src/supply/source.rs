@@ -4,7 +4,7 @@ use std::future::Future;
 
 use crate::{
     access::{Diagnostic, Revision},
-    snapshot::Snapshot,
+    snapshot::{Snapshot, Surroundings},
 };
 
 /// What a source noticed.
@@ -21,6 +21,8 @@ pub enum Change {
 pub enum Loaded {
     /// A snapshot with the revision that was asked for.
     Built(Box<Snapshot>),
+    /// All but the policy, which is changed by others: it stays as it is when this is published.
+    Around(Box<Surroundings>),
     /// What it holds is no snapshot: every problem.
     Refused(Vec<Diagnostic>),
     /// Something is not there yet; the source will report a change when it is.

@@ -8,9 +8,12 @@
     reason = "a test fails by panicking"
 )]
 
+mod admin_socket;
+mod authzen;
 mod bad_input;
 mod commands;
 mod conditions;
+mod decision;
 mod demo;
 mod failures;
 mod gate;
@@ -18,6 +21,7 @@ mod layers;
 mod lists;
 mod malformed;
 mod mapping;
+mod memory;
 mod model_diagnostics;
 mod openfga;
 mod policy;

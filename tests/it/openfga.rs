@@ -324,3 +324,78 @@ fn without_a_token_only_this_machine_is_served() {
     server.fields = "origin: https://attacker.example\r\n".to_owned();
     assert_eq!(server.refused(403, "POST", "/stores", json!({ "name": "test" })), "forbidden");
 }
+
+#[test]
+fn a_store_file_is_a_store_to_begin_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let good = file(
+        "store.fga.yaml",
+        "name: try-out\nmodel: |\n  model\n    schema 1.1\n  type user\n  type note\n    relations\n      define reader: \
+         [user]\ntuples:\n  - { user: user:erin, relation: reader, object: note:1 }\n",
+    );
+    let server = OpenFga::start(&["--store", &good]);
+    let said = server.line();
+    let ids: Vec<&str> = said.split_whitespace().collect();
+    let ["store", store, "model", model, "try-out"] = ids[..] else { panic!("{said}") };
+    assert_eq!(server.get(&format!("/stores/{store}"))["name"], "try-out");
+    let check = json!({ "tuple_key": tuple("user:erin", "reader", "note:1"), "authorization_model_id": model });
+    assert_eq!(server.post(&format!("/stores/{store}/check"), check)["allowed"], true);
+    let model = server.get(&format!("/stores/{store}/authorization-models/{model}"));
+    assert_eq!(model["authorization_model"]["type_definitions"][1]["type"], "note");
+    let write = json!({ "writes": { "tuple_keys": [tuple("user:mia", "reader", "note:1")] } });
+    server.post(&format!("/stores/{store}/write"), write);
+    let bad = file("bad.fga.yaml", "model: |\n  model\n    schema 1.1\n  type user\n  typo\n");
+    let refused = run(&["serve-openfga", "--listen", "127.0.0.1:0", "--store", &bad]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("bad.fga.yaml:"), "{refused:?}");
+}
+
+#[test]
+fn a_store_is_named_by_the_characters_that_openfga_takes() {
+    let server = OpenFga::start(&[]);
+    for name in ["a-b", "My store.1/x^_&@", "tab\there"] {
+        server.expect(201, "POST", "/stores", json!({ "name": name }));
+    }
+    for name in ["caf\u{e9}", "a+b", "a:b", "ab", "quote\"s", "\u{b}vertical"] {
+        assert_eq!(server.refused(400, "POST", "/stores", json!({ "name": name })), "validation_error", "{name}");
+    }
+}
+
+#[test]
+fn a_streamed_list_has_all_objects_and_says_what_it_could_not_find() {
+    let store = Store::new();
+    for page in 0..11 {
+        let tuples: Vec<Value> =
+            (0..100).map(|n| tuple("user:erin", "viewer", &format!("document:{page}-{n}"))).collect();
+        store.write(&tuples);
+    }
+    let body = json!({ "type": "document", "relation": "viewer", "user": "user:erin" });
+    let path = format!("{}/streamed-list-objects", store.path);
+    let lines = |body: &Value| -> Vec<Value> {
+        let text = store.server.text("POST", &path, &body.to_string());
+        assert!(text.ends_with('\n'));
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let streamed = lines(&body);
+    let objects: std::collections::BTreeSet<&str> =
+        streamed.iter().map(|line| line["result"]["object"].as_str().unwrap()).collect();
+    assert_eq!((streamed.len(), objects.len()), (1_100, 1_100));
+    assert_eq!(store.post("list-objects", body.clone())["objects"].as_array().unwrap().len(), 1_000);
+    // A condition without an answer is told at the end: what was found until then was sent.
+    let small = json!({ "user": "user:mia", "relation": "viewer", "object": "document:d2",
+        "condition": { "name": "small" } });
+    store.write(&[tuple("user:mia", "viewer", "document:d1"), small]);
+    let mut body = json!({ "type": "document", "relation": "viewer", "user": "user:mia" });
+    let streamed = lines(&body);
+    assert_eq!(streamed[0]["result"]["object"], "document:d1");
+    assert_eq!((streamed.len(), streamed[1]["error"]["code"].as_str()), (2, Some("validation_error")));
+    body["context"] = json!({ "x": 3 });
+    assert_eq!(lines(&body).len(), 2);
+    body["relation"] = json!("owner");
+    assert_eq!(store.refused("streamed-list-objects", body), "relation_not_found");
+}

@@ -1,14 +1,14 @@
 //! Decisions of the policy engine: scenario files, and what no file can say.
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, ops::ControlFlow, path::Path, sync::Arc};
 
 use portcullis::{
     access::{Access, ActorMode, Entity, Principal, Reason, RelationName},
     compile,
     policy::{
-        CheckError, Denial, GraphBuilder, Model, Permit, Policy, PolicySettings, RequestContext, SetAsideReason,
-        TaskRule,
+        CheckError, Denial, GraphBuilder, Interrupt, Model, ObjectsQuestion, Permit, Policy, PolicySettings,
+        RequestContext, Searched, SetAsideReason, TaskRule,
     },
 };
 
@@ -380,4 +380,26 @@ fn an_explanation_shows_what_takes_an_access_away() {
   └ but not document:1 blocked: yes
     └ tuple `user:erin blocked document:1`: yes";
     assert_eq!(explanation.to_string(), expected);
+}
+
+#[test]
+fn a_search_for_objects_ends_when_it_is_told_to() {
+    let model = "model\n  schema 1.1\ntype user\ntype note\n  relations\n    define reader: [user]\n";
+    let tuples: Vec<String> = (0..3_000).map(|n| format!("user:erin reader note:{n}")).collect();
+    let tuples: Vec<&str> = tuples.iter().map(String::as_str).collect();
+    let policy = policy(model, &tuples);
+    let (user, relation, object_type) = ("user:erin".parse().unwrap(), name("reader"), "note".parse().unwrap());
+    let question = ObjectsQuestion { user: &user, relation: &relation, object_type: &object_type };
+    let find = |interrupt: Interrupt, most: usize| {
+        let mut found = std::collections::HashSet::new();
+        let searched = policy.find_objects(question, &RequestContext::default(), interrupt, &mut |object| {
+            assert!(found.insert(object), "each is told of once");
+            if found.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        (searched.unwrap(), found.len())
+    };
+    assert_eq!(find(Interrupt::never(), usize::MAX), (Searched::Whole, 3_000));
+    assert_eq!(find(Interrupt::never(), 10), (Searched::Enough, 10));
+    let (searched, count) = find(Interrupt::when(|| true), usize::MAX);
+    assert!(searched == Searched::Interrupted && count < 3_000, "{count}");
 }

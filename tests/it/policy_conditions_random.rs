@@ -12,8 +12,8 @@ use portcullis::{
     access::{Entity, RelationName, TypeName},
     compile,
     policy::{
-        CheckError, ContextMap, GraphBuilder, Policy, PolicySettings, RequestContext, TupleCondition, TupleText, User,
-        UserFilter,
+        CheckError, ContextMap, GraphBuilder, ObjectsQuestion, Policy, PolicySettings, RequestContext, TupleCondition,
+        TupleText, User, UserFilter,
     },
 };
 
@@ -422,6 +422,7 @@ struct Tally {
     failed_objects: u32,
     users: u32,
     exact_users: u32,
+    certain_users: u32,
     failed_users: u32,
     skipped: u32,
 }
@@ -481,6 +482,11 @@ impl Trial<'_> {
                 }
                 Err(error) => assert!(fails && matches!(error, CheckError::Condition(_)), "{error} {}", shown()),
             }
+            // Whatever cannot be decided: the others are listed.
+            let question = ObjectsQuestion { user: &asked, relation: &action, object_type: &object_type };
+            let certain = policy.list_certain_objects(question, &RequestContext::new(&values));
+            let certain: Vec<_> = certain.unwrap().iter().map(Entity::to_string).collect();
+            assert!(certain == expected, "{expected:?}, {certain:?}, {}", shown());
         }
         tally.objects += 1;
         tally.failed_objects += u32::from(fails);
@@ -532,6 +538,17 @@ impl Trial<'_> {
                     Err(CheckError::DepthExceeded) => tally.skipped += 1,
                     Err(error) => panic!("{error} {}", shown()),
                 }
+                match policy.list_certain_users(&resource, &action, &filter, &RequestContext::new(&values)) {
+                    Ok(found) => {
+                        let found: BTreeSet<_> = found.iter().map(User::to_string).collect();
+                        assert!(found.is_subset(&having), "{having:?}, {found:?} {}", shown());
+                        let is_exact = !has_wildcard && !has_cycle;
+                        assert!(!is_exact || found == having, "{having:?}, {found:?} {}", shown());
+                        tally.certain_users += u32::from(is_exact);
+                    }
+                    Err(CheckError::DepthExceeded) => {}
+                    Err(error) => panic!("{error} {}", shown()),
+                }
             }
         }
     }
@@ -570,4 +587,5 @@ fn checks_and_lists_agree_with_the_naive_evaluator_under_conditions() {
         }
     }
     assert!(tally.yes > tally.checks / 20 && tally.failed_objects > 0 && tally.exact_users > 0, "{tally:?}");
+    assert!(tally.certain_users > tally.exact_users, "{tally:?}");
 }

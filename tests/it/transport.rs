@@ -87,12 +87,32 @@ fn connector(trusted: Vec<u8>, protocol: &str) -> tokio_rustls::TlsConnector {
 }
 
 async fn tls(
-    portcullis: &Portcullis,
+    address: SocketAddr,
     trusted: &[u8],
     protocol: &str,
 ) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
-    let stream = TcpStream::connect(portcullis.data).await.unwrap();
+    let stream = TcpStream::connect(address).await.unwrap();
     connector(trusted.to_vec(), protocol).connect("api.acme.example".try_into().unwrap(), stream).await
+}
+
+#[test]
+fn the_decision_listener_serves_tls_and_its_certificate_reloads() {
+    let decision = "{ address: 127.0.0.1:0, tls: { certificate: tls.crt, key: tls.key }, callers: [\"user:crm\"] }";
+    let world = World { more: format!("decision: {decision}"), ..World::new() };
+    let first = certificate(&world, "api.acme.example");
+    let portcullis = world.start();
+    let (token, address) = (world.issuer.token("crm", &[]), portcullis.decision.unwrap());
+    block_on(async {
+        let mut sender = http2(tls(address, &first, "h2").await.unwrap()).await;
+        assert_eq!(sender.send_request(get("/stores", &token)).await.unwrap().status(), 200);
+    });
+    let second = certificate(&world, "api.acme.example");
+    portcullis.until_revision_above(1);
+    block_on(async {
+        assert!(tls(address, &first, "h2").await.is_err(), "the certificate before is not served any more");
+        let mut sender = http2(tls(address, &second, "h2").await.unwrap()).await;
+        assert_eq!(sender.send_request(get("/stores", "")).await.unwrap().status(), 401);
+    });
 }
 
 #[test]
@@ -105,10 +125,10 @@ fn tls_serves_both_protocols_and_certificates_reload() {
     let portcullis = world.start();
     let token = world.issuer.token("erin", &["reader"]);
     block_on(async {
-        let mut sender = http2(tls(&portcullis, &first, "h2").await.unwrap()).await;
+        let mut sender = http2(tls(portcullis.data, &first, "h2").await.unwrap()).await;
         assert_eq!(sender.send_request(get("/documents/d1", &token)).await.unwrap().status(), 200);
         assert!(world.upstream.last().contains("x-forwarded-proto: https\r\n"));
-        let io = TokioIo::new(tls(&portcullis, &first, "http/1.1").await.unwrap());
+        let io = TokioIo::new(tls(portcullis.data, &first, "http/1.1").await.unwrap());
         let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
         tokio::spawn(connection);
         let mut request = get("/documents/d2", &token);
@@ -119,8 +139,8 @@ fn tls_serves_both_protocols_and_certificates_reload() {
 
         let second = certificate(&world, "api.acme.example");
         portcullis.until_revision_above(1);
-        assert!(tls(&portcullis, &first, "h2").await.is_err(), "the certificate before is not served any more");
-        let mut sender = http2(tls(&portcullis, &second, "h2").await.unwrap()).await;
+        assert!(tls(portcullis.data, &first, "h2").await.is_err(), "the certificate before is not served any more");
+        let mut sender = http2(tls(portcullis.data, &second, "h2").await.unwrap()).await;
         assert_eq!(sender.send_request(get("/documents/d1", &token)).await.unwrap().status(), 200);
         // In the clear there is nothing here.
         let mut plain = crate::support::Connection::open(portcullis.data);

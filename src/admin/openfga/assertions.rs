@@ -3,13 +3,11 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{
-    protocol::Json,
-    snapshot::{Store, Ulid},
-};
+use crate::{protocol::Json, snapshot::Ulid};
 
 use super::{
     answer::Answer,
+    backing::AnyStore,
     body::{TupleBody, condition_json, context, filled, message},
     fault::Fault,
     questions::{Asking, known_user, overlaid, target},
@@ -39,13 +37,14 @@ struct AssertionBody {
     context: Option<Json>,
 }
 
-pub(super) fn read(store: &Store, model: Ulid) -> Result<Answer, Fault> {
+pub(super) fn read(store: &AnyStore<'_>, model: Ulid) -> Result<Answer, Fault> {
     let model = store.model(Some(model))?.id;
-    let assertions = store.assertions(model).unwrap_or_else(|| json!([]));
+    let assertions = store.assertions(model);
     Ok(Answer::ok(json!({ "authorization_model_id": model.as_str(), "assertions": assertions })).by(model))
 }
 
-pub(super) fn write(store: &Store, model: Ulid, body: &[u8]) -> Result<Answer, Fault> {
+pub(super) fn write(store: &AnyStore<'_>, model: Ulid, body: &[u8]) -> Result<Answer, Fault> {
+    store.check_writable()?;
     let model = store.model(Some(model))?;
     let WriteBody { assertions } = message(body)?;
     if assertions.len() > MOST_ASSERTIONS {
@@ -68,7 +67,7 @@ pub(super) fn write(store: &Store, model: Ulid, body: &[u8]) -> Result<Answer, F
         context(assertion.context.as_ref())?;
         kept.push(assertion_json(key, assertion)?);
     }
-    store.keep_assertions(model.id, kept.into());
+    store.keep_assertions(model.id, kept.into())?;
     Ok(Answer::nothing().by(model.id))
 }
 

@@ -4,8 +4,10 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::{
+    admin::{body::BodyProblem, decision::Refusal},
+    identity::AuthenticationError,
     policy::{CheckError, InvalidTuple, TupleProblem},
-    snapshot::{AuthorityFull, Forgotten, NoModel, WriteError},
+    snapshot::{AuthorityFull, ChangeError, Forgotten, ModelRefused, NoModel, WriteError},
 };
 
 /// OpenFGA's names of what can be wrong.
@@ -36,6 +38,9 @@ pub(super) enum Code {
     TokenMismatch,
     Aborted,
     InternalError,
+    DeadlineExceeded,
+    Unavailable,
+    Unimplemented,
     UndefinedEndpoint,
     StoreNotFound,
 }
@@ -70,6 +75,9 @@ impl Code {
             Self::TokenMismatch => ("query_string_type_continuation_token_mismatch", bad),
             Self::Aborted => ("Aborted", StatusCode::CONFLICT),
             Self::InternalError => ("internal_error", StatusCode::INTERNAL_SERVER_ERROR),
+            Self::DeadlineExceeded => ("deadline_exceeded", StatusCode::INTERNAL_SERVER_ERROR),
+            Self::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE),
+            Self::Unimplemented => ("unimplemented", StatusCode::NOT_IMPLEMENTED),
             Self::UndefinedEndpoint => ("undefined_endpoint", StatusCode::NOT_FOUND),
             Self::StoreNotFound => ("store_id_not_found", StatusCode::NOT_FOUND),
         }
@@ -117,6 +125,32 @@ impl Fault {
     pub(super) fn item(&self) -> Value {
         let kind = if self.status().is_server_error() { "internal_error" } else { "input_error" };
         json!({ "error": { kind: self.code.parts().0, "message": self.message } })
+    }
+}
+
+impl From<BodyProblem> for Fault {
+    fn from(problem: BodyProblem) -> Self {
+        let code = match problem {
+            BodyProblem::TooLong => Code::BodyTooLarge,
+            BodyProblem::BrokenOff | BodyProblem::TooSlow => Code::ValidationError,
+        };
+        Self::new(code, problem.to_string())
+    }
+}
+
+impl From<&Refusal> for Fault {
+    fn from(refusal: &Refusal) -> Self {
+        let code = match refusal {
+            Refusal::Malformed(_) => Code::ValidationError,
+            Refusal::Unauthenticated(AuthenticationError::Missing) => Code::BearerTokenMissing,
+            Refusal::Unauthenticated(_) => Code::Unauthenticated,
+            Refusal::NotACaller(_) => Code::Forbidden,
+            Refusal::Unusable(_) | Refusal::Overloaded => Code::Unavailable,
+            Refusal::Body(problem) => return (*problem).into(),
+            Refusal::UndefinedEndpoint => Code::UndefinedEndpoint,
+            Refusal::Internal => Code::InternalError,
+        };
+        Self::new(code, refusal.to_string())
     }
 }
 
@@ -173,6 +207,26 @@ impl From<Forgotten> for Fault {
     }
 }
 
+impl From<&ChangeError> for Fault {
+    fn from(error: &ChangeError) -> Self {
+        let code = match error {
+            ChangeError::Missing => Code::Unavailable,
+            ChangeError::Tuple(error) => return error.clone().into(),
+            ChangeError::Unfit(_) => Code::InvalidModel,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<ModelRefused> for Fault {
+    fn from(error: ModelRefused) -> Self {
+        match &error {
+            ModelRefused::Full(error) => (*error).into(),
+            ModelRefused::Unpublished(error) => error.into(),
+        }
+    }
+}
+
 impl From<WriteError> for Fault {
     fn from(error: WriteError) -> Self {
         let code = match &error {
@@ -180,6 +234,7 @@ impl From<WriteError> for Fault {
             WriteError::Conflict(_) => Code::Aborted,
             WriteError::Full => Code::ExceededEntityLimit,
             WriteError::Invalid(_) => Code::ValidationError,
+            WriteError::Unpublished(error) => return error.into(),
         };
         Self::new(code, error.to_string())
     }

@@ -1,20 +1,28 @@
 //! Which objects, which users, and what a relation is made of.
 
-use std::sync::Arc;
+use std::{
+    ops::ControlFlow,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    access::{Entity, InvalidName, RelationName, TypeName},
-    policy::{InvalidTuple, Model, Policy, RequestContext, User, UserFilter, Userset, UsersetTree},
+    access::{Entity, InvalidName, RelationName, Timestamp, TypeName},
+    policy::{
+        ContextMap, Interrupt, InvalidTuple, Model, ObjectsQuestion, Policy, Searched, User, UserFilter, Userset,
+        UsersetTree,
+    },
     protocol::Json,
-    snapshot::{Store, Ulid},
+    snapshot::Ulid,
 };
 
 use super::{
     answer::Answer,
     api::model,
+    backing::{AnyStore, asked},
     body::{TupleBody, TuplesBody, context, filled, message},
     fault::{Code, Fault},
     questions::{Asking, known_user, overlaid, target},
@@ -22,6 +30,8 @@ use super::{
 
 /// The most objects or users of one answer (OpenFGA's limit).
 const MOST_RESULTS: usize = 1_000;
+/// How long a list of objects may take (OpenFGA's limit). What was found by then is the answer.
+pub(super) const LIST_TIME: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -83,29 +93,67 @@ struct ExpandBody {
     authorization_model_id: String,
 }
 
-pub(super) fn objects(store: &Store, body: &[u8]) -> Result<Answer, Fault> {
-    let (objects, model) = listed(store, body)?;
-    let objects: Vec<&str> = objects.iter().map(Entity::as_str).collect();
-    Ok(Answer::ok(json!({ "objects": objects })).by(model))
+/// A list of objects that can be made: all that it asks for is there.
+struct Listing {
+    policy: Arc<Policy>,
+    model: Ulid,
+    user: User,
+    relation: RelationName,
+    object_type: TypeName,
+    values: ContextMap,
+    now: Option<Timestamp>,
 }
 
-pub(super) fn streamed_objects(store: &Store, body: &[u8]) -> Result<Answer, Fault> {
-    let (objects, model) = listed(store, body)?;
-    let lines = objects.iter().map(|object| json!({ "result": { "object": object.as_str() } })).collect();
-    Ok(Answer::lines(lines).by(model))
+pub(super) fn objects(store: &AnyStore<'_>, body: &[u8]) -> Result<Answer, Fault> {
+    let listing = Listing::read(store, body)?;
+    let mut objects: Vec<String> = Vec::new();
+    let searched = listing.find(&mut |object| {
+        objects.push(object.as_str().to_owned());
+        if objects.len() < MOST_RESULTS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    objects.sort_unstable();
+    let answer = Answer::ok(json!({ "objects": objects })).by(listing.model);
+    Ok(if searched == Searched::Interrupted { answer.partial() } else { answer })
 }
 
-fn listed(store: &Store, body: &[u8]) -> Result<(Vec<Entity>, Ulid), Fault> {
-    let body: ObjectsBody = message(body)?;
-    let model = model(store, "ListObjectsRequest", &body.authorization_model_id)?;
-    let (object_type, relation) = list_target(&model.model, &body.r#type, &body.relation)?;
-    let policy = store.policy(&model)?;
-    let user = known_user(policy.model(), &body.user)?;
-    let values = context(body.context.as_ref())?;
-    let policy = overlaid(&policy, &body.contextual_tuples.tuple_keys, Asking::List)?;
-    let asked = RequestContext::new(&values);
-    let objects = policy.list_objects(&user, &relation, &object_type, &asked, MOST_RESULTS)?;
-    Ok((objects, model.id))
+pub(super) fn streamed_objects(store: &AnyStore<'_>, body: &[u8]) -> Result<Answer, Fault> {
+    let listing = Listing::read(store, body)?;
+    let model = listing.model;
+    let answer = Answer::lines(move |send| {
+        let mut found = |object: Entity| send(&json!({ "result": { "object": object.as_str() } }));
+        match listing.find(&mut found)? {
+            Searched::Whole | Searched::Enough => Ok(()),
+            Searched::Interrupted => Err(too_long()),
+        }
+    });
+    Ok(answer.by(model))
+}
+
+/// Why a stream ends before its time.
+pub(super) fn too_long() -> Fault {
+    Fault::new(Code::DeadlineExceeded, "the list took too long: there may be more objects")
+}
+
+impl Listing {
+    fn read(store: &AnyStore<'_>, body: &[u8]) -> Result<Self, Fault> {
+        let body: ObjectsBody = message(body)?;
+        let model = model(store, "ListObjectsRequest", &body.authorization_model_id)?;
+        let (object_type, relation) = list_target(&model.model, &body.r#type, &body.relation)?;
+        let policy = store.policy(&model)?;
+        let user = known_user(policy.model(), &body.user)?;
+        let values = context(body.context.as_ref())?;
+        let policy = overlaid(&policy, &body.contextual_tuples.tuple_keys, Asking::List)?;
+        Ok(Self { policy, model: model.id, user, relation, object_type, values, now: store.now() })
+    }
+
+    fn find(&self, found: &mut dyn FnMut(Entity) -> ControlFlow<()>) -> Result<Searched, Fault> {
+        let Self { policy, user, relation, object_type, .. } = self;
+        let context = asked(&self.values, self.now);
+        let begun = Instant::now();
+        let interrupt = Interrupt::when(move || begun.elapsed() >= LIST_TIME);
+        let question = ObjectsQuestion { user, relation, object_type };
+        Ok(policy.find_objects(question, &context, interrupt, found)?)
+    }
 }
 
 /// A type and its relation, with the codes of lists if the model does not have them.
@@ -122,7 +170,7 @@ fn list_target(model: &Model, object_type: &str, relation: &str) -> Result<(Type
     Ok((type_name, relation_name))
 }
 
-pub(super) fn users(store: &Store, body: &[u8]) -> Result<Answer, Fault> {
+pub(super) fn users(store: &AnyStore<'_>, body: &[u8]) -> Result<Answer, Fault> {
     let body: UsersBody = message(body)?;
     let model = model(store, "ListUsersRequest", &body.authorization_model_id)?;
     let object = body.object.unwrap_or_default();
@@ -134,8 +182,8 @@ pub(super) fn users(store: &Store, body: &[u8]) -> Result<Answer, Fault> {
     let filter = user_filter(&model.model, filter)?;
     let values = context(body.context.as_ref())?;
     let policy: Arc<Policy> = overlaid(&store.policy(&model)?, &body.contextual_tuples, Asking::List)?;
-    let asked = RequestContext::new(&values);
-    let users = policy.list_users(&object, &relation, &filter, &asked, MOST_RESULTS)?;
+    let context = asked(&values, store.now());
+    let users = policy.list_users(&object, &relation, &filter, &context, MOST_RESULTS)?;
     let users: Vec<Value> = users.iter().map(user_json).collect();
     Ok(Answer::ok(json!({ "users": users })).by(model.id))
 }
@@ -163,7 +211,7 @@ fn user_json(user: &User) -> Value {
     }
 }
 
-pub(super) fn expand(store: &Store, body: &[u8]) -> Result<Answer, Fault> {
+pub(super) fn expand(store: &AnyStore<'_>, body: &[u8]) -> Result<Answer, Fault> {
     let body: ExpandBody = message(body)?;
     let model = model(store, "ExpandRequest", &body.authorization_model_id)?;
     let required = || Fault::field("ExpandRequest.TupleKey", "value is required");

@@ -3,8 +3,10 @@
 mod answer;
 mod api;
 mod assertions;
+mod backing;
 mod bearer;
 mod body;
+mod decision;
 mod fault;
 mod handler;
 mod lists;
@@ -15,4 +17,6 @@ mod route;
 mod stores;
 
 pub use bearer::Bearers;
+pub(super) use decision::{answer_asked, refused};
 pub use handler::OpenFgaHandler;
+pub(super) use route::named;

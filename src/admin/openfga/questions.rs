@@ -7,14 +7,14 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     access::{Entity, RelationName},
-    policy::{CheckError, InvalidTuple, Model, Policy, RequestContext, User},
+    policy::{CheckError, InvalidTuple, Model, Policy, User},
     protocol::Json,
-    snapshot::Store,
 };
 
 use super::{
     answer::Answer,
     api::model,
+    backing::{AnyStore, asked},
     body::{MOST_CONTEXTUAL, TupleBody, TuplesBody, context, filled, message},
     fault::{Code, Fault},
 };
@@ -59,14 +59,14 @@ pub(super) enum Asking {
     List,
 }
 
-pub(super) fn check(store: &Store, body: &[u8]) -> Result<Answer, Fault> {
+pub(super) fn check(store: &AnyStore<'_>, body: &[u8]) -> Result<Answer, Fault> {
     let CheckBody { question, authorization_model_id } = message(body)?;
     let model = model(store, "CheckRequest", &authorization_model_id)?;
-    let allowed = decide(&store.policy(&model)?, &question, "CheckRequest")?;
+    let allowed = decide(store, &store.policy(&model)?, &question, "CheckRequest")?;
     Ok(Answer::ok(json!({ "allowed": allowed, "resolution": "" })).by(model.id))
 }
 
-pub(super) fn batch_check(store: &Store, body: &[u8]) -> Result<Answer, Fault> {
+pub(super) fn batch_check(store: &AnyStore<'_>, body: &[u8]) -> Result<Answer, Fault> {
     let BatchBody { checks, authorization_model_id } = message(body)?;
     let model = model(store, "BatchCheckRequest", &authorization_model_id)?;
     if checks.is_empty() {
@@ -90,7 +90,7 @@ pub(super) fn batch_check(store: &Store, body: &[u8]) -> Result<Answer, Fault> {
     }
     let policy = store.policy(&model)?;
     let result = checks.iter().map(|check| {
-        let item = match decide(&policy, check, "BatchCheckItem") {
+        let item = match decide(store, &policy, check, "BatchCheckItem") {
             Ok(allowed) => json!({ "allowed": allowed }),
             Err(fault) => fault.item(),
         };
@@ -100,7 +100,7 @@ pub(super) fn batch_check(store: &Store, body: &[u8]) -> Result<Answer, Fault> {
     Ok(Answer::ok(json!({ "result": result })).by(model.id))
 }
 
-fn decide(policy: &Arc<Policy>, question: &QuestionBody, message: &str) -> Result<bool, Fault> {
+fn decide(store: &AnyStore<'_>, policy: &Arc<Policy>, question: &QuestionBody, message: &str) -> Result<bool, Fault> {
     let required = || Fault::field(&format!("{message}.TupleKey"), "value is required");
     let key = question.tuple_key.as_ref().ok_or_else(required)?;
     key.whole("CheckRequestTupleKey")?;
@@ -108,7 +108,7 @@ fn decide(policy: &Arc<Policy>, question: &QuestionBody, message: &str) -> Resul
     let (relation, object) = target(policy.model(), &key.relation, &key.object)?;
     let values = context(question.context.as_ref())?;
     let policy = overlaid(policy, &question.contextual_tuples.tuple_keys, Asking::Check)?;
-    Ok(policy.check(&user, &relation, &object, &RequestContext::new(&values))?)
+    Ok(policy.check(&user, &relation, &object, &asked(&values, store.now()))?)
 }
 
 /// A user of a type, and of a relation, that the model has.

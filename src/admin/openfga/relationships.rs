@@ -8,14 +8,13 @@ use serde_json::{Value, json};
 use crate::{
     access::Timestamp,
     policy::{Policy, RelationshipTuple, TupleCondition},
-    snapshot::{
-        Batch, Change, ChangeKind, ChangesQuery, ObjectFilter, ReadFilter, Repetition, Store, StoredTuple, TupleKey,
-    },
+    snapshot::{Batch, Change, ChangeKind, ChangesQuery, ObjectFilter, ReadFilter, Repetition, StoredTuple, TupleKey},
 };
 
 use super::{
     answer::Answer,
     api::model,
+    backing::AnyStore,
     body::{TupleBody, condition_json, filled, message},
     fault::{Code, Fault},
     page::{List, Query, page_size},
@@ -56,7 +55,8 @@ struct ReadBody {
     continuation_token: String,
 }
 
-pub(super) fn write(store: &Store, body: &[u8], now: Timestamp) -> Result<Answer, Fault> {
+pub(super) fn write(store: &AnyStore<'_>, body: &[u8], now: Timestamp) -> Result<Answer, Fault> {
+    store.check_writable()?;
     let WriteBody { writes, deletes, authorization_model_id } = message(body)?;
     let model = model(store, "WriteRequest", &authorization_model_id)?;
     let (writes, deletes) = (writes.unwrap_or_default(), deletes.unwrap_or_default());
@@ -117,14 +117,13 @@ fn refused(tuple: &TupleBody, reason: &str) -> Fault {
     Fault::invalid(format!("Invalid tuple '{}'. Reason: {reason}", tuple.shown()))
 }
 
-pub(super) fn read(store: &Store, body: &[u8]) -> Result<Answer, Fault> {
+pub(super) fn read(store: &AnyStore<'_>, body: &[u8]) -> Result<Answer, Fault> {
     let body: ReadBody = message(body)?;
     let size = page_size("ReadRequest", body.page_size)?;
     let filter = body.tuple_key.as_ref().map(read_filter).transpose()?.unwrap_or_default();
-    let after: Option<u64> = List::Tuples.after(&body.continuation_token)?;
-    let page = store.read(&filter, after.unwrap_or(0), size);
-    let tuples: Vec<Value> = page.entries.iter().map(tuple_json).collect();
-    Ok(Answer::ok(json!({ "tuples": tuples, "continuation_token": List::Tuples.next(&page) })))
+    let (tuples, next) = store.read(&filter, &body.continuation_token, size)?;
+    let tuples: Vec<Value> = tuples.iter().map(tuple_json).collect();
+    Ok(Answer::ok(json!({ "tuples": tuples, "continuation_token": next })))
 }
 
 /// What a filter asks for; an empty one for everything.
@@ -156,7 +155,7 @@ fn key_json(key: &TupleKey, condition: Option<&TupleCondition>) -> Value {
     json!({ "user": user, "relation": relation, "object": object, "condition": condition_json(condition) })
 }
 
-pub(super) fn changes(store: &Store, query: &Query) -> Result<Answer, Fault> {
+pub(super) fn changes(store: &AnyStore<'_>, query: &Query) -> Result<Answer, Fault> {
     let size = query.page_size("ReadChangesRequest")?;
     let (object_type, token) = (query.get("type"), query.get("continuation_token"));
     let list = List::Changes(object_type);

@@ -38,6 +38,14 @@ pub(super) enum OfStore {
 }
 
 impl Route {
+    /// The store that it names.
+    pub(super) fn store(self) -> Option<Ulid> {
+        match self {
+            Self::GetStore(id) | Self::DeleteStore(id) | Self::OfStore(id, _) => Some(id),
+            Self::CreateStore | Self::ListStores => None,
+        }
+    }
+
     /// The request that this method and path stand for.
     pub(super) fn find(method: &Method, path: &str) -> Result<Self, Fault> {
         let is = |wanted: &Method| method == wanted;
@@ -86,6 +94,27 @@ impl Route {
             "expand" => OfStore::Expand,
             _ => return None,
         })
+    }
+}
+
+/// What a path asks for, by a name from a closed set, and whether the answer may take long.
+pub(in crate::admin) fn named(path: &str) -> (&'static str, bool) {
+    let mut segments = path.split('/').skip(2);
+    let Some(_store) = segments.next().filter(|store| !store.is_empty()) else { return ("openfga_stores", false) };
+    match segments.next().unwrap_or_default() {
+        "" => ("openfga_store", false),
+        "authorization-models" => ("openfga_models", false),
+        "write" => ("openfga_write", false),
+        "read" => ("openfga_read", false),
+        "changes" => ("openfga_changes", false),
+        "check" => ("openfga_check", false),
+        "batch-check" => ("openfga_batch_check", false),
+        "list-objects" => ("openfga_list_objects", true),
+        "streamed-list-objects" => ("openfga_streamed_list_objects", true),
+        "list-users" => ("openfga_list_users", true),
+        "expand" => ("openfga_expand", true),
+        "assertions" => ("openfga_assertions", false),
+        _ => ("openfga_undefined", false),
     }
 }
 

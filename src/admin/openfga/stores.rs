@@ -9,11 +9,12 @@ use crate::{
     access::{Diagnostic, Timestamp},
     compile::{ModelDocument, ModelFormat},
     policy::MOST_TYPES_OF_A_SERVER,
-    snapshot::{Authority, Store, Ulid},
+    snapshot::Ulid,
 };
 
 use super::{
     answer::Answer,
+    backing::{About, AnyStore, Backing},
     body::{filled, message, strict},
     fault::{Code, Fault},
     page::{List, Query},
@@ -39,18 +40,21 @@ pub(super) fn time(at: Timestamp) -> String {
 }
 
 /// A store as an answer has it.
-pub(super) fn store_json(store: &Store) -> Value {
-    let made = time(store.created_at);
-    json!({ "id": store.id.as_str(), "name": store.name, "created_at": made, "updated_at": made, "deleted_at": null })
+pub(super) fn store_json(store: &AnyStore<'_>) -> Value {
+    let About { id, name, created_at, updated_at } = store.about();
+    let (created, updated) = (time(created_at), time(updated_at));
+    json!({ "id": id.as_str(), "name": name, "created_at": created, "updated_at": updated, "deleted_at": null })
 }
 
-pub(super) fn create(authority: &Authority, body: &[u8], now: Timestamp) -> Result<Answer, Fault> {
+pub(super) fn create(backing: Backing<'_>, body: &[u8], now: Timestamp) -> Result<Answer, Fault> {
+    backing.check_creatable()?;
     let CreateStore { name } = message(body)?;
-    if !(3..=64).contains(&name.chars().count()) || name.contains(char::is_control) {
+    let is_legal = |c: char| c.is_ascii_alphanumeric() || "\t\n\u{c}\r ./^_&@-".contains(c);
+    if !(3..=64).contains(&name.chars().count()) || !name.chars().all(is_legal) {
         let rule = "value does not match regex pattern \"^[a-zA-Z0-9\\\\s\\\\.\\\\-\\\\/^_&@]{3,64}$\"";
         return Err(Fault::field("CreateStoreRequest.Name", rule));
     }
-    let store = authority.create_store(&name, now)?;
+    let store = backing.create_store(&name, now)?;
     let mut made = store_json(&store);
     if let Some(members) = made.as_object_mut() {
         members.remove("deleted_at");
@@ -58,16 +62,17 @@ pub(super) fn create(authority: &Authority, body: &[u8], now: Timestamp) -> Resu
     Ok(Answer::created(made))
 }
 
-pub(super) fn list(authority: &Authority, query: &Query) -> Result<Answer, Fault> {
+pub(super) fn list(backing: Backing<'_>, query: &Query) -> Result<Answer, Fault> {
     let size = query.page_size("ListStoresRequest")?;
     let after: Option<Ulid> = List::Stores.after(query.get("continuation_token"))?;
     let name = Some(query.get("name")).filter(|name| !name.is_empty());
-    let page = authority.stores_page(name, after, size);
-    let stores: Vec<Value> = page.entries.iter().map(|store| store_json(store)).collect();
+    let page = backing.stores(name, after, size);
+    let stores: Vec<Value> = page.entries.iter().map(store_json).collect();
     Ok(Answer::ok(json!({ "stores": stores, "continuation_token": List::Stores.next(&page) })))
 }
 
-pub(super) fn write_model(authority: &Authority, store: &Store, body: &[u8]) -> Result<Answer, Fault> {
+pub(super) fn write_model(store: &AnyStore<'_>, body: &[u8], now: Timestamp) -> Result<Answer, Fault> {
+    store.check_writable()?;
     let WriteModel { type_definitions } = message(body)?;
     if type_definitions.is_empty() {
         let rule = "value must contain at least 1 item(s)";
@@ -84,7 +89,7 @@ pub(super) fn write_model(authority: &Authority, store: &Store, body: &[u8]) -> 
     let mut beside = |_: &str| Err("there are no files".to_owned());
     let document = ModelDocument::read(&Arc::from("model"), text, ModelFormat::Json, &mut beside)
         .map_err(|problems| Fault::new(Code::InvalidModel, told(&problems)))?;
-    let id = authority.add_model(store, document)?;
+    let id = store.add_model(document, now)?;
     Ok(Answer::created(json!({ "authorization_model_id": id.as_str() })).by(id))
 }
 
@@ -96,7 +101,7 @@ fn told(problems: &[Diagnostic]) -> String {
     format!("invalid authorization model: {}{more}", shown.join("; "))
 }
 
-pub(super) fn list_models(store: &Store, query: &Query) -> Result<Answer, Fault> {
+pub(super) fn list_models(store: &AnyStore<'_>, query: &Query) -> Result<Answer, Fault> {
     let size = query.page_size("ReadAuthorizationModelsRequest")?;
     let before: Option<Ulid> = List::Models.after(query.get("continuation_token"))?;
     let page = store.models(before, size);
@@ -104,7 +109,7 @@ pub(super) fn list_models(store: &Store, query: &Query) -> Result<Answer, Fault>
     Ok(Answer::ok(json!({ "authorization_models": models, "continuation_token": List::Models.next(&page) })))
 }
 
-pub(super) fn get_model(store: &Store, id: Ulid) -> Result<Answer, Fault> {
+pub(super) fn get_model(store: &AnyStore<'_>, id: Ulid) -> Result<Answer, Fault> {
     let model = store.model(Some(id))?;
     Ok(Answer::ok(json!({ "authorization_model": model.json })).by(id))
 }

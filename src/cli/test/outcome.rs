@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::{
     access::{Diagnostic, Place},
-    analyze::{Finding, Reply, TestFindings},
-    cli::print::{counted, explanation_as_json, problem_as_json},
+    analyze::{Finding, Reply, TestFindings, explanation_document},
+    cli::print::{counted, problem_as_json},
 };
 
 /// What came of one store file.
@@ -163,7 +163,7 @@ fn finding_as_json(finding: &Finding) -> Value {
         "got": finding.got.as_ref().ok().map(reply_as_json),
         "error": finding.got.as_ref().err(),
         "passed": finding.is_right(),
-        "because": finding.explanation.as_ref().map(|explanation| explanation_as_json(explanation.root())),
+        "because": finding.explanation.as_ref().map(explanation_document),
     })
 }
 

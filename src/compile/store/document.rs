@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     access::{Entity, Place, RelationName, TypeName},
+    compile::api_json::Json,
     policy::{ContextMap, Model, Placed, RelationshipTuple, TupleCondition, User},
 };
 
@@ -16,6 +17,8 @@ pub struct StoreFile {
     pub name: Option<String>,
     /// The model.
     pub model: Arc<Model>,
+    /// The model as OpenFGA's API gives it, without an id.
+    pub model_json: Json,
     /// The tuples that every test begins with.
     pub tuples: Vec<StoreTuple>,
     /// The tests.

@@ -10,6 +10,7 @@ use super::document::{
 use crate::{
     access::{Diagnostic, Place},
     compile::{
+        api_json::{Json, JsonForm},
         model::{ModelDocument, ModelFormat, ReadBeside},
         report::Report,
         tuples::{Collector, TakeTuple, TupleFormat, tuples},
@@ -29,8 +30,8 @@ pub fn store_file(file: &Arc<str>, text: &str, beside: &mut ReadBeside<'_>) -> R
     let mut found = report.finish();
     found.append(&mut problems);
     match store {
-        Some((name, model, tuples, tests)) if found.is_empty() => {
-            Ok(StoreFile { file: Arc::clone(file), name, model, tuples, tests })
+        Some((name, (model, model_json), tuples, tests)) if found.is_empty() => {
+            Ok(StoreFile { file: Arc::clone(file), name, model, model_json, tuples, tests })
         }
         Some(_) | None => Err(found),
     }
@@ -47,7 +48,7 @@ struct Reader<'a, 'b> {
     graph: Option<GraphBuilder>,
 }
 
-type Parts = (Option<String>, Arc<Model>, Vec<StoreTuple>, Vec<StoreTest>);
+type Parts = (Option<String>, (Arc<Model>, Json), Vec<StoreTuple>, Vec<StoreTest>);
 
 impl Reader<'_, '_> {
     fn store(&mut self) -> Option<Parts> {
@@ -55,8 +56,11 @@ impl Reader<'_, '_> {
         let document = yaml_tree::read(self.text, &mut self.report)?;
         let entries = document.entries("a store file", &KEYS, &mut self.report);
         let name = self.text(entries, "name");
-        let model = self.model(&document, entries).map(|document| Arc::new(document.into_model()));
-        self.graph = model.as_ref().map(|model| GraphBuilder::new(Arc::clone(model)));
+        let model = self.model(&document, entries).map(|document| {
+            let json = document.to_json(JsonForm::Api { id: "" });
+            (Arc::new(document.into_model()), json)
+        });
+        self.graph = model.as_ref().map(|(model, _)| GraphBuilder::new(Arc::clone(model)));
         let further = self.list(entries, "tuple_files", "a list of files");
         let tuples = self.tuples(entries, further);
         let mut tests = Vec::new();

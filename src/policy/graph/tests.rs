@@ -8,13 +8,14 @@ use std::{
 use proptest::{collection::vec, prelude::*};
 
 use super::{
-    Added, ChangeCounts, Graph, GraphBuilder, TupleChange, TupleCondition, TupleText, pairs::pair, store::Number,
+    Added, ChangeCounts, Graph, GraphBuilder, TupleChange, TupleCondition, TupleFilter, TupleText, WrittenTuple,
+    pairs::pair, store::Number,
 };
 use crate::{
-    access::Place,
+    access::{Entity, Place},
     policy::{
         ConditionName, ConditionSource, Model, ModelSource, ParameterSource, ParameterType, Placed, RelationSource,
-        RestrictionSource, Rewrite, Shape, TypeSource,
+        RestrictionSource, Rewrite, Shape, TypeSource, User,
     },
 };
 
@@ -121,8 +122,54 @@ fn key() -> impl Strategy<Value = Key> {
     prop_oneof![member, viewer, parent]
 }
 
+/// All tuples that the filter lets in, page by page; each must come once.
+fn paged(graph: &Graph, filter: TupleFilter<'_>, size: usize) -> Facts {
+    let (mut found, mut after) = (Facts::new(), None);
+    loop {
+        let page = graph.tuples(filter, after.as_ref(), size).unwrap();
+        assert!(page.len() <= size);
+        let is_last = page.len() < size;
+        for WrittenTuple { tuple, condition } in page {
+            let key = (tuple.user.to_string(), tuple.relation.to_string(), tuple.object.to_string());
+            assert_eq!(found.insert(key, condition), None, "{tuple} came twice");
+            after = Some(tuple);
+        }
+        if is_last {
+            return found;
+        }
+    }
+}
+
+fn pages_are_right(graph: &Graph, expected: &Facts) {
+    for size in [1, 7, 1_000] {
+        assert_eq!(&paged(graph, TupleFilter::default(), size), expected);
+    }
+    for (user, relation, object) in expected.keys().take(5) {
+        let (user, entity): (User, Entity) = (user.parse().unwrap(), object.parse().unwrap());
+        let of_type = Some(entity.type_name());
+        let all = TupleFilter::default();
+        for filter in [
+            TupleFilter { object: Some(&entity), ..all },
+            TupleFilter { object: Some(&entity), relation: Some(relation), ..all },
+            TupleFilter { object: Some(&entity), user: Some(&user), ..all },
+            TupleFilter { object_type: of_type, user: Some(&user), ..all },
+            TupleFilter { object_type: of_type, relation: Some(relation), ..all },
+        ] {
+            let is_asked = |(of, named, on): &Key| {
+                filter.user.is_none_or(|user| user.to_string() == *of)
+                    && filter.relation.is_none_or(|relation| relation == named)
+                    && filter.object.is_none_or(|object| object.as_str() == on)
+                    && filter.object_type.is_none_or(|name| on.split(':').next() == Some(name))
+            };
+            let wanted: Facts = expected.clone().into_iter().filter(|(key, _)| is_asked(key)).collect();
+            assert_eq!(paged(graph, filter, 2), wanted, "{filter:?}");
+        }
+    }
+}
+
 fn checked(graph: &Graph, expected: &Facts) {
     assert_eq!(&facts(graph), expected);
+    pages_are_right(graph, expected);
     let fresh = built(expected);
     assert_eq!(graph.statistics().tuples, expected.len());
     assert!(graph.statistics().objects >= fresh.statistics().objects);

@@ -9,7 +9,7 @@ use super::budget::Budget;
 use crate::{
     access::RelationName,
     policy::{
-        check::{Circumstances, Failure, Subject},
+        check::{Circumstances, Failure, Subject, Unanswered},
         engine::{CheckError, Policy},
         graph::{EdgeId, Number, UNKNOWN},
         model::{Relation, RelationId, Rewrite, Shape, TypeId},
@@ -208,14 +208,19 @@ impl<'p, 'q> Expansion<'p, 'q> {
         Ok(found)
     }
 
-    /// Whether a tuple counts. One whose condition has no answer does not, and is an error.
+    /// Whether a tuple counts. One whose condition has no answer does not, and is an error, unless it is taken to hold.
     fn counts(&self, edge: EdgeId, object: Number, user: Number, found: &mut Found) -> bool {
         let graph = self.policy.graph();
         let Some(carried) = graph.condition(edge, object, user) else { return true };
         let Some(condition) = graph.model().conditions().at(carried.number) else { return false };
         condition.evaluate(&carried.bound, self.circumstances.context).unwrap_or_else(|error| {
-            found.error.get_or_insert(CheckError::Condition(error));
-            false
+            match self.circumstances.unanswered {
+                Unanswered::Holds => true,
+                Unanswered::Fails => {
+                    found.error.get_or_insert(CheckError::Condition(error));
+                    false
+                }
+            }
         })
     }
 

@@ -9,7 +9,9 @@ mod tree;
 mod tuple;
 mod users;
 
+pub use budget::Interrupt;
 pub use contextual::InvalidContextualTuple;
+pub use objects::{ObjectsQuestion, Searched};
 pub use tree::{Userset, UsersetTree};
 pub use tuple::TupleProblem;
 pub use users::UserFilter;

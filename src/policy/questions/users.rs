@@ -1,13 +1,13 @@
 //! The users that have a relation on an object.
 
 use super::{
-    budget::Budget,
+    budget::{Budget, Undecided},
     expansion::{EVERYONE, Expansion, Filter},
 };
 use crate::{
     access::{Entity, RelationName, TypeName},
     policy::{
-        check::{Circumstances, Question, Subject, Truth, Unanswered},
+        check::{Circumstances, Failure, Question, Subject, Truth, Unanswered},
         condition::RequestContext,
         engine::{CheckError, Policy},
         graph::UNKNOWN,
@@ -42,6 +42,32 @@ impl Policy {
         context: &RequestContext<'p>,
         limit: usize,
     ) -> Result<Vec<User>, CheckError> {
+        let mut users = self.users((object, relation), filter, context, Undecided::FailsTheList)?;
+        users.truncate(limit);
+        Ok(users)
+    }
+
+    /// The same users, but for those of whom it cannot be decided: all of these have the relation by
+    /// [`check`](Self::check), whatever becomes of others. Sorted by their texts.
+    ///
+    /// Fails if the way is deeper than 25 relations, and if it takes too many steps.
+    pub fn list_certain_users<'p>(
+        &'p self,
+        object: &Entity,
+        relation: &RelationName,
+        filter: &UserFilter,
+        context: &RequestContext<'p>,
+    ) -> Result<Vec<User>, CheckError> {
+        self.users((object, relation), filter, context, Undecided::IsLeftOut)
+    }
+
+    fn users<'p>(
+        &'p self,
+        (object, relation): (&Entity, &RelationName),
+        filter: &UserFilter,
+        context: &RequestContext<'p>,
+        undecided: Undecided,
+    ) -> Result<Vec<User>, CheckError> {
         let target = self.relation(object.type_name(), relation.as_str())?;
         let model = self.model();
         let user_type = filter.user_type.as_str();
@@ -53,7 +79,13 @@ impl Policy {
         let number = object_type.and_then(|id| self.graph().number(id, object.id())).unwrap_or(UNKNOWN);
         let circumstances = Circumstances { context, unanswered: Unanswered::Fails };
         let mut budget = Budget::new(self);
-        let found = Expansion::find(self, circumstances, filter, (target, number), &mut budget)?;
+        let unanswered = match undecided {
+            Undecided::FailsTheList => Unanswered::Fails,
+            // Whoever has the relation for certain has it even so.
+            Undecided::IsLeftOut => Unanswered::Holds,
+        };
+        let candidates = Circumstances { unanswered, ..circumstances };
+        let found = Expansion::find(self, candidates, filter, (target, number), &mut budget)?;
         let mut users = Vec::new();
         for user in found {
             let subject = match member {
@@ -66,11 +98,11 @@ impl Policy {
             match outcome.truth {
                 Truth::True => users.extend(self.listed(filter, user, object)),
                 Truth::False => {}
+                Truth::Error(Failure::Condition | Failure::Depth) if undecided == Undecided::IsLeftOut => {}
                 Truth::Error(_) => drop(outcome.answer()?),
             }
         }
         users.sort_by_cached_key(User::to_string);
-        users.truncate(limit);
         Ok(users)
     }
 

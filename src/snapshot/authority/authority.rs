@@ -8,8 +8,17 @@ use std::{
 
 use thiserror::Error;
 
-use super::{store::Store, tuples::Page, ulid::Ulid};
-use crate::{access::Timestamp, compile::ModelDocument};
+use super::{
+    book::StoredModel,
+    store::Store,
+    tuples::{Page, StoredTuple, TupleKey},
+    ulid::Ulid,
+};
+use crate::{
+    access::Timestamp,
+    compile::{ModelDocument, StoreFile},
+    policy::RelationshipTuple,
+};
 
 const MOST_STORES: usize = 10_000;
 /// The most models of all stores together.
@@ -41,6 +50,21 @@ impl Authority {
         let store = Arc::new(Store::new(name, now));
         stores.insert(store.id, Arc::clone(&store));
         Ok(store)
+    }
+
+    /// Makes a store of a store file's model and of the tuples that all its tests begin with.
+    pub fn open_store(&self, file: &StoreFile, now: Timestamp) -> Arc<Store> {
+        let tuples = file.tuples.iter().map(|written| {
+            let RelationshipTuple { user, relation, object } = &written.tuple;
+            let (user, object) = (user.to_string().into(), object.as_str().into());
+            let key = TupleKey { object, relation: relation.as_str().into(), user };
+            StoredTuple { key: Arc::new(key), condition: written.condition.clone(), written_at: now }
+        });
+        let name = file.name.as_deref().unwrap_or("store");
+        let store = Store::seeded(Ulid::now(), name, now, Arc::new(StoredModel::of_file(file)), tuples);
+        let store = Arc::new(store);
+        self.stores().insert(store.id, Arc::clone(&store));
+        store
     }
 
     /// The store with this id.

@@ -12,7 +12,9 @@ use super::{
 };
 use crate::{
     access::Timestamp,
+    compile::{Json, JsonForm, ModelDocument, StoreFile},
     policy::{InvalidTuple, Model, Policy, TupleChange, TupleCondition},
+    snapshot::change::ChangeError,
 };
 
 /// The most tuples of one store.
@@ -29,6 +31,35 @@ pub struct StoredModel {
     pub json: Value,
     /// Compiled.
     pub model: Arc<Model>,
+}
+
+impl StoredModel {
+    /// A model that is written now: its id is behind all ids before.
+    pub fn written_now(document: ModelDocument) -> Self {
+        let json = document.to_json(JsonForm::Api { id: "" });
+        Self::of_parts(&json, document.into_model().into(), |_| Ulid::now())
+    }
+
+    /// A model whose id follows from what it says: the same on every machine, and before all that are written.
+    pub fn by_content(document: ModelDocument) -> Self {
+        let json = document.to_json(JsonForm::Api { id: "" });
+        Self::of_parts(&json, document.into_model().into(), |text| Ulid::of_content(text.as_bytes()))
+    }
+
+    /// The model of a store file, as if it were written now.
+    pub(super) fn of_file(file: &StoreFile) -> Self {
+        Self::of_parts(&file.model_json, Arc::clone(&file.model), |_| Ulid::now())
+    }
+
+    fn of_parts(json: &Json, model: Arc<Model>, id: impl FnOnce(&str) -> Ulid) -> Self {
+        // Members of a value are sorted: what says the same has the same text.
+        let mut json = serde_json::to_value(json).unwrap_or_default();
+        let id = id(&json.to_string());
+        if let Some(known) = json.get_mut("id") {
+            *known = id.as_str().into();
+        }
+        Self { id, json, model }
+    }
 }
 
 /// What becomes of a write of a tuple that is there, or of a deletion of one that is not.
@@ -72,6 +103,9 @@ pub enum WriteError {
     /// A tuple cannot be held.
     #[error(transparent)]
     Invalid(#[from] InvalidTuple),
+    /// The snapshot that decides requests could not follow.
+    #[error(transparent)]
+    Unpublished(#[from] ChangeError),
 }
 
 fn shown(key: &TupleKey) -> String {

@@ -14,8 +14,9 @@ use super::{
 };
 use crate::{
     access::Timestamp,
-    compile::{JsonForm, ModelDocument},
-    policy::{GraphBuilder, InvalidTuple, Policy, PolicySettings},
+    compile::ModelDocument,
+    policy::{GraphBuilder, InvalidTuple, Policy, PolicySettings, TupleChange},
+    snapshot::{change::ChangeError, memory::ModelRefused},
 };
 
 /// The most models of one store.
@@ -54,6 +55,19 @@ impl Store {
         Self { id: Ulid::now(), name: name.into(), created_at: now, writing, book }
     }
 
+    /// A store that begins with a model and tuples that are there already.
+    pub(in crate::snapshot) fn seeded(
+        id: Ulid,
+        name: &str,
+        now: Timestamp,
+        model: Arc<StoredModel>,
+        tuples: impl IntoIterator<Item = StoredTuple>,
+    ) -> Self {
+        let mut book = Book { models: vec![model], ..Book::default() };
+        tuples.into_iter().for_each(|tuple| book.tuples.add(tuple));
+        Self { id, book: Mutex::new(book), ..Self::new(name, now) }
+    }
+
     pub(super) fn model_count(&self) -> usize {
         self.book().models.len()
     }
@@ -62,15 +76,34 @@ impl Store {
     pub(super) fn add_model(&self, document: ModelDocument) -> Result<Ulid, AuthorityFull> {
         // One after the other, so that the latest id is that of the latest model.
         let _one_writer = self.writing();
-        let id = Ulid::now();
-        let json = serde_json::to_value(document.to_json(JsonForm::Api { id: id.as_str() })).unwrap_or_default();
-        let model = Arc::new(StoredModel { id, json, model: Arc::new(document.into_model()) });
-        let mut book = self.book();
-        if book.models.len() >= MOST_MODELS {
-            return Err(AuthorityFull { what: "authorization models of a store", most: MOST_MODELS });
-        }
-        book.models.push(model);
+        self.check_room()?;
+        let model = Arc::new(StoredModel::written_now(document));
+        let id = model.id;
+        self.book().models.push(model);
         Ok(id)
+    }
+
+    /// Adds a model if `publish` takes it with the policy of all tuples.
+    pub(in crate::snapshot) fn add_model_if(
+        &self,
+        document: ModelDocument,
+        publish: impl FnOnce(&Arc<StoredModel>, Policy) -> Result<(), ChangeError>,
+    ) -> Result<Ulid, ModelRefused> {
+        let _one_writer = self.writing();
+        self.check_room()?;
+        let model = Arc::new(StoredModel::written_now(document));
+        let policy = self.build(&model).map_err(ChangeError::Tuple)?;
+        publish(&model, policy)?;
+        let id = model.id;
+        self.book().models.push(model);
+        Ok(id)
+    }
+
+    fn check_room(&self) -> Result<(), AuthorityFull> {
+        if self.book().models.len() < MOST_MODELS {
+            return Ok(());
+        }
+        Err(AuthorityFull { what: "authorization models of a store", most: MOST_MODELS })
     }
 
     /// The model with this id, or the latest.
@@ -101,18 +134,33 @@ impl Store {
         if let Some(known) = self.book().live(model.id) {
             return Ok(Arc::clone(known));
         }
+        let policy = Arc::new(self.build(model)?);
+        self.book().add_live(model.id, Arc::clone(&policy));
+        Ok(policy)
+    }
+
+    /// The policy of all tuples, for a writer.
+    fn build(&self, model: &StoredModel) -> Result<Policy, InvalidTuple> {
         let tuples: Vec<StoredTuple> = self.book().tuples.iter().cloned().collect();
         let mut builder = GraphBuilder::new(Arc::clone(&model.model));
         for StoredTuple { key, condition, .. } in tuples {
             builder.add_with(key.text(), condition)?;
         }
-        let policy = Arc::new(Policy::new(builder.finish(), PolicySettings::default()));
-        self.book().add_live(model.id, Arc::clone(&policy));
-        Ok(policy)
+        Ok(Policy::new(builder.finish(), PolicySettings::default()))
     }
 
     /// Makes all changes of the batch, in force at once for every model, or none. The tuples must be valid.
     pub fn write(&self, batch: Batch, now: Timestamp) -> Result<(), WriteError> {
+        self.write_if(batch, now, |_| Ok(()))
+    }
+
+    /// The same, if `publish` takes what the batch really changes.
+    pub(in crate::snapshot) fn write_if(
+        &self,
+        batch: Batch,
+        now: Timestamp,
+        publish: impl FnOnce(&[TupleChange<'_>]) -> Result<(), ChangeError>,
+    ) -> Result<(), WriteError> {
         let _one_writer = self.writing();
         let (effect, mut live) = {
             let book = self.book();
@@ -121,6 +169,10 @@ impl Store {
         for (_, policy) in &mut live {
             let (next, _) = policy.with_changes(effect.changes())?;
             *policy = Arc::new(if next.needs_compaction() { next.compacted() } else { next });
+        }
+        let changes: Vec<TupleChange<'_>> = effect.changes().collect();
+        if !changes.is_empty() {
+            publish(&changes)?;
         }
         self.book().commit(effect, live, now);
         Ok(())

@@ -26,6 +26,12 @@ impl TupleKey {
     }
 }
 
+impl From<TupleText<'_>> for TupleKey {
+    fn from(TupleText { user, relation, object }: TupleText<'_>) -> Self {
+        Self { object: object.into(), relation: relation.into(), user: user.into() }
+    }
+}
+
 /// A tuple of a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredTuple {

@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use thiserror::Error;
 
 const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
@@ -17,10 +18,23 @@ pub struct InvalidUlid;
 pub struct Ulid([u8; LENGTH]);
 
 impl Ulid {
+    /// The id of the one store that every proxy has.
+    pub(in crate::snapshot) const OF_PROXY: Self = Self(*b"0000000000SNAPSH0T00000000");
+
     /// A new id.
     pub fn now() -> Self {
         // UUIDs of version 7 begin with the milliseconds since 1970, as ULIDs do.
-        let bits = uuid::Uuid::now_v7().as_u128();
+        Self::of_bits(uuid::Uuid::now_v7().as_u128())
+    }
+
+    /// The id that follows from these bytes. It begins with ten zeros, and so sorts before every new one.
+    pub fn of_content(bytes: &[u8]) -> Self {
+        let hash = digest(&SHA256, bytes);
+        let first = hash.as_ref().iter().take(10);
+        Self::of_bits(first.fold(0, |bits, byte| bits << 8 | u128::from(*byte)))
+    }
+
+    fn of_bits(bits: u128) -> Self {
         let mut digits = [b'0'; LENGTH];
         for (at, digit) in digits.iter_mut().rev().enumerate() {
             let five = (bits >> (5 * at)) & 31;
@@ -66,6 +80,15 @@ mod tests {
         let ids: Vec<Ulid> = (0..1_000).map(|_| Ulid::now()).collect();
         assert!(ids.is_sorted_by(|one, next| one < next));
         assert!(ids.iter().all(|id| id.to_string().parse() == Ok(*id)));
+    }
+
+    #[test]
+    fn the_same_content_has_the_same_id_before_all_new_ones() {
+        let (one, other) = (Ulid::of_content(b"one"), Ulid::of_content(b"other"));
+        assert_eq!(one, Ulid::of_content(b"one"));
+        assert_ne!(one, other);
+        assert!(one < Ulid::now() && one.to_string().parse() == Ok(one));
+        assert!(one.as_str().starts_with("0000000000"), "{one}");
     }
 
     #[test]

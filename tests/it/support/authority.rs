@@ -1,19 +1,24 @@
 //! A running `serve-openfga`.
 
 use std::{
+    cell::RefCell,
     io::{BufRead, BufReader},
     net::SocketAddr,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
 };
 
 use serde_json::Value;
 
-use super::{eventually, wire::answer_of};
+use super::{
+    eventually,
+    wire::{Answer, answer_of},
+};
 
 /// It is killed when it goes out of scope.
 pub(crate) struct OpenFga {
     child: Child,
     address: SocketAddr,
+    output: RefCell<BufReader<ChildStdout>>,
     /// Lines of the head of every request, each ended by CRLF.
     pub(crate) fields: String,
 }
@@ -29,19 +34,36 @@ impl OpenFga {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        output.read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("http://").expect("it prints its address").parse().unwrap();
-        Self { child, address, fields: String::new() }
+        Self { child, address, output: RefCell::new(output), fields: String::new() }
+    }
+
+    /// The next line that it prints.
+    pub(crate) fn line(&self) -> String {
+        let mut line = String::new();
+        self.output.borrow_mut().read_line(&mut line).unwrap();
+        line
+    }
+
+    /// The body of the answer to a request, as it came.
+    pub(crate) fn text(&self, method: &str, path: &str, body: &str) -> String {
+        self.answer(method, path, body).body
     }
 
     /// The status and the body of the answer to a request.
     pub(crate) fn call(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+        let answer = self.answer(method, path, body);
+        (answer.status, serde_json::from_str(&answer.body).unwrap_or(Value::Null))
+    }
+
+    fn answer(&self, method: &str, path: &str, body: &str) -> Answer {
         let (length, fields) = (body.len(), &self.fields);
         let request = format!(
             "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {length}\r\n{fields}\r\n{body}"
         );
-        let answer = answer_of(self.address, request).expect("an answer");
-        (answer.status, serde_json::from_str(&answer.body).unwrap_or(Value::Null))
+        answer_of(self.address, request).expect("an answer")
     }
 
     /// The body of an answer that must have this status.

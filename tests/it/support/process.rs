@@ -77,6 +77,7 @@ pub(crate) struct World {
     /// More lines at the top of the configuration.
     pub(crate) more: String,
     pub(crate) identity_more: String,
+    pub(crate) policy_source: String,
     pub(crate) policy_more: String,
     pub(crate) listen: String,
 }
@@ -90,6 +91,7 @@ impl World {
             routes: ROUTES.to_owned(),
             more: String::new(),
             identity_more: String::new(),
+            policy_source: "file: { model: model.fga, tuples: tuples.yaml }".to_owned(),
             policy_more: "task_holder: holder".to_owned(),
             listen: "- address: 127.0.0.1:0".to_owned(),
         };
@@ -124,7 +126,7 @@ impl World {
     }
 
     pub(crate) fn config(&self) -> String {
-        let Self { routes, more, identity_more, policy_more, listen, upstream, .. } = self;
+        let Self { routes, more, identity_more, policy_source, policy_more, listen, upstream, .. } = self;
         let address = upstream.address;
         format!(
             "listen:
@@ -143,7 +145,7 @@ identity:
       task: \"task:{{task}}\"
   {identity_more}
 policy:
-  source: {{ file: {{ model: model.fga, tuples: tuples.yaml }} }}
+  source: {{ {policy_source} }}
   {policy_more}
 audit: {{ file: audit.jsonl }}
 {more}
@@ -183,6 +185,8 @@ pub(crate) struct Portcullis {
     child: Child,
     pub(crate) data: SocketAddr,
     pub(crate) telemetry: SocketAddr,
+    /// Where it answers questions, if it does.
+    pub(crate) decision: Option<SocketAddr>,
     log: Arc<Mutex<String>>,
 }
 
@@ -218,7 +222,8 @@ impl Portcullis {
                 line.split("address=").nth(1)?.split_whitespace().next()?.parse().ok()
             };
             if let Some((data, telemetry)) = address("agents can connect").zip(address("metrics and health")) {
-                return Ok(Self { child, data, telemetry, log });
+                let decision = address("applications can ask");
+                return Ok(Self { child, data, telemetry, decision, log });
             }
             if child.try_wait().unwrap().is_some() || Instant::now() > deadline {
                 let _ = child.kill();
@@ -239,6 +244,12 @@ impl Portcullis {
 
     pub(crate) fn get(&self, path: &str, token: &str) -> Answer {
         self.request("GET", path, token, "", "")
+    }
+
+    /// The answer of the decision listener to a request with a token.
+    pub(crate) fn ask(&self, method: &str, path: &str, token: &str, body: &str) -> Answer {
+        let decision = self.decision.expect("a decision listener");
+        answer_of(decision, request(method, path, token, "connection: close\r\n", body)).expect("an answer")
     }
 
     pub(crate) fn telemetry(&self, path: &str) -> Answer {

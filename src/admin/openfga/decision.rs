@@ -1,0 +1,35 @@
+//! The same API on the decision listener, over the policy that decides requests.
+
+use http::{HeaderValue, Response};
+
+use crate::{
+    admin::decision::{Asked, Content, Refusal},
+    snapshot::{MemoryStore, Ulid},
+};
+
+use super::{
+    answer::{Answer, response},
+    api,
+    backing::{Backing, ProxyStore},
+    fault::Fault,
+    route::Route,
+};
+
+/// The answer to a request of somebody who may ask. Without a store in memory nothing can be written.
+pub(in crate::admin) fn answer_asked(asked: &Asked, memory: Option<&MemoryStore>) -> Response<Content> {
+    let Asked { snapshot, head, body, now, .. } = asked;
+    let mut store = None;
+    let answer = Route::find(head.method(), head.path().as_str()).and_then(|route| {
+        store = route.store();
+        let backing = Backing::Proxy(ProxyStore { snapshot, memory, now: *now });
+        api::answer(backing, route, head.query().unwrap_or_default(), body, *now)
+    });
+    let mut response = response(answer.unwrap_or_else(Answer::from), Ulid::now(), store);
+    response.headers_mut().insert("portcullis-revision", HeaderValue::from(snapshot.revision.number()));
+    response
+}
+
+/// The answer that says why nothing is answered.
+pub(in crate::admin) fn refused(refusal: &Refusal) -> Response<Content> {
+    response(Fault::from(refusal).into(), Ulid::now(), None)
+}

@@ -1,0 +1,100 @@
+//! Who may ask the decision listener.
+
+use std::str::FromStr;
+
+use thiserror::Error;
+
+use crate::access::{Entity, InvalidName, Principal, TypeName};
+
+/// Why a text names no caller.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("a caller is `type:id` or `type:*`: {0}")]
+pub struct InvalidCaller(#[from] InvalidName);
+
+/// One caller, or all of a type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    /// This one: `service:crm`.
+    One(Entity),
+    /// Everyone of a type: `service:*`.
+    Every(TypeName),
+}
+
+impl FromStr for Caller {
+    type Err = InvalidCaller;
+
+    fn from_str(text: &str) -> Result<Self, InvalidCaller> {
+        Ok(match text.strip_suffix(":*") {
+            Some(type_name) => Self::Every(type_name.parse()?),
+            None => Self::One(text.parse()?),
+        })
+    }
+}
+
+/// Why a principal may not ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum NotACaller {
+    /// It acts for somebody, or within a task: what it is told could go further than what it may do.
+    #[error("a caller speaks for itself, not for somebody else and not within a task")]
+    Delegated,
+    /// It is not among the callers.
+    #[error("not among those who may ask for decisions")]
+    Unlisted,
+}
+
+/// Those who may ask the decision listener, and so see the whole policy. Without any, nobody may.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Callers(Box<[Caller]>);
+
+impl Callers {
+    /// The caller that the principal is.
+    pub fn admit<'p>(&self, principal: &'p Principal) -> Result<&'p Entity, NotACaller> {
+        if principal.current_actor().is_some() || principal.task().is_some() {
+            return Err(NotACaller::Delegated);
+        }
+        let subject = principal.subject();
+        let is_listed = self.0.iter().any(|caller| match caller {
+            Caller::One(known) => known == subject,
+            Caller::Every(type_name) => type_name.as_str() == subject.type_name(),
+        });
+        if is_listed { Ok(subject) } else { Err(NotACaller::Unlisted) }
+    }
+}
+
+impl FromIterator<Caller> for Callers {
+    fn from_iter<I: IntoIterator<Item = Caller>>(callers: I) -> Self {
+        Self(callers.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::ActorMode;
+
+    fn entity(text: &str) -> Entity {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_caller_is_listed_by_name_or_by_type_and_speaks_for_itself() {
+        let callers: Callers = ["service:crm", "robot:*"].iter().map(|text| text.parse::<Caller>().unwrap()).collect();
+        let admits = |subject: &str| callers.admit(&Principal::alone(entity(subject))).is_ok();
+        assert!(admits("service:crm") && admits("robot:a"));
+        assert!(!admits("service:crm2") && !admits("robots:a") && !admits("user:erin"));
+        let chain = |actors: &[&str], task: Option<&str>| {
+            let actors = actors.iter().map(|actor| entity(actor)).collect();
+            callers.admit(&Principal::new(entity("service:crm"), actors, task.map(entity), ActorMode::All)).err()
+        };
+        assert_eq!(chain(&["robot:a"], None), Some(NotACaller::Delegated));
+        assert_eq!(chain(&[], Some("task:t")), Some(NotACaller::Delegated));
+        assert!(Callers::default().admit(&Principal::alone(entity("service:crm"))).is_err());
+    }
+
+    #[test]
+    fn other_texts_name_no_caller() {
+        for text in ["", "*", ":*", "service", "service:", "a b:*", "group:eng#member", "service:a:*"] {
+            assert!(text.parse::<Caller>().is_err(), "{text}");
+        }
+    }
+}
