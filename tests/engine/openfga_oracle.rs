@@ -1,0 +1,276 @@
+//! Random worlds against OpenFGA itself, which `make oracle` builds from its Go module.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+use portcullis::{
+    access::Entity,
+    compile,
+    policy::{CheckError, ContextMap, Policy, PolicySettings, RequestContext, User, UserFilter},
+    protocol::{JsonLimits, parse_json},
+};
+use serde_json::{Value, json};
+
+use super::{
+    policy_conditions_random::{Given, World},
+    policy_random::Random,
+};
+
+/// OpenFGA in a process of its own.
+struct Oracle {
+    child: Child,
+    questions: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Oracle {
+    fn start() -> Self {
+        let program = std::env::var("PORTCULLIS_ORACLE").expect("PORTCULLIS_ORACLE names the oracle's binary");
+        let mut child = Command::new(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (questions, answers) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        Self { child, questions, answers }
+    }
+
+    /// Why the model is refused, if it is, and the answers.
+    fn ask(&mut self, model: &str, tuples: &[Value], questions: &[Value]) -> (String, Vec<Value>) {
+        writeln!(self.questions, "{}", json!({ "model": model, "tuples": tuples, "questions": questions })).unwrap();
+        let mut line = String::new();
+        self.answers.read_line(&mut line).unwrap();
+        let mut said: Value = serde_json::from_str(&line).unwrap();
+        let answers = said["answers"].as_array_mut().map(std::mem::take).unwrap_or_default();
+        (said["refused"].as_str().unwrap_or_default().to_owned(), answers)
+    }
+}
+
+impl Drop for Oracle {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn number(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+}
+
+/// Models in which much refers to much, so that cycles, loops and relations without a way in are common.
+fn tangled_model(dice: &mut Random) -> String {
+    let (types, relations) = (1 + dice.below(3), 1 + dice.below(6));
+    let mut text = "model\n  schema 1.1\ntype user\n".to_owned();
+    for of in 0..types {
+        text.push_str(&format!("type t{of}\n  relations\n    define p: [{}]\n", tangled_parents(dice, types)));
+        for relation in 0..relations {
+            text.push_str(&format!(
+                "    define r{relation}: {}\n",
+                tangled_rule(dice, &Range { types, relations, later: relation + 1 }, 2, true)
+            ));
+        }
+    }
+    text
+}
+
+fn tangled_parents(dice: &mut Random, types: usize) -> String {
+    let parents: Vec<_> = (0..types).filter(|_| dice.one_in(2)).map(|of| format!("t{of}")).collect();
+    if parents.is_empty() { "t0".to_owned() } else { parents.join(", ") }
+}
+
+/// What a rule may name.
+struct Range {
+    types: usize,
+    relations: usize,
+    // From here on computed relations do not come back.
+    later: usize,
+}
+
+fn tangled_rule(dice: &mut Random, range: &Range, depth: usize, is_first: bool) -> String {
+    if depth == 0 || dice.one_in(3) {
+        return match dice.below(9) {
+            0 | 1 if is_first => "[user]".to_owned(),
+            2 if is_first => "[user:*]".to_owned(),
+            3..=5 if is_first => {
+                let mut userset = || format!("t{}#r{}", dice.below(range.types), dice.below(range.relations));
+                let (one, other) = (userset(), userset());
+                if one == other { format!("[{one}]") } else { format!("[{one}, {other}]") }
+            }
+            0..=6 if range.later < range.relations && !dice.one_in(30) => {
+                format!("r{}", range.later + dice.below(range.relations - range.later))
+            }
+            0..=6 if dice.one_in(30) => format!("r{}", dice.below(range.relations)),
+            _ => format!("r{} from p", dice.below(range.relations)),
+        };
+    }
+    let sign = *dice.pick(&[" or ", " or ", " and ", " but not "]);
+    let (first, second) = (tangled_rule(dice, range, depth - 1, is_first), tangled_rule(dice, range, depth - 1, false));
+    let inner = |rule: String| {
+        let is_plain = [" or ", " and ", " but "].iter().all(|sign| !rule.contains(sign));
+        if is_plain { rule } else { format!("({rule})") }
+    };
+    format!("{}{sign}{}", inner(first), inner(second))
+}
+
+#[test]
+#[ignore = "needs the oracle: `make oracle`"]
+fn models_are_refused_where_openfga_refuses_them() {
+    let mut oracle = Oracle::start();
+    let (mut refused, mut differ) = (0, 0);
+    let (begin, count) = (number("PORTCULLIS_SEED", 1), number("PORTCULLIS_MODELS", 20_000));
+    for seed in begin..begin + count {
+        let model = tangled_model(&mut Random::new(seed));
+        let (theirs, _) = oracle.ask(&model, &[], &[]);
+        let ours = compile::model(&"model.fga".into(), &model).err();
+        refused += u64::from(!theirs.is_empty());
+        if theirs.is_empty() != ours.is_none() {
+            differ += 1;
+            if differ <= 10 {
+                println!("seed {seed}: OpenFGA says `{theirs}`, we say {ours:#?}\n{model}");
+            }
+        }
+    }
+    println!("{count} models, {refused} refused by OpenFGA, {differ} differ");
+    assert_eq!(differ, 0);
+    assert!(refused > count / 10 && refused < count * 9 / 10);
+}
+
+fn context(given: Given) -> Value {
+    serde_json::from_str(&given.json()).unwrap()
+}
+
+fn questions(dice: &mut Random) -> Vec<Value> {
+    let request = context(Given::random(dice));
+    let users = ["user:0", "user:1", "user:new", "user:*", "bot:0", "group:0#a", "document:1#b"];
+    let mut questions = Vec::new();
+    for of in ["group", "document"] {
+        for relation in ["a", "b", "c", "d"] {
+            for user in users {
+                for id in 0..3 {
+                    questions.push(json!({ "kind": "check", "user": user, "relation": relation,
+                        "object": format!("{of}:{id}"), "context": request }));
+                }
+                questions.push(json!({ "kind": "objects", "user": user, "relation": relation, "object_type": of,
+                    "context": request }));
+            }
+            for (user_type, member) in [("user", ""), ("bot", ""), ("group", "a"), ("document", "b")] {
+                questions.push(json!({ "kind": "users", "object": format!("{of}:0"), "relation": relation,
+                    "user_type": user_type, "user_relation": member, "context": request }));
+            }
+        }
+    }
+    questions
+}
+
+/// An answer as the oracle writes it, without the words of a refusal.
+fn answered(policy: &Policy, question: &Value) -> String {
+    let text = |name: &str| question[name].as_str().unwrap();
+    let values =
+        ContextMap::from_json(&parse_json(question["context"].to_string().as_bytes(), JsonLimits::default()).unwrap())
+            .unwrap();
+    let context = RequestContext::new(&values);
+    let relation = text("relation").parse().unwrap();
+    let list = |found: Result<Vec<String>, CheckError>| match found {
+        Ok(mut list) => {
+            list.sort();
+            format!("{list:?}")
+        }
+        Err(error) => format!("refused: {}", code(&error)),
+    };
+    match text("kind") {
+        "check" => {
+            match policy.check(&text("user").parse().unwrap(), &relation, &text("object").parse().unwrap(), &context) {
+                Ok(allowed) => allowed.to_string(),
+                Err(error) => format!("refused: {}", code(&error)),
+            }
+        }
+        "objects" => {
+            let found = policy.list_objects(
+                &text("user").parse().unwrap(),
+                &relation,
+                &text("object_type").parse().unwrap(),
+                &context,
+                1000,
+            );
+            list(found.map(|found| found.iter().map(Entity::to_string).collect()))
+        }
+        _ => {
+            let member = Some(text("user_relation")).filter(|name| !name.is_empty());
+            let filter = UserFilter {
+                user_type: text("user_type").parse().unwrap(),
+                relation: member.map(|name| name.parse().unwrap()),
+            };
+            let found = policy.list_users(&text("object").parse().unwrap(), &relation, &filter, &context, 1000);
+            list(found.map(|found| found.iter().map(User::to_string).collect()))
+        }
+    }
+}
+
+/// What sort of answer it is.
+fn class(answer: &str) -> &str {
+    if answer.starts_with('[') { "a list" } else { answer }
+}
+
+fn code(error: &CheckError) -> &'static str {
+    match error {
+        CheckError::UnknownType(_) | CheckError::UnknownRelation(..) | CheckError::Condition(_) => "validation_error",
+        CheckError::DepthExceeded | CheckError::StepsExceeded => "authorization_model_resolution_too_complex",
+    }
+}
+
+fn their_answer(answer: &Value) -> String {
+    match (&answer["allowed"], &answer["refused"]) {
+        (Value::Bool(allowed), _) => allowed.to_string(),
+        (_, Value::String(refused)) => format!("refused: {}", refused.split(':').next().unwrap()),
+        _ => {
+            let list: Vec<&str> = answer["list"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            format!("{list:?}")
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs the oracle: `make oracle`"]
+fn answers_are_those_of_openfga() {
+    let mut oracle = Oracle::start();
+    let (begin, count) = (number("PORTCULLIS_SEED", 1), number("PORTCULLIS_WORLDS", 200));
+    let mut tally = std::collections::BTreeMap::<String, u64>::new();
+    for seed in begin..begin + count {
+        let dice = &mut Random::new(seed);
+        let world = World::random(dice);
+        let tuples: Vec<Value> = world
+            .tuples
+            .iter()
+            .map(|((object, relation, user), carried)| {
+                let mut tuple = json!({ "user": user, "relation": relation, "object": object });
+                if let Some((name, given)) = carried {
+                    tuple["condition"] = json!(name);
+                    tuple["context"] = context(*given);
+                }
+                tuple
+            })
+            .collect();
+        let policy = world.policy(PolicySettings::default());
+        let asked = questions(dice);
+        let (refused, theirs) = oracle.ask(&world.to_string(), &tuples, &asked);
+        if !refused.is_empty() {
+            *tally.entry("refused model".to_owned()).or_default() += 1;
+            println!("seed {seed}: refused: {refused}");
+            continue;
+        }
+        for (question, theirs) in asked.iter().zip(&theirs) {
+            let (ours, expected) = (answered(&policy, question), their_answer(theirs));
+            let kind = question["kind"].as_str().unwrap();
+            *tally.entry(kind.to_owned()).or_default() += 1;
+            if ours != expected {
+                let count = tally.entry(format!("{kind}: {}, OpenFGA {}", class(&ours), class(&expected))).or_default();
+                *count += 1;
+                if *count <= number("PORTCULLIS_SHOWN", 5) {
+                    println!(
+                        "seed {seed}: {question}\n  ours {ours}\n  OpenFGA {expected} {}\n{world}\n{:#?}",
+                        theirs["refused"], world.tuples
+                    );
+                }
+            }
+        }
+    }
+    println!("{tally:#?}");
+}
