@@ -172,14 +172,41 @@ impl World {
     }
 
     pub(crate) fn policy(&self, settings: PolicySettings) -> Policy {
-        let model = compile::model(&"random.fga".into(), &self.to_string()).unwrap();
+        self.try_policy(settings).unwrap_or_else(|| panic!("{self}\n{:#?}", self.tuples))
+    }
+
+    /// The worlds with one tuple less, or with an operand in place of its operator, that the model still allows.
+    pub(crate) fn smaller(&self) -> Vec<Self> {
+        let mut worlds: Vec<Self> = Vec::new();
+        for key in self.tuples.keys() {
+            let mut less = self.clone();
+            less.tuples.remove(key);
+            worlds.push(less);
+        }
+        for (key, rule) in &self.rules {
+            let operands = match rule {
+                Rule::Direct(_) | Rule::Computed(_) | Rule::From(_) => Vec::new(),
+                Rule::Or(rules) | Rule::And(rules) => rules.clone(),
+                Rule::ButNot(base, subtract) => vec![(**base).clone(), (**subtract).clone()],
+            };
+            for operand in operands {
+                let mut less = self.clone();
+                less.rules.insert(*key, operand);
+                worlds.push(less);
+            }
+        }
+        worlds.retain(|world| world.try_policy(PolicySettings::default()).is_some());
+        worlds
+    }
+
+    fn try_policy(&self, settings: PolicySettings) -> Option<Policy> {
+        let model = compile::model(&"random.fga".into(), &self.to_string()).ok()?;
         let mut builder = GraphBuilder::new(Arc::new(model));
         for ((object, relation, user), carried) in &self.tuples {
             builder.add_with(TupleText { user, relation, object }, condition(*carried)).unwrap();
         }
         let graph = builder.finish();
-        assert_eq!(graph.statistics().set_aside, 0, "{self}\n{:?}", graph.set_aside());
-        Policy::new(graph, settings)
+        (graph.statistics().set_aside == 0).then(|| Policy::new(graph, settings))
     }
 
     /// The same tuples, of which some are contextual and take the place of others.

@@ -13,16 +13,28 @@ use super::{
 };
 
 /// A small generator of pseudo-random numbers (SplitMix64), so that a seed makes a world for all time.
-pub(crate) struct Random(u64);
+pub(crate) struct Random {
+    state: u64,
+    // These come first, the last at the beginning.
+    given: Vec<u8>,
+}
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
+        Self { state: seed, given: Vec::new() }
+    }
+
+    /// Chooses by these bytes as long as there are any.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
+        Self { state: 0, given: bytes.iter().rev().copied().collect() }
     }
 
     pub(crate) fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
+        if let Some(byte) = self.given.pop() {
+            return usize::from(byte) % bound;
+        }
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         usize::try_from((mixed ^ (mixed >> 31)) % bound as u64).unwrap()
@@ -269,6 +281,19 @@ fn compared(walk: &Walk<'_>, policies: &[Policy; 4], question: [&str; 3], explai
         }
     }
     Some((expected, wrong))
+}
+
+/// What is wrong with the answers to some questions about a random world, if anything is.
+pub(crate) fn first_difference(random: &mut Random) -> Option<String> {
+    let (world, policies) = random_world(random);
+    let users = users();
+    let keys: Vec<_> = world.rules.keys().collect();
+    (0..30).find_map(|_| {
+        let (of, relation) = *random.pick(&keys);
+        let (user, object) = (random.pick(&users), format!("{of}:{}", random.below(4)));
+        let (_, wrong) = compared(&world.walk(user), &policies, [user, relation, &object], true)?;
+        (!wrong.is_empty()).then(|| format!("{user} {relation} {object}: {wrong}{world}\n{:#?}", world.tuples))
+    })
 }
 
 /// The world with one tuple less, or with one rule in place of an operator of its operands.
