@@ -199,6 +199,12 @@ impl World {
         worlds
     }
 
+    /// Whether the way to the answer comes back to where it was.
+    pub(crate) fn has_cycle(&self, [user, relation, object]: [&str; 3], request: Given) -> bool {
+        let walk = Walk::new(self, user, request);
+        walk.check(relation, object).is_none() || walk.has_cycle.get()
+    }
+
     fn try_policy(&self, settings: PolicySettings) -> Option<Policy> {
         let model = compile::model(&"random.fga".into(), &self.to_string()).ok()?;
         let mut builder = GraphBuilder::new(Arc::new(model));

@@ -360,3 +360,11 @@ fn the_engine_agrees_with_the_naive_evaluator() {
     assert!(tally.yes > tally.checks / 20, "too few yes: {tally:?}");
     assert!(trials.are_chosen() || (tally.checks > 1_000_000 && tally.errors > 100), "too few answers: {tally:?}");
 }
+
+#[test]
+fn worlds_are_made_of_bytes_too() {
+    for length in 0..60 {
+        let bytes: Vec<u8> = (0..length * 5).map(|n| u8::try_from((n * n + 7 * length) % 251).unwrap()).collect();
+        assert_eq!(first_difference(&mut Random::of_bytes(&bytes)), None);
+    }
+}
