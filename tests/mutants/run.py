@@ -18,6 +18,7 @@ ENGINE = ["--test", "engine"]
 CONDITION = ["--lib", "policy::condition"]
 EVALUATOR = "policy/check/evaluator.rs"
 VERDICT = "policy/check/verdict.rs"
+UNIONS = "policy/check/unions.rs"
 
 # Name, file, what stands there, what shall stand there, the tests that must see it.
 MUTANTS = [
@@ -107,6 +108,24 @@ MUTANTS = [
      "if edges.any(|edge| self.graph.edge_has_conditions(edge)) {", "if edges.any(|_| false) {", ENGINE),
     ("wide rows forget wildcards", EVALUATOR,
      "Shape::Wildcard | Shape::Userset(_) => has_wildcard = true,", "Shape::Wildcard | Shape::Userset(_) => {}", ENGINE),
+    ("followed: a tuple counts though it has a condition", UNIONS,
+     "return (!graph.edge_has_conditions(*edge)).then_some((true, steps));", "return Some((true, steps));", ENGINE),
+    ("followed: tuples lead on though they have conditions", UNIONS,
+     "if graph.edge_has_conditions(hop.edge) || depth + 1 >= TOO_DEEP {", "if depth + 1 >= TOO_DEEP {", ENGINE),
+    ("followed: too many hops", UNIONS,
+     "if graph.edge_has_conditions(hop.edge) || depth + 1 >= TOO_DEEP {",
+     "if graph.edge_has_conditions(hop.edge) || depth > TOO_DEEP {", ENGINE),
+    ("followed: wildcards are ignored", UNIONS,
+     "if restriction.shape == Shape::Wildcard { 0 } else { number }", "number", ENGINE),
+    ("followed: users of every type count", UNIONS,
+     "union.exact.iter().filter(|(_, restriction)| restriction.user_type == user_type)", "union.exact.iter()", ENGINE),
+    ("followed: a wide row is not gone through", UNIONS, "Compared::Open => {}", "Compared::Open => continue,", ENGINE),
+    ("followed: wide rows forget wildcards and conditions", UNIONS,
+     "            nothing_else = false;\n", "", ENGINE),
+    ("followed: wide rows forget what the target leads to", UNIONS,
+     "let mut nothing_else = target.hops.is_empty();", "let mut nothing_else = true;", ENGINE),
+    ("followed: intersections and exclusions are left out of unions", UNIONS,
+     "Plan::All(_) | Plan::Except(_) => return None,", "Plan::All(_) | Plan::Except(_) => {}", ENGINE),
     ("conditions are not asked", "policy/check/conditional.rs",
      "if !graph.edge_has_conditions(edge) {", "if true {", ENGINE),
     ("a condition without an answer is a no", "policy/check/conditional.rs",
