@@ -149,7 +149,7 @@ MUTANTS = [
      "edge.conditions.set(object, user, carried);\n        Ok(())", "let _ = carried;\n        Ok(())", ENGINE),
     ("deleted tuples stay", "policy/graph/change.rs", "edge.users.remove(object, user);", "", ENGINE),
     ("lists leave out what is only possible", "policy/questions/objects.rs",
-     "if !self.found.contains(&object) {", "if false {", ENGINE),
+     "if !self.known.contains(&object) {", "if false {", ENGINE),
     ("lists forget errors", "policy/questions/objects.rs",
      "Truth::True => self.error = outcome.answer().err(),", "Truth::True => {}", ENGINE),
     ("lists fail for every error", "policy/questions/objects.rs",
