@@ -281,6 +281,21 @@ fn an_endless_chain_of_computed_relations_does_not_end_the_stack() {
 }
 
 #[test]
+fn a_relation_that_openfga_takes_for_a_loop_is_refused() {
+    // There is a way in by `c`, but OpenFGA has seen `e` by then.
+    let text = "model\n  schema 1.1\ntype user\ntype group\n  relations\n    define member: [user]\ntype document
+  relations
+    define r: a
+    define a: c and d
+    define c: e
+    define d: e
+    define e: [group#member]\n";
+    let problems = compile::model(&Arc::from("model.fga"), text).unwrap_err();
+    assert!(problems[0].to_string().contains("OpenFGA sees no tuple lead into it"), "{problems:?}");
+    policy(&text.replace("[group#member]", "[user]"), &[]);
+}
+
+#[test]
 fn too_many_steps_are_an_error() {
     let settings = PolicySettings { most_steps: 50, ..PolicySettings::default() };
     let tuples: Vec<String> = (0..100).map(|n| format!("group:{n}#member viewer document:1")).collect();

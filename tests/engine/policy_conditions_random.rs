@@ -201,7 +201,9 @@ impl World {
 
     /// Whether the way to the answer comes back to where it was.
     pub(crate) fn has_cycle(&self, [user, relation, object]: [&str; 3], request: Given) -> bool {
-        let walk = Walk::new(self, user, request);
+        // Those too into which this kind of user cannot get.
+        let reach = self.rules.keys().map(|(of, name)| (*of, (*name).to_owned())).collect();
+        let walk = Walk { reach, ..Walk::new(self, user, request) };
         walk.check(relation, object).is_none() || walk.has_cycle.get()
     }
 

@@ -140,6 +140,14 @@ fn the_latest_model_counts_unless_one_is_named() {
     assert_eq!(none, "latest_authorization_model_not_found");
     let broken = json!({ "schema_version": "1.1", "type_definitions": [{ "type": "a", "relations": { "r": {} } }] });
     assert_eq!(store.refused("authorization-models", broken), "invalid_authorization_model");
+    let mut many = model();
+    for number in 0..25 {
+        let name = format!("c{number}");
+        many["conditions"][&name] = json!({ "name": name, "expression": "true" });
+    }
+    assert_eq!(store.refused("authorization-models", many.clone()), "validation_error");
+    many["conditions"].as_object_mut().unwrap().remove("c0");
+    store.server.expect(201, "POST", &path, many);
     let empty = json!({ "schema_version": "1.1" });
     assert_eq!(store.refused("authorization-models", empty), "type_definitions_too_few_items");
 }

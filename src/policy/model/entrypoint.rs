@@ -22,11 +22,19 @@ pub(super) fn problems(source: &ModelSource) -> Vec<ModelProblem> {
     if missing.is_empty() { ways.with_loop() } else { missing }
 }
 
-/// So many steps of OpenFGA's search for a way into a relation are taken. In odd models it has no end in sight.
-const MOST_STEPS: u32 = 20_000;
+/// So many steps of OpenFGA's search for a way in are taken, for a whole model. In odd models it has no end in sight.
+const MOST_STEPS: u32 = 200_000;
+/// So many relations and operators one below the other are followed, so that the stack does not end.
+const DEEPEST_SEARCH: u32 = 200;
 
 /// Which relations a path has seen, by type, and whether they are assigned directly. Paths share the inner maps.
 type Seen<'a> = HashMap<&'a TypeName, Rc<RefCell<HashMap<usize, bool>>>>;
+
+/// What is left of a search: steps for the whole model, levels from here on.
+struct Search<'s> {
+    steps: &'s mut u32,
+    left: u32,
+}
 
 struct Node<'a> {
     type_name: &'a TypeName,
@@ -119,12 +127,13 @@ impl<'a> Ways<'a> {
     }
 
     // OpenFGA searches along paths that share what they have seen of a type, so that some relations with a way in seem
-    // to be none. A model that it does not take is not taken here.
+    // to be none. A model that it does not take is not taken here. What lies too far is not searched to its end.
     fn with_loop(&self) -> Vec<ModelProblem> {
+        let mut steps = MOST_STEPS;
         let is_missed = |number: &usize| {
-            let mut steps = MOST_STEPS;
             self.nodes.get(*number).is_some_and(|node| {
-                self.finds(*number, &node.relation.rewrite, &Seen::default(), &mut steps) == Some(false)
+                let mut search = Search { steps: &mut steps, left: DEEPEST_SEARCH };
+                self.finds(*number, &node.relation.rewrite, &Seen::default(), &mut search) == Some(false)
             })
         };
         (0..self.nodes.len()).filter(is_missed).filter_map(|number| self.problem(number, ModelFault::Loop)).collect()
@@ -136,15 +145,16 @@ impl<'a> Ways<'a> {
         number: usize,
         rewrite: &Rewrite<Placed<RelationName>>,
         seen: &Seen<'a>,
-        steps: &mut u32,
+        search: &mut Search<'_>,
     ) -> Option<bool> {
-        *steps = steps.checked_sub(1)?;
+        *search.steps = search.steps.checked_sub(1)?;
+        let search = &mut Search { left: search.left.checked_sub(1)?, steps: search.steps };
         let Some(node) = self.nodes.get(number) else { return Some(false) };
         let mut here = seen.clone();
         here.entry(node.type_name).or_default().borrow_mut().insert(number, false);
         let mut into = |target: usize| -> Option<bool> {
             let Some(found) = self.nodes.get(target) else { return Some(false) };
-            self.finds(target, &found.relation.rewrite, &here, steps)
+            self.finds(target, &found.relation.rewrite, &here, search)
         };
         let before = |target: usize| {
             let types = self.nodes.get(target).and_then(|found| here.get(found.type_name));
@@ -183,7 +193,7 @@ impl<'a> Ways<'a> {
             }
             Rewrite::Union(operands) => {
                 for operand in operands {
-                    if self.finds(number, operand, seen, steps)? {
+                    if self.finds(number, operand, seen, search)? {
                         return Some(true);
                     }
                 }
@@ -191,7 +201,7 @@ impl<'a> Ways<'a> {
             }
             Rewrite::Intersection(_) | Rewrite::Exclusion { .. } => {
                 for operand in rewrite.operands() {
-                    if !self.finds(number, operand, seen, steps)? {
+                    if !self.finds(number, operand, seen, search)? {
                         return Some(false);
                     }
                 }

@@ -1,0 +1,100 @@
+//! Hostile models, conditions and tuples: each is refused or ends, with the error that it should have.
+
+use std::sync::Arc;
+
+use portcullis::{
+    access::Diagnostic,
+    compile::{ModelDocument, ModelFormat, store_file},
+    policy::{
+        CheckError, ConditionError, ContextMap, EvaluationFault, GraphBuilder, Policy, PolicySettings, RequestContext,
+        TupleCondition, TupleText,
+    },
+};
+
+use super::policy::{entity, model, name};
+
+fn read(text: &str, format: ModelFormat) -> Result<ModelDocument, Vec<Diagnostic>> {
+    ModelDocument::read(&"model".into(), text, format, &mut |_| Err("no such file".to_owned()))
+}
+
+/// A document with one relation of this rule, through every door that takes the language.
+fn refusals(rule: &str) -> [String; 2] {
+    let text =
+        format!("model\n  schema 1.1\ntype user\ntype doc\n  relations\n    define b: [user]\n    define a: {rule}\n");
+    let told = |problems: Vec<Diagnostic>| problems.first().map(ToString::to_string).unwrap_or_default();
+    let alone = read(&text, ModelFormat::Dsl).err().map(told).unwrap_or_default();
+    let indented: String = text.lines().map(|line| format!("  {line}\n")).collect();
+    let store = format!("model: |\n{indented}tests: []\n");
+    let stored = store_file(&"store.fga.yaml".into(), &store, &mut |_| Err("no such file".to_owned()));
+    [alone, stored.err().map(told).unwrap_or_default()]
+}
+
+#[test]
+fn deep_rules_are_refused() {
+    for depth in [100, 10_000] {
+        for said in refusals(&format!("{}b{}", "(b or (b and ".repeat(depth), "))".repeat(depth))) {
+            assert!(!said.is_empty(), "{depth}");
+        }
+        let nested = format!(
+            "{}{{\"this\":{{}}}}{}",
+            "{\"union\":{\"child\":[{\"this\":{}},".repeat(depth),
+            "]}}".repeat(depth)
+        );
+        let json = format!(
+            "{{\"schema_version\":\"1.1\",\"type_definitions\":[{{\"type\":\"user\"}},{{\"type\":\"doc\",\"relations\":{{\"a\":{nested}}},\
+             \"metadata\":{{\"relations\":{{\"a\":{{\"directly_related_user_types\":[{{\"type\":\"user\"}}]}}}}}}}}]}}"
+        );
+        assert!(read(&json, ModelFormat::Json).is_err(), "{depth}");
+    }
+}
+
+#[test]
+fn a_relation_without_a_way_in_is_refused() {
+    for said in refusals("[doc#a]") {
+        assert!(said.contains("no tuple leads into it"), "{said}");
+    }
+}
+
+#[test]
+fn wide_unions_are_answered_or_too_long() {
+    let wide = |operands: usize| format!("b{}", " or b".repeat(operands));
+    for said in refusals(&wide(1_000_000)) {
+        assert!(said.contains("long"), "{said}");
+    }
+    let rule = wide(40_000);
+    let text =
+        format!("model\n  schema 1.1\ntype user\ntype doc\n  relations\n    define b: [user]\n    define a: {rule}\n");
+    let mut builder = GraphBuilder::new(Arc::new(model(&text)));
+    builder.add("user:x", "b", "doc:1").unwrap();
+    let policy = Policy::new(builder.finish(), PolicySettings::default());
+    let ask =
+        |user: &str| policy.check(&user.parse().unwrap(), &name("a"), &entity("doc:1"), &RequestContext::default());
+    assert_eq!((ask("user:x"), ask("user:y")), (Ok(true), Ok(false)));
+}
+
+#[test]
+fn a_condition_that_loops_without_end_has_no_answer() {
+    let text = "model\n  schema 1.1\ntype user\ntype doc\n  relations\n    define a: [user with c]
+condition c(l: list<int>) {\n  l.all(x, l.all(y, l.all(z, x + y + z >= 0)))\n}\n";
+    let mut builder = GraphBuilder::new(Arc::new(model(text)));
+    let condition = TupleCondition { name: "c".parse().unwrap(), context: "{}".into() };
+    let tuple = TupleText { user: "user:x", relation: "a", object: "doc:1" };
+    builder.add_with(tuple, Some(condition)).unwrap();
+    let policy = Policy::new(builder.finish(), PolicySettings::default());
+    let context = |count| format!("{{\"l\": [{}]}}", vec!["1"; count].join(","));
+    assert!(context(100_000).parse::<ContextMap>().is_err());
+    let values: ContextMap = context(9_000).parse().unwrap();
+    let found = policy.check(&"user:x".parse().unwrap(), &name("a"), &entity("doc:1"), &RequestContext::new(&values));
+    let Err(CheckError::Condition(ConditionError::Failed { fault, .. })) = found else { panic!("{found:?}") };
+    assert_eq!(fault, EvaluationFault::CostExceeded);
+}
+
+#[test]
+fn tuples_with_long_names_are_refused() {
+    let text = "model\n  schema 1.1\ntype user\ntype doc\n  relations\n    define a: [user]\n";
+    let long = "x".repeat(10_000);
+    let mut builder = GraphBuilder::new(Arc::new(model(text)));
+    assert!(builder.add(&format!("user:{long}"), "a", "doc:1").is_err());
+    assert!(builder.add("user:x", &long, "doc:1").is_err());
+    assert!(builder.add("user:x", "a", &format!("doc:{long}")).is_err());
+}
