@@ -10,6 +10,9 @@ use crate::policy::{
 /// After so many steps it is asked whether to go on.
 const STEPS_BETWEEN_LOOKS: u32 = 1_000;
 
+/// So many entries of lists are copied in about the time of a step.
+const ENTRIES_A_STEP: usize = 4;
+
 /// Tells a long search to end with what it has found, such as when its time is over.
 pub struct Interrupt(Box<dyn Fn() -> bool>);
 
@@ -71,7 +74,16 @@ impl Budget {
 
     /// Takes one step.
     pub(super) fn spend(&mut self) -> Result<(), Failure> {
-        self.left = self.left.checked_sub(1).ok_or(Failure::Steps)?;
+        self.take(1)
+    }
+
+    /// Takes the steps for so many entries that are copied from one list to another: time, and memory too.
+    pub(super) fn spend_on_entries(&mut self, entries: usize) -> Result<(), Failure> {
+        self.take(u32::try_from(entries / ENTRIES_A_STEP).unwrap_or(u32::MAX))
+    }
+
+    fn take(&mut self, steps: u32) -> Result<(), Failure> {
+        self.left = self.left.checked_sub(steps).ok_or(Failure::Steps)?;
         self.look();
         Ok(())
     }

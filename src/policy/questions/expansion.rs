@@ -148,18 +148,32 @@ impl<'p, 'q> Expansion<'p, 'q> {
         match rewrite {
             Rewrite::Direct => self.direct(relation, object),
             Rewrite::Computed(name) => match sibling(name) {
-                Some(id) => Ok((*self.relation(id, object)?).clone()),
+                Some(id) => {
+                    let found = self.relation(id, object)?;
+                    self.spend_on([&*found])?;
+                    Ok(Found::clone(&found))
+                }
                 None => Ok(Found::default()),
             },
             Rewrite::TupleToUserset { computed, tupleset } => {
                 let tupleset = sibling(tupleset).and_then(|id| model.relation(id));
                 tupleset.map_or(Ok(Found::default()), |tupleset| self.parents(tupleset, computed, object))
             }
-            Rewrite::Union(operands) => Ok(union(&each(&mut operands.iter())?)),
-            Rewrite::Intersection(operands) => Ok(intersection(&each(&mut operands.iter())?)),
+            Rewrite::Union(operands) => {
+                let operands = each(&mut operands.iter())?;
+                self.spend_on(&operands)?;
+                Ok(union(&operands))
+            }
+            Rewrite::Intersection(operands) => {
+                let operands = each(&mut operands.iter())?;
+                self.spend_on(&operands)?;
+                Ok(intersection(&operands))
+            }
             Rewrite::Exclusion { base, subtract } => {
                 let base = self.rewrite(relation, base, object)?;
-                Ok(exclusion(base, self.rewrite(relation, subtract, object)?))
+                let subtract = self.rewrite(relation, subtract, object)?;
+                self.spend_on([&base, &subtract])?;
+                Ok(exclusion(base, subtract))
             }
         }
     }
@@ -179,6 +193,7 @@ impl<'p, 'q> Expansion<'p, 'q> {
                     Shape::Plain | Shape::Wildcard => {}
                     Shape::Userset(target) => {
                         let below = self.relation(target, user)?;
+                        self.spend_on([&*below])?;
                         found.has_cycle |= below.has_cycle;
                         found.take(&below);
                     }
@@ -201,6 +216,7 @@ impl<'p, 'q> Expansion<'p, 'q> {
                 self.spend()?;
                 if let Some(target) = target.filter(|_| self.counts(edge, object, parent, &mut found)) {
                     let below = self.relation(target, parent)?;
+                    self.spend_on([&*below])?;
                     found.take(&below);
                 }
             }
@@ -226,6 +242,12 @@ impl<'p, 'q> Expansion<'p, 'q> {
 
     fn spend(&mut self) -> Result<(), CheckError> {
         self.budget.spend().map_err(|_: Failure| CheckError::StepsExceeded)
+    }
+
+    /// For users that are copied: a few tuples can make many of them meet again and again.
+    fn spend_on<'f>(&mut self, found: impl IntoIterator<Item = &'f Found>) -> Result<(), CheckError> {
+        let entries = found.into_iter().map(|found| found.users.len()).sum();
+        self.budget.spend_on_entries(entries).map_err(|_: Failure| CheckError::StepsExceeded)
     }
 }
 

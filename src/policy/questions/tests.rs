@@ -234,3 +234,14 @@ fn a_walk_ends_when_its_steps_are_spent() {
     let hasty = Policy::new(policy.graph().clone(), settings);
     assert_eq!(found(&hasty, "user", "member", "group:0"), Err(CheckError::StepsExceeded));
 }
+
+#[test]
+fn users_that_meet_again_and_again_take_steps() {
+    // Few tuples, but all users would be copied for every team.
+    let members = (0..2_000).map(|n| format!("user:{n} member group:all"));
+    let teams = (0..2_200)
+        .flat_map(|n| [format!("group:all#member member group:team{n}"), format!("group:team{n}#member a document:1")]);
+    let tuples: Vec<String> = members.chain(teams).collect();
+    let policy = policy(&tuples.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(found(&policy, "user", "a", "document:1"), Err(CheckError::StepsExceeded));
+}
