@@ -257,6 +257,12 @@ fn twenty_four_hops_are_followed_and_twenty_five_are_an_error() {
 }
 
 #[test]
+fn a_stored_userset_is_the_user_without_a_hop() {
+    assert_eq!(ask(&nested_groups(25), "group:24#member viewer document:1"), Ok(true));
+    assert_eq!(ask(&nested_groups(26), "group:25#member viewer document:1"), Err(CheckError::DepthExceeded));
+}
+
+#[test]
 fn an_error_in_what_is_subtracted_is_not_a_no() {
     assert_eq!(ask(&nested_groups(24), "user:anne open document:1"), Ok(true));
     assert_eq!(ask(&nested_groups(24), "user:erin open document:1"), Ok(false));
