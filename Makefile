@@ -1,18 +1,39 @@
 # `make demo` and `make test` are all that a new machine needs, beyond Rust, apt, Python 3 and the registries.
 SHELL := /bin/bash
 CHART_TOOLS := target/chart-tools
+SDK_TOOLS := target/sdk-tools
+BINARY := $${CARGO_TARGET_DIR:-target}/debug/portcullis
 
-.PHONY: demo test bench tools
+.PHONY: demo test bench tools sdk-tools fuzz fuzz-policy oracle mutants
 
 # A company, its agents, an upstream and the proxy between them, until Ctrl-C.
 demo: tools
 	cargo run -- demo
 
-# Every test: the library, the real binary over real sockets, the charts.
-test: tools $(CHART_TOOLS)/ready
+# Every test: the library, the real binary over real sockets, the charts, OpenFGA's SDKs.
+test: tools $(CHART_TOOLS)/ready sdk-tools
 	cargo test
-	PORTCULLIS=$${CARGO_TARGET_DIR:-target}/debug/portcullis \
-	  $(CHART_TOOLS)/bin/python -B -m pytest -q -p no:cacheprovider tests/charts
+	PORTCULLIS=$(BINARY) $(CHART_TOOLS)/bin/python -B -m pytest -q -p no:cacheprovider tests/charts
+	PORTCULLIS=$(BINARY) $(SDK_TOOLS)/bin/python -B -m pytest -q -p no:cacheprovider tests/sdk
+	PORTCULLIS=$$(realpath $(BINARY)) npm --prefix tests/sdk test
+
+# The engine against the naive evaluator, by ten million checks in worlds that no run has seen.
+fuzz-policy:
+	PORTCULLIS_SEED=$${PORTCULLIS_SEED:-$$(date +%s%N)} PORTCULLIS_WORLDS=$${PORTCULLIS_WORLDS:-15000} \
+	  cargo test --profile fuzz --no-default-features --test engine -- --nocapture agree
+
+# What strangers' bytes may be, for a minute each. SECONDS_EACH=300 takes longer.
+fuzz:
+	fuzz/run.sh
+
+# Random models and questions against OpenFGA itself. It needs Go.
+oracle:
+	cd tests/oracle && go build -o $(abspath target)/oracle .
+	PORTCULLIS_ORACLE=$(abspath target)/oracle cargo test --no-default-features --test engine -- --ignored --nocapture openfga
+
+# Faults that are put into a copy of the engine, each of which a test must see.
+mutants:
+	python3 tests/mutants/run.py
 
 # Measurements; they write bench/results.
 bench: tools
@@ -25,12 +46,24 @@ tools:
 	command -v cc >/dev/null || missing+=(gcc libc6-dev); \
 	command -v curl >/dev/null || missing+=(curl); \
 	python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv); \
+	command -v npm >/dev/null || missing+=(nodejs npm); \
 	if [ $${#missing[@]} -gt 0 ]; then \
 	  echo "installing $${missing[*]}"; \
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends "$${missing[@]}"; \
 	fi
 
-$(CHART_TOOLS)/ready: tests/charts/requirements.txt
+$(CHART_TOOLS)/ready: tests/charts/requirements.txt | tools
 	python3 -m venv $(CHART_TOOLS)
 	$(CHART_TOOLS)/bin/pip install --quiet --disable-pip-version-check -r tests/charts/requirements.txt
+	touch $@
+
+sdk-tools: $(SDK_TOOLS)/ready tests/sdk/node_modules/.package-lock.json
+
+$(SDK_TOOLS)/ready: tests/sdk/requirements.txt | tools
+	python3 -m venv $(SDK_TOOLS)
+	$(SDK_TOOLS)/bin/pip install --quiet --disable-pip-version-check -r tests/sdk/requirements.txt
+	touch $@
+
+tests/sdk/node_modules/.package-lock.json: tests/sdk/package-lock.json | tools
+	npm --prefix tests/sdk ci --silent
 	touch $@

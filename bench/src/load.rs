@@ -85,7 +85,10 @@ fn read_requests(file: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
     let mut rest = std::fs::read(file)?;
     let mut requests = Vec::new();
     while let Some(end) = find(&rest, HEAD_END) {
-        let more = rest.split_off(end + HEAD_END.len());
+        let end = end + HEAD_END.len();
+        let body = rest.get(..end).and_then(content_length).unwrap_or(0);
+        ensure!(end + body <= rest.len(), "`{}` ends within a request", file.display());
+        let more = rest.split_off(end + body);
         requests.push(std::mem::replace(&mut rest, more));
     }
     ensure!(!requests.is_empty() && rest.is_empty(), "`{}` is not a file of requests", file.display());

@@ -7,6 +7,7 @@ mod engine;
 mod graph;
 mod latency;
 mod load;
+mod peers;
 mod plot;
 mod process;
 mod proxy;
@@ -22,7 +23,7 @@ use std::{env, process::ExitCode};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const USAGE: &str = "one of: engine, proxy, proxy --callgrind, swap, all";
+const USAGE: &str = "one of: engine, proxy, proxy --callgrind, swap, peers, all";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -32,9 +33,11 @@ fn main() -> ExitCode {
         ["proxy"] => proxy::run(),
         ["proxy", "--callgrind"] => callgrind::run(),
         ["swap"] => swap::run(),
+        ["peers"] => peers::run(),
         ["all"] => all(),
         // The parts of a measurement that run as processes of their own.
         ["build", path] => build::serve(path),
+        ["peers-own", rounds] => peers::own(rounds),
         ["serve-upstream"] => upstream::serve(),
         ["serve-bare", client] => bare::serve(client),
         ["load", rest @ ..] => load::run(rest),
@@ -55,5 +58,6 @@ fn all() -> anyhow::Result<()> {
     if callgrind::is_there() {
         callgrind::run()?;
     }
-    swap::run()
+    swap::run()?;
+    peers::run()
 }

@@ -24,7 +24,7 @@ pub(crate) const PROXY_CORE: u8 = 1;
 const START: Duration = Duration::from_secs(120);
 
 /// A command line that can be put on a core or under callgrind before it is started.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Line(Vec<OsString>);
 
 impl Line {
@@ -67,6 +67,12 @@ impl Line {
         let output = self.command()?.output().context("cannot be started")?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Starts a server that was told where to listen; nobody waits for it, nor for what it says.
+    pub(crate) fn serve_at(&self, address: SocketAddr) -> anyhow::Result<Server> {
+        let child = self.command()?.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        Ok(Server { child, address })
     }
 
     /// Starts a server, and waits until it has said where it can be reached.

@@ -13,7 +13,7 @@ use crate::{
     config::{self, ListenSettings, LoadedPolicy, Loading, PolicyFiles, PolicySource, Settings, load_policy},
     identity::{Authenticator, AuthenticatorSettings},
     net::ServerTls,
-    snapshot::{MemoryStore, Snapshot, SnapshotCell, Surroundings},
+    snapshot::{MemoryStore, Snapshot, SnapshotCell, Surroundings, accesses_against_model},
     supply::{Assemble, Assembly, KeyDocuments, Loaded},
 };
 
@@ -172,10 +172,13 @@ pub fn check_everything(path: &Path) -> Result<Settings, Vec<Diagnostic>> {
 }
 
 fn settle(loading: Loading) -> Result<Settings, Vec<Diagnostic>> {
-    loading.settings.map_err(|mut problems| {
-        // Whoever mends the configuration wants to know of the policy's problems too.
-        if let Some(Err(more)) = loading.policy.as_ref().map(load_policy) {
-            problems.extend(more);
+    let Loading { file, settings, policy, accesses, .. } = loading;
+    settings.map_err(|mut problems| {
+        // Whoever mends the configuration wants to know of the policy's problems too, and where routes do not fit it.
+        match policy.as_ref().map(load_policy) {
+            Some(Ok(loaded)) => problems.extend(accesses_against_model(&file, &accesses, &loaded.model.model)),
+            Some(Err(more)) => problems.extend(more),
+            None => {}
         }
         problems
     })

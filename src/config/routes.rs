@@ -1,6 +1,9 @@
 //! The `routes` section.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+};
 
 use http::{HeaderName, Method};
 
@@ -98,6 +101,29 @@ fn route(
         operations,
         place: written.path.place,
     })
+}
+
+/// Every access that any route asks for, as far as it can be read: what is wrong with the rest is reported elsewhere.
+pub(super) fn accesses(routes: &[Located<file::Route>], file: &Path) -> Vec<AccessTemplate> {
+    let reported = &mut Problems::of_file(file);
+    let mut accesses = Vec::new();
+    for route in routes {
+        let Ok(path) = PathTemplate::parse(&route.path.value) else { continue };
+        for operation in route.operations.values() {
+            let one = operation.action.as_ref().zip(operation.resource.as_ref());
+            let several = operation.accesses.iter().flatten().map(|access| (&access.action, &access.resource));
+            accesses.extend(
+                one.into_iter()
+                    .chain(several)
+                    .filter_map(|(action, resource)| access(action, resource, &path, reported)),
+            );
+            if let Some(filter) = &operation.filter {
+                let parse = |text: &str| Source::parse_item(text, &path);
+                accesses.extend(access_with(&filter.action, &filter.resource, parse, reported));
+            }
+        }
+    }
+    accesses
 }
 
 fn upstream(name: &Located<String>, upstreams: &[String], problems: &mut Problems) -> Option<UpstreamId> {

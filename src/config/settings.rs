@@ -16,7 +16,7 @@ use crate::{
     identity::AuthenticatorSettings,
     net::{ClientTls, ServerSettings, ServerTls, Target},
     proxy::EnforcerSettings,
-    route::RouteTable,
+    route::{AccessTemplate, RouteTable},
     snapshot::{Callers, Upstream},
     supply::{KeyDocuments, KeyUrl},
 };
@@ -106,10 +106,14 @@ pub struct Settings {
 /// What came of reading a configuration file.
 #[derive(Debug)]
 pub struct Loading {
+    /// The file, as diagnostics name it.
+    pub file: Arc<str>,
     /// The settings, or every problem.
     pub settings: Result<Settings, Vec<Diagnostic>>,
     /// Where model and tuples are, as far as it could be told even if the settings do not hold.
     pub policy: Option<PolicyFiles>,
+    /// If the settings do not hold, what the routes ask for all the same, as far as it could be told.
+    pub accesses: Vec<AccessTemplate>,
     /// Every file that was read or looked for, whether or not the settings hold.
     pub files: Vec<PathBuf>,
     /// Every key set that has to be fetched.
@@ -127,8 +131,14 @@ pub fn load(path: &Path, keys: &KeyDocuments) -> Loading {
     };
     let file = read(path, &mut reading.problems);
     let policy = file.as_ref().and_then(|file| policy::files(&file.policy, &mut reading));
-    let settings = file.and_then(|file| settings(&file, &policy, &mut reading));
-    Loading { settings: reading.problems.settle(settings), policy, files: reading.files, keys: reading.keys }
+    let made = file.as_ref().and_then(|file| settings(file, &policy, &mut reading));
+    let name = Arc::clone(reading.problems.file());
+    let settings = reading.problems.settle(made);
+    let accesses = match (&settings, &file) {
+        (Err(_), Some(file)) => routes::accesses(&file.routes, path),
+        (Ok(_), _) | (Err(_), None) => Vec::new(),
+    };
+    Loading { file: name, settings, policy, accesses, files: reading.files, keys: reading.keys }
 }
 
 /// What is gathered while a file is read.

@@ -23,9 +23,9 @@ pub use graph::{
     TupleFilter, TupleText, WrittenTuple,
 };
 pub use model::{
-    Conditions, MOST_TYPES_OF_A_SERVER, Model, ModelFault, ModelProblem, ModelSource, Origin, Placed, Relation,
-    RelationId, RelationSource, Restriction, RestrictionSource, Rewrite, SchemaVersion, Shape, TypeId, TypeSource,
-    UnknownSchema, did_you_mean, nearest,
+    Conditions, MOST_CONDITIONS_OF_A_SERVER, MOST_TYPES_OF_A_SERVER, Model, ModelFault, ModelProblem, ModelSource,
+    Origin, Placed, Relation, RelationId, RelationSource, Restriction, RestrictionSource, Rewrite, SchemaVersion,
+    Shape, TypeId, TypeSource, UnknownSchema, did_you_mean, nearest,
 };
 pub use permit::{Denial, Permit};
 pub use questions::{

@@ -226,8 +226,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_fault_is_a_denial() {
-        let outcome = without_fault(async { panic!("a fault in what decides") }).await;
-        let rejection: Rejection = outcome.map(|()| ()).unwrap_err();
+        let outcome: Result<(), _> = without_fault(async { panic!("a fault in what decides") }).await;
+        let rejection = outcome.unwrap_err();
         assert_eq!(rejection.reason, Reason::InternalError);
         assert_eq!(rejection.reason.status(), http::StatusCode::INTERNAL_SERVER_ERROR);
         assert!(without_fault(async { Ok(()) }).await.is_ok());

@@ -84,12 +84,19 @@ pub(super) fn routes_against_model(
         operations.sort_by_key(|(method, _)| method.as_str());
         for (_, operation) in operations {
             let filtered = operation.filter.iter().map(|filter| &filter.access);
-            for access in operation.accesses.iter().chain(filtered) {
-                problems.extend(access_against_model(access, &model.model, file));
-            }
+            problems.extend(accesses_against_model(file, operation.accesses.iter().chain(filtered), &model.model));
         }
     }
     problems
+}
+
+/// Every place where one of these accesses asks for what the model does not have.
+pub fn accesses_against_model<'a>(
+    file: &Arc<str>,
+    accesses: impl IntoIterator<Item = &'a AccessTemplate>,
+    model: &Model,
+) -> Vec<Diagnostic> {
+    accesses.into_iter().filter_map(|access| access_against_model(access, model, file)).collect()
 }
 
 fn access_against_model(access: &AccessTemplate, model: &Model, file: &Arc<str>) -> Option<Diagnostic> {

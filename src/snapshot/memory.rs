@@ -10,7 +10,7 @@ use super::{
     change::{ChangeError, Delta},
 };
 use crate::{
-    access::Timestamp,
+    access::{Revision, Timestamp},
     compile::ModelDocument,
     policy::{Policy, TupleFilter},
 };
@@ -61,6 +61,11 @@ impl MemoryStore {
     /// be valid.
     pub fn write(&self, batch: Batch, now: Timestamp) -> Result<(), WriteError> {
         self.store.write_if(batch, now, |changes| self.cell.change(Delta::Tuples(changes), now).map(drop))
+    }
+
+    /// The revision that decides now: after a write, one that has it.
+    pub fn revision(&self) -> Option<Revision> {
+        self.cell.load().map(|snapshot| snapshot.revision)
     }
 
     /// Puts a model into force, in place of the one before. Refuses one that the routes do not fit.

@@ -81,8 +81,11 @@ fn a_write_is_in_force_with_the_next_request() {
         assert_eq!(memory.status("mallory", "d1"), 403, "round {round}");
     }
     assert_eq!(memory.portcullis.revision(), 41);
+    let again = json!({ "writes": { "tuple_keys": [grant("user:erin", "d7")] } });
+    assert_eq!(memory.ask("POST", "write", &again).revision(), 42, "the answer names the revision that has the write");
+    memory.delete(&[grant("user:erin", "d7")]);
     let changes = memory.ask("GET", "changes", &Value::Null).json();
-    assert_eq!(changes["changes"].as_array().unwrap().len(), 40);
+    assert_eq!(changes["changes"].as_array().unwrap().len(), 42);
     let read = memory.expect(200, "read", &json!({ "page_size": 100 }));
     assert_eq!(read["tuples"].as_array().unwrap().len(), memory.world.tuples().lines().count());
 

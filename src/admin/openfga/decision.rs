@@ -18,14 +18,18 @@ use super::{
 /// The answer to a request of somebody who may ask. Without a store in memory nothing can be written.
 pub(in crate::admin) fn answer_asked(asked: &Asked, memory: Option<&MemoryStore>) -> Response<Content> {
     let Asked { snapshot, head, body, now, .. } = asked;
-    let mut store = None;
+    let (mut store, mut written) = (None, None);
     let answer = Route::find(head.method(), head.path().as_str()).and_then(|route| {
         store = route.store();
         let backing = Backing::Proxy(ProxyStore { snapshot, memory, now: *now });
-        api::answer(backing, route, head.query().unwrap_or_default(), body, *now)
+        let answer = api::answer(backing, route, head.query().unwrap_or_default(), body, *now);
+        // Who has written wants to know from when on it counts.
+        written = memory.filter(|_| route.is_write()).and_then(MemoryStore::revision);
+        answer
     });
     let mut response = response(answer.unwrap_or_else(Answer::from), Ulid::now(), store);
-    response.headers_mut().insert("portcullis-revision", HeaderValue::from(snapshot.revision.number()));
+    let revision = written.unwrap_or(snapshot.revision);
+    response.headers_mut().insert("portcullis-revision", HeaderValue::from(revision.number()));
     response
 }
 

@@ -38,6 +38,11 @@ pub(super) enum OfStore {
 }
 
 impl Route {
+    /// Whether it changes what is decided.
+    pub(super) fn is_write(self) -> bool {
+        matches!(self, Self::OfStore(_, OfStore::Write | OfStore::WriteModel))
+    }
+
     /// The store that it names.
     pub(super) fn store(self) -> Option<Ulid> {
         match self {

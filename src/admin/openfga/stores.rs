@@ -3,12 +3,12 @@
 use std::{sync::Arc, time::SystemTime};
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
     access::{Diagnostic, Timestamp},
     compile::{ModelDocument, ModelFormat},
-    policy::MOST_TYPES_OF_A_SERVER,
+    policy::{MOST_CONDITIONS_OF_A_SERVER, MOST_TYPES_OF_A_SERVER},
     snapshot::Ulid,
 };
 
@@ -32,6 +32,8 @@ struct CreateStore {
 struct WriteModel {
     #[serde(deserialize_with = "filled", alias = "typeDefinitions")]
     type_definitions: Vec<Value>,
+    #[serde(deserialize_with = "filled")]
+    conditions: Map<String, Value>,
 }
 
 /// A time as protobuf's JSON has it.
@@ -73,10 +75,14 @@ pub(super) fn list(backing: Backing<'_>, query: &Query) -> Result<Answer, Fault>
 
 pub(super) fn write_model(store: &AnyStore<'_>, body: &[u8], now: Timestamp) -> Result<Answer, Fault> {
     store.check_writable()?;
-    let WriteModel { type_definitions } = message(body)?;
+    let WriteModel { type_definitions, conditions } = message(body)?;
     if type_definitions.is_empty() {
         let rule = "value must contain at least 1 item(s)";
         return Err(Fault::field("WriteAuthorizationModelRequest.TypeDefinitions", rule));
+    }
+    if conditions.len() > MOST_CONDITIONS_OF_A_SERVER {
+        let rule = format!("value must contain no more than {MOST_CONDITIONS_OF_A_SERVER} pair(s)");
+        return Err(Fault::field("WriteAuthorizationModelRequest.Conditions", &rule));
     }
     if type_definitions.len() > MOST_TYPES_OF_A_SERVER {
         let message = format!(

@@ -1,6 +1,6 @@
 //! The rules about ways through a model: no computed cycles, and a way in for every relation.
 
-use std::collections::HashMap;
+use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 use super::{
     rewrite::Rewrite,
@@ -15,8 +15,18 @@ use crate::access::{RelationName, TypeName};
 pub(super) fn problems(source: &ModelSource) -> Vec<ModelProblem> {
     let ways = Ways::new(source);
     let cycles = ways.cycles();
-    if cycles.is_empty() { ways.without_entrypoint() } else { cycles }
+    if !cycles.is_empty() {
+        return cycles;
+    }
+    let missing = ways.without_entrypoint();
+    if missing.is_empty() { ways.with_loop() } else { missing }
 }
+
+/// So many steps of OpenFGA's search for a way into a relation are taken. In odd models it has no end in sight.
+const MOST_STEPS: u32 = 20_000;
+
+/// Which relations a path has seen, by type, and whether they are assigned directly. Paths share the inner maps.
+type Seen<'a> = HashMap<&'a TypeName, Rc<RefCell<HashMap<usize, bool>>>>;
 
 struct Node<'a> {
     type_name: &'a TypeName,
@@ -104,6 +114,88 @@ impl<'a> Ways<'a> {
             Rewrite::Union(operands) => operands.iter().any(|operand| self.has(node, operand, known)),
             Rewrite::Intersection(_) | Rewrite::Exclusion { .. } => {
                 rewrite.operands().all(|operand| self.has(node, operand, known))
+            }
+        }
+    }
+
+    // OpenFGA searches along paths that share what they have seen of a type, so that some relations with a way in seem
+    // to be none. A model that it does not take is not taken here.
+    fn with_loop(&self) -> Vec<ModelProblem> {
+        let is_missed = |number: &usize| {
+            let mut steps = MOST_STEPS;
+            self.nodes.get(*number).is_some_and(|node| {
+                self.finds(*number, &node.relation.rewrite, &Seen::default(), &mut steps) == Some(false)
+            })
+        };
+        (0..self.nodes.len()).filter(is_missed).filter_map(|number| self.problem(number, ModelFault::Loop)).collect()
+    }
+
+    // Whether OpenFGA's search finds a way into this part of a relation. Nothing if it would hardly end.
+    fn finds(
+        &self,
+        number: usize,
+        rewrite: &Rewrite<Placed<RelationName>>,
+        seen: &Seen<'a>,
+        steps: &mut u32,
+    ) -> Option<bool> {
+        *steps = steps.checked_sub(1)?;
+        let Some(node) = self.nodes.get(number) else { return Some(false) };
+        let mut here = seen.clone();
+        here.entry(node.type_name).or_default().borrow_mut().insert(number, false);
+        let mut into = |target: usize| -> Option<bool> {
+            let Some(found) = self.nodes.get(target) else { return Some(false) };
+            self.finds(target, &found.relation.rewrite, &here, steps)
+        };
+        let before = |target: usize| {
+            let types = self.nodes.get(target).and_then(|found| here.get(found.type_name));
+            types.and_then(|relations| relations.borrow().get(&target).copied())
+        };
+        match rewrite {
+            Rewrite::Direct => {
+                for restriction in &node.relation.restrictions {
+                    let Shape::Userset(relation) = &restriction.shape else {
+                        here.entry(node.type_name).or_default().borrow_mut().insert(number, true);
+                        return Some(true);
+                    };
+                    let target = self.number(&restriction.user_type.value, &relation.value);
+                    if let Some(target) = target.filter(|target| before(*target).is_none())
+                        && into(target)?
+                    {
+                        return Some(true);
+                    }
+                }
+                Some(false)
+            }
+            Rewrite::Computed(target) => match self.number(node.type_name, &target.value) {
+                Some(target) => before(target).map_or_else(|| into(target), Some),
+                None => Some(false),
+            },
+            Rewrite::TupleToUserset { computed, tupleset } => {
+                let tupleset = self.number(node.type_name, &tupleset.value).and_then(|number| self.nodes.get(number));
+                for restriction in tupleset.into_iter().flat_map(|found| &found.relation.restrictions) {
+                    if let Some(target) = self.number(&restriction.user_type.value, &computed.value)
+                        && before(target).map_or_else(|| into(target), Some)?
+                    {
+                        return Some(true);
+                    }
+                }
+                Some(false)
+            }
+            Rewrite::Union(operands) => {
+                for operand in operands {
+                    if self.finds(number, operand, seen, steps)? {
+                        return Some(true);
+                    }
+                }
+                Some(false)
+            }
+            Rewrite::Intersection(_) | Rewrite::Exclusion { .. } => {
+                for operand in rewrite.operands() {
+                    if !self.finds(number, operand, seen, steps)? {
+                        return Some(false);
+                    }
+                }
+                Some(true)
             }
         }
     }

@@ -15,4 +15,4 @@ pub use schema::{Model, Relation, RelationId, Restriction, TypeId};
 pub use source::{
     ModelSource, Origin, Placed, RelationSource, RestrictionSource, SchemaVersion, Shape, TypeSource, UnknownSchema,
 };
-pub use validate::{MOST_TYPES_OF_A_SERVER, ModelFault, ModelProblem};
+pub use validate::{MOST_CONDITIONS_OF_A_SERVER, MOST_TYPES_OF_A_SERVER, ModelFault, ModelProblem};

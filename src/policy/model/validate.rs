@@ -18,6 +18,8 @@ use crate::{
 /// The most types that an OpenFGA server takes unless it is set up otherwise: for doors that speak its HTTP API. A model
 /// from a file may have more.
 pub const MOST_TYPES_OF_A_SERVER: usize = 100;
+/// The most conditions that an OpenFGA server takes, at the same doors.
+pub const MOST_CONDITIONS_OF_A_SERVER: usize = 25;
 /// The most types a model may have at all.
 const MOST_TYPES: usize = 10_000;
 /// The most levels a rewrite may be nested.
@@ -89,6 +91,11 @@ pub enum ModelFault {
     /// Nobody could ever have the relation.
     #[error("relation `{0}` of type `{1}` can never hold: no tuple leads into it")]
     NoEntrypoint(RelationName, TypeName),
+    /// A way in that OpenFGA does not find, because it looks at each relation of a type once.
+    #[error(
+        "relation `{0}` of type `{1}` comes back to relations that were on the way: OpenFGA sees no tuple lead into it"
+    )]
+    Loop(RelationName, TypeName),
 }
 
 /// A fault, where it is, and what to do about it.

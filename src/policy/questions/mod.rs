@@ -5,6 +5,8 @@ mod closure;
 mod contextual;
 mod expansion;
 mod objects;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod tuple;
 mod users;

@@ -1,5 +1,7 @@
 //! The time zones a clock is read in, and what it shows.
 
+use jiff::tz::TimeZoneDatabase;
+
 use super::{calendar::Civil, function::Function, time::Timestamp, value::Value};
 use crate::policy::condition::problem::EvaluationFault;
 
@@ -12,7 +14,7 @@ pub(super) fn read_clock(
     match (value, zone) {
         (Value::Timestamp(time), None) => Ok(Value::Int(part_of_time(function, *time, 0)?)),
         (Value::Timestamp(time), Some(Value::String(zone))) => {
-            Ok(Value::Int(part_of_time(function, *time, offset(zone)?)?))
+            Ok(Value::Int(part_of_time(function, *time, offset(zone, *time)?)?))
         }
         (Value::Duration(nanos), None) => Ok(Value::Int(part_of_span(function, *nanos)?)),
         _ => Err(EvaluationFault::NoOverload),
@@ -46,10 +48,13 @@ fn part_of_span(function: Function, nanos: i64) -> Result<i64, EvaluationFault> 
     })
 }
 
-/// Seconds east of UTC: `+02:00`, `-8:30`, `UTC`. There is no clock here, so names of places are unknown.
-fn offset(zone: &str) -> Result<i64, EvaluationFault> {
+/// Seconds east of UTC at a time: `+02:00`, `-8:30`, `UTC`, `Europe/Vienna`.
+///
+/// The zones are those of the IANA database that is built in, by their exact names, so that every machine reads the same
+/// clock. `Local` is none of them.
+fn offset(zone: &str, time: Timestamp) -> Result<i64, EvaluationFault> {
     let Some((hours, minutes)) = zone.split_once(':') else {
-        return if matches!(zone, "" | "UTC") { Ok(0) } else { Err(EvaluationFault::UnknownTimeZone) };
+        return if matches!(zone, "" | "UTC") { Ok(0) } else { offset_of_place(zone, time) };
     };
     let west = hours.starts_with('-');
     let hours: i64 = hours.parse().map_err(|_| EvaluationFault::UnknownTimeZone)?;
@@ -58,4 +63,17 @@ fn offset(zone: &str) -> Result<i64, EvaluationFault> {
         return Err(EvaluationFault::UnknownTimeZone);
     }
     Ok((hours * 60 + if west { -minutes } else { minutes }) * 60)
+}
+
+fn offset_of_place(zone: &str, time: Timestamp) -> Result<i64, EvaluationFault> {
+    let known = TimeZoneDatabase::bundled().get(zone).map_err(|_| EvaluationFault::UnknownTimeZone)?;
+    // The database is searched without regard to case, and has a name for a zone that is not known.
+    if known.iana_name() != Some(zone) || known.is_unknown() {
+        return Err(EvaluationFault::UnknownTimeZone);
+    }
+    // The last day of the year 9999 is out of its range. No zone changes its offset then.
+    let bounds = (jiff::Timestamp::MIN.as_second(), jiff::Timestamp::MAX.as_second());
+    let moment = jiff::Timestamp::from_second(time.seconds().clamp(bounds.0, bounds.1));
+    let moment = moment.map_err(|_| EvaluationFault::UnknownTimeZone)?;
+    Ok(i64::from(known.to_offset(moment).seconds()))
 }

@@ -111,8 +111,44 @@ fn times_and_durations_are_calculated() {
         EvaluationFault::Overflow,
         &["timestamp('9999-12-31T23:59:59Z') + du > t", "timestamp('0001-01-01T00:00:00Z') - du < t"],
     );
-    // No table of time zones is built in.
-    all_fail(EvaluationFault::UnknownTimeZone, &["t.getHours('Europe/Berlin') == 13", "t.getHours('24:00') == 12"]);
+    let unknown = ["24:00", "europe/vienna", "utc", "Etc/Unknown", "Local", "../zone", "Nowhere/Land", " UTC", "1"];
+    let unknown = unknown.map(|zone| format!("t.getHours('{zone}') == 12"));
+    all_fail(EvaluationFault::UnknownTimeZone, &unknown.each_ref().map(String::as_str));
+}
+
+#[test]
+fn clocks_are_read_in_the_zones_of_places() {
+    // What OpenFGA reads, in the past and long after the last change that is known.
+    for (zone, time, hour, minute) in [
+        ("Europe/Vienna", "2024-03-31T00:59:59Z", 1, 59),
+        ("Europe/Vienna", "2024-03-31T01:00:00Z", 3, 0),
+        ("Europe/Vienna", "2024-10-27T01:00:00Z", 2, 0),
+        ("Europe/Vienna", "1893-03-01T00:00:00Z", 1, 5),
+        ("Europe/Vienna", "2168-05-24T11:50:44Z", 13, 50),
+        ("America/New_York", "2182-01-06T03:23:30Z", 22, 23),
+        ("Asia/Kolkata", "1856-12-07T13:17:11Z", 19, 10),
+        ("Australia/Lord_Howe", "2166-08-05T04:00:55Z", 14, 30),
+        ("Africa/Casablanca", "2197-11-07T05:44:12Z", 6, 44),
+        ("America/Sao_Paulo", "1924-05-03T10:19:52Z", 7, 19),
+        ("Pacific/Apia", "2158-10-01T19:43:45Z", 8, 43),
+        ("Asia/Kathmandu", "1940-01-09T00:47:22Z", 6, 17),
+        ("GB", "2146-01-15T01:45:11Z", 1, 45),
+        ("EST5EDT", "2169-04-04T07:59:52Z", 3, 59),
+        ("Etc/GMT+5", "2038-05-02T13:05:13Z", 8, 5),
+        ("Antarctica/Troll", "2024-05-23T17:05:19Z", 19, 5),
+        ("Europe/Dublin", "2008-08-06T23:03:05Z", 0, 3),
+        ("Asia/Tehran", "2102-06-27T06:08:46Z", 9, 38),
+    ] {
+        let time = format!("timestamp('{time}')");
+        all_hold(&[&format!(
+            "{time}.getHours('{zone}') == {hour} && {time}.getMinutes('{zone}') == {minute} && {time} != t"
+        )]);
+    }
+    all_hold(&[
+        "timestamp('9999-12-31T23:59:59Z').getFullYear('Europe/Vienna') == 10000",
+        "timestamp('0001-01-01T00:00:00Z').getFullYear('America/New_York') == 0",
+        "t.getDayOfWeek('Pacific/Auckland') == 5 && t.getDate('Pacific/Auckland') == 1",
+    ]);
 }
 
 #[test]

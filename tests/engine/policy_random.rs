@@ -1,26 +1,40 @@
 //! The engine against the naive evaluator, on random models, tuples and questions.
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc};
 
 use portcullis::{
     compile,
     policy::{Answer, CheckError, Graph, GraphBuilder, Policy, PolicySettings, RequestContext, TupleChange, TupleText},
 };
 
-use super::reference::{Rule, Value, Walk, World};
+use super::{
+    reference::{Rule, Value, Walk, World},
+    trials::{Tally, Trials, minimised},
+};
 
 /// A small generator of pseudo-random numbers (SplitMix64), so that a seed makes a world for all time.
-pub(crate) struct Random(u64);
+pub(crate) struct Random {
+    state: u64,
+    // These come first, the last at the beginning.
+    given: Vec<u8>,
+}
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
+        Self { state: seed, given: Vec::new() }
+    }
+
+    /// Chooses by these bytes as long as there are any.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
+        Self { state: 0, given: bytes.iter().rev().copied().collect() }
     }
 
     pub(crate) fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
+        if let Some(byte) = self.given.pop() {
+            return usize::from(byte) % bound;
+        }
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         usize::try_from((mixed ^ (mixed >> 31)) % bound as u64).unwrap()
@@ -182,23 +196,30 @@ pub(crate) fn random_world(random: &mut Random) -> (World, [Policy; 4]) {
         if random.one_in(4) {
             chain(random, &mut world);
         }
-        let mut builder = GraphBuilder::new(Arc::new(compile::model(&file, &world.to_string()).unwrap()));
-        let empty = GraphBuilder::new(Arc::clone(builder.model())).finish();
-        for ((object, relation), users) in &world.tuples {
-            for user in users {
-                builder.add(user, relation, object).unwrap();
-            }
-        }
-        let graph = builder.finish();
-        assert_eq!(graph.statistics().set_aside, 0, "{world}\n{:?}", graph.set_aside());
-        let later = changed(random, &world, &empty);
-        assert_eq!(later.statistics().tuples, graph.statistics().tuples, "{world}");
-        let policy = |graph: &Graph, steps_before_memory| {
-            Policy::new(graph.clone(), PolicySettings { steps_before_memory, ..PolicySettings::default() })
-        };
-        let policies = [policy(&graph, u32::MAX), policy(&graph, 0), policy(&later, u32::MAX), policy(&later, 0)];
+        let policies = policies(random, &world).unwrap();
         return (world, policies);
     }
+}
+
+/// The policies of a world, if the model allows all of it.
+fn policies(random: &mut Random, world: &World) -> Option<[Policy; 4]> {
+    let mut builder = GraphBuilder::new(Arc::new(compile::model(&Arc::from("random.fga"), &world.to_string()).ok()?));
+    let empty = GraphBuilder::new(Arc::clone(builder.model())).finish();
+    for ((object, relation), users) in &world.tuples {
+        for user in users {
+            builder.add(user, relation, object).unwrap();
+        }
+    }
+    let graph = builder.finish();
+    if graph.statistics().set_aside > 0 {
+        return None;
+    }
+    let later = changed(random, world, &empty);
+    assert_eq!(later.statistics().tuples, graph.statistics().tuples, "{world}");
+    let policy = |graph: &Graph, steps_before_memory| {
+        Policy::new(graph.clone(), PolicySettings { steps_before_memory, ..PolicySettings::default() })
+    };
+    Some([policy(&graph, u32::MAX), policy(&graph, 0), policy(&later, u32::MAX), policy(&later, 0)])
 }
 
 pub(crate) fn users() -> Vec<String> {
@@ -220,62 +241,130 @@ fn agrees(expected: Value, found: &Result<bool, CheckError>) -> bool {
 }
 
 #[derive(Default, Debug)]
-struct Tally {
-    compared: u32,
-    yes: u32,
-    errors: u32,
-    skipped: u32,
+struct Compared {
+    checks: u64,
+    yes: u64,
+    errors: u64,
+    skipped: u64,
 }
 
-impl Tally {
-    fn question(&mut self, walk: &Walk<'_>, policies: &[Policy; 4], question: [&str; 3], seed: u64) {
-        let [user, relation, object] = question;
-        let Some(expected) = walk.check(relation, object, 700) else {
-            self.skipped += 1;
-            return;
-        };
-        for policy in policies {
-            let (user, action, resource) = (user.parse().unwrap(), relation.parse().unwrap(), object.parse().unwrap());
-            let found = policy.check(&user, &action, &resource, &RequestContext::default());
-            let shown = || format!("seed {seed}: {question:?}\n{}\n{:#?}", walk.world, walk.world.tuples);
-            assert!(agrees(expected, &found), "{expected:?} is expected, {found:?} was found, {}", shown());
-            if self.compared.is_multiple_of(8) {
-                let explained = policy.explain(&user, &action, &resource, &RequestContext::default()).unwrap().answer();
-                let same = match found {
-                    Ok(true) => Answer::Yes,
-                    Ok(false) => Answer::No,
-                    Err(_) => Answer::Undecided,
-                };
-                assert_eq!(explained, same, "{}", shown());
+impl Tally for Compared {
+    fn add(&mut self, other: Self) {
+        self.checks += other.checks;
+        self.yes += other.yes;
+        self.errors += other.errors;
+        self.skipped += other.skipped;
+    }
+}
+
+/// What the policies and the naive evaluator make of a question. Nothing if the latter takes too long.
+fn compared(walk: &Walk<'_>, policies: &[Policy; 4], question: [&str; 3], explained: bool) -> Option<(Value, String)> {
+    let [user, relation, object] = question;
+    let expected = walk.check(relation, object, 700)?;
+    let (user, action, resource) = (user.parse().unwrap(), relation.parse().unwrap(), object.parse().unwrap());
+    let mut wrong = String::new();
+    for (number, policy) in policies.iter().enumerate() {
+        let found = policy.check(&user, &action, &resource, &RequestContext::default());
+        if !agrees(expected, &found) {
+            wrong.push_str(&format!("policy {number}: {expected:?} is expected, {found:?} was found\n"));
+        }
+        if explained {
+            let told = policy.explain(&user, &action, &resource, &RequestContext::default()).unwrap().answer();
+            let same = match &found {
+                Ok(true) => Answer::Yes,
+                Ok(false) => Answer::No,
+                Err(_) => Answer::Undecided,
+            };
+            if told != same {
+                wrong.push_str(&format!("policy {number}: {found:?} was found, {told:?} is explained\n"));
             }
         }
-        self.compared += 1;
-        self.yes += u32::from(expected == Value::Yes);
-        self.errors += u32::from(expected == Value::Error);
     }
+    Some((expected, wrong))
+}
+
+/// What is wrong with the answers to some questions about a random world, if anything is.
+pub(crate) fn first_difference(random: &mut Random) -> Option<String> {
+    let (world, policies) = random_world(random);
+    let users = users();
+    let keys: Vec<_> = world.rules.keys().collect();
+    (0..30).find_map(|_| {
+        let (of, relation) = *random.pick(&keys);
+        let (user, object) = (random.pick(&users), format!("{of}:{}", random.below(4)));
+        let (_, wrong) = compared(&world.walk(user), &policies, [user, relation, &object], true)?;
+        (!wrong.is_empty()).then(|| format!("{user} {relation} {object}: {wrong}{world}\n{:#?}", world.tuples))
+    })
+}
+
+/// The world with one tuple less, or with one rule in place of an operator of its operands.
+fn smaller(world: &World) -> Vec<World> {
+    let mut worlds = Vec::new();
+    for (key, users) in &world.tuples {
+        for user in users {
+            let mut less = world.clone();
+            less.tuples.get_mut(key).unwrap().remove(user);
+            worlds.push(less);
+        }
+    }
+    for (key, rule) in &world.rules {
+        let operands = match rule {
+            Rule::Direct(_) | Rule::Computed(_) | Rule::From(..) => Vec::new(),
+            Rule::Or(rules) | Rule::And(rules) => rules.clone(),
+            Rule::ButNot(base, subtract) => vec![(**base).clone(), (**subtract).clone()],
+        };
+        for operand in operands {
+            let mut less = world.clone();
+            less.rules.insert(key.clone(), operand);
+            worlds.push(less);
+        }
+    }
+    worlds
+}
+
+/// Panics with the question, and the smallest world in which it is answered wrongly.
+fn report(seed: u64, world: &World, question: [&str; 3], wrong: &str) -> ! {
+    let wrong_in = |world: &World| {
+        let policies = policies(&mut Random::new(seed), world)?;
+        compared(&world.walk(question[0]), &policies, question, true).map(|(_, wrong)| wrong)
+    };
+    let world = minimised(world.clone(), smaller, |world| wrong_in(world).is_some_and(|wrong| !wrong.is_empty()));
+    let still = wrong_in(&world).unwrap_or_default();
+    panic!("seed {seed}: {question:?}\n{wrong}made small:\n{still}{world}\n{:#?}", world.tuples);
 }
 
 #[test]
 fn the_engine_agrees_with_the_naive_evaluator() {
-    let begin = std::env::var("PORTCULLIS_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
-    let wanted = std::env::var("PORTCULLIS_COMPARISONS").ok().and_then(|count| count.parse().ok()).unwrap_or(100_000);
     let users = users();
-    let started = Instant::now();
-    let mut tally = Tally::default();
-    for seed in begin.. {
+    let trials = Trials::of(1_500);
+    let tally: Compared = trials.run(|seed, tally: &mut Compared| {
         let (world, policies) = random_world(&mut Random::new(seed));
         let walks: Vec<_> = users.iter().map(|user| (user, world.walk(user))).collect();
         for (of, relation) in world.rules.keys() {
             for object in ["0", "1", "2", "9"].map(|id| format!("{of}:{id}")) {
                 for (user, walk) in &walks {
-                    tally.question(walk, &policies, [user, relation, &object], seed);
+                    let question = [user, relation, &object].map(String::as_str);
+                    let Some((expected, wrong)) = compared(walk, &policies, question, tally.checks % 8 == 0) else {
+                        tally.skipped += 1;
+                        continue;
+                    };
+                    if !wrong.is_empty() {
+                        report(seed, &world, question, &wrong);
+                    }
+                    tally.checks += 1;
+                    tally.yes += u64::from(expected == Value::Yes);
+                    tally.errors += u64::from(expected == Value::Error);
                 }
             }
         }
-        if tally.compared >= wanted {
-            println!("{tally:?} up to seed {seed} in {:?}", started.elapsed());
-            break;
-        }
+    });
+    assert!(tally.yes > tally.checks / 20, "too few yes: {tally:?}");
+    assert!(trials.are_chosen() || (tally.checks > 1_000_000 && tally.errors > 100), "too few answers: {tally:?}");
+}
+
+#[test]
+fn worlds_are_made_of_bytes_too() {
+    for length in 0..60 {
+        let bytes: Vec<u8> = (0..length * 5).map(|n| u8::try_from((n * n + 7 * length) % 251).unwrap()).collect();
+        assert_eq!(first_difference(&mut Random::of_bytes(&bytes)), None);
     }
-    assert!(tally.yes > tally.compared / 20 && tally.errors > 0, "too few of some answers: {tally:?}");
 }

@@ -1,5 +1,4 @@
 //! A naive evaluator, written from the rules and for clarity: the oracle of the random tests.
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},

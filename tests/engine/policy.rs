@@ -1,5 +1,4 @@
 //! Decisions of the policy engine: scenario files, and what no file can say.
-#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{fs, ops::ControlFlow, path::Path, sync::Arc};
 
