@@ -552,6 +552,8 @@ fn long_results_come_in_pages() {
     assert_eq!((&second["results"][0]["id"], &second["page"]["count"]), (&json!("u01"), &json!(2)));
     let counted = point.ok(path, &body(json!({ "limit": 0 })));
     assert_eq!((&counted["page"]["count"], &counted["page"]["total"]), (&json!(0), &json!(25)));
+    let token_of_none = &counted["page"]["next_token"];
+    assert_eq!(point.ok(path, &body(json!({ "token": token_of_none })))["page"]["count"], 25);
     assert_eq!(point.ok(path, &body(json!({ "limit": 1_000_000 })))["page"]["count"], 25);
     // A token is for the parameters that it was given for, in any order of their members.
     let token = json!({ "token": token });

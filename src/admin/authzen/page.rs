@@ -55,7 +55,9 @@ impl Page {
         let part: Vec<&String> = results.iter().skip(before).take(self.limit).collect();
         let is_whole = before + part.len() == results.len();
         let last = part.last().map(|last| last.to_string()).or(self.after);
-        let next = if is_whole { String::new() } else { Token { limit: self.limit, after: last }.written(&self.mark) };
+        // Whoever has only counted wants to see something next.
+        let limit = if self.limit == 0 { MOST } else { self.limit };
+        let next = if is_whole { String::new() } else { Token { limit, after: last }.written(&self.mark) };
         json!({
             "results": part.iter().map(|result| shown(result)).collect::<Vec<_>>(),
             "page": { "next_token": next, "count": part.len(), "total": results.len() },
