@@ -218,8 +218,7 @@ fn openfga() -> anyhow::Result<PathBuf> {
 
 fn over_http(report: &mut Report, folder: &Path) -> anyhow::Result<()> {
     let (ours, theirs) = (portcullis()?, openfga()?);
-    let ports = [free_port()?, free_port()?];
-    let addresses = ports.map(|port| format!("127.0.0.1:{port}"));
+    let (http_port, grpc_port) = (free_port()?, free_port()?);
     let theirs = Line::new(
         &theirs,
         &[
@@ -228,11 +227,11 @@ fn over_http(report: &mut Report, folder: &Path) -> anyhow::Result<()> {
             "--playground-enabled=false",
             "--metrics-enabled=false",
             "--log-level=none",
-            &format!("--http-addr={}", addresses[0]),
-            &format!("--grpc-addr={}", addresses[1]),
+            &format!("--http-addr=127.0.0.1:{http_port}"),
+            &format!("--grpc-addr=127.0.0.1:{grpc_port}"),
         ],
     );
-    let theirs = theirs.on_core(PROXY_CORE).serve_at(SocketAddr::from((Ipv4Addr::LOCALHOST, ports[0])))?;
+    let theirs = theirs.on_core(PROXY_CORE).serve_at(SocketAddr::from((Ipv4Addr::LOCALHOST, http_port)))?;
     let port = free_port()?;
     let ours = Line::new(&ours, &["serve-openfga", "--listen", &format!("127.0.0.1:{port}")]);
     let ours = ours.on_core(PROXY_CORE).serve_at(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
@@ -294,7 +293,9 @@ fn fill(server: &Server, folder: &Path) -> anyhow::Result<Vec<u8>> {
         let mut answer = ureq::post(&format!("{base}{path}")).send_json(body)?;
         Ok(answer.body_mut().read_json()?)
     };
-    let text = |value: &Value, name: &str| value[name].as_str().map(str::to_owned).context("an answer lacks an id");
+    let text = |value: &Value, name: &str| -> anyhow::Result<String> {
+        Ok(value.get(name).and_then(Value::as_str).context("an answer lacks an id")?.to_owned())
+    };
     let store = text(&post("/stores", &json!({ "name": "bench" }))?, "id")?;
     let model = post(&format!("/stores/{store}/authorization-models"), &model()?)?;
     let model = text(&model, "authorization_model_id")?;
@@ -310,7 +311,8 @@ fn fill(server: &Server, folder: &Path) -> anyhow::Result<Vec<u8>> {
         let key = json!({ "user": user, "relation": "can_read", "object": object });
         let body = json!({ "tuple_key": key, "authorization_model_id": model });
         if n % 20 == 0 {
-            ensure!(post(&path, &body)?["allowed"] == allowed, "it answers {key} differently");
+            let answer = post(&path, &body)?;
+            ensure!(answer.get("allowed") == Some(&Value::Bool(allowed)), "it answers {key} differently");
         }
         let body = body.to_string();
         write!(
