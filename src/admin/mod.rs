@@ -2,10 +2,12 @@
 
 mod authzen;
 mod body;
+mod deadline;
 mod decision;
 mod health;
 mod openfga;
 mod operator;
+mod turns;
 
 pub use authzen::{BaseUrl, InvalidBaseUrl};
 pub use decision::{DecisionHandler, DecisionMetrics};

@@ -54,6 +54,8 @@ pub(super) struct Assembler {
     pub(super) fixed: Fixed,
     /// One for each listener, the decision listener last; `None` for those in the clear.
     pub(super) tls: Vec<Option<watch::Sender<ServerTls>>>,
+    /// The identities of the listeners, in the same order, until what they were read with is in force.
+    pub(super) identities: Vec<Option<ServerTls>>,
     /// What a policy in memory begins with, and where it goes on; `None` if the policy is in files.
     pub(super) memory: Option<Seed>,
     /// The one that is there already, with the tokens that it has verified.
@@ -63,7 +65,8 @@ pub(super) struct Assembler {
 /// A policy in memory.
 #[derive(Debug)]
 pub(super) struct Seed {
-    loaded: LoadedPolicy,
+    // `None` once it is in the first snapshot, which tuples and models replace.
+    loaded: Option<LoadedPolicy>,
     cell: Arc<SnapshotCell>,
     pub(super) store: Arc<MemoryStore>,
 }
@@ -74,16 +77,16 @@ impl Seed {
         let loaded = load_policy(files)?;
         let (model, now) = (Arc::clone(&loaded.model), Timestamp::from(SystemTime::now()));
         let store = Arc::new(MemoryStore::new(model, &loaded.policy, Arc::clone(cell), now));
-        Ok(Self { loaded, cell: Arc::clone(cell), store })
+        Ok(Self { loaded: Some(loaded), cell: Arc::clone(cell), store })
     }
 
     /// The first snapshot, of the seed; then what is around the policy, which has moved on.
-    fn assembled(&self, surroundings: Surroundings, revision: Revision) -> Result<Loaded, Vec<Diagnostic>> {
-        if self.cell.load().is_some() {
+    fn assembled(&mut self, surroundings: Surroundings, revision: Revision) -> Result<Loaded, Vec<Diagnostic>> {
+        let Some(LoadedPolicy { model, policy }) = self.loaded.as_ref().filter(|_| self.cell.load().is_none()) else {
             return Ok(Loaded::Around(Box::new(surroundings)));
-        }
-        let LoadedPolicy { model, policy } = &self.loaded;
+        };
         let snapshot = surroundings.around(Arc::clone(model), policy, revision, SystemTime::now().into())?;
+        self.loaded = None;
         Ok(Loaded::Built(Box::new(snapshot)))
     }
 }
@@ -106,6 +109,14 @@ impl Assemble for Assembler {
         let loaded = self.snapshot(loading, revision).unwrap_or_else(Loaded::Refused);
         Assembly { loaded, files, keys: wanted }
     }
+
+    fn published(&mut self) {
+        for (sender, identity) in self.tls.iter().zip(self.identities.drain(..)) {
+            if let Some((sender, identity)) = sender.as_ref().zip(identity) {
+                sender.send_replace(identity);
+            }
+        }
+    }
 }
 
 impl Assembler {
@@ -117,21 +128,18 @@ impl Assembler {
             let problem = Diagnostic::new(&settings.file, Place::default(), message);
             return Err(vec![problem.with_help("these need a restart; restart, or change them back")]);
         }
-        let identities: Vec<_> = listeners(&settings).map(|listener| listener.tls.clone()).collect();
+        let identities: Vec<_> =
+            listeners(&settings).map(|listener| listener.tls.as_ref().map(|tls| tls.identity.clone())).collect();
         let authenticator = match &settings.authenticator {
             Ok(settings) => settings.clone(),
             Err(missing) => return Ok(Loaded::Waiting(missing.clone())),
         };
         let authenticator = self.authenticator(authenticator, &settings.file)?;
-        let loaded = match &self.memory {
+        let loaded = match &mut self.memory {
             Some(seed) => seed.assembled(surroundings(settings, Arc::clone(&authenticator)), revision)?,
             None => Loaded::Built(Box::new(snapshot(settings, Arc::clone(&authenticator), revision)?)),
         };
-        for (sender, identity) in self.tls.iter().zip(identities) {
-            if let Some((sender, tls)) = sender.as_ref().zip(identity) {
-                sender.send_replace(tls.identity);
-            }
-        }
+        self.identities = identities;
         self.authenticator = Some(authenticator);
         Ok(loaded)
     }

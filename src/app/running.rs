@@ -80,7 +80,10 @@ pub struct Running {
     not_ready: Drain,
     // Ordered at the deadline: what is still in flight is dropped.
     abandon: Drain,
+    // Joined at the end, so that every record is handed over.
     threads: Vec<JoinHandle<()>>,
+    // The decision listener and the compaction, which keep no records.
+    beside: Vec<JoinHandle<()>>,
     audit: AuditWriter,
     patience: Duration,
 }
@@ -100,6 +103,7 @@ impl Running {
             path: config.to_owned(),
             fixed: Fixed::of(&settings),
             tls: tls_senders,
+            identities: Vec::new(),
             memory,
             authenticator: None,
         };
@@ -125,17 +129,17 @@ impl Running {
         let (data_served, decision_served) = served.split_at(data.len());
         let signals = (work_signal.clone(), abandoned);
         let telemetry = settings.telemetry.map(Listener::bind).transpose()?;
-        let mut threads = Vec::new();
+        let (mut threads, mut beside) = (Vec::new(), Vec::new());
         if !decision_served.is_empty() {
             let metrics = DecisionMetrics::new(&registry)?;
             let (cell, unknown_key) = (Arc::clone(&snapshots), Arc::clone(&unknown_key));
             let base = settings.decision.as_ref().and_then(|decision| decision.url.clone());
             let handler = DecisionHandler::new(cell, store, metrics, unknown_key, base);
             let name = "decision".to_owned();
-            threads.push(start_worker(name, decision_served, settings.server, signals.clone(), handler)?);
+            beside.push(start_worker(name, decision_served, settings.server, signals.clone(), handler)?);
         }
         if settings.policy.source == PolicySource::Memory {
-            threads.push(start_compaction(Arc::clone(&snapshots), CompactionMetrics::new(&registry)?)?);
+            beside.push(start_compaction(Arc::clone(&snapshots), CompactionMetrics::new(&registry)?)?);
         }
         let listening = |purpose: &'static str| move |one: &Listener| (purpose, one.address());
         let told = Told {
@@ -172,6 +176,7 @@ impl Running {
             not_ready,
             abandon,
             threads,
+            beside,
             audit: writer,
             patience: settings.drain,
         };
@@ -210,7 +215,7 @@ impl Running {
 
     /// Whether every thread still works. A worker ends only when it is told to, or by a fault.
     pub fn is_whole(&self) -> bool {
-        self.audit.is_alive() && !self.threads.iter().any(JoinHandle::is_finished)
+        self.audit.is_alive() && !self.threads.iter().chain(&self.beside).any(JoinHandle::is_finished)
     }
 
     /// Stops in order: not ready, no new connections, requests in flight to their end, records written.
@@ -226,6 +231,8 @@ impl Running {
         // Threads that were told to end have nothing left to wait for; a fault in one was logged when it happened.
         self.threads.into_iter().for_each(|thread| drop(thread.join()));
         let written = self.audit.finish(Duration::from_secs(2));
+        // The threads beside end with the process at the latest: a compaction at work has nothing to lose.
+        drop(self.beside);
         Ok(if ended && written { Stopped::InOrder } else { Stopped::AtDeadline })
     }
 
@@ -268,6 +275,9 @@ fn seed(settings: &Settings, cell: &Arc<SnapshotCell>) -> Result<Option<Seed>, S
             tracing::warn!(
                 "THE POLICY IS IN MEMORY ONLY: what is written is lost when the process ends. For development and tests"
             );
+            if !settings.decision.as_ref().is_some_and(|decision| decision.callers.have_writers()) {
+                tracing::warn!("nobody may write to the policy in memory: name callers in `decision.writers`");
+            }
             Ok(Some(Seed::load(&settings.policy, cell).map_err(StartError::Invalid)?))
         }
     }

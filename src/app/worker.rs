@@ -47,5 +47,7 @@ pub(super) fn start_worker<H: Handler>(
                 () = abandon.ordered() => {}
             }
         });
+        // A long answer, which nobody waits for any more, does not hold up the end.
+        runtime.shutdown_background();
     })
 }

@@ -55,7 +55,10 @@ fn users(question: &ListUsers) -> anyhow::Result<ExitCode> {
 fn answer(source: &PolicyOptions, given: &GivenOptions, inquiry: Inquiry) -> anyhow::Result<ExitCode> {
     if let Some(socket) = &source.admin {
         let question = OperatorQuestion { inquiry, context: given.context.clone() };
-        let ByRevision { answered, revision, age, stale } = ask_running(socket, &question)?;
+        // Lists tell what the policy says. Whether somebody may do something is decided by a snapshot that is not stale.
+        let is_decision = matches!(question.inquiry, Inquiry::Check(..) | Inquiry::Explain(..));
+        let ByRevision { mut answered, revision, age, stale } = ask_running(socket, &question)?;
+        answered.holds &= !(stale && is_decision);
         print(answered, given, |document| {
             document.insert("revision".to_owned(), revision.into());
             document.insert("age_seconds".to_owned(), age.as_secs_f64().into());

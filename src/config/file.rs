@@ -90,6 +90,8 @@ pub(super) struct Decision {
     pub(super) tls: Option<Tls>,
     /// Who may ask, and so see the whole policy: `service:crm`, or `service:*` for all of a type. At least one.
     pub(super) callers: Located<Vec<Located<String>>>,
+    /// Who of the callers may change a policy in memory, named in the same way. By default nobody.
+    pub(super) writers: Option<Located<Vec<Located<String>>>>,
     /// The `https` URL by which callers know it, for AuthZEN's discovery. Without it there is none.
     pub(super) url: Option<Located<String>>,
 }

@@ -17,7 +17,7 @@ use crate::{
     net::{ClientTls, ServerSettings, ServerTls, Target},
     proxy::EnforcerSettings,
     route::{AccessTemplate, RouteTable},
-    snapshot::{Callers, Upstream},
+    snapshot::{Caller, Callers, Upstream},
     supply::{KeyDocuments, KeyUrl},
 };
 
@@ -51,7 +51,7 @@ pub struct ListenSettings {
 pub struct DecisionSettings {
     /// Where it listens.
     pub listener: ListenSettings,
-    /// Who may ask.
+    /// Who may ask, and who of them may write.
     pub callers: Callers,
     /// What callers know it by.
     pub url: Option<BaseUrl>,
@@ -321,7 +321,10 @@ fn decision(
         let help = "whoever may ask sees the whole policy: name them, such as `service:crm` or `service:*`";
         reading.problems.add_with_help(written.callers.place, "`callers` is empty: nobody could ask", help);
     }
-    let callers = written.callers.iter().filter_map(|caller| reading.problems.parse(caller)).collect();
+    let callers: Callers = written.callers.iter().filter_map(|caller| reading.problems.parse(caller)).collect();
+    let writers = written.writers.iter().flat_map(|writers| writers.iter());
+    let writers: Vec<Caller> = writers.filter_map(|writer| reading.problems.parse(writer)).collect();
+    let callers = callers.with_writers(writers);
     let url = written.url.as_ref().and_then(|url| reading.problems.parse(url));
     let tls = match &written.tls {
         None => None,

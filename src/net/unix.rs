@@ -1,10 +1,10 @@
 //! Listening Unix sockets: files that only their owner may connect to.
 
 use std::{
-    fs::{self, File, Permissions, TryLockError},
+    fs::{self, File, OpenOptions, Permissions, TryLockError},
     io::{self, ErrorKind},
     os::unix::{
-        fs::{FileTypeExt, MetadataExt, PermissionsExt},
+        fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt},
         net::UnixListener,
     },
     path::{Path, PathBuf},
@@ -26,8 +26,8 @@ pub enum UnixSocketError {
     /// There is something else at the path, and it is not removed.
     #[error("cannot listen on `{0}`: it is there and no socket; remove it, or name another path")]
     NotASocket(PathBuf),
-    /// Others are at work in the directory all the time.
-    #[error("cannot listen on `{0}`: another process keeps its directory locked")]
+    /// Others are at work there all the time.
+    #[error("cannot listen on `{0}`: another process keeps `{0}.lock` locked")]
     Locked(PathBuf),
     /// The path is too long, its directory is missing or may not be written to, and the like.
     #[error("cannot listen on `{0}`: {1}")]
@@ -37,7 +37,8 @@ pub enum UnixSocketError {
 /// A Unix socket that this process listens on. Its file is removed when this is dropped.
 ///
 /// Only the owner of the process (and root) may connect. What a process that was killed has left at the path is
-/// replaced; a socket that somebody listens on, and any other file, is not.
+/// replaced; a socket that somebody listens on, and any other file, is not. The directory is best the owner's alone, so
+/// that nobody else can put files there; a lock file stays in it.
 #[derive(Debug)]
 pub struct UnixSocket {
     listener: UnixListener,
@@ -51,7 +52,7 @@ impl UnixSocket {
     pub fn bind(path: &Path) -> Result<Self, UnixSocketError> {
         let failed = |error| UnixSocketError::Failed(path.to_owned(), error);
         // Of two processes that find a file left over, the slower one must not remove the socket of the faster one.
-        let _one_at_a_time = locked_directory(path)?;
+        let _one_at_a_time = locked(path)?;
         let socket = match bound(path) {
             Err(error) if error.kind() == ErrorKind::AddrInUse => {
                 refuse_if_alive(path)?;
@@ -124,14 +125,16 @@ fn refuse_if_alive(path: &Path) -> Result<(), UnixSocketError> {
     }
 }
 
-/// The directory of the path, locked until this is dropped.
-fn locked_directory(path: &Path) -> Result<File, UnixSocketError> {
+/// A file beside the path that only its owner can open, locked until this is dropped. It stays, so that all lock the
+/// same one.
+fn locked(path: &Path) -> Result<File, UnixSocketError> {
     let failed = |error| UnixSocketError::Failed(path.to_owned(), error);
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let directory = File::open(parent).map_err(failed)?;
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".lock");
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(beside).map_err(failed)?;
     for _ in 0..100 {
-        match directory.try_lock() {
-            Ok(()) => return Ok(directory),
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(10)),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
@@ -155,6 +158,17 @@ mod tests {
         assert!(matches!(UnixSocket::bind(&path), Err(UnixSocketError::Taken(_))));
         drop(socket);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_lock_on_the_directory_does_not_hold_it_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("admin.sock");
+        // Whoever can read a directory can lock it.
+        let directory = File::open(folder.path()).unwrap();
+        directory.lock().unwrap();
+        let _socket = UnixSocket::bind(&path).unwrap();
+        assert_eq!(fs::metadata(folder.path().join("admin.sock.lock")).unwrap().mode() & 0o777, 0o600);
     }
 
     #[test]

@@ -42,9 +42,22 @@ pub enum NotACaller {
     Unlisted,
 }
 
-/// Those who may ask the decision listener, and so see the whole policy. Without any, nobody may.
+impl Caller {
+    fn is(&self, subject: &Entity) -> bool {
+        match self {
+            Self::One(known) => known == subject,
+            Self::Every(type_name) => type_name.as_str() == subject.type_name(),
+        }
+    }
+}
+
+/// Those who may ask the decision listener, and so see the whole policy, and those of them who may change it. Without
+/// any, nobody may.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Callers(Box<[Caller]>);
+pub struct Callers {
+    all: Box<[Caller]>,
+    writers: Box<[Caller]>,
+}
 
 impl Callers {
     /// The caller that the principal is.
@@ -53,17 +66,29 @@ impl Callers {
             return Err(NotACaller::Delegated);
         }
         let subject = principal.subject();
-        let is_listed = self.0.iter().any(|caller| match caller {
-            Caller::One(known) => known == subject,
-            Caller::Every(type_name) => type_name.as_str() == subject.type_name(),
-        });
-        if is_listed { Ok(subject) } else { Err(NotACaller::Unlisted) }
+        if self.all.iter().any(|caller| caller.is(subject)) { Ok(subject) } else { Err(NotACaller::Unlisted) }
+    }
+
+    /// Whether a caller may change the policy, where the listener takes changes.
+    pub fn may_write(&self, caller: &Entity) -> bool {
+        self.writers.iter().any(|writer| writer.is(caller))
+    }
+
+    /// Whether some caller may.
+    pub fn have_writers(&self) -> bool {
+        !self.writers.is_empty()
+    }
+
+    /// The same callers, of whom these may change the policy.
+    #[must_use]
+    pub fn with_writers(self, writers: impl IntoIterator<Item = Caller>) -> Self {
+        Self { writers: writers.into_iter().collect(), ..self }
     }
 }
 
 impl FromIterator<Caller> for Callers {
     fn from_iter<I: IntoIterator<Item = Caller>>(callers: I) -> Self {
-        Self(callers.into_iter().collect())
+        Self { all: callers.into_iter().collect(), ..Self::default() }
     }
 }
 
@@ -82,6 +107,9 @@ mod tests {
         let admits = |subject: &str| callers.admit(&Principal::alone(entity(subject))).is_ok();
         assert!(admits("service:crm") && admits("robot:a"));
         assert!(!admits("service:crm2") && !admits("robots:a") && !admits("user:erin"));
+        assert!(!callers.may_write(&entity("service:crm")));
+        let callers = callers.with_writers(["service:*".parse().unwrap()]);
+        assert!(callers.may_write(&entity("service:crm")) && !callers.may_write(&entity("robot:a")));
         let chain = |actors: &[&str], task: Option<&str>| {
             let actors = actors.iter().map(|actor| entity(actor)).collect();
             callers.admit(&Principal::new(entity("service:crm"), actors, task.map(entity), ActorMode::All)).err()

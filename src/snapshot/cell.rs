@@ -65,10 +65,12 @@ impl SnapshotCell {
     /// The snapshot to decide by at this time.
     pub fn usable(&self, now: Timestamp) -> Result<Arc<Snapshot>, Unusable> {
         let snapshot = self.current.load_full().ok_or(Unusable::Missing)?;
-        match snapshot.max_staleness {
-            Some(bound) if self.age(now) > bound => Err(Unusable::Stale(self.age(now).as_secs())),
-            Some(_) | None => Ok(snapshot),
-        }
+        if self.is_stale(&snapshot, now) { Err(Unusable::Stale(self.age(now).as_secs())) } else { Ok(snapshot) }
+    }
+
+    /// Whether the current snapshot is too old to decide by.
+    pub fn is_stale(&self, snapshot: &Snapshot, now: Timestamp) -> bool {
+        snapshot.max_staleness.is_some_and(|bound| self.age(now) > bound)
     }
 
     /// The current snapshot, however old.

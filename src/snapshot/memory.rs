@@ -5,7 +5,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::{
-    authority::{AuthorityFull, Batch, Store, StoredModel, StoredTuple, TupleKey, Ulid, WriteError},
+    authority::{AuthorityFull, Batch, Store, StoredModel, StoredTuple, Ulid, WriteError},
     cell::SnapshotCell,
     change::{ChangeError, Delta},
 };
@@ -43,12 +43,7 @@ impl MemoryStore {
     pub fn new(model: Arc<StoredModel>, policy: &Policy, cell: Arc<SnapshotCell>, now: Timestamp) -> Self {
         let (id, name) = PROXY_STORE;
         let tuples = policy.graph().tuples(TupleFilter::default(), None, usize::MAX).unwrap_or_default();
-        let tuples = tuples.into_iter().map(|written| {
-            let (user, relation) = (written.tuple.user.to_string(), written.tuple.relation.as_str());
-            let key =
-                TupleKey { object: written.tuple.object.as_str().into(), relation: relation.into(), user: user.into() };
-            StoredTuple { key: Arc::new(key), condition: written.condition, written_at: now }
-        });
+        let tuples = tuples.into_iter().map(|written| StoredTuple::of(written, now));
         Self { store: Store::seeded(id, name, now, model, tuples), cell }
     }
 

@@ -43,6 +43,9 @@ pub struct Assembly {
 pub trait Assemble: Send + 'static {
     /// Reads the files and builds a snapshot of this revision. May take long; runs on a thread of its own.
     fn assemble(&mut self, keys: &KeyDocuments, revision: Revision) -> Assembly;
+
+    /// What was assembled last is in force.
+    fn published(&mut self) {}
 }
 
 /// The files of a configuration, as a source.
@@ -88,6 +91,12 @@ impl<A: Assemble> Source for FileSource<A> {
         self.keys.want(&assembly.keys);
         self.watch.follow(&assembly.files, &before, begun);
         assembly.loaded
+    }
+
+    fn published(&mut self) {
+        if let Some(assembler) = &mut self.assembler {
+            assembler.published();
+        }
     }
 }
 

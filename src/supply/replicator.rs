@@ -152,6 +152,7 @@ impl<S: Source> Replicator<S> {
 
     fn in_force(&mut self, snapshot: &Snapshot, begun: Instant) {
         let stats = snapshot.policy.statistics();
+        self.source.published();
         self.faithful = true;
         self.metrics.last_refused.set(0);
         tracing::info!(

@@ -36,4 +36,7 @@ pub trait Source: Send + 'static {
 
     /// Loads what the source holds now, as a snapshot of this revision.
     fn load(&mut self, revision: Revision) -> impl Future<Output = Loaded> + Send;
+
+    /// What was loaded last is in force.
+    fn published(&mut self) {}
 }

@@ -185,7 +185,12 @@ fn it_answers_by_a_stale_snapshot_and_says_so() {
     assert_eq!(proxy.get("/documents/d1", &world.issuer.token("erin", &[])).reason(), "stale_snapshot");
     let fixed = ["check", "--admin", "admin.sock", "--as", "user:erin", "can_read", "document:d1"];
     let (code, said, note) = text(&world.run(&fixed));
-    assert_eq!(code, Some(0), "{said}{note}");
+    // The policy would allow it, and the proxy does not: whoever looks at the exit code alone is told so.
+    assert_eq!((code, said.starts_with("allowed")), (Some(1), true), "{said}{note}");
+    let explained = ["explain", "--admin", "admin.sock", "--as", "user:erin", "can_read", "document:d1"];
+    assert_eq!(text(&world.run(&explained)).0, Some(1));
+    let list = ["list", "objects", "--admin", "admin.sock", "--as", "user:erin", "can_read", "document"];
+    assert_eq!(text(&world.run(&list)).0, Some(0));
     assert!(note.contains("older than `policy.max_staleness`"), "{note}");
     let (_, said, _) = text(&world.run(&[&fixed[..], &["--json"]].concat()));
     assert_eq!(serde_json::from_str::<Value>(&said).unwrap()["stale"], true);

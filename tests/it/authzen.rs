@@ -391,6 +391,27 @@ fn batches_rest_on_properties() {
 }
 
 #[test]
+fn nothing_does_not_stand_for_the_default() {
+    let point = Point::start();
+    let whole = question("alice", "read", "record-1");
+    assert!(point.decides(&whole));
+    for (part, member) in
+        [("subject", "type"), ("subject", "id"), ("action", "name"), ("resource", "type"), ("resource", "id")]
+    {
+        let mut request = whole.clone();
+        request["evaluations"] = json!([{ part: { member: null } }, {}]);
+        let answer = point.ok("/access/v1/evaluations", &request);
+        let (wrong, right) = (&answer["evaluations"][0], &answer["evaluations"][1]);
+        assert_eq!(
+            (&wrong["decision"], &right["decision"]),
+            (&json!(false), &json!(true)),
+            "{part}.{member}: {answer}"
+        );
+        assert_eq!(wrong["context"]["error"]["status"], 400, "{part}.{member}: {answer}");
+    }
+}
+
+#[test]
 fn a_batch_ends_where_its_semantic_says() {
     let point = Point::start();
     let (yes, no) = (question("alice", "read", "record-1"), question("bob", "write", "record-1"));
@@ -545,7 +566,7 @@ fn long_results_come_in_pages() {
     }
     assert_eq!((pages, found.len()), (3, 25));
     assert!(found.is_sorted());
-    // Another limit is possible on the way, none at all counts only, and what is more than allowed is as much as is.
+    // Another limit is possible on the way, and what is more than allowed is as much as is.
     let first = point.ok(path, &body(json!({ "limit": 1 })));
     let token = first["page"]["next_token"].as_str().unwrap();
     let second = point.ok(path, &body(json!({ "limit": 2, "token": token })));

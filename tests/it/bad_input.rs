@@ -58,7 +58,7 @@ fn several_problems_are_one_report() {
             .replace("upstream: main", "upstream: mian")
             .replace("{path.document}\" }\n      HEAD", "{path.dokument}\" }\n      HEAD")
             .replace("user:{sub}", "user:sub")
-            .replacen("action: can_read", "action: can_raed", 1)
+            .replace("HEAD: { action: can_read", "HEAD: { action: can_raed")
     });
     says(
         &said,

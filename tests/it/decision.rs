@@ -190,11 +190,23 @@ fn conditions_are_told_the_time_on_both_listeners() {
         assert_eq!(asked.portcullis.get("/documents/d1", &token).status == 200, expected);
         assert_eq!(asked.allows(&format!("user:{user}"), "can_read", "document:d1"), expected);
     }
-    let then = json!({
-        "tuple_key": { "user": "user:frank", "relation": "can_read", "object": "document:d1" },
-        "context": { "current_time": "2000-01-01T00:00:00Z" },
+    // Nobody who asks says what the time is, so that both listeners go on to say the same.
+    let past = json!({ "current_time": "2000-01-01T00:00:00Z" });
+    let key = json!({ "user": "user:frank", "relation": "can_read", "object": "document:d1" });
+    assert_eq!(asked.post("check", &json!({ "tuple_key": key, "context": past }))["allowed"], false);
+    let list = json!({ "type": "document", "relation": "can_read", "user": "user:frank", "context": past });
+    assert_eq!(asked.post("list-objects", &list)["objects"], json!([]));
+    let question = json!({
+        "subject": { "type": "user", "id": "frank" }, "action": { "name": "can_read" },
+        "resource": { "type": "document", "id": "d1" }, "context": past,
     });
-    assert_eq!(asked.post("check", &then)["allowed"], true, "a time that is given counts");
+    let fields = "content-type: application/json\r\nconnection: close\r\n";
+    for (path, name, expected) in [("evaluation", "decision", json!(false)), ("search/resource", "results", json!([]))]
+    {
+        let bytes = request("POST", &format!("/access/v1/{path}"), &asked.token, fields, &question.to_string());
+        let answer = answer_of(asked.portcullis.decision.unwrap(), bytes).unwrap();
+        assert_eq!((answer.status, &answer.json()[name]), (200, &expected), "{path}: {}", answer.body);
+    }
     let read = asked.post("read", &json!({ "tuple_key": { "object": "document:d1", "user": "user:erin" } }));
     assert_eq!(read["tuples"][0]["key"]["condition"]["context"]["end"], "2999-01-01T00:00:00Z");
 }
@@ -340,6 +352,54 @@ fn tuples_are_read_by_pages_and_filters() {
 }
 
 #[test]
+fn a_page_goes_on_only_in_the_snapshot_that_it_began_in() {
+    let asked = Asked::of(world());
+    let first = asked.post("read", &json!({ "page_size": 1 }));
+    let next = json!({ "page_size": 1, "continuation_token": first["continuation_token"] });
+    assert_eq!(asked.post("read", &next)["tuples"].as_array().unwrap().len(), 1);
+    // All tuples are still there, and their order may be another one.
+    let turned: Vec<String> = asked.world.tuples().lines().rev().map(|line| format!("{line}\n")).collect();
+    asked.world.replace("tuples.yaml", turned.concat());
+    asked.portcullis.until_revision_above(1);
+    assert_eq!(asked.refused(400, "POST", &format!("{STORE}/read"), &next), "invalid_continuation_token");
+}
+
+#[test]
+fn a_caller_that_is_removed_meanwhile_is_not_answered() {
+    let asked = Asked::of(world());
+    let body =
+        json!({ "tuple_key": { "user": "user:erin", "relation": "can_read", "object": "document:d1" } }).to_string();
+    let mut connection = Connection::open(asked.portcullis.decision.unwrap());
+    let fields = format!("content-length: {}\r\nexpect: 100-continue\r\n", body.len());
+    connection.send(request("POST", &format!("{STORE}/check"), &asked.token, &fields, ""));
+    assert_eq!(connection.answer().unwrap().status, 100, "the caller is one, and the body is waited for");
+    let config = asked.world.config().replace("\"user:crm\"", "\"user:erin\"");
+    asked.world.replace("portcullis.yaml", config);
+    let revision = asked.portcullis.until_revision_above(1);
+    connection.send(&body);
+    assert_eq!(connection.answer().unwrap().status, 403);
+    // Who is one still is answered by the snapshot that is in force when the body is there.
+    let token = asked.world.issuer.token("erin", &[]);
+    connection.send(request("POST", &format!("{STORE}/check"), &token, &fields, ""));
+    assert_eq!(connection.answer().unwrap().status, 100);
+    asked.world.replace("tuples.yaml", "[]");
+    let next = asked.portcullis.until_revision_above(revision);
+    connection.send(&body);
+    let answer = connection.answer().unwrap();
+    assert_eq!((answer.json()["allowed"].clone(), answer.revision()), (json!(false), next));
+}
+
+#[test]
+fn one_reading_of_a_path_names_and_answers_a_request() {
+    let asked = Asked::of(world());
+    let list = json!({ "type": "document", "relation": "can_read", "user": "agent:reader" });
+    let path = format!("{}/list-objects", STORE.replace("stores", "%73tores"));
+    assert_eq!(asked.expect(200, "POST", &path, &list)["objects"], json!(["document:d1"]));
+    let count = "portcullis_decision_api_requests_total{endpoint=\"openfga_list_objects\",outcome=\"answered\"}";
+    assert_eq!(asked.portcullis.metric(count), 1.0);
+}
+
+#[test]
 fn without_a_usable_snapshot_nothing_is_answered() {
     let world = World { policy_more: "max_staleness: 1s".to_owned(), ..world() };
     let waiting = world.config().replace("{ file: jwks.json }", "{ url: \"http://127.0.0.1:1/keys\" }");
@@ -430,6 +490,7 @@ fn a_configuration_that_makes_no_sense_is_refused() {
         (decision("[]"), file, "`callers` is empty: nobody could ask"),
         ("decision: { address: 127.0.0.1:0 }".to_owned(), file, "the key `callers` is missing here"),
         (decision("[crm]"), file, "a caller is `type:id` or `type:*`"),
+        (decision("[\"a:b\"], writers: [crm]"), file, "a caller is `type:id` or `type:*`"),
         (decision("[\"*\"]"), file, "a caller is `type:id` or `type:*`"),
         ("decision: { address: here, callers: [\"a:b\"] }".to_owned(), file, "`here` is not an address and a port"),
         (String::new(), memory, "a policy in memory is of no use without a `decision` listener"),

@@ -20,7 +20,8 @@ struct Memory {
 
 fn world() -> World {
     World {
-        more: "decision: { address: 127.0.0.1:0, callers: [\"user:crm\"] }".to_owned(),
+        more: "decision: { address: 127.0.0.1:0, callers: [\"user:crm\", \"user:reader\"], writers: [\"user:crm\"] }"
+            .to_owned(),
         policy_source: "memory: { model: model.fga, tuples: tuples.yaml }".to_owned(),
         ..World::new()
     }
@@ -103,6 +104,61 @@ fn a_write_is_in_force_with_the_next_request() {
     let answer = memory.portcullis.ask("POST", "/stores", &memory.token, "{\"name\":\"another\"}");
     assert_eq!((answer.status, answer.json()["code"].as_str()), (501, Some("unimplemented")));
     assert_eq!(memory.portcullis.ask("DELETE", STORE, &memory.token, "").status, 501);
+}
+
+#[test]
+fn who_may_ask_may_not_write_unless_that_is_said() {
+    let memory = Memory::new();
+    let token = memory.world.issuer.token("reader", &[]);
+    let ask = |method: &str, name: &str, body: &Value| {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        memory.portcullis.ask(method, &format!("{STORE}/{name}"), &token, &body)
+    };
+    let models = ask("GET", "authorization-models", &Value::Null);
+    let model = models.json()["authorization_models"][0].clone();
+    let assertions = format!("assertions/{}", model["id"].as_str().unwrap());
+    let grant = grant("user:reader", "d1");
+    let (granted, taken) =
+        (json!({ "writes": { "tuple_keys": [grant] } }), json!({ "deletes": { "tuple_keys": [grant] } }));
+    let none = json!({ "assertions": [] });
+    for (method, name, body) in [
+        ("POST", "write", &granted),
+        ("POST", "write", &taken),
+        ("POST", "authorization-models", &model),
+        ("PUT", assertions.as_str(), &none),
+    ] {
+        let answer = ask(method, name, body);
+        assert_eq!(
+            (answer.status, answer.json()["code"].as_str()),
+            (403, Some("forbidden")),
+            "{name}: {}",
+            answer.body
+        );
+    }
+    assert_eq!((memory.portcullis.revision(), memory.status("reader", "d1")), (1, 403));
+    let check = json!({ "tuple_key": { "user": "user:erin", "relation": "can_read", "object": "document:d1" } });
+    assert_eq!(ask("POST", "check", &check).json()["allowed"], true);
+
+    // Who wrote what is in the log.
+    memory.expect(200, "write", &granted);
+    memory.portcullis.until_logged("tuples were written caller=user:crm writes=1 deletes=0 revision=2");
+    // Who may write is a part of the snapshot, as routes are.
+    memory.world.replace("portcullis.yaml", memory.world.config().replace(", writers: [\"user:crm\"]", ""));
+    memory.portcullis.until_revision_above(2);
+    memory.expect(403, "write", &taken);
+}
+
+#[test]
+fn a_model_of_before_is_asked_within_the_steps_of_now() {
+    let memory = Memory::of(World { policy_more: "max_steps: 1".to_owned(), ..world() });
+    let models = memory.ask("GET", "authorization-models", &Value::Null).json();
+    let seed = models["authorization_models"][0].clone();
+    memory.expect(201, "authorization-models", &seed);
+    let key = json!({ "user": "user:erin", "relation": "can_read", "object": "document:d1" });
+    for id in [Value::Null, seed["id"].clone()] {
+        let refused = memory.expect(400, "check", &json!({ "tuple_key": key, "authorization_model_id": id }));
+        assert_eq!(refused["code"], "authorization_model_resolution_too_complex", "{id}");
+    }
 }
 
 #[test]

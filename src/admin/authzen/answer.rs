@@ -6,7 +6,10 @@ use serde_json::Value;
 
 use crate::{
     access::CanonicalRequest,
-    admin::decision::{Asked, Content},
+    admin::{
+        deadline::Deadline,
+        decision::{Asked, Content},
+    },
 };
 
 use super::{
@@ -58,7 +61,7 @@ pub(in crate::admin) fn named(path: &str) -> (&'static str, bool) {
 pub(in crate::admin) fn answer_asked(asked: &Asked) -> Response<Content> {
     let snapshot = &asked.snapshot;
     let (policy, revision, built_at) = (&snapshot.policy, snapshot.revision, snapshot.built_at);
-    let point = Point { policy, revision, built_at, now: asked.now };
+    let point = Point { policy, revision, built_at, now: asked.now, deadline: Deadline::from_now() };
     let answered = answered(&asked.head, &asked.body, point);
     let mut response = told(answered);
     response.headers_mut().insert("portcullis-revision", HeaderValue::from(revision.number()));

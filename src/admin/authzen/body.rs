@@ -1,4 +1,5 @@
-//! What requests say. Members that are not known are ignored, and `null` is a member that is not there.
+//! What requests say. Members that are not known are ignored, and `null` is a member that is not there, but for the
+//! texts that identify something.
 
 use crate::{
     policy::{ContextMap, ContextValue},
@@ -32,8 +33,11 @@ impl<'a> Members<'a> {
 
     /// The value of a member, unless it is `null`.
     pub(super) fn get(self, name: &str) -> Option<&'a Json> {
-        let (_, value) = self.members.iter().find(|(known, _)| known == name)?;
-        Some(value).filter(|value| **value != Json::Null)
+        self.written(name).filter(|value| **value != Json::Null)
+    }
+
+    fn written(self, name: &str) -> Option<&'a Json> {
+        self.members.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
     /// The object that a member is, if it is there.
@@ -57,7 +61,8 @@ pub(super) struct Part<'a> {
 impl<'a> Part<'a> {
     /// A text that must be there: what identifies it may be that of the default, its properties never are.
     pub(super) fn text(self, member: &str) -> Result<&'a str, Fault> {
-        let value = self.own.get(member).or_else(|| self.default?.get(member));
+        // One that is `null` is no text, and does not stand for that of the default.
+        let value = self.own.written(member).or_else(|| self.default?.written(member));
         let name = self.name;
         match value {
             Some(Json::String(text)) => Ok(text),

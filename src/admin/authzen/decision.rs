@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     access::{Entity, InvalidName, Reason, RelationName, Revision, Timestamp},
+    admin::deadline::Deadline,
     policy::{CheckError, Policy, RequestContext, User},
 };
 
@@ -21,7 +22,12 @@ pub(super) struct Point<'a> {
     /// When its snapshot was built.
     pub(super) built_at: Timestamp,
     pub(super) now: Timestamp,
+    /// When its last question is asked.
+    pub(super) deadline: Deadline,
 }
+
+/// What is told of questions that were not asked before the deadline.
+pub(super) const TOO_LATE: &str = "the request took too long: ask less at one time";
 
 /// What a question came to. Whatever is not permitted is a denial.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +89,7 @@ impl Point<'_> {
             // The protocol's names may be any text, and the policy's may not: nobody has tuples for such names.
             Err(problem) => return Ok(Decision::Undecided(Reason::MappingFailed, problem.to_string())),
         };
-        let context = RequestContext::new(&context).at(self.now);
+        let context = RequestContext::new(&context).only_at(self.now);
         Ok(self.policy.check(&subject, &action, &resource, &context).into())
     }
 }

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::protocol::Json;
+use crate::{access::Reason, protocol::Json};
 
 use super::{
     body::{Members, Question},
-    decision::{Decision, Point},
+    decision::{Decision, Point, TOO_LATE},
     fault::Fault,
 };
 
@@ -65,9 +65,13 @@ impl Point<'_> {
         }
         let mut answers = Vec::with_capacity(questions.len());
         for question in questions {
-            let decision = Members::of(question, "an element of `evaluations`")
-                .and_then(|own| self.decide(Question::with_default(own, request)))
-                .unwrap_or_else(Decision::Malformed);
+            let decision = if self.deadline.is_over() {
+                Decision::Undecided(Reason::StepsExceeded, TOO_LATE.to_owned())
+            } else {
+                Members::of(question, "an element of `evaluations`")
+                    .and_then(|own| self.decide(Question::with_default(own, request)))
+                    .unwrap_or_else(Decision::Malformed)
+            };
             answers.push(decision.document(self.revision));
             if semantic.is_last(&decision) {
                 break;
@@ -79,5 +83,43 @@ impl Point<'_> {
     /// The answer to one question.
     pub(super) fn evaluation(self, request: Members<'_>) -> Result<Value, Fault> {
         Ok(self.decide(Question::alone(request))?.document(self.revision))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::SystemTime};
+
+    use serde_json::json;
+
+    use super::super::body::document;
+    use super::*;
+    use crate::{
+        access::Revision,
+        admin::deadline::Deadline,
+        compile::{ModelDocument, ModelFormat},
+        policy::{GraphBuilder, Policy, PolicySettings, TupleText},
+    };
+
+    #[test]
+    fn what_the_time_does_not_suffice_for_is_not_permitted() {
+        let text = "model\n  schema 1.1\ntype user\ntype note\n  relations\n    define reader: [user]\n";
+        let model = ModelDocument::read(&"model".into(), text, ModelFormat::Dsl, &mut |_| Err(String::new())).unwrap();
+        let mut builder = GraphBuilder::new(Arc::new(model.into_model()));
+        builder.add_with(TupleText { user: "user:erin", relation: "reader", object: "note:n" }, None).unwrap();
+        let policy = Policy::new(builder.finish(), PolicySettings::default());
+        let (built_at, revision) = (SystemTime::UNIX_EPOCH.into(), Revision::new(1));
+        let body = json!({
+            "subject": { "type": "user", "id": "erin" }, "action": { "name": "reader" },
+            "resource": { "type": "note", "id": "n" }, "evaluations": [{}],
+        });
+        let body = document(body.to_string().as_bytes()).unwrap();
+        let answer = |deadline| {
+            let point = Point { policy: &policy, revision, built_at, now: built_at, deadline };
+            point.evaluations(Members::of(&body, "the body").unwrap()).unwrap()["evaluations"][0].clone()
+        };
+        assert_eq!(answer(Deadline::from_now())["decision"], true);
+        let late = answer(Deadline::over());
+        assert_eq!((&late["decision"], &late["context"]["error"]["message"]), (&json!(false), &json!(TOO_LATE)));
     }
 }

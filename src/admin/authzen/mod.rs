@@ -13,13 +13,13 @@
 //! | `context.x` | `x`, which wins over a property of the same name |
 //!
 //! These are the names and the precedence of OpenFGA's own AuthZEN interface, so that a model serves both. What a tuple
-//! says of itself wins over all of them, and `current_time` is the time of the request unless `context` has one: callers
-//! are trusted with their context, as they are with the subject.
+//! says of itself wins over all of them. Callers are trusted with their context, as they are with the subject, but not with
+//! the time: `current_time` is that of the proxy.
 //!
 //! A denial is 200 with `decision: false`, and so is whatever cannot be decided; `context.reason` says which of the two,
 //! and `context.error` is there for the latter only. Searches leave out what cannot be decided: their results are those
-//! for which an evaluation would be `decision: true`. A subject with the id `*` stands for everybody of its type, but for
-//! those who are excluded.
+//! for which an evaluation would be `decision: true`, but for a subject with the id `*`. That one stands for everybody of
+//! its type, save those who are excluded, and is none that an evaluation could be asked of.
 
 mod answer;
 mod base;

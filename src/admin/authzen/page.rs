@@ -27,13 +27,14 @@ impl Page {
     pub(super) fn read(endpoint: &str, request: Members<'_>, point: Point<'_>) -> Result<Self, Fault> {
         let mark = mark(endpoint, request, point);
         let page = request.object("page")?;
+        let invalid = || Fault::invalid("`page.limit` must be a whole number, and not below zero");
         let limit = match page.and_then(|page| page.get("limit")) {
             None => None,
             Some(Json::Number(number)) => {
-                let limit = number.as_u64().ok_or_else(|| Fault::invalid("`page.limit` must be a whole number"))?;
+                let limit = number.as_u64().ok_or_else(invalid)?;
                 Some(usize::try_from(limit).unwrap_or(MOST).min(MOST))
             }
-            Some(_) => return Err(Fault::invalid("`page.limit` must be a whole number")),
+            Some(_) => return Err(invalid()),
         };
         match page.and_then(|page| page.get("token")) {
             None => Ok(Self { limit: limit.unwrap_or(MOST), after: None, mark }),
@@ -55,7 +56,7 @@ impl Page {
         let part: Vec<&String> = results.iter().skip(before).take(self.limit).collect();
         let is_whole = before + part.len() == results.len();
         let last = part.last().map(|last| last.to_string()).or(self.after);
-        // Whoever has only counted wants to see something next.
+        // Whoever has only counted wants to see something next: pages of nothing would go on for ever.
         let limit = if self.limit == 0 { MOST } else { self.limit };
         let next = if is_whole { String::new() } else { Token { limit, after: last }.written(&self.mark) };
         json!({
@@ -96,7 +97,7 @@ impl Token {
             Some((limit, after)) => (limit, Some(after.to_owned())),
             None => (rest, None),
         };
-        let limit = limit.parse().ok().filter(|limit| *limit <= MOST).ok_or_else(invalid)?;
+        let limit = limit.parse().ok().filter(|limit| (1..=MOST).contains(limit)).ok_or_else(invalid)?;
         Ok(Self { limit, after })
     }
 }

@@ -9,7 +9,7 @@ use crate::{
 
 use super::{
     body::{Members, Question},
-    decision::{Decision, Point, identity},
+    decision::{Decision, Point, TOO_LATE, identity},
     fault::Fault,
     page::Page,
 };
@@ -61,7 +61,7 @@ impl Point<'_> {
         let Some((user_type, action, resource)): Option<(TypeName, RelationName, Entity)> = asked() else {
             return Ok(Vec::new());
         };
-        let context = RequestContext::new(&context).at(self.now);
+        let context = RequestContext::new(&context).only_at(self.now);
         let filter = UserFilter { user_type, relation: None };
         sorted(self.policy.list_certain_users(&resource, &action, &filter, &context))
     }
@@ -75,7 +75,7 @@ impl Point<'_> {
         let Some((subject, action, object_type)): Option<(Entity, RelationName, TypeName)> = asked() else {
             return Ok(Vec::new());
         };
-        let context = RequestContext::new(&context).at(self.now);
+        let context = RequestContext::new(&context).only_at(self.now);
         let subject = User::Object(subject);
         let question = ObjectsQuestion { user: &subject, relation: &action, object_type: &object_type };
         sorted(self.policy.list_certain_objects(question, &context))
@@ -85,12 +85,15 @@ impl Point<'_> {
         let (subject, resource) = (identity(question.part("subject")?)?, identity(question.part("resource")?)?);
         let context = question.context()?;
         let (Ok(subject), Ok(resource)) = (subject.entity(), resource.entity()) else { return Ok(Vec::new()) };
-        let (subject, context) = (User::Object(subject), RequestContext::new(&context).at(self.now));
-        let permitted = |action: &&RelationName| {
-            Decision::from(self.policy.check(&subject, action, &resource, &context)).is_permitted()
-        };
-        let actions = self.policy.model().relations(resource.type_name()).filter(permitted);
-        let mut names: Vec<String> = actions.map(ToString::to_string).collect();
+        let (subject, context) = (User::Object(subject), RequestContext::new(&context).only_at(self.now));
+        let mut names: Vec<String> = Vec::new();
+        for action in self.policy.model().relations(resource.type_name()) {
+            if self.deadline.is_over() {
+                return Err(Fault::Failed(TOO_LATE.to_owned()));
+            }
+            let decision = Decision::from(self.policy.check(&subject, action, &resource, &context));
+            names.extend(decision.is_permitted().then(|| action.to_string()));
+        }
         names.sort_unstable();
         Ok(names)
     }

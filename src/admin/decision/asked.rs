@@ -16,7 +16,7 @@ pub(in crate::admin) type Content = UnsyncBoxBody<Bytes, Infallible>;
 /// A request of somebody who may ask.
 #[derive(Debug)]
 pub(in crate::admin) struct Asked {
-    /// What it is answered by, to its end.
+    /// What it is answered by, to its end: that of the moment in which the work begins.
     pub(in crate::admin) snapshot: Arc<Snapshot>,
     /// Who asks.
     pub(in crate::admin) caller: Entity,
@@ -24,6 +24,6 @@ pub(in crate::admin) struct Asked {
     pub(in crate::admin) head: CanonicalRequest,
     /// The whole body.
     pub(in crate::admin) body: Bytes,
-    /// When it came.
+    /// When the work begins.
     pub(in crate::admin) now: Timestamp,
 }

@@ -1,5 +1,7 @@
 //! Which interface a path belongs to, and how the metrics name it.
 
+use http::Method;
+
 use crate::admin::{authzen, openfga};
 
 /// An interface of the decision listener.
@@ -38,14 +40,14 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    /// What the path asks of the interface.
-    pub(super) fn of(interface: Interface, path: &str) -> Self {
+    /// What method and path ask of the interface.
+    pub(super) fn of(interface: Interface, method: &Method, path: &str) -> Self {
         let quick = |name| Self { name, is_long: false };
         match interface {
             Interface::Health => quick("healthz"),
             Interface::Undefined => quick("undefined"),
             Interface::OpenFga => {
-                let (name, is_long) = openfga::named(path);
+                let (name, is_long) = openfga::named(method, path);
                 Self { name, is_long }
             }
             Interface::AuthZen => {

@@ -4,27 +4,26 @@ use std::{
     panic::AssertUnwindSafe,
     sync::Arc,
     thread,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use futures_util::FutureExt;
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
 use serde_json::json;
-use tokio::{
-    sync::{Notify, OwnedSemaphorePermit, Semaphore},
-    task::spawn_blocking,
-};
+use tokio::sync::Notify;
 
 use crate::{
-    access::{CanonicalRequest, Scheme, Timestamp},
+    access::{CanonicalRequest, Entity, Malformed, Scheme, Timestamp},
     admin::{
         authzen::{self, BaseUrl},
-        body, openfga,
+        body::{self, QUESTION, Room},
+        openfga,
+        turns::Turns,
     },
     net::{Handler, HeadProblem, Peer, Transport},
-    snapshot::{MemoryStore, SnapshotCell},
+    snapshot::{MemoryStore, Snapshot, SnapshotCell},
 };
 
 use super::{
@@ -34,8 +33,8 @@ use super::{
     refusal::Refusal,
 };
 
-/// Requests at one time; more are refused.
-const MOST_REQUESTS: usize = 1_000;
+/// A request that has waited this long for its turn is refused.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Answers those who may ask, by the snapshot that decides requests.
 #[derive(Debug, Clone)]
@@ -51,10 +50,10 @@ struct Shared {
     base: Option<BaseUrl>,
     // Told when a token names a key that is not there: the key set may be old.
     unknown_key: Arc<Notify>,
-    room: Semaphore,
+    room: Room,
     // Long answers leave the processors to the proxy, and short answers do not wait for them.
-    long: Arc<Semaphore>,
-    short: Arc<Semaphore>,
+    long: Turns,
+    short: Turns,
 }
 
 impl DecisionHandler {
@@ -74,29 +73,25 @@ impl DecisionHandler {
             metrics,
             base,
             unknown_key,
-            room: Semaphore::new(MOST_REQUESTS),
-            long: Arc::new(Semaphore::new((processors / 2).max(1))),
-            short: Arc::new(Semaphore::new(processors.max(2))),
+            room: Room::whole(),
+            long: Turns::new((processors / 2).max(1), PATIENCE),
+            short: Turns::new(processors.max(2), PATIENCE),
         }))
     }
 }
 
+/// Somebody who may ask, at this moment and by this snapshot.
+struct Admitted {
+    snapshot: Arc<Snapshot>,
+    caller: Entity,
+    now: Timestamp,
+}
+
 impl Shared {
-    async fn answer(
-        &self,
-        interface: Interface,
-        endpoint: Endpoint,
-        peer: &Peer,
-        request: Request<Incoming>,
-    ) -> Result<Response<Content>, Refusal> {
+    fn admit(&self, head: &CanonicalRequest) -> Result<Admitted, Refusal> {
         let now = Timestamp::from(SystemTime::now());
-        let snapshot = self.snapshots.usable(now)?; // One request, one snapshot.
-        if interface == Interface::Health {
-            return Ok(json_answer(&json!({ "status": "SERVING" })));
-        }
-        let (parts, body) = request.into_parts();
-        let head = CanonicalRequest::parse(parts, scheme(peer))?;
-        let authenticated = snapshot.authenticator.authenticate(&head, now).map_err(|error| {
+        let snapshot = self.snapshots.usable(now)?;
+        let authenticated = snapshot.authenticator.authenticate(head, now).map_err(|error| {
             // A token with a key that is not there may be newer than the keys.
             if error.unknown_key().is_some() {
                 self.unknown_key.notify_one();
@@ -104,25 +99,47 @@ impl Shared {
             Refusal::Unauthenticated(error)
         })?;
         let caller = snapshot.callers.admit(&authenticated.principal)?.clone();
-        let _room = self.room.try_acquire().map_err(|_| Refusal::Overloaded)?;
-        let body = body::read(body).await?;
+        Ok(Admitted { snapshot, caller, now })
+    }
+
+    async fn answer(
+        &self,
+        interface: Interface,
+        endpoint: Endpoint,
+        head: Result<CanonicalRequest, Malformed>,
+        body: Incoming,
+    ) -> Result<Response<Content>, Refusal> {
+        if interface == Interface::Health {
+            self.snapshots.usable(Timestamp::from(SystemTime::now()))?;
+            return Ok(json_answer(&json!({ "status": "SERVING" })));
+        }
+        let head = head?;
+        // Nothing more is read of those who may not ask.
+        self.admit(&head)?;
+        let room = self.room.take(&body).ok_or(Refusal::Overloaded)?;
+        let body = body::read(body, QUESTION).await?;
+        let turns = if endpoint.is_long { &self.long } else { &self.short };
+        let turn = turns.take().await.ok_or(Refusal::Overloaded)?;
+        // That took a while, in which the policy may have changed, and the caller may have been removed. From here on
+        // there is one snapshot for the request.
+        let Admitted { snapshot, caller, now } = self.admit(&head)?;
         let asked = Asked { snapshot, caller, head, body, now };
         tracing::debug!(caller = %asked.caller, endpoint = endpoint.name, "a caller asks");
-        let turns = if endpoint.is_long { &self.long } else { &self.short };
-        let turn = Arc::clone(turns).acquire_owned().await.map_err(|_| Refusal::Internal)?;
         let memory = self.memory.clone();
-        // Other connections are not to wait for this answer.
-        let answered = spawn_blocking(move || match interface {
-            Interface::OpenFga => Ok(openfga::answer_asked(&asked, memory.as_deref())),
-            Interface::AuthZen => Ok(authzen::answer_asked(&asked)),
-            Interface::Health | Interface::Undefined => Err(Refusal::UndefinedEndpoint),
+        // Other connections are not to wait for this answer. Its room and its turn are taken as long as the work goes on,
+        // even if the caller has gone away.
+        let answered = turn.spend(move |turn| {
+            let _room = room;
+            match interface {
+                Interface::OpenFga => Ok(openfga::answer_asked(&asked, memory.as_deref(), turn)),
+                Interface::AuthZen => Ok(authzen::answer_asked(&asked)),
+                Interface::Health | Interface::Undefined => Err(Refusal::UndefinedEndpoint),
+            }
         });
-        let answered = answered.await.unwrap_or_else(|error| {
+        answered.await.unwrap_or_else(|error| {
             tracing::error!(%error, "a request for a decision could not be answered");
             Err(Refusal::Internal)
-        });
-        // A stream is still being found when its answer begins.
-        answered.map(|response| response.map(|body| holding(body, turn)))
+        })
     }
 }
 
@@ -131,14 +148,18 @@ impl Handler for DecisionHandler {
 
     async fn respond(&self, peer: &Peer, request: Request<Incoming>) -> Response<Content> {
         let begun = Instant::now();
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let (parts, body) = request.into_parts();
+        let (method, written) = (parts.method.clone(), parts.uri.path().to_owned());
+        let request_id = authzen::request_id(&parts.headers);
+        let head = CanonicalRequest::parse(parts, scheme(peer));
+        // One reading of the path: by it the request is named, counted and answered.
+        let path = head.as_ref().map_or(written, |head| head.path().as_str().to_owned());
         let interface = Interface::of(&path);
-        let endpoint = Endpoint::of(interface, &path);
-        let request_id = authzen::request_id(request.headers()).filter(|_| interface == Interface::AuthZen);
+        let endpoint = Endpoint::of(interface, &method, &path);
         let answered = match authzen::metadata(self.0.base.as_ref(), &method, &path) {
             Some(document) => Ok(document),
             None => {
-                let answering = AssertUnwindSafe(self.0.answer(interface, endpoint, peer, request));
+                let answering = AssertUnwindSafe(self.0.answer(interface, endpoint, head, body));
                 // A fault refuses this request and nothing else.
                 answering.catch_unwind().await.unwrap_or(Err(Refusal::Internal))
             }
@@ -148,7 +169,7 @@ impl Handler for DecisionHandler {
             refused(interface, &refusal)
         });
         // Refusals too: callers find them in their logs by it.
-        response.headers_mut().extend(request_id);
+        response.headers_mut().extend(request_id.filter(|_| interface == Interface::AuthZen));
         let status = response.status();
         self.0.metrics.answered(endpoint.name, status, begun.elapsed());
         tracing::debug!(peer = %peer.address, %method, path, status = status.as_u16(), "a request for a decision");
@@ -177,18 +198,6 @@ fn refused(interface: Interface, refusal: &Refusal) -> Response<Content> {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
-}
-
-/// The same body, which holds its turn until it is read or dropped.
-fn holding(body: Content, turn: OwnedSemaphorePermit) -> Content {
-    if body.is_end_stream() || body.size_hint().exact().is_some() {
-        return body;
-    }
-    body.map_frame(move |frame| {
-        let _held = &turn;
-        frame
-    })
-    .boxed_unsync()
 }
 
 fn json_answer(body: &serde_json::Value) -> Response<Content> {

@@ -52,7 +52,7 @@ impl Refusal {
             Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
             Self::NotACaller(_) => StatusCode::FORBIDDEN,
             Self::Unusable(_) | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Body(BodyProblem::TooLong) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Body(BodyProblem::TooLong(_)) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body(BodyProblem::BrokenOff | BodyProblem::TooSlow) => StatusCode::BAD_REQUEST,
             Self::UndefinedEndpoint => StatusCode::NOT_FOUND,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,

@@ -5,12 +5,12 @@ use std::{fmt, str::FromStr, sync::Arc, time::SystemTime};
 use serde_json::{Value, json};
 
 use crate::{
-    access::Timestamp,
+    access::{Entity, Revision, Timestamp},
     compile::ModelDocument,
     policy::{ContextMap, InvalidTuple, Policy, RelationshipTuple, RequestContext, TupleFilter, User},
     snapshot::{
         Authority, Batch, Change, ChangesQuery, MemoryStore, NoModel, ObjectFilter, PROXY_STORE, Page, ReadFilter,
-        Snapshot, Store, StoredModel, StoredTuple, TupleKey, Ulid,
+        Snapshot, Store, StoredModel, StoredTuple, Ulid,
     },
 };
 
@@ -34,6 +34,8 @@ pub(super) struct ProxyStore<'a> {
     pub(super) snapshot: &'a Arc<Snapshot>,
     /// What takes writes; `None` if the policy comes from elsewhere.
     pub(super) memory: Option<&'a MemoryStore>,
+    /// Who asks.
+    pub(super) caller: &'a Entity,
     pub(super) now: Timestamp,
 }
 
@@ -167,7 +169,12 @@ impl AnyStore<'_> {
     pub(super) fn add_model(&self, document: ModelDocument, now: Timestamp) -> Result<Ulid, Fault> {
         match self {
             Self::Kept(authority, store) => Ok(authority.add_model(store, document)?),
-            Self::Proxy(ProxyStore { memory: Some(memory), .. }) => Ok(memory.add_model(document, now)?),
+            Self::Proxy(ProxyStore { memory: Some(memory), caller, .. }) => {
+                let id = memory.add_model(document, now)?;
+                let revision = memory.revision().unwrap_or_default().number();
+                tracing::info!(%caller, model = id.as_str(), revision, "a model was written");
+                Ok(id)
+            }
             Self::Proxy(ProxyStore { memory: None, .. }) => Err(read_only()),
         }
     }
@@ -177,7 +184,11 @@ impl AnyStore<'_> {
         match self {
             Self::Kept(_, store) => store.policy(model),
             Self::Proxy(ProxyStore { snapshot, memory, .. }) => match memory {
-                Some(memory) if model.id != snapshot.model.id => memory.store().policy(model),
+                // A model of before is asked by the settings of now.
+                Some(memory) if model.id != snapshot.model.id => {
+                    let policy = memory.store().policy(model)?;
+                    Ok(Arc::new(policy.with_settings(snapshot.policy.settings().clone())))
+                }
                 Some(_) | None => Ok(Arc::clone(&snapshot.policy)),
             },
         }
@@ -194,7 +205,13 @@ impl AnyStore<'_> {
     pub(super) fn write(&self, batch: Batch, now: Timestamp) -> Result<(), Fault> {
         match self {
             Self::Kept(_, store) => Ok(store.write(batch, now)?),
-            Self::Proxy(ProxyStore { memory: Some(memory), .. }) => Ok(memory.write(batch, now)?),
+            Self::Proxy(ProxyStore { memory: Some(memory), caller, .. }) => {
+                let (writes, deletes) = (batch.writes.len(), batch.deletes.len());
+                memory.write(batch, now)?;
+                let revision = memory.revision().unwrap_or_default().number();
+                tracing::info!(%caller, writes, deletes, revision, "tuples were written");
+                Ok(())
+            }
             Self::Proxy(ProxyStore { memory: None, .. }) => Err(read_only()),
         }
     }
@@ -247,33 +264,44 @@ impl AnyStore<'_> {
     }
 }
 
-/// What a question is asked with.
+/// What a question is asked with. Where there is a clock, nobody who asks can say another time.
 pub(super) fn asked(values: &ContextMap, now: Option<Timestamp>) -> RequestContext<'_> {
     let context = RequestContext::new(values);
     match now {
-        Some(now) => context.at(now),
+        Some(now) => context.only_at(now),
         None => context,
     }
 }
 
-/// A tuple as a page's token names it.
+/// The last tuple of a page and the snapshot that it was read from, as the page's token names them. In another snapshot
+/// tuples may have another order.
 #[derive(Debug)]
-struct Named(RelationshipTuple);
+struct ReadTo {
+    revision: Revision,
+    // Processes count their revisions each for itself.
+    built_at: i64,
+    tuple: RelationshipTuple,
+}
 
-impl fmt::Display for Named {
+impl fmt::Display for ReadTo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let RelationshipTuple { user, relation, object } = &self.0;
-        write!(f, "{object}#{relation}@{user}")
+        let Self { revision, built_at, tuple: RelationshipTuple { user, relation, object } } = self;
+        write!(f, "{}.{built_at}.{object}#{relation}@{user}", revision.number())
     }
 }
 
-impl FromStr for Named {
+impl FromStr for ReadTo {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let (object, rest) = text.split_once('#').ok_or(())?;
+        let (revision, rest) = text.split_once('.').ok_or(())?;
+        let (built_at, rest) = rest.split_once('.').ok_or(())?;
+        let (object, rest) = rest.split_once('#').ok_or(())?;
         let (relation, user) = rest.split_once('@').ok_or(())?;
-        RelationshipTuple::parse(user, relation, object).map(Self).map_err(|_| ())
+        let revision = Revision::new(revision.parse().map_err(|_| ())?);
+        let built_at = built_at.parse().map_err(|_| ())?;
+        let tuple = RelationshipTuple::parse(user, relation, object).map_err(|_| ())?;
+        Ok(Self { revision, built_at, tuple })
     }
 }
 
@@ -283,7 +311,16 @@ fn read(
     token: &str,
     limit: usize,
 ) -> Result<(Vec<StoredTuple>, String), Fault> {
-    let after: Option<Named> = List::Tuples.after(token)?;
+    let (revision, built_at) = (snapshot.revision, snapshot.built_at.microseconds());
+    let changed = || {
+        let message =
+            "Invalid continuation token: the policy has changed since the page before, read from the beginning";
+        Fault::new(Code::InvalidContinuationToken, message)
+    };
+    let after: Option<ReadTo> = List::Tuples.after(token)?;
+    if after.as_ref().is_some_and(|after| (after.revision, after.built_at) != (revision, built_at)) {
+        return Err(changed());
+    }
     let ReadFilter { object, relation, user } = filter;
     let object = match object {
         ObjectFilter::One(object) => Some(object.parse()),
@@ -300,20 +337,15 @@ fn read(
     };
     let asked =
         TupleFilter { object_type, object: object.as_ref(), relation: relation.as_deref(), user: user.as_ref() };
-    let after = after.map(|Named(tuple)| tuple);
-    let Some(mut found) = snapshot.policy.graph().tuples(asked, after.as_ref(), limit.saturating_add(1)) else {
-        let message =
-            "Invalid continuation token: the policy has changed since the page before, read from the beginning";
-        return Err(Fault::new(Code::InvalidContinuationToken, message));
-    };
+    let after = after.map(|after| after.tuple);
+    let found = snapshot.policy.graph().tuples(asked, after.as_ref(), limit.saturating_add(1));
+    let mut found = found.ok_or_else(changed)?;
     let more = found.len() > limit;
     found.truncate(limit);
-    let last = found.last().filter(|_| more).map(|last| List::Tuples.token(&Named(last.tuple.clone())));
-    let stored = |written: crate::policy::WrittenTuple| {
-        let RelationshipTuple { user, relation, object } = &written.tuple;
-        let (user, object) = (user.to_string(), object.as_str().into());
-        let key = TupleKey { object, relation: relation.as_str().into(), user: user.into() };
-        StoredTuple { key: Arc::new(key), condition: written.condition, written_at: snapshot.built_at }
-    };
-    Ok((found.into_iter().map(stored).collect(), last.unwrap_or_default()))
+    let last = found
+        .last()
+        .filter(|_| more)
+        .map(|last| List::Tuples.token(&ReadTo { revision, built_at, tuple: last.tuple.clone() }));
+    let stored = found.into_iter().map(|written| StoredTuple::of(written, snapshot.built_at));
+    Ok((stored.collect(), last.unwrap_or_default()))
 }

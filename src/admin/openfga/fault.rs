@@ -113,6 +113,11 @@ impl Fault {
         Self::new(code, format!("invalid {field}: {rule}"))
     }
 
+    /// A fault that was logged.
+    pub(super) fn internal() -> Self {
+        Self::new(Code::InternalError, "Internal Server Error")
+    }
+
     pub(super) fn status(&self) -> StatusCode {
         self.code.parts().1
     }
@@ -131,7 +136,7 @@ impl Fault {
 impl From<BodyProblem> for Fault {
     fn from(problem: BodyProblem) -> Self {
         let code = match problem {
-            BodyProblem::TooLong => Code::BodyTooLarge,
+            BodyProblem::TooLong(_) => Code::BodyTooLarge,
             BodyProblem::BrokenOff | BodyProblem::TooSlow => Code::ValidationError,
         };
         Self::new(code, problem.to_string())

@@ -9,7 +9,10 @@ use tokio::task::spawn_blocking;
 
 use crate::{
     access::Timestamp,
-    admin::{body::read, decision::Content},
+    admin::{
+        body::{QUESTION, read},
+        decision::Content,
+    },
     net::{Handler, HeadProblem, Peer},
     snapshot::{Authority, Ulid},
 };
@@ -19,7 +22,7 @@ use super::{
     api,
     backing::Backing,
     bearer::Bearers,
-    fault::{Code, Fault},
+    fault::Fault,
     route::Route,
 };
 
@@ -44,7 +47,7 @@ impl OpenFgaHandler {
         self.bearers.admit(&head.headers)?;
         let route = Route::find(&head.method, head.uri.path())?;
         *store = route.store();
-        let body = read(body).await?;
+        let body = read(body, QUESTION).await?;
         let query = head.uri.query().unwrap_or_default().to_owned();
         let (authority, now) = (Arc::clone(&self.authority), Timestamp::from(SystemTime::now()));
         // Lists can take long: other connections are not to wait for them.
@@ -52,7 +55,7 @@ impl OpenFgaHandler {
             spawn_blocking(move || api::answer(Backing::Authority(&authority), route, &query, &body, now)).await;
         answered.unwrap_or_else(|error| {
             tracing::error!(%error, "a request could not be answered");
-            Err(Fault::new(Code::InternalError, "Internal Server Error"))
+            Err(Fault::internal())
         })
     }
 }
@@ -64,7 +67,7 @@ impl Handler for OpenFgaHandler {
         let (id, mut store) = (Ulid::now(), None);
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let answer = self.answer(request, &mut store).await.unwrap_or_else(Answer::from);
-        let response = response(answer, id, store);
+        let response = response(answer, id, store, None);
         let status = response.status().as_u16();
         tracing::debug!(peer = %peer.address, %method, path, status, "a request to the authority");
         response

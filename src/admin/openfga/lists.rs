@@ -1,16 +1,13 @@
 //! Which objects, which users, and what a relation is made of.
 
-use std::{
-    ops::ControlFlow,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{ops::ControlFlow, sync::Arc};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
     access::{Entity, InvalidName, RelationName, Timestamp, TypeName},
+    admin::deadline::Deadline,
     policy::{
         ContextMap, Interrupt, InvalidTuple, Model, ObjectsQuestion, Policy, Searched, User, UserFilter, Userset,
         UsersetTree,
@@ -30,8 +27,6 @@ use super::{
 
 /// The most objects or users of one answer (OpenFGA's limit).
 const MOST_RESULTS: usize = 1_000;
-/// How long a list of objects may take (OpenFGA's limit). What was found by then is the answer.
-pub(super) const LIST_TIME: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -149,8 +144,8 @@ impl Listing {
     fn find(&self, found: &mut dyn FnMut(Entity) -> ControlFlow<()>) -> Result<Searched, Fault> {
         let Self { policy, user, relation, object_type, .. } = self;
         let context = asked(&self.values, self.now);
-        let begun = Instant::now();
-        let interrupt = Interrupt::when(move || begun.elapsed() >= LIST_TIME);
+        let deadline = Deadline::from_now();
+        let interrupt = Interrupt::when(move || deadline.is_over());
         let question = ObjectsQuestion { user, relation, object_type };
         Ok(policy.find_objects(question, &context, interrupt, found)?)
     }

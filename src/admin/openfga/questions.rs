@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     access::{Entity, RelationName},
+    admin::deadline::Deadline,
     policy::{CheckError, InvalidTuple, Model, Policy, User},
     protocol::Json,
 };
@@ -89,8 +90,13 @@ pub(super) fn batch_check(store: &AnyStore<'_>, body: &[u8]) -> Result<Answer, F
         }
     }
     let policy = store.policy(&model)?;
+    let deadline = Deadline::from_now();
     let result = checks.iter().map(|check| {
-        let item = match decide(store, &policy, check, "BatchCheckItem") {
+        let decided = match deadline.is_over() {
+            true => Err(Fault::new(Code::DeadlineExceeded, "the batch took too long: ask less at one time")),
+            false => decide(store, &policy, check, "BatchCheckItem"),
+        };
+        let item = match decided {
             Ok(allowed) => json!({ "allowed": allowed }),
             Err(fault) => fault.item(),
         };

@@ -38,9 +38,9 @@ pub(super) enum OfStore {
 }
 
 impl Route {
-    /// Whether it changes what is decided.
+    /// Whether it changes what is kept.
     pub(super) fn is_write(self) -> bool {
-        matches!(self, Self::OfStore(_, OfStore::Write | OfStore::WriteModel))
+        matches!(self, Self::OfStore(_, OfStore::Write | OfStore::WriteModel | OfStore::WriteAssertions(_)))
     }
 
     /// The store that it names.
@@ -103,22 +103,23 @@ impl Route {
 }
 
 /// What a path asks for, by a name from a closed set, and whether the answer may take long.
-pub(in crate::admin) fn named(path: &str) -> (&'static str, bool) {
+pub(in crate::admin) fn named(method: &Method, path: &str) -> (&'static str, bool) {
     let mut segments = path.split('/').skip(2);
     let Some(_store) = segments.next().filter(|store| !store.is_empty()) else { return ("openfga_stores", false) };
     match segments.next().unwrap_or_default() {
         "" => ("openfga_store", false),
-        "authorization-models" => ("openfga_models", false),
+        // A new model is made ready with all tuples.
+        "authorization-models" => ("openfga_models", method == Method::POST),
         "write" => ("openfga_write", false),
-        "read" => ("openfga_read", false),
+        "read" => ("openfga_read", true),
         "changes" => ("openfga_changes", false),
         "check" => ("openfga_check", false),
-        "batch-check" => ("openfga_batch_check", false),
+        "batch-check" => ("openfga_batch_check", true),
         "list-objects" => ("openfga_list_objects", true),
         "streamed-list-objects" => ("openfga_streamed_list_objects", true),
         "list-users" => ("openfga_list_users", true),
         "expand" => ("openfga_expand", true),
-        "assertions" => ("openfga_assertions", false),
+        "assertions" => ("openfga_assertions", method == Method::PUT),
         _ => ("openfga_undefined", false),
     }
 }

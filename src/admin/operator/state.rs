@@ -61,7 +61,7 @@ fn snapshot_document(snapshot: &Snapshot, cell: &SnapshotCell, now: Timestamp) -
         "built_at": humantime::format_rfc3339_millis(SystemTime::from(snapshot.built_at)).to_string(),
         "age_seconds": cell.age(now).as_secs_f64(),
         "max_staleness_seconds": snapshot.max_staleness.map(|bound| bound.as_secs_f64()),
-        "stale": is_stale(snapshot, cell, now),
+        "stale": cell.is_stale(snapshot, now),
         "source": &*snapshot.source,
         "model": {
             "types": model.types().count(),
@@ -71,9 +71,4 @@ fn snapshot_document(snapshot: &Snapshot, cell: &SnapshotCell, now: Timestamp) -
         "tuples": { "count": statistics.tuples, "set_aside": statistics.set_aside },
         "routes": snapshot.routes.routes().len(),
     })
-}
-
-/// Whether the proxy denies every request, because the snapshot is older than its bound.
-pub(super) fn is_stale(snapshot: &Snapshot, cell: &SnapshotCell, now: Timestamp) -> bool {
-    snapshot.max_staleness.is_some_and(|bound| cell.age(now) > bound)
 }

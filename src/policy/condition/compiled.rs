@@ -43,8 +43,17 @@ pub struct BoundContext {
 #[derive(Debug, Default)]
 pub struct RequestContext<'r> {
     values: Option<&'r ContextMap>,
-    now: Option<Timestamp>,
+    now: Option<Clock>,
     converted: RefCell<SmallVec<[(&'r Condition, Slots); 2]>>,
+}
+
+/// The time of a request.
+#[derive(Debug, Clone, Copy)]
+enum Clock {
+    /// Unless the context says another one.
+    Default(Timestamp),
+    /// Whatever the context says.
+    Only(Timestamp),
 }
 
 /// The request's value of each parameter.
@@ -59,16 +68,24 @@ impl<'r> RequestContext<'r> {
     /// The same, and the time: it is the value of every parameter `current_time: timestamp` that nothing else gives one.
     #[must_use]
     pub fn at(self, now: Timestamp) -> Self {
-        Self { now: Some(now), ..self }
+        Self { now: Some(Clock::Default(now)), ..self }
+    }
+
+    /// The same, and the time: it is the value of every parameter `current_time: timestamp`, whatever the values say.
+    #[must_use]
+    pub fn only_at(self, now: Timestamp) -> Self {
+        Self { now: Some(Clock::Only(now)), ..self }
     }
 
     fn value(&self, parameter: &ParameterSource) -> Option<Result<Datum, Unconvertible>> {
         let given = self.values.and_then(|values| values.get(&parameter.name.value));
         let given = given.map(|value| convert(value, &parameter.kind));
-        given.or_else(|| {
-            let is_time = parameter.name.value == NOW && parameter.kind == ParameterType::Timestamp;
-            self.now.filter(|_| is_time).map(|now| Ok(Datum::from(now)))
-        })
+        let is_time = parameter.name.value == NOW && parameter.kind == ParameterType::Timestamp;
+        match self.now.filter(|_| is_time) {
+            Some(Clock::Only(now)) => Some(Ok(Datum::from(now))),
+            Some(Clock::Default(now)) => given.or_else(|| Some(Ok(Datum::from(now)))),
+            None => given,
+        }
     }
 }
 

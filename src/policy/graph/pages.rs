@@ -117,6 +117,10 @@ impl Graph {
                     .all(|object| take(object, user))
             }
             (None, None) => {
+                // Most objects of a type have none of most relations.
+                if edge.users.is_empty() {
+                    return true;
+                }
                 let count = self.interners.get(relation.object_type().index()).map_or(0, Interner::len);
                 let objects = after.map_or(0, |(object, _)| object)..u32::try_from(count).unwrap_or(Number::MAX);
                 objects.into_iter().all(|object| {

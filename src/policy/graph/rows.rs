@@ -73,6 +73,11 @@ impl Rows {
         self.packed.keys().filter(move |key| !is_patched(*key)).chain(patched)
     }
 
+    /// Whether no key has a row.
+    pub(super) fn is_empty(&self) -> bool {
+        self.keys().next().is_none()
+    }
+
     /// How many values all rows had when they were packed.
     pub(super) fn packed_len(&self) -> usize {
         self.packed.len()

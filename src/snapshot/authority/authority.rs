@@ -17,7 +17,6 @@ use super::{
 use crate::{
     access::Timestamp,
     compile::{ModelDocument, StoreFile},
-    policy::RelationshipTuple,
 };
 
 const MOST_STORES: usize = 10_000;
@@ -55,9 +54,7 @@ impl Authority {
     /// Makes a store of a store file's model and of the tuples that all its tests begin with.
     pub fn open_store(&self, file: &StoreFile, now: Timestamp) -> Arc<Store> {
         let tuples = file.tuples.iter().map(|written| {
-            let RelationshipTuple { user, relation, object } = &written.tuple;
-            let (user, object) = (user.to_string().into(), object.as_str().into());
-            let key = TupleKey { object, relation: relation.as_str().into(), user };
+            let key = TupleKey::from(&written.tuple);
             StoredTuple { key: Arc::new(key), condition: written.condition.clone(), written_at: now }
         });
         let name = file.name.as_deref().unwrap_or("store");

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use crate::{
     access::Timestamp,
-    policy::{TupleCondition, TupleText},
+    policy::{RelationshipTuple, TupleCondition, TupleText, WrittenTuple},
 };
 
 /// The three texts that make a tuple the one it is.
@@ -32,6 +32,13 @@ impl From<TupleText<'_>> for TupleKey {
     }
 }
 
+impl From<&RelationshipTuple> for TupleKey {
+    fn from(RelationshipTuple { user, relation, object }: &RelationshipTuple) -> Self {
+        let user = user.to_string().into();
+        Self { object: object.as_str().into(), relation: relation.as_str().into(), user }
+    }
+}
+
 /// A tuple of a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredTuple {
@@ -41,6 +48,13 @@ pub struct StoredTuple {
     pub condition: Option<TupleCondition>,
     /// When it was written.
     pub written_at: Timestamp,
+}
+
+impl StoredTuple {
+    /// A tuple of a graph, as if it was written at this time.
+    pub fn of(WrittenTuple { tuple, condition }: WrittenTuple, written_at: Timestamp) -> Self {
+        Self { key: Arc::new(TupleKey::from(&tuple)), condition, written_at }
+    }
 }
 
 /// Of which objects tuples are read.
