@@ -82,14 +82,16 @@ pub(crate) fn run(words: &[&str]) -> anyhow::Result<()> {
 }
 
 fn read_requests(file: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
-    let mut rest = std::fs::read(file)?;
+    let all = std::fs::read(file)?;
+    let mut rest = all.as_slice();
     let mut requests = Vec::new();
-    while let Some(end) = find(&rest, HEAD_END) {
+    while let Some(end) = find(rest, HEAD_END) {
         let end = end + HEAD_END.len();
         let body = rest.get(..end).and_then(content_length).unwrap_or(0);
-        ensure!(end + body <= rest.len(), "`{}` ends within a request", file.display());
-        let more = rest.split_off(end + body);
-        requests.push(std::mem::replace(&mut rest, more));
+        let request = rest.split_at_checked(end + body);
+        let (request, more) = request.with_context(|| format!("`{}` ends within a request", file.display()))?;
+        requests.push(request.to_vec());
+        rest = more;
     }
     ensure!(!requests.is_empty() && rest.is_empty(), "`{}` is not a file of requests", file.display());
     Ok(requests)
