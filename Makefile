@@ -46,7 +46,6 @@ tools:
 	command -v cc >/dev/null || missing+=(gcc libc6-dev); \
 	command -v curl >/dev/null || missing+=(curl); \
 	python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv); \
-	command -v npm >/dev/null || missing+=(nodejs npm); \
 	if [ $${#missing[@]} -gt 0 ]; then \
 	  echo "installing $${missing[*]}"; \
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends "$${missing[@]}"; \
@@ -64,6 +63,8 @@ $(SDK_TOOLS)/ready: tests/sdk/requirements.txt | tools
 	$(SDK_TOOLS)/bin/pip install --quiet --disable-pip-version-check -r tests/sdk/requirements.txt
 	touch $@
 
-tests/sdk/node_modules/.package-lock.json: tests/sdk/package-lock.json | tools
+tests/sdk/node_modules/.package-lock.json: tests/sdk/package-lock.json
+	command -v npm >/dev/null || \
+	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends nodejs npm; }
 	npm --prefix tests/sdk ci --silent
 	touch $@

@@ -98,3 +98,23 @@ fn tuples_with_long_names_are_refused() {
     assert!(builder.add("user:x", &long, "doc:1").is_err());
     assert!(builder.add("user:x", "a", &format!("doc:{long}")).is_err());
 }
+
+#[test]
+fn a_hub_that_every_relation_computes_is_not_spread_without_end() {
+    // Written out for each of the relations that compute it, the hub would have nine million parts.
+    let spokes: String = (0..3_000).map(|n| format!("    define s{n}: [user]\n    define a{n}: hub\n")).collect();
+    let hub: Vec<String> = (0..3_000).map(|n| format!("s{n}")).collect();
+    let text = format!(
+        "model\n  schema 1.1\ntype user\ntype doc\n  relations\n{spokes}    define hub: {}\n",
+        hub.join(" or ")
+    );
+    let mut builder = GraphBuilder::new(Arc::new(model(&text)));
+    builder.add("user:erin", "s2999", "doc:1").unwrap();
+    let policy = Policy::new(builder.finish(), PolicySettings::default());
+    for relation in ["a0", "a2999", "hub"] {
+        let ask = |user: &str| {
+            policy.check(&user.parse().unwrap(), &name(relation), &entity("doc:1"), &RequestContext::default()).unwrap()
+        };
+        assert!(ask("user:erin") && !ask("user:mallory"), "{relation}");
+    }
+}

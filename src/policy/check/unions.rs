@@ -1,5 +1,7 @@
 //! Relations that nothing but unions make, answered by following tuples, without an evaluation's ceremony.
 
+use foldhash::fast::RandomState;
+use hashbrown::HashSet;
 use smallvec::SmallVec;
 
 use super::{
@@ -14,9 +16,10 @@ use crate::policy::{
 
 /// After so many steps the question is left to the evaluator, which can remember what it found out.
 const MOST_STEPS: u32 = 128;
-/// So many computed relations within one another are put in, and so many tuple sets in all unions of a model.
+/// So many computed relations within one another are put in.
 const MOST_NESTED: u8 = 64;
-const MOST_PARTS: usize = 1 << 20;
+/// So many parts of plans are looked at for all unions of a model: one hub that many relations compute is put into each.
+const MOST_PARTS: u32 = 1 << 20;
 
 /// A relation whose computed relations are put in: any of these tuples gives it.
 #[derive(Debug, Default)]
@@ -75,26 +78,43 @@ fn found(unions: &[Option<Union>], id: RelationId) -> Option<&Union> {
 
 impl Union {
     /// The union that a plan is, if there is room for it.
-    fn new(plans: &[RelationPlan], plan: &Plan, room: &mut usize) -> Option<Self> {
+    fn new(plans: &[RelationPlan], plan: &Plan, room: &mut u32) -> Option<Self> {
         let mut union = Self::default();
-        let mut computed = Vec::new();
-        union.take(plans, plan, &mut computed, 0)?;
-        *room = room.checked_sub(union.exact.len() + union.hops.len())?;
+        let mut computed = HashSet::default();
+        union.take(plans, plan, &mut computed, room, 0)?;
         Some(union)
     }
 
-    fn take(&mut self, plans: &[RelationPlan], plan: &Plan, computed: &mut Vec<RelationId>, nested: u8) -> Option<()> {
+    fn take(
+        &mut self,
+        plans: &[RelationPlan],
+        plan: &Plan,
+        computed: &mut HashSet<usize, RandomState>,
+        room: &mut u32,
+        nested: u8,
+    ) -> Option<()> {
+        let mut spend = |parts: usize| {
+            *room = room.saturating_sub(u32::try_from(parts).unwrap_or(u32::MAX));
+            (*room > 0).then_some(())
+        };
         match plan {
-            Plan::Exact(edges) => self.exact.extend(edges),
-            Plan::Usersets(hops) | Plan::Tupleset(hops) => self.hops.extend(hops),
-            Plan::Computed(id) if computed.contains(id) => {}
-            Plan::Computed(_) if nested >= MOST_NESTED => return None,
+            Plan::Exact(edges) => {
+                spend(edges.len())?;
+                self.exact.extend(edges);
+            }
+            Plan::Usersets(hops) | Plan::Tupleset(hops) => {
+                spend(hops.len())?;
+                self.hops.extend(hops);
+            }
             Plan::Computed(id) => {
-                computed.push(*id);
-                self.take(plans, &plans.get(id.index())?.root, computed, nested + 1)?;
+                spend(1)?;
+                if computed.insert(id.index()) {
+                    let nested = nested.checked_add(1).filter(|nested| *nested <= MOST_NESTED)?;
+                    self.take(plans, &plans.get(id.index())?.root, computed, room, nested)?;
+                }
             }
             Plan::Any(operands) => {
-                operands.iter().try_for_each(|operand| self.take(plans, operand, computed, nested))?
+                operands.iter().try_for_each(|operand| self.take(plans, operand, computed, room, nested))?
             }
             Plan::All(_) | Plan::Except(_) => return None,
         }
