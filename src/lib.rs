@@ -5,13 +5,14 @@
 //! ```text
 //! snapshot  = cell.usable(now)?                 503   one request, one snapshot, to its end
 //! head      = CanonicalRequest::parse(…)?       400   what is decided is, byte for byte, what is sent
-//! selected  = snapshot.routes.find(&head)?      403   host, path, method, header fields
+//! route     = snapshot.routes.find(&head)?      403   host, path, method, header fields
 //! principal = authenticator.authenticate(…)?    401   the subject, its actors, its task
-//! body      = inspect(rule, …)?                 413   only if the route's resource is in it
+//! body      = body.read(…)?                     413   only if the route's resource is in it
 //! accesses  = operation.accesses(inputs)?       400   action and resource, one or several
 //! permit    = policy.authorize(…)?              403   every member of the chain, every access
-//! response  = upstream::send(&permit, …)?       502   nothing is sent without a permit
-//! response  = filter(…)                               lists lose what may not be seen
+//! request   = upstream::request(permit, head, …)      nothing is sent without a permit
+//! response  = request.send(…)?                  502   the upstream's own answer
+//! response  = filtering.filter(…)?              502   lists lose what may not be seen
 //! ```
 //!
 //! `proxy` is that line; the rest is in the room where one would look for it.

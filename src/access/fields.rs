@@ -1,6 +1,7 @@
 //! The grammar of header fields, and which of them travel on.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
+use smallvec::SmallVec;
 
 use super::request::Malformed;
 
@@ -43,6 +44,25 @@ static HOP_BY_HOP: [HeaderName; 10] = [
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     HeaderName::from_static("http2-settings"),
+];
+
+/// What frames a message, and which service it is for: written anew for the next hop.
+static FRAMING: [HeaderName; 3] = [header::CONTENT_LENGTH, header::EXPECT, header::HOST];
+
+/// The names in [`HOP_BY_HOP`] and [`FRAMING`] with three letters or more.
+const ENDING: &[&str] = &[
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
 ];
 
 /// Fields that `Connection` may not name, because dropping them would change what was decided.
@@ -138,18 +158,23 @@ const RESERVED_FAMILIES: &[&str] = &[
 ];
 
 /// How reserved names and families begin: see [`Beginnings::may_hold`].
-static BEGINNINGS: Beginnings = Beginnings::of(&[RESERVED, RESERVED_FAMILIES]);
+static RESERVED_BEGINNINGS: Beginnings = Beginnings::of(&[RESERVED, RESERVED_FAMILIES]);
 
-/// The three letters that names begin with after an `x-`, so that almost all other names are told apart at once.
+/// How names begin that may end at this hop: the reserved ones, and all others of [`HOP_BY_HOP`] and [`FRAMING`].
+static ENDING_BEGINNINGS: Beginnings = Beginnings::of(&[RESERVED, RESERVED_FAMILIES, ENDING]);
+
+/// The three letters that names begin with, after an `x-` if there is one, so that almost all other names are told apart
+/// at once.
 struct Beginnings {
-    // By the first two letters, five bits of each: which letters may follow, each as one bit.
-    third: [u32; 1024],
+    // By the first two letters, five bits of each, and whether they follow an `x-`: which letters may follow, each as
+    // one bit.
+    third: [u32; 2048],
 }
 
 impl Beginnings {
     #[expect(clippy::indexing_slicing, clippy::panic, reason = "evaluated by the compiler alone")]
     const fn of(mut lists: &[&[&str]]) -> Self {
-        let mut third = [0; 1024];
+        let mut third = [0; 2048];
         while let [list, rest @ ..] = lists {
             let mut names = *list;
             while let [name, others @ ..] = names {
@@ -163,14 +188,20 @@ impl Beginnings {
     }
 
     const fn place(name: &[u8]) -> Option<(usize, u32)> {
-        let ([b'x', b'-', one, two, three, ..] | [one, two, three, ..]) = name else { return None };
-        Some((((*one & 31) as usize) << 5 | (*two & 31) as usize, 1 << (*three & 31)))
+        let (extension, [one, two, three, ..]) = (match name {
+            [b'x', b'-', rest @ ..] => (1, rest),
+            _ => (0, name),
+        }) else {
+            return None;
+        };
+        Some((extension << 10 | ((*one & 31) as usize) << 5 | (*two & 31) as usize, 1 << (*three & 31)))
     }
 
-    /// Whether one of the names may begin like this one; if not, it is none of them.
+    /// Whether one of the names may begin like this one; if not, it is none of them. Of names with less than three
+    /// letters nothing is known.
     fn may_hold(&self, name: &[u8]) -> bool {
         let third = |(place, bit)| self.third.get(place).is_some_and(|third: &u32| third & bit != 0);
-        Self::place(name).is_some_and(third)
+        Self::place(name).is_none_or(third)
     }
 }
 
@@ -188,8 +219,19 @@ pub fn is_hop_by_hop(name: &HeaderName) -> bool {
 /// Whether the field is one that only a proxy may set.
 pub fn is_reserved(name: &HeaderName) -> bool {
     let name = name.as_str();
-    BEGINNINGS.may_hold(name.as_bytes())
-        && (RESERVED.binary_search(&name).is_ok() || RESERVED_FAMILIES.iter().any(|family| name.starts_with(family)))
+    RESERVED_BEGINNINGS.may_hold(name.as_bytes()) && (RESERVED.binary_search(&name).is_ok() || is_of_a_family(name))
+}
+
+/// No family's name begins like another's, so that only the last one which is not after the name can hold it.
+fn is_of_a_family(name: &str) -> bool {
+    let after = RESERVED_FAMILIES.partition_point(|family| *family <= name);
+    let family = after.checked_sub(1).and_then(|last| RESERVED_FAMILIES.get(last));
+    family.is_some_and(|family| name.starts_with(family))
+}
+
+/// Whether the field of a message ends here, whichever way the message goes.
+pub fn ends_here(name: &HeaderName) -> bool {
+    ENDING_BEGINNINGS.may_hold(name.as_str().as_bytes()) && (is_hop_by_hop(name) || is_reserved(name))
 }
 
 /// Whether a decision may be made by the field: it reaches the upstream as the client sent it.
@@ -230,21 +272,21 @@ pub(super) fn check(headers: &HeaderMap, version: Version) -> Result<(), Malform
 }
 
 /// What travels on: everything but the hop-by-hop, the `Connection`-listed, the reserved, the framing and `removed`.
-pub(super) fn outbound(headers: &HeaderMap, removed: &[HeaderName]) -> HeaderMap {
+pub(super) fn outbound(mut headers: HeaderMap, removed: &[HeaderName]) -> HeaderMap {
     let listed = headers.contains_key(header::CONNECTION);
-    let mut outbound = HeaderMap::with_capacity(headers.len() + 10);
-    for (name, value) in headers {
-        let ends_here = matches!(*name, header::CONTENT_LENGTH | header::EXPECT | header::HOST)
-            || is_hop_by_hop(name)
-            || is_reserved(name)
+    let ends = |name: &&HeaderName| {
+        let may_end = ENDING_BEGINNINGS.may_hold(name.as_str().as_bytes());
+        (may_end && (FRAMING.contains(name) || ends_here(name)))
             || removed.contains(name)
-            || (listed && connection_names(headers, name));
-        if !ends_here {
-            outbound.append(name.clone(), value.clone());
-        }
+            || (listed && connection_names(&headers, name))
+    };
+    // Few fields end here: to take them out is less than to copy all others.
+    let ending: SmallVec<[HeaderName; 8]> = headers.keys().filter(ends).cloned().collect();
+    for name in ending {
+        headers.remove(name);
     }
-    join_cookies(&mut outbound);
-    outbound
+    join_cookies(&mut headers);
+    headers
 }
 
 /// One Cookie field of several, as HTTP/2 may send them (RFC 9113, section 8.2.3).
@@ -315,7 +357,18 @@ mod tests {
 
     #[test]
     fn the_reserved_names_are_sorted_for_the_search() {
-        assert!(RESERVED.is_sorted());
+        assert!(RESERVED.is_sorted() && RESERVED_FAMILIES.is_sorted());
+        let nested = |pair: &[&str]| pair.last().is_some_and(|last| pair.first().is_some_and(|f| last.starts_with(f)));
+        assert!(!RESERVED_FAMILIES.windows(2).any(nested), "one family's name begins like another's");
+    }
+
+    #[test]
+    fn what_ends_here_is_found_by_its_beginning() {
+        for name in HOP_BY_HOP.iter().chain(&FRAMING).filter(|name| name.as_str().len() > 2) {
+            assert!(ENDING.contains(&name.as_str()), "{name}");
+        }
+        assert!(HOP_BY_HOP.iter().all(ends_here) && ends_here(&HeaderName::from_static("x-forwarded-for")));
+        assert!(!ends_here(&header::ACCEPT) && !ends_here(&HeaderName::from_static("x")));
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub use authority::Authority;
 pub use decision::{DecisionId, Outcome, Reason, Revision};
 pub use diagnostic::{Diagnostic, Place};
 pub use entity::{Access, Entity, InvalidName, RelationName, TypeName};
-pub use fields::{CredentialHandling, is_end_to_end, is_hop_by_hop, is_reserved};
+pub use fields::{CredentialHandling, ends_here, is_end_to_end, is_hop_by_hop, is_reserved};
 pub use path::{CanonicalPath, NonCanonical, decoded_segment, hex_byte};
 pub use principal::{ActorMode, Principal};
 pub use request::{CanonicalRequest, HeaderProblem, Malformed, Scheme};

@@ -108,7 +108,7 @@ pub enum HeaderProblem {
 ///
 /// It is made in one place, [`CanonicalRequest::parse`]; route, credential and upstream request are all read from it
 /// (parse once, decide, serialise: no second parser anywhere).
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct CanonicalRequest {
     method: Method,
     version: Version,
@@ -202,9 +202,9 @@ impl CanonicalRequest {
     }
 
     /// The fields for the upstream: without `removed`, and without those that end at this hop, that only a proxy may
-    /// set, or that frame the message.
-    pub fn outbound_headers(&self, removed: &[HeaderName]) -> HeaderMap {
-        fields::outbound(&self.headers, removed)
+    /// set, or that frame the message. It ends the request: what is sent is not decided on any more.
+    pub fn into_outbound_headers(self, removed: &[HeaderName]) -> HeaderMap {
+        fields::outbound(self.headers, removed)
     }
 }
 
@@ -361,7 +361,7 @@ mod tests {
             ("cookie", "a=b"),
         ];
         let request = head("POST", "/", &fields).unwrap();
-        let outbound = request.outbound_headers(&[header::AUTHORIZATION]);
+        let outbound = request.clone().into_outbound_headers(&[header::AUTHORIZATION]);
         let mut names: Vec<_> = outbound.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["accept", "cookie"]);

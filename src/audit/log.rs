@@ -1,17 +1,19 @@
 //! The queue of records: a place in it is reserved before a request may pass.
 
 use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+    Arc, Condvar, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use prometheus::{IntCounter, IntGauge};
 use thiserror::Error;
-use tokio::sync::mpsc;
 
 use crate::telemetry::{MetricsError, Registry};
 
 use super::record::AuditRecord;
+
+/// What a record is long at first, in bytes; most are shorter.
+const RECORD_BYTES: usize = 1024;
 
 /// What happens to requests while records cannot be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,69 +51,218 @@ impl Metrics {
     }
 }
 
+/// How much may wait to be written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Capacity {
+    /// Records, and places for records.
+    pub(super) records: usize,
+    /// Bytes of records.
+    pub(super) bytes: usize,
+}
+
+/// Records that wait to be written, and the places of those that will come.
+///
+/// They wait as the lines that they will be: the thread that decided writes its record out, and the one that keeps it
+/// only hands bytes to the sink.
+#[derive(Debug)]
+pub(super) struct Queue {
+    waiting: Mutex<Waiting>,
+    // Told when something came, or nothing will come any more.
+    came: Condvar,
+    capacity: Capacity,
+    // Places that are reserved, and records that are not written yet.
+    places: AtomicUsize,
+    bytes: AtomicUsize,
+    // Set by the writer while the sink fails.
+    failing: AtomicBool,
+    // Set when the writer is gone: nothing will be written any more.
+    abandoned: AtomicBool,
+    metrics: Metrics,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    batch: Batch,
+    is_awaited: bool,
+    is_closed: bool,
+}
+
+/// Whole lines, one for each record.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) lines: Vec<u8>,
+    pub(super) records: usize,
+}
+
+impl Queue {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        // Lines are put in whole: a fault elsewhere leaves none of them half there.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_place(&self) -> bool {
+        if self.abandoned.load(Ordering::Relaxed) || self.bytes.load(Ordering::Relaxed) >= self.capacity.bytes {
+            return false;
+        }
+        let has_place = self.places.fetch_add(1, Ordering::Relaxed) < self.capacity.records;
+        if !has_place {
+            self.give_back(1);
+        }
+        has_place
+    }
+
+    fn give_back(&self, places: usize) {
+        self.places.fetch_sub(places, Ordering::Relaxed);
+    }
+
+    fn push(&self, line: &[u8]) {
+        self.bytes.fetch_add(line.len(), Ordering::Relaxed);
+        let mut waiting = self.waiting();
+        waiting.batch.lines.extend_from_slice(line);
+        waiting.batch.records += 1;
+        if std::mem::take(&mut waiting.is_awaited) {
+            self.came.notify_one();
+        }
+    }
+
+    fn close(&self) {
+        self.waiting().is_closed = true;
+        self.came.notify_one();
+    }
+}
+
 /// The log that decisions are recorded in.
 #[derive(Debug, Clone)]
 pub struct AuditLog {
-    queue: mpsc::Sender<Box<AuditRecord>>,
-    // Set by the writer while the sink fails.
-    failing: Arc<AtomicBool>,
+    open: Arc<Open>,
     on_failure: OnFailure,
-    metrics: Metrics,
+}
+
+/// Whoever holds it may yet bring a record.
+#[derive(Debug)]
+struct Open(Arc<Queue>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 /// A place in the queue, for exactly one record.
 #[derive(Debug)]
 pub struct Slot {
-    // `None` if the record is lost and only counted.
-    permit: Option<mpsc::OwnedPermit<Box<AuditRecord>>>,
-    lost: IntCounter,
+    open: Arc<Open>,
+    // If not, the record is lost and only counted.
+    has_place: bool,
 }
 
-/// What the writer needs of the log.
+/// What the writer takes records from. When it is dropped, nothing will be written any more.
 #[derive(Debug)]
-pub(super) struct Outlet {
-    pub(super) queue: mpsc::Receiver<Box<AuditRecord>>,
-    pub(super) failing: Arc<AtomicBool>,
-    pub(super) metrics: Metrics,
-}
+pub(super) struct Outlet(Arc<Queue>);
 
 impl AuditLog {
     pub(super) fn new(
-        capacity: usize,
+        capacity: Capacity,
         on_failure: OnFailure,
         registry: &Registry,
     ) -> Result<(Self, Outlet), MetricsError> {
-        let (queue, records) = mpsc::channel(capacity);
-        let failing = Arc::new(AtomicBool::new(false));
-        let metrics = Metrics::new(registry)?;
-        let outlet = Outlet { queue: records, failing: Arc::clone(&failing), metrics: metrics.clone() };
-        Ok((Self { queue, failing, on_failure, metrics }, outlet))
+        let queue = Arc::new(Queue {
+            waiting: Mutex::default(),
+            came: Condvar::new(),
+            capacity,
+            places: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            failing: AtomicBool::new(false),
+            abandoned: AtomicBool::new(false),
+            metrics: Metrics::new(registry)?,
+        });
+        let outlet = Outlet(Arc::clone(&queue));
+        Ok((Self { open: Arc::new(Open(queue)), on_failure }, outlet))
     }
 
     /// A place for the record of a request that may be let through.
     pub fn reserve(&self) -> Result<Slot, AuditUnavailable> {
-        let healthy = !self.failing.load(Ordering::Relaxed);
-        let permit = self.queue.clone().try_reserve_owned().ok();
+        let healthy = !self.open.0.failing.load(Ordering::Relaxed);
+        let slot = self.reserve_for_denial();
         match self.on_failure {
-            OnFailure::Deny if permit.is_none() || !healthy => Err(AuditUnavailable),
-            OnFailure::Deny | OnFailure::Count => Ok(Slot { permit, lost: self.metrics.lost.clone() }),
+            OnFailure::Deny if !slot.has_place || !healthy => Err(AuditUnavailable),
+            OnFailure::Deny | OnFailure::Count => Ok(slot),
         }
     }
 
     /// A place for the record of a request that is denied already: if there is none, the record is lost and counted.
     pub fn reserve_for_denial(&self) -> Slot {
-        Slot { permit: self.queue.clone().try_reserve_owned().ok(), lost: self.metrics.lost.clone() }
+        Slot { has_place: self.open.0.take_place(), open: Arc::clone(&self.open) }
     }
 }
 
 impl Slot {
     /// Puts the record into its place.
-    pub fn record(self, record: Box<AuditRecord>) {
-        match self.permit {
-            Some(permit) => {
-                permit.send(record);
-            }
-            None => self.lost.inc(),
+    pub fn record(mut self, record: &AuditRecord) {
+        let queue = &self.open.0;
+        if !std::mem::take(&mut self.has_place) {
+            queue.metrics.lost.inc();
+            return;
         }
+        let mut line = Vec::with_capacity(RECORD_BYTES);
+        record.write(&mut line);
+        line.push(b'\n');
+        queue.push(&line);
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if self.has_place {
+            self.open.0.give_back(1);
+        }
+    }
+}
+
+impl Outlet {
+    /// Waits for records, and takes all that are there in exchange for an empty batch. False once no more can come.
+    pub(super) fn take(&self, batch: &mut Batch) -> bool {
+        let mut waiting = self.0.waiting();
+        while waiting.batch.records == 0 && !waiting.is_closed {
+            waiting.is_awaited = true;
+            waiting = self.0.came.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+        std::mem::swap(&mut waiting.batch, batch);
+        batch.records > 0
+    }
+
+    /// Frees the places of records that are written.
+    pub(super) fn written(&self, batch: &mut Batch) {
+        self.0.give_back(batch.records);
+        self.0.bytes.fetch_sub(batch.lines.len(), Ordering::Relaxed);
+        self.0.metrics.written.inc_by(u64::try_from(batch.records).unwrap_or(0));
+        batch.lines.clear();
+        batch.records = 0;
+    }
+
+    /// Notes whether the sink fails; true if that is new.
+    pub(super) fn note_failing(&self, failing: bool) -> bool {
+        let changed = self.0.failing.swap(failing, Ordering::Relaxed) != failing;
+        if changed {
+            self.0.metrics.failing.set(failing.into());
+        }
+        changed
+    }
+
+    /// Counts a write that failed.
+    pub(super) fn count_failure(&self) {
+        self.0.metrics.failures.inc();
+    }
+
+    /// Whether no more records can come, and none wait.
+    pub(super) fn is_at_its_end(&self) -> bool {
+        let waiting = self.0.waiting();
+        waiting.is_closed && waiting.batch.records == 0
+    }
+}
+
+impl Drop for Outlet {
+    fn drop(&mut self) {
+        self.0.abandoned.store(true, Ordering::Relaxed);
     }
 }

@@ -13,15 +13,14 @@ use std::{
 };
 
 use thiserror::Error;
-use tokio::sync::mpsc::error::TryRecvError;
 
 use crate::telemetry::{MetricsError, Registry};
 
-use super::log::{AuditLog, OnFailure, Outlet};
+use super::log::{AuditLog, Batch, Capacity, OnFailure, Outlet};
 
-/// Records that wait to be written, at most.
-const QUEUE: usize = 16_384;
-/// Records that are written at once, at most.
+/// What waits to be written, at most.
+const QUEUE: Capacity = Capacity { records: 16_384, bytes: 64 * 1024 * 1024 };
+/// With so much at once, more is waited for no longer.
 const BATCH_BYTES: usize = 256 * 1024;
 /// The pause after a write, in which records gather: under load one wake and one write are for many.
 const GATHER: Duration = Duration::from_millis(5);
@@ -67,7 +66,7 @@ impl AuditWriter {
         let thread = thread::Builder::new().name("audit".to_owned());
         let rotate = Arc::new(AtomicBool::new(false));
         let mut files = Files { sink: sink.clone(), output, rotate: Arc::clone(&rotate) };
-        let thread = thread.spawn(move || write_all(outlet, &mut files)).map_err(SinkError::Thread)?;
+        let thread = thread.spawn(move || write_all(&outlet, &mut files)).map_err(SinkError::Thread)?;
         Ok((log, Self { thread, rotate }))
     }
 
@@ -147,39 +146,32 @@ fn append(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-fn write_all(mut outlet: Outlet, files: &mut Files) {
-    let mut lines = Vec::with_capacity(BATCH_BYTES);
-    while let Some(record) = outlet.queue.blocking_recv() {
-        let mut records = 0;
-        let mut next = Some(record);
-        while let Some(record) = next {
-            record.write(&mut lines);
-            lines.push(b'\n');
-            records += 1;
-            next = if lines.len() < BATCH_BYTES { outlet.queue.try_recv().ok() } else { None };
-        }
-        if !write_lines(&mut outlet, files, &lines) {
+fn write_all(outlet: &Outlet, files: &mut Files) {
+    let mut batch = Batch::default();
+    while outlet.take(&mut batch) {
+        if !write_lines(outlet, files, &batch.lines) {
             return;
         }
-        outlet.metrics.written.inc_by(records);
+        let is_full = batch.lines.len() >= BATCH_BYTES;
+        outlet.written(&mut batch);
+        // What a burst needed is given back.
+        batch.lines.shrink_to(BATCH_BYTES);
         // A full batch shows that more wait already.
-        if lines.len() < BATCH_BYTES {
+        if !is_full {
             thread::sleep(GATHER);
         }
-        lines.clear();
     }
 }
 
 /// Writes the lines whole, however often that fails. False if the log was closed while the sink failed.
-fn write_lines(outlet: &mut Outlet, files: &mut Files, lines: &[u8]) -> bool {
+fn write_lines(outlet: &Outlet, files: &mut Files, lines: &[u8]) -> bool {
     let mut rest = lines;
     while !rest.is_empty() {
         let error = match files.write(rest, rest.len() == lines.len()) {
             Ok(written) if written > 0 => {
                 // What was written stays written: after a full disk the line goes on where it stopped.
                 rest = rest.get(written..).unwrap_or_default();
-                if outlet.failing.swap(false, Ordering::Relaxed) {
-                    outlet.metrics.failing.set(0);
+                if outlet.note_failing(false) {
                     tracing::info!("audit records are written again");
                 }
                 continue;
@@ -188,12 +180,11 @@ fn write_lines(outlet: &mut Outlet, files: &mut Files, lines: &[u8]) -> bool {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => error,
         };
-        outlet.metrics.failures.inc();
-        if !outlet.failing.swap(true, Ordering::Relaxed) {
-            outlet.metrics.failing.set(1);
+        outlet.count_failure();
+        if outlet.note_failing(true) {
             tracing::error!(%error, "audit records cannot be written");
         }
-        if outlet.queue.is_closed() && matches!(outlet.queue.try_recv(), Err(TryRecvError::Disconnected)) {
+        if outlet.is_at_its_end() {
             return false;
         }
         thread::sleep(RETRY);

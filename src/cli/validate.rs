@@ -68,8 +68,11 @@ fn print_routes(snapshot: &Snapshot) {
 /// Every method of every route, in the order of the configuration.
 fn operations(snapshot: &Snapshot) -> impl Iterator<Item = (&Route, String, &Operation)> {
     snapshot.routes.routes().iter().flat_map(|route| {
-        let mut operations: Vec<_> =
-            route.operations.iter().map(|(method, operation)| (route, method.to_string(), operation)).collect();
+        let mut operations: Vec<_> = route
+            .operations
+            .iter()
+            .map(|(method, operation)| (route.as_ref(), method.to_string(), operation))
+            .collect();
         operations.sort_by(|one, other| one.1.cmp(&other.1));
         operations
     })

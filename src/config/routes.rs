@@ -1,9 +1,6 @@
 //! The `routes` section.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    path::Path,
-};
+use std::{collections::BTreeMap, path::Path};
 
 use http::{HeaderName, Method};
 
@@ -11,8 +8,8 @@ use crate::{
     access::{CredentialHandling, Entity, Place, RelationName, Template},
     policy::did_you_mean,
     route::{
-        AccessTemplate, BodyRule, HeaderMatch, HostPattern, ItemFilter, JsonPath, Operation, PathTemplate, Route,
-        RouteTable, Source, UpstreamId,
+        AccessTemplate, BodyRule, HeaderMatch, HostPattern, ItemFilter, JsonPath, Operation, Operations, PathTemplate,
+        Route, RouteTable, Source, UpstreamId,
     },
 };
 
@@ -77,7 +74,7 @@ fn route(
         problems.add(written.place, "`operations` is empty: every method would be denied");
     }
     let path = path?;
-    let mut operations = HashMap::new();
+    let mut operations = Operations::default();
     for (name, operation) in &written.operations {
         let method = method(name, operation.place, problems);
         let made = self::operation(operation, method.as_ref(), &path, limits, problems);

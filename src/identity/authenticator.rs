@@ -11,6 +11,7 @@ use super::{
     digest::sha256,
     error::{AuthenticationError, InvalidToken, Shown},
     issuer::{Issuer, Verified},
+    seen::{Identity, SeenCredential},
     settings::{AuthenticatorSettings, InvalidSettings},
     token::{self, Token},
 };
@@ -62,9 +63,10 @@ pub struct Authenticator {
     credential_fields: Vec<HeaderName>,
     // INVARIANT: the key is the SHA-256 digest of the whole token; issuers, keys and rules are this authenticator's.
     verified: Cache<[u8; 32], Arc<Remembered>>,
+    identity: Arc<Identity>,
 }
 
-struct Remembered {
+pub(super) struct Remembered {
     token: Verified,
     since: Timestamp,
 }
@@ -80,6 +82,7 @@ impl Authenticator {
         Ok(Self {
             credential_fields: authorization.into_iter().chain(key).collect(),
             verified: Cache::new(REMEMBERED),
+            identity: Arc::default(),
             settings,
             api_keys,
         })
@@ -95,8 +98,14 @@ impl Authenticator {
         &self.credential_fields
     }
 
-    /// The principal of the request: from exactly one credential, and only if all of it holds `now`.
-    pub fn authenticate(&self, head: &CanonicalRequest, now: Timestamp) -> Result<Authenticated, AuthenticationError> {
+    /// The principal of the request: from exactly one credential, and only if all of it holds `now`. A credential that
+    /// its connection brought before is not verified anew.
+    pub fn authenticate(
+        &self,
+        head: &CanonicalRequest,
+        seen: &SeenCredential,
+        now: Timestamp,
+    ) -> Result<Authenticated, AuthenticationError> {
         let authorization = if self.settings.issuers.is_empty() { None } else { head.header(&header::AUTHORIZATION)? };
         let api_key = match &self.api_keys {
             Some(keys) => head.header(keys.header())?.map(|text| (keys, text)),
@@ -105,7 +114,7 @@ impl Authenticator {
         match (authorization, api_key) {
             (None, None) => Err(AuthenticationError::Missing),
             (Some(_), Some(_)) => Err(AuthenticationError::Several),
-            (Some(field), None) => self.token(bearer(field)?, now),
+            (Some(field), None) => self.token(field, seen, now),
             (None, Some((keys, text))) => {
                 let key = keys.find(text, now)?;
                 Ok(Authenticated {
@@ -118,19 +127,32 @@ impl Authenticator {
         }
     }
 
-    fn token(&self, text: &str, now: Timestamp) -> Result<Authenticated, AuthenticationError> {
+    fn token(&self, field: &str, seen: &SeenCredential, now: Timestamp) -> Result<Authenticated, AuthenticationError> {
+        let known = seen.find(field, &self.identity).filter(|remembered| remembered.is_fresh(now));
+        let remembered = match known {
+            Some(remembered) => remembered,
+            None => {
+                let remembered = self.remembered(bearer(field)?, now)?;
+                seen.keep(field, &self.identity, &remembered);
+                remembered
+            }
+        };
+        remembered.token.validity.check(now)?;
+        Ok(self.authenticated(&remembered.token))
+    }
+
+    /// The token as it was verified, not long ago or now.
+    fn remembered(&self, text: &str, now: Timestamp) -> Result<Arc<Remembered>, AuthenticationError> {
         if text.len() > token::LONGEST {
             return Err(InvalidToken::TooLong.into());
         }
         let digest = sha256(text.as_bytes());
         if let Some(remembered) = self.verified.get(&digest).filter(|remembered| remembered.is_fresh(now)) {
-            remembered.token.validity.check(now)?;
-            return Ok(self.authenticated(&remembered.token));
+            return Ok(remembered);
         }
-        let token = self.verify(text, now)?;
-        let authenticated = self.authenticated(&token);
-        self.verified.insert(digest, Arc::new(Remembered { token, since: now }));
-        Ok(authenticated)
+        let remembered = Arc::new(Remembered { token: self.verify(text, now)?, since: now });
+        self.verified.insert(digest, Arc::clone(&remembered));
+        Ok(remembered)
     }
 
     fn verify(&self, text: &str, now: Timestamp) -> Result<Verified, AuthenticationError> {

@@ -12,6 +12,7 @@ mod issuer;
 mod json;
 mod jwk;
 mod jwks;
+mod seen;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -23,4 +24,5 @@ pub use authenticator::{Authenticated, Authenticator, Method};
 pub use delegation::{ChainSettings, EntityTemplate, InvalidChain, InvalidEntityTemplate};
 pub use error::{AuthenticationError, InvalidToken, Shown, TokenPart};
 pub use jwks::{IgnoredKeys, InvalidKeySet, KeySet};
+pub use seen::SeenCredential;
 pub use settings::{AuthenticatorSettings, InvalidSettings, IssuerSettings};

@@ -293,7 +293,7 @@ where
     T: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
 {
     let mut builder = http1::Builder::new();
-    builder.max_buf_size(HEAD_BYTES).max_headers(100);
+    builder.max_buf_size(HEAD_BYTES);
     let (sender, connection) = builder.handshake(io).await.map_err(ClientError::Broken)?;
     tokio::spawn(async move {
         if let Err(error) = connection.await {

@@ -83,6 +83,11 @@ pub trait Handler: Clone + Send + Sync + 'static {
     /// The body of its answers.
     type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
 
+    /// The handler of one connection, which may remember what came on it.
+    fn for_connection(&self) -> Self {
+        self.clone()
+    }
+
     /// The answer to one request; there always is one.
     fn respond(&self, peer: &Peer, request: Request<Incoming>) -> impl Future<Output = Response<Self::Body>> + Send;
 
@@ -110,7 +115,7 @@ pub async fn serve<H: Handler>(
         };
         let Some((accepted, place)) = accepted else { continue };
         let acceptor = tls.as_ref().map(|tls| TlsAcceptor::from(Arc::clone(&tls.borrow().0)));
-        let (handler, drain) = (handler.clone(), drain.clone());
+        let (handler, drain) = (handler.for_connection(), drain.clone());
         tokio::spawn(async move {
             match accepted {
                 Accepted::Tcp(stream, address) => {
@@ -201,7 +206,7 @@ where
         Box::pin(async move { Ok::<_, Infallible>(shared.0.respond(&shared.1, request).await) })
     });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(settings.head).max_buf_size(HEAD_BYTES).max_headers(100);
+    builder.timer(TokioTimer::new()).header_read_timeout(settings.head).max_buf_size(HEAD_BYTES);
     let connection = builder.serve_connection(TokioIo::new(io), service);
     let mut connection = std::pin::pin!(connection);
     let (handler, peer) = shared.as_ref();

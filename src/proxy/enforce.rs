@@ -1,7 +1,9 @@
 //! One request, one straight line: from its head to its answer, every `?` a denial.
 
 use std::{
+    borrow::Cow,
     panic::AssertUnwindSafe,
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -12,23 +14,23 @@ use hyper::body::Incoming;
 use tokio::sync::Notify;
 
 use crate::{
-    access::{CanonicalRequest, DecisionId, Malformed, Reason, Scheme, Timestamp},
+    access::{CanonicalRequest, DecisionId, Malformed, Principal, Reason, Scheme, Timestamp},
     audit::AuditLog,
-    identity::AuthenticationError,
-    net::{Client, Handler, HeadProblem, OutboundBody, Peer, Transport},
+    identity::{AuthenticationError, SeenCredential},
+    net::{Client, Handler, HeadProblem, Peer, Transport},
     policy::{RequestContext, TaskRule},
-    route::{Inputs, Operation, Selected},
-    snapshot::SnapshotCell,
+    route::{Inputs, Operation, Route, UpstreamId},
+    snapshot::{Snapshot, SnapshotCell},
 };
 
 use super::{
     answer::{AnswerBody, Content, answer},
     exchange::{Exchange, Sinks},
-    filter::filter,
-    inspect::inspect,
+    filter::Filtering,
+    inspect::{Inspected, Received, ToRead},
     metrics::ProxyMetrics,
     rejection::Rejection,
-    upstream::{self, Permitted},
+    upstream::{self, Outgoing, Permitted},
 };
 
 /// The bounds of the enforcement point.
@@ -48,7 +50,11 @@ impl Default for EnforcerSettings {
 
 /// Decides the requests of one worker, and forwards those that are permitted.
 #[derive(Debug, Clone)]
-pub struct Enforcer(Arc<Worker>);
+pub struct Enforcer {
+    worker: Arc<Worker>,
+    // Of the one connection that it is for.
+    seen: Arc<SeenCredential>,
+}
 
 #[derive(Debug)]
 struct Worker {
@@ -70,8 +76,27 @@ impl Enforcer {
         unknown_key: Arc<Notify>,
     ) -> Self {
         let sinks = Arc::new(Sinks { audit, metrics });
-        Self(Arc::new(Worker { snapshots, sinks, settings, client: Client::default(), unknown_key }))
+        let worker = Worker { snapshots, sinks, settings, client: Client::default(), unknown_key };
+        Self { worker: Arc::new(worker), seen: Arc::default() }
     }
+}
+
+/// A request whose body may yet be on its way.
+#[derive(Debug)]
+struct Asked {
+    snapshot: Arc<Snapshot>,
+    head: CanonicalRequest,
+    route: Arc<Route>,
+    principal: Arc<Principal>,
+}
+
+/// A request that is permitted.
+#[derive(Debug)]
+struct Sending {
+    snapshot: Arc<Snapshot>,
+    upstream: UpstreamId,
+    request: Outgoing,
+    filtering: Option<Box<Filtering>>,
 }
 
 impl Worker {
@@ -85,9 +110,26 @@ impl Worker {
         &self,
         exchange: &mut Exchange,
         now: Timestamp,
-        peer: &Peer,
+        (peer, seen): (&Peer, &SeenCredential),
         request: Request<Incoming>,
     ) -> Result<Response<Content>, Rejection> {
+        let (asked, body) = self.receive(exchange, now, (peer, seen), request)?;
+        let sending = match body {
+            Received::Passed(body) => self.authorize(exchange, now, peer, asked, Inspected::unread(body))?,
+            // Reading is rare and large: in a box of its own, so that it does not make every request's future larger.
+            Received::ToRead(body) => Box::pin(self.authorize_read(exchange, now, peer, asked, body)).await?,
+        };
+        self.forward(exchange, sending).await
+    }
+
+    /// What can be said before the body is there: what is asked, and by whom.
+    fn receive(
+        &self,
+        exchange: &mut Exchange,
+        now: Timestamp,
+        (peer, seen): (&Peer, &SeenCredential),
+        request: Request<Incoming>,
+    ) -> Result<(Asked, Received), Rejection> {
         let (parts, body) = request.into_parts();
         exchange.received(&parts);
         self.check_load()?;
@@ -95,56 +137,78 @@ impl Worker {
         exchange.by_snapshot(snapshot.revision);
         let head = CanonicalRequest::parse(parts, scheme(peer))?;
         exchange.canonical(&head);
-        let selected = snapshot.routes.find(&head)?;
-        exchange.routed(selected.route);
-        let authenticated = snapshot.authenticator.authenticate(&head, now).inspect_err(|error| self.note(error))?;
+        let route = Arc::clone(snapshot.routes.find(&head)?);
+        exchange.routed(&route);
+        let authenticated = snapshot.authenticator.authenticate(&head, seen, now);
+        let authenticated = authenticated.inspect_err(|error| self.note(error))?;
         exchange.authenticated(&authenticated);
-        let body = inspect(selected.operation.body, &head, body, self.settings.body_timeout, exchange.sent()).await?;
+        let body = Received::new(route.operation(&head)?.body, body, exchange.sent())?;
+        Ok((Asked { snapshot, head, route, principal: authenticated.principal }, body))
+    }
+
+    async fn authorize_read(
+        &self,
+        exchange: &mut Exchange,
+        now: Timestamp,
+        peer: &Peer,
+        asked: Asked,
+        body: ToRead,
+    ) -> Result<Sending, Rejection> {
+        let body = body.read(&asked.head, self.settings.body_timeout).await?;
         exchange.waited(body.waited);
-        let principal = &authenticated.principal;
-        let inputs = Inputs { head: &head, captures: &selected.captures, principal, body: body.document.as_ref() };
-        let accesses = selected.operation.accesses(inputs)?;
+        self.authorize(exchange, now, peer, asked, body)
+    }
+
+    /// The decision, and what will be sent by it.
+    fn authorize(
+        &self,
+        exchange: &mut Exchange,
+        now: Timestamp,
+        peer: &Peer,
+        asked: Asked,
+        body: Inspected,
+    ) -> Result<Sending, Rejection> {
+        let Asked { snapshot, head, route, principal } = asked;
+        let operation = route.operation(&head)?;
+        let captures = route.captures(&head);
+        let inputs = Inputs { head: &head, captures: &captures, principal: &principal, body: body.document.as_ref() };
+        let accesses = operation.accesses(inputs)?;
         exchange.mapped(&accesses);
         let deciding = Instant::now();
-        let permit = snapshot.policy.authorize(
-            principal,
-            accesses,
-            task_rule(selected.operation),
-            &RequestContext::default().at(now),
-        );
+        let permit =
+            snapshot.policy.authorize(&principal, accesses, task_rule(operation), &RequestContext::default().at(now));
         exchange.decided(deciding.elapsed());
         let permit = permit?;
         exchange.permit()?; // No place for its record, no passage.
-        let Selected { route, operation, captures } = &selected;
+        let filtering = operation.filter.as_ref().map(|rule| {
+            let captures = captures.iter().map(|capture| Cow::Owned(capture.clone().into_owned())).collect();
+            Box::new(Filtering { rule: rule.clone(), head: head.clone(), captures, permit: permit.clone(), now })
+        });
+        drop(captures);
+        // What was decided on is what is sent: the head ends here.
         let permitted =
-            Permitted { snapshot: &snapshot, permit: &permit, head: &head, route, operation, captures, now };
-        self.forward(exchange, permitted, peer, body.outbound).await
+            Permitted { snapshot: &snapshot, permit: &permit, route: &route, filtered: filtering.is_some() };
+        let request = upstream::request(permitted, head, body.outbound, peer, exchange.marks())?;
+        Ok(Sending { snapshot, upstream: route.upstream, request, filtering })
     }
 
-    async fn forward(
-        &self,
-        exchange: &mut Exchange,
-        permitted: Permitted<'_>,
-        peer: &Peer,
-        body: OutboundBody,
-    ) -> Result<Response<Content>, Rejection> {
-        let sending = Instant::now();
-        let response = upstream::send(&self.client, permitted, peer, exchange.marks(), body).await;
-        let response = response.inspect_err(|rejection| {
+    async fn forward(&self, exchange: &mut Exchange, sending: Sending) -> Result<Response<Content>, Rejection> {
+        let Sending { snapshot, upstream, request, filtering } = sending;
+        let upstream = snapshot.upstream(upstream).ok_or_else(|| Rejection::new(Reason::InternalError))?;
+        let begun = Instant::now();
+        let response = request.send(&self.client, upstream).await.inspect_err(|rejection| {
             // What the client broke off is no failure of the upstream.
-            if rejection.reason == Reason::MalformedMessage {
-                return;
+            if rejection.reason != Reason::MalformedMessage {
+                exchange.upstream_failed(&upstream.name, rejection.reason);
             }
-            let upstream = permitted.snapshot.upstream(permitted.route.upstream);
-            exchange.upstream_failed(upstream.map_or("", |upstream| upstream.name.as_ref()), rejection.reason);
         })?;
-        exchange.upstream_answered(response.status().as_u16(), sending.elapsed());
+        exchange.upstream_answered(response.status().as_u16(), begun.elapsed());
         let is_error = response.status().is_client_error() || response.status().is_server_error();
-        let Some(rule) = permitted.operation.filter.as_ref().filter(|_| !is_error) else {
+        let Some(filtering) = filtering.filter(|_| !is_error) else {
             return Ok(response.map(Content::Upstream));
         };
         let reading = Instant::now();
-        let (response, items) = Box::pin(filter(rule, permitted, response)).await?;
+        let (response, items) = Box::pin(filtering.filter(&snapshot.policy, response)).await?;
         exchange.waited(reading.elapsed());
         exchange.filtered(items);
         Ok(response.map(Content::Whole))
@@ -177,10 +241,18 @@ fn rejected(exchange: &mut Exchange, rejection: &Rejection) -> Response<Content>
 impl Handler for Enforcer {
     type Body = AnswerBody;
 
+    fn for_connection(&self) -> Self {
+        Self { worker: Arc::clone(&self.worker), seen: Arc::default() }
+    }
+
     async fn respond(&self, peer: &Peer, request: Request<Incoming>) -> Response<AnswerBody> {
-        let (mut exchange, now) = self.0.begin(peer);
-        let deciding = self.0.decide(&mut exchange, now.into(), peer, request);
-        let response = match without_fault(deciding).await {
+        let (mut exchange, now) = self.worker.begin(peer);
+        let outcome = {
+            // Pinned where it is: it is not small.
+            let deciding = pin!(self.worker.decide(&mut exchange, now.into(), (peer, &self.seen), request));
+            without_fault(deciding).await
+        };
+        let response = match outcome {
             Ok(response) => response,
             Err(rejection) => rejected(&mut exchange, &rejection),
         };
@@ -189,7 +261,7 @@ impl Handler for Enforcer {
 
     fn malformed(&self, peer: &Peer, problem: HeadProblem) {
         let problem = malformed(problem);
-        let (mut exchange, _) = self.0.begin(peer);
+        let (mut exchange, _) = self.worker.begin(peer);
         exchange.rejected(&problem.into());
         // The answer that the connection has sent already.
         exchange.answering(problem.reason().status().as_u16());

@@ -5,64 +5,86 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 
 use crate::{
-    access::Reason,
+    access::{CanonicalRequest, Reason, Timestamp},
     audit::Items,
     net::UpstreamBody,
-    policy::{RequestContext, TaskRule},
+    policy::{Permit, Policy, RequestContext, TaskRule},
     protocol::{Edit, EditChange, Json, JsonLimits, edited, parse_json},
-    route::{Inputs, ItemFilter, JsonPath},
+    route::{Captures, Inputs, ItemFilter, JsonPath},
 };
 
-use super::{inspect::is_json, rejection::Rejection, upstream::Permitted};
+use super::{inspect::is_json, rejection::Rejection};
 
 /// Elements and members of an answer that is filtered, at most.
 const ITEMS: usize = 50_000;
 
-/// The answer without the elements that some member of the chain may not see.
-///
-/// An answer that cannot be read whole is refused, never passed on unfiltered.
-pub(super) async fn filter(
-    rule: &ItemFilter,
-    permitted: Permitted<'_>,
-    response: Response<UpstreamBody>,
-) -> Result<(Response<Bytes>, Items), Rejection> {
-    let (mut parts, body) = response.into_parts();
-    let unreadable =
-        |detail: &str| Rejection::with_detail(Reason::UpstreamMalformed, format!("cannot be filtered: {detail}"));
-    if parts.status != StatusCode::OK {
-        return Err(unreadable("the status is neither 200 nor an error"));
-    }
-    let plain = |name: HeaderName| single(&parts.headers, &name);
-    let coding = plain(header::CONTENT_ENCODING).map_err(|()| unreadable("Content-Encoding"))?;
-    let media_type = plain(header::CONTENT_TYPE).map_err(|()| unreadable("Content-Type"))?;
-    if coding.is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) || !media_type.is_some_and(is_json) {
-        return Err(unreadable("it is not plain JSON"));
-    }
-    let read = Limited::new(body, rule.limit).collect().await;
-    let bytes = read.map_err(|error| unreadable(&error.to_string()))?.to_bytes();
-    let limits = JsonLimits { items: ITEMS, ..JsonLimits::default() };
-    let document = parse_json(&bytes, limits).map_err(|problem| unreadable(&problem.to_string()))?;
-    let kept = kept(rule, permitted, &document).ok_or_else(|| unreadable("its array is not there"))?;
-    let body = without_hidden(rule, &bytes, &kept).map_err(|problem| unreadable(&problem))?;
-    let count = kept.iter().filter(|kept| **kept).count();
-    let items = Items { kept: count, removed: kept.len() - count };
-    for name in
-        [header::CONTENT_LENGTH, header::ETAG, header::LAST_MODIFIED, header::ACCEPT_RANGES, header::CONTENT_RANGE]
-    {
-        parts.headers.remove(name);
-    }
-    for name in ["digest", "content-digest", "repr-digest", "content-md5", "x-total-count", "link"] {
-        parts.headers.remove(name);
-    }
-    parts.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-    Ok((Response::from_parts(parts, Bytes::from(body)), items))
+/// How an answer is filtered, and what of the request the filter may take its variables from.
+#[derive(Debug)]
+pub(super) struct Filtering {
+    pub(super) rule: ItemFilter,
+    pub(super) head: CanonicalRequest,
+    pub(super) captures: Captures<'static>,
+    pub(super) permit: Permit,
+    pub(super) now: Timestamp,
 }
 
-/// Of each element, whether every member of the chain may see it.
-fn kept(rule: &ItemFilter, permitted: Permitted<'_>, document: &Json) -> Option<Vec<bool>> {
-    let Json::Array(elements) = at(document, &rule.each)? else { return None };
-    let context = RequestContext::default().at(permitted.now);
-    Some(elements.iter().map(|element| is_permitted(rule, permitted, &context, element)).collect())
+impl Filtering {
+    /// The answer without the elements that some member of the chain may not see.
+    ///
+    /// An answer that cannot be read whole is refused, never passed on unfiltered.
+    pub(super) async fn filter(
+        &self,
+        policy: &Policy,
+        response: Response<UpstreamBody>,
+    ) -> Result<(Response<Bytes>, Items), Rejection> {
+        let rule = &self.rule;
+        let (mut parts, body) = response.into_parts();
+        let unreadable =
+            |detail: &str| Rejection::with_detail(Reason::UpstreamMalformed, format!("cannot be filtered: {detail}"));
+        if parts.status != StatusCode::OK {
+            return Err(unreadable("the status is neither 200 nor an error"));
+        }
+        let plain = |name: HeaderName| single(&parts.headers, &name);
+        let coding = plain(header::CONTENT_ENCODING).map_err(|()| unreadable("Content-Encoding"))?;
+        let media_type = plain(header::CONTENT_TYPE).map_err(|()| unreadable("Content-Type"))?;
+        if coding.is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) || !media_type.is_some_and(is_json) {
+            return Err(unreadable("it is not plain JSON"));
+        }
+        let read = Limited::new(body, rule.limit).collect().await;
+        let bytes = read.map_err(|error| unreadable(&error.to_string()))?.to_bytes();
+        let limits = JsonLimits { items: ITEMS, ..JsonLimits::default() };
+        let document = parse_json(&bytes, limits).map_err(|problem| unreadable(&problem.to_string()))?;
+        let kept = self.kept(policy, &document).ok_or_else(|| unreadable("its array is not there"))?;
+        let body = without_hidden(rule, &bytes, &kept).map_err(|problem| unreadable(&problem))?;
+        let count = kept.iter().filter(|kept| **kept).count();
+        let items = Items { kept: count, removed: kept.len() - count };
+        for name in
+            [header::CONTENT_LENGTH, header::ETAG, header::LAST_MODIFIED, header::ACCEPT_RANGES, header::CONTENT_RANGE]
+        {
+            parts.headers.remove(name);
+        }
+        for name in ["digest", "content-digest", "repr-digest", "content-md5", "x-total-count", "link"] {
+            parts.headers.remove(name);
+        }
+        parts.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+        Ok((Response::from_parts(parts, Bytes::from(body)), items))
+    }
+
+    /// Of each element, whether every member of the chain may see it.
+    fn kept(&self, policy: &Policy, document: &Json) -> Option<Vec<bool>> {
+        let Json::Array(elements) = at(document, &self.rule.each)? else { return None };
+        let context = RequestContext::default().at(self.now);
+        Some(elements.iter().map(|element| self.is_permitted(policy, &context, element)).collect())
+    }
+
+    fn is_permitted<'p>(&self, policy: &'p Policy, context: &RequestContext<'p>, element: &Json) -> bool {
+        let principal = self.permit.principal();
+        let inputs = Inputs { head: &self.head, captures: &self.captures, principal, body: None };
+        // An element that names no resource is not shown: nobody could say whose it is.
+        self.rule
+            .access(inputs, element)
+            .is_ok_and(|access| policy.authorize(principal, vec![access], TaskRule::Optional, context).is_ok())
+    }
 }
 
 /// The answer's text without the other elements, and without what would tell of them.
@@ -72,15 +94,6 @@ fn without_hidden(rule: &ItemFilter, bytes: &[u8], kept: &[bool]) -> Result<Vec<
     let each = Edit { path: &rule.each.members, change: EditChange::Keep(kept) };
     let edits: Vec<_> = removals.chain([each]).collect();
     edited(text, &edits).map_err(|problem| problem.to_string())
-}
-
-fn is_permitted<'p>(rule: &ItemFilter, permitted: Permitted<'p>, context: &RequestContext<'p>, element: &Json) -> bool {
-    let Permitted { snapshot, permit, head, captures, .. } = permitted;
-    let principal = permit.principal();
-    let inputs = Inputs { head, captures, principal, body: None };
-    // An element that names no resource is not shown: nobody could say whose it is.
-    rule.access(inputs, element)
-        .is_ok_and(|access| snapshot.policy.authorize(principal, vec![access], TaskRule::Optional, context).is_ok())
 }
 
 fn at<'a>(document: &'a Json, path: &JsonPath) -> Option<&'a Json> {

@@ -32,52 +32,62 @@ pub(super) struct Inspected {
 }
 
 impl Inspected {
-    fn unread(outbound: OutboundBody) -> Self {
+    /// A body that the decision does not read.
+    pub(super) fn unread(outbound: OutboundBody) -> Self {
         Self { document: None, outbound, waited: Duration::ZERO }
     }
 }
 
-/// Handles the body by its rule.
-pub(super) async fn inspect(
-    rule: BodyRule,
-    head: &CanonicalRequest,
-    body: Incoming,
-    deadline: Duration,
-    sent: Arc<AtomicU64>,
-) -> Result<Inspected, Rejection> {
-    let limit = match rule {
-        BodyRule::Refuse if !body.is_end_stream() => return Err(Rejection::new(Reason::UnexpectedBody)),
-        BodyRule::Refuse => return Ok(Inspected::unread(OutboundBody::whole(Bytes::new(), sent))),
-        BodyRule::Stream => return Ok(Inspected::unread(OutboundBody::streamed(body, sent))),
-        BodyRule::Inspect { limit } => limit,
-    };
-    // Reading is large: in a box of its own, so that it does not make every request's future larger.
-    Box::pin(read(limit, head, body, deadline, sent)).await
+/// A body by its rule.
+#[derive(Debug)]
+pub(super) enum Received {
+    /// It is passed on as it is.
+    Passed(OutboundBody),
+    /// It has to be read before anything is decided.
+    ToRead(ToRead),
 }
 
-async fn read(
-    limit: usize,
-    head: &CanonicalRequest,
-    body: Incoming,
-    deadline: Duration,
-    sent: Arc<AtomicU64>,
-) -> Result<Inspected, Rejection> {
-    check_media_type(head)?;
-    let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    if declared > limit {
-        return Err(Rejection::new(Reason::BodyTooLarge));
+impl Received {
+    /// What the rule makes of the body.
+    pub(super) fn new(rule: BodyRule, body: Incoming, sent: Arc<AtomicU64>) -> Result<Self, Rejection> {
+        match rule {
+            BodyRule::Refuse if !body.is_end_stream() => Err(Rejection::new(Reason::UnexpectedBody)),
+            BodyRule::Refuse => Ok(Self::Passed(OutboundBody::whole(Bytes::new(), sent))),
+            BodyRule::Stream => Ok(Self::Passed(OutboundBody::streamed(body, sent))),
+            BodyRule::Inspect { limit } => Ok(Self::ToRead(ToRead { limit, body, sent })),
+        }
     }
-    let reading = Instant::now();
-    let read = timeout(deadline, Limited::new(body, limit).collect()).await;
-    let bytes = match read.map_err(|_| Rejection::new(Reason::BodyTimeout))? {
-        Ok(body) => body.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => return Err(Rejection::new(Reason::BodyTooLarge)),
-        Err(_) => return Err(Malformed::Message("the body broke off").into()),
-    };
-    let waited = reading.elapsed();
-    let document = parse_json(&bytes, JsonLimits::default())
-        .map_err(|problem| Rejection::with_public_detail(Reason::MalformedBody, problem.to_string()))?;
-    Ok(Inspected { document: Some(document), outbound: OutboundBody::whole(bytes, sent), waited })
+}
+
+/// A body that is to be read whole.
+#[derive(Debug)]
+pub(super) struct ToRead {
+    limit: usize,
+    body: Incoming,
+    sent: Arc<AtomicU64>,
+}
+
+impl ToRead {
+    /// Reads it as strict JSON.
+    pub(super) async fn read(self, head: &CanonicalRequest, deadline: Duration) -> Result<Inspected, Rejection> {
+        let Self { limit, body, sent } = self;
+        check_media_type(head)?;
+        let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+        if declared > limit {
+            return Err(Rejection::new(Reason::BodyTooLarge));
+        }
+        let reading = Instant::now();
+        let read = timeout(deadline, Limited::new(body, limit).collect()).await;
+        let bytes = match read.map_err(|_| Rejection::new(Reason::BodyTimeout))? {
+            Ok(body) => body.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => return Err(Rejection::new(Reason::BodyTooLarge)),
+            Err(_) => return Err(Malformed::Message("the body broke off").into()),
+        };
+        let waited = reading.elapsed();
+        let document = parse_json(&bytes, JsonLimits::default())
+            .map_err(|problem| Rejection::with_public_detail(Reason::MalformedBody, problem.to_string()))?;
+        Ok(Inspected { document: Some(document), outbound: OutboundBody::whole(bytes, sent), waited })
+    }
 }
 
 /// Only JSON in UTF-8 without coding is inspected; a body without a media type is read as JSON.

@@ -1,15 +1,13 @@
 //! The way to an upstream. It takes a permit, which only the engine makes.
 
-use std::borrow::Cow;
-
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
 use smallvec::SmallVec;
 
 use crate::{
-    access::{CanonicalRequest, CredentialHandling, Entity, Malformed, Reason, Timestamp, is_hop_by_hop, is_reserved},
+    access::{CanonicalRequest, CredentialHandling, Entity, Malformed, Reason, ends_here},
     net::{Client, OutboundBody, Peer, UpstreamBody},
     policy::Permit,
-    route::{Operation, Route},
+    route::Route,
     snapshot::{Snapshot, Upstream},
 };
 
@@ -29,64 +27,80 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 pub(super) struct Permitted<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) permit: &'a Permit,
-    pub(super) head: &'a CanonicalRequest,
     pub(super) route: &'a Route,
-    pub(super) operation: &'a Operation,
-    pub(super) captures: &'a [Cow<'a, str>],
-    pub(super) now: Timestamp,
+    /// Whether the answer will be filtered: then it must come whole and readable.
+    pub(super) filtered: bool,
 }
 
-/// Sends the canonical request to its upstream. Nothing is sent without a permit.
-pub(super) async fn send(
-    client: &Client,
+/// A request on its way to an upstream. Only a permit makes one.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    request: Request<OutboundBody>,
+    // The client's connection does not serve another request.
+    closes: bool,
+}
+
+/// The canonical request as its upstream gets it.
+pub(super) fn request(
     permitted: Permitted<'_>,
+    head: CanonicalRequest,
+    body: OutboundBody,
     peer: &Peer,
     marks: &Marks,
-    body: OutboundBody,
-) -> Result<Response<UpstreamBody>, Rejection> {
-    let Permitted { snapshot, head, route, .. } = permitted;
+) -> Result<Outgoing, Rejection> {
+    let Permitted { snapshot, route, .. } = permitted;
     let upstream = snapshot.upstream(route.upstream).ok_or_else(|| Rejection::new(Reason::InternalError))?;
+    let closes = head.asks_for_upgrade() || head.version() == Version::HTTP_10;
     let mut request = Request::new(body);
     *request.method_mut() = head.method().clone();
     *request.uri_mut() = head.target()?.into();
     *request.version_mut() = Version::HTTP_11;
-    *request.headers_mut() = request_headers(permitted, upstream, peer, marks)?;
-    let mut response = client.send(&upstream.target, request).await?;
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(Rejection::with_detail(Reason::UpstreamMalformed, "101 without having been asked to switch"));
+    *request.headers_mut() = request_headers(permitted, head, upstream, peer, marks)?;
+    Ok(Outgoing { request, closes })
+}
+
+impl Outgoing {
+    /// Sends it, and waits for the head of the answer.
+    pub(super) async fn send(self, client: &Client, upstream: &Upstream) -> Result<Response<UpstreamBody>, Rejection> {
+        let closes = self.closes;
+        let mut response = client.send(&upstream.target, self.request).await?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Rejection::with_detail(Reason::UpstreamMalformed, "101 without having been asked to switch"));
+        }
+        strip(response.headers_mut());
+        if closes {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response)
     }
-    strip(response.headers_mut());
-    if head.asks_for_upgrade() || head.version() == Version::HTTP_10 {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    Ok(response)
 }
 
 fn request_headers(
     permitted: Permitted<'_>,
+    head: CanonicalRequest,
     upstream: &Upstream,
     peer: &Peer,
     marks: &Marks,
 ) -> Result<HeaderMap, Rejection> {
-    let Permitted { snapshot, permit, head, route, operation, .. } = permitted;
+    let Permitted { snapshot, permit, route, filtered, .. } = permitted;
     let removed = match route.credential {
         CredentialHandling::Strip => snapshot.authenticator.credential_fields(),
         CredentialHandling::Forward => &[],
     };
-    let mut headers = head.outbound_headers(removed);
-    if operation.filter.is_some() {
-        // A filtered answer must come whole and readable.
+    let host = text(head.authority().as_str())?;
+    let scheme = head.scheme();
+    let mut headers = head.into_outbound_headers(removed);
+    if filtered {
         for name in
             [header::RANGE, header::IF_RANGE, header::ACCEPT_ENCODING, header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE]
         {
             headers.remove(name);
         }
     }
-    let host = text(head.authority().as_str())?;
     headers.insert(FORWARDED_HOST, host.clone());
     headers.insert(header::HOST, if upstream.preserve_host { host } else { upstream.target.url.authority().clone() });
     headers.insert(FORWARDED_FOR, peer.forwarded_for.clone());
-    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(head.scheme().name()));
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme.name()));
     headers.append(header::VIA, HeaderValue::from_static("1.1 portcullis"));
     mark(&mut headers, marks);
     let principal = permit.principal();
@@ -108,7 +122,7 @@ fn strip(headers: &mut HeaderMap) {
         let listed = value.to_str().unwrap_or_default().split(',');
         ending.extend(listed.filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok()));
     }
-    ending.extend(headers.keys().filter(|name| is_hop_by_hop(name) || is_reserved(name)).cloned());
+    ending.extend(headers.keys().filter(|name| ends_here(name)).cloned());
     for name in ending {
         headers.remove(name);
     }

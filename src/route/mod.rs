@@ -12,4 +12,4 @@ pub use extract::{Inputs, MappingProblem};
 pub use matcher::{HeaderMatch, HostPattern, InvalidPattern, PathTemplate};
 pub use operation::{AccessTemplate, BodyRule, ItemFilter, JsonPath, Operation};
 pub use source::{PrincipalField, Source};
-pub use table::{Conflict, Route, RouteProblem, RouteTable, Selected, UpstreamId};
+pub use table::{Captures, Conflict, Operations, Route, RouteProblem, RouteTable, UpstreamId};

@@ -35,10 +35,37 @@ pub struct Route {
     /// Whether what may not be read looks like what does not exist (404 for 403).
     pub hides_existence: bool,
     /// What its methods stand for.
-    pub operations: HashMap<Method, Operation>,
+    pub operations: Operations,
     /// Where the configuration says so.
     pub place: Place,
 }
+
+/// What the methods of a route stand for.
+pub type Operations = HashMap<Method, Operation, RandomState>;
+
+impl Route {
+    /// What the request stands for, if it is one that this route was found for.
+    pub fn operation(&self, head: &CanonicalRequest) -> Result<&Operation, RouteProblem> {
+        self.operations.get(head.method()).ok_or(RouteProblem::NoRoute)
+    }
+
+    /// What the template captures of the path, decoded, in the template's order.
+    pub fn captures<'h>(&self, head: &'h CanonicalRequest) -> Captures<'h> {
+        let mut segments = head.path().segments();
+        let captured = |segment: &Segment| match segment {
+            Segment::Literal(_) => {
+                segments.next();
+                None
+            }
+            Segment::Capture => segments.next().map(decoded_segment),
+            Segment::Rest => Some(Cow::Owned(segments.by_ref().map(decoded_segment).collect::<Vec<_>>().join("/"))),
+        };
+        self.path.segments().iter().filter_map(captured).collect()
+    }
+}
+
+/// The captured segments of a path.
+pub type Captures<'h> = SmallVec<[Cow<'h, str>; 4]>;
 
 /// Two routes that could match one request equally: no request could tell which of them decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,17 +85,6 @@ pub enum RouteProblem {
     Header(HeaderProblem),
 }
 
-/// The route and operation of one request, with the captured segments.
-#[derive(Debug)]
-pub struct Selected<'a> {
-    /// The route.
-    pub route: &'a Route,
-    /// What the request's method stands for on it.
-    pub operation: &'a Operation,
-    /// The captures of its path, decoded, in the template's order.
-    pub captures: SmallVec<[Cow<'a, str>; 4]>,
-}
-
 /// All routes of a snapshot.
 ///
 /// Of the routes that match host, path, header fields and method, the most specific wins: first by host (one host and
@@ -76,7 +92,7 @@ pub struct Selected<'a> {
 /// before a rest), then by the number of header fields. Two routes that could win equally are refused.
 #[derive(Debug, Default)]
 pub struct RouteTable {
-    routes: Vec<Route>,
+    routes: Vec<Arc<Route>>,
     // INVARIANT: most specific host first; a route's index is in exactly one of the trees.
     hosts: Vec<(HostPattern, Node)>,
 }
@@ -93,7 +109,7 @@ struct Node {
 impl RouteTable {
     /// Orders the routes, or lists all pairs that could match one request equally.
     pub fn new(routes: Vec<Route>) -> Result<Self, Vec<Conflict>> {
-        let mut table = Self { routes, hosts: Vec::new() };
+        let mut table = Self { routes: routes.into_iter().map(Arc::new).collect(), hosts: Vec::new() };
         let mut conflicts = Vec::new();
         for index in 0..table.routes.len() {
             table.insert(index, &mut conflicts);
@@ -103,19 +119,19 @@ impl RouteTable {
     }
 
     /// All routes, in the order of the configuration.
-    pub fn routes(&self) -> &[Route] {
+    pub fn routes(&self) -> &[Arc<Route>] {
         &self.routes
     }
 
     /// The most specific route for the request.
-    pub fn find<'a>(&'a self, head: &'a CanonicalRequest) -> Result<Selected<'a>, RouteProblem> {
+    pub fn find(&self, head: &CanonicalRequest) -> Result<&Arc<Route>, RouteProblem> {
         let segments: SmallVec<[&str; 12]> = head.path().segments().collect();
         for (host, tree) in &self.hosts {
             if !host.matches(head.authority(), head.scheme()) {
                 continue;
             }
-            if let Some((route, operation)) = self.walk(tree, &segments, head)? {
-                return Ok(Selected { route, operation, captures: captures(&route.path, &segments) });
+            if let Some(route) = self.walk(tree, &segments, head)? {
+                return Ok(route);
             }
         }
         Err(RouteProblem::NoRoute)
@@ -126,7 +142,7 @@ impl RouteTable {
         node: &'a Node,
         segments: &[&str],
         head: &CanonicalRequest,
-    ) -> Result<Option<(&'a Route, &'a Operation)>, RouteProblem> {
+    ) -> Result<Option<&'a Arc<Route>>, RouteProblem> {
         let Some((segment, after)) = segments.split_first() else {
             return self.choose(&node.routes, head);
         };
@@ -143,15 +159,17 @@ impl RouteTable {
         &'a self,
         candidates: &[usize],
         head: &CanonicalRequest,
-    ) -> Result<Option<(&'a Route, &'a Operation)>, RouteProblem> {
+    ) -> Result<Option<&'a Arc<Route>>, RouteProblem> {
         for route in candidates.iter().filter_map(|index| self.routes.get(*index)) {
-            let Some(operation) = route.operations.get(head.method()) else { continue };
+            if !route.operations.contains_key(head.method()) {
+                continue;
+            }
             let mut matches = true;
             for field in &route.headers {
                 matches &= field.matches(head).map_err(RouteProblem::Header)?;
             }
             if matches {
-                return Ok(Some((route, operation)));
+                return Ok(Some(route));
             }
         }
         Ok(None)
@@ -191,17 +209,6 @@ fn equally_specific(one: &Route, other: &Route) -> bool {
     let excluded = one.headers.iter().any(|field| other.headers.iter().any(|theirs| field.excludes(theirs)));
     let shared_method = one.operations.keys().any(|method| other.operations.contains_key(method));
     one.headers.len() == other.headers.len() && !excluded && shared_method
-}
-
-fn captures<'a>(path: &PathTemplate, segments: &[&'a str]) -> SmallVec<[Cow<'a, str>; 4]> {
-    let captured = |(index, segment): (usize, &Segment)| match segment {
-        Segment::Literal(_) => None,
-        Segment::Capture => segments.get(index).map(|segment| decoded_segment(segment)),
-        Segment::Rest => segments
-            .get(index..)
-            .map(|rest| Cow::Owned(rest.iter().map(|segment| decoded_segment(segment)).collect::<Vec<_>>().join("/"))),
-    };
-    path.segments().iter().enumerate().filter_map(captured).collect()
 }
 
 #[cfg(test)]
@@ -247,8 +254,8 @@ mod tests {
             request = request.header(*name, *value);
         }
         let head = CanonicalRequest::parse(request.body(()).unwrap().into_parts().0, Scheme::Http).unwrap();
-        let selected = table.find(&head)?;
-        Ok(format!("{} [{}]", selected.route.name, selected.captures.join(", ")))
+        let route = table.find(&head)?;
+        Ok(format!("{} [{}]", route.name, route.captures(&head).join(", ")))
     }
 
     const A: (&str, &str) = ("host", "a.example");

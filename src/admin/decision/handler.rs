@@ -22,6 +22,7 @@ use crate::{
         openfga,
         turns::Turns,
     },
+    identity::SeenCredential,
     net::{Handler, HeadProblem, Peer, Transport},
     snapshot::{MemoryStore, Snapshot, SnapshotCell},
 };
@@ -91,13 +92,14 @@ impl Shared {
     fn admit(&self, head: &CanonicalRequest) -> Result<Admitted, Refusal> {
         let now = Timestamp::from(SystemTime::now());
         let snapshot = self.snapshots.usable(now)?;
-        let authenticated = snapshot.authenticator.authenticate(head, now).map_err(|error| {
-            // A token with a key that is not there may be newer than the keys.
-            if error.unknown_key().is_some() {
-                self.unknown_key.notify_one();
-            }
-            Refusal::Unauthenticated(error)
-        })?;
+        let authenticated =
+            snapshot.authenticator.authenticate(head, &SeenCredential::default(), now).map_err(|error| {
+                // A token with a key that is not there may be newer than the keys.
+                if error.unknown_key().is_some() {
+                    self.unknown_key.notify_one();
+                }
+                Refusal::Unauthenticated(error)
+            })?;
         let caller = snapshot.callers.admit(&authenticated.principal)?.clone();
         Ok(Admitted { snapshot, caller, now })
     }

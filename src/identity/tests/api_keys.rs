@@ -10,7 +10,7 @@ use crate::{
     access::{ActorMode, Reason, Timestamp},
     identity::{
         ApiKey, ApiKeyHash, ApiKeySettings, AuthenticationError, Authenticator, AuthenticatorSettings, InvalidSettings,
-        Method, NewApiKey,
+        Method, NewApiKey, SeenCredential,
     },
 };
 
@@ -39,7 +39,11 @@ fn settings(keys: Vec<ApiKey>) -> AuthenticatorSettings {
 }
 
 fn present(asked: &Authenticator, text: &str, now: i64) -> Result<String, AuthenticationError> {
-    let answer = asked.authenticate(&head(&[("x-api-key", text.as_bytes())]), Timestamp::from_seconds(now))?;
+    let answer = asked.authenticate(
+        &head(&[("x-api-key", text.as_bytes())]),
+        &SeenCredential::default(),
+        Timestamp::from_seconds(now),
+    )?;
     Ok(members(&answer))
 }
 
@@ -51,8 +55,13 @@ fn a_key_stands_for_its_chain_until_it_expires() {
     assert_eq!(present(&asked, &key.text, NOW).unwrap(), "user:mara agent:nightly task:close-books");
     assert_eq!(present(&asked, &key.text, NOW + 59).unwrap(), "user:mara agent:nightly task:close-books");
     assert_eq!(present(&asked, &key.text, NOW + 60).unwrap_err(), AuthenticationError::ExpiredApiKey);
-    let answer =
-        asked.authenticate(&head(&[("x-api-key", key.text.as_bytes())]), Timestamp::from_seconds(NOW)).unwrap();
+    let answer = asked
+        .authenticate(
+            &head(&[("x-api-key", key.text.as_bytes())]),
+            &SeenCredential::default(),
+            Timestamp::from_seconds(NOW),
+        )
+        .unwrap();
     assert_eq!(answer.method, Method::ApiKey { id: key.id.as_str().into() });
     assert_eq!(answer.expires, Some(Timestamp::from_seconds(NOW + 60)));
 }
@@ -112,14 +121,18 @@ fn two_credentials_are_none() {
     let bearer = format!("Bearer {}", token(&header(), &claims()));
     let now = Timestamp::from_seconds(NOW);
     let (jwt, api) = (("authorization", bearer.as_bytes()), ("x-api-key", key.text.as_bytes()));
-    assert!(asked.authenticate(&head(&[jwt]), now).is_ok());
-    assert!(asked.authenticate(&head(&[api]), now).is_ok());
+    assert!(asked.authenticate(&head(&[jwt]), &SeenCredential::default(), now).is_ok());
+    assert!(asked.authenticate(&head(&[api]), &SeenCredential::default(), now).is_ok());
     for fields in [[jwt, api], [("authorization", b"Basic eA=="), api], [jwt, ("x-api-key", b"")]] {
-        assert_eq!(asked.authenticate(&head(&fields), now).unwrap_err(), AuthenticationError::Several);
+        assert_eq!(
+            asked.authenticate(&head(&fields), &SeenCredential::default(), now).unwrap_err(),
+            AuthenticationError::Several
+        );
     }
-    let twice = asked.authenticate(&head(&[api, api]), now).unwrap_err();
+    let twice = asked.authenticate(&head(&[api, api]), &SeenCredential::default(), now).unwrap_err();
     assert!(matches!(twice, AuthenticationError::Field(_)));
-    let listed = asked.authenticate(&head(&[api, ("connection", b"x-api-key")]), now).unwrap_err();
+    let listed =
+        asked.authenticate(&head(&[api, ("connection", b"x-api-key")]), &SeenCredential::default(), now).unwrap_err();
     assert!(matches!(listed, AuthenticationError::Field(_)));
 }
 

@@ -7,11 +7,13 @@ use serde_json::{Value, json};
 use super::{
     minting::{ES256, OTHER_ES256},
     worlds::{
-        AUDIENCE, ISSUER, NOW, ask, ask_at, authenticator, changed, claims, header, issuer, members, refusal,
-        refusal_of, refusal_of_header, token, token_by, usual, with,
+        AUDIENCE, ISSUER, NOW, ask, ask_at, ask_on, authenticator, changed, claims, header, issuer, keys_of, members,
+        refusal, refusal_of, refusal_of_header, token, token_by, usual, with,
     },
 };
-use crate::identity::{Algorithm, AuthenticationError, InvalidToken, Method, Shown};
+use crate::identity::{
+    Algorithm, Authenticated, AuthenticationError, Authenticator, InvalidToken, Method, SeenCredential, Shown,
+};
 
 fn malformed(name: &'static str) -> Option<InvalidToken> {
     Some(InvalidToken::MalformedClaim(name))
@@ -182,6 +184,14 @@ fn a_token_that_is_bound_to_a_key_is_no_bearer_token() {
 
 #[test]
 fn what_was_verified_is_remembered_but_never_longer_than_it_holds() {
+    let one = SeenCredential::default();
+    remembers_no_longer_than_it_holds(|asked, token, now| ask_on(&one, asked, token, now));
+    remembers_no_longer_than_it_holds(ask_at);
+}
+
+fn remembers_no_longer_than_it_holds(
+    ask_at: impl Fn(&Authenticator, &str, i64) -> Result<Authenticated, AuthenticationError>,
+) {
     let asked = usual();
     let short = token(&header(), &with(claims(), json!({"exp": NOW + 10, "nbf": NOW})));
     let first = ask_at(&asked, &short, NOW).unwrap();
@@ -200,6 +210,20 @@ fn what_was_verified_is_remembered_but_never_longer_than_it_holds() {
     assert!(!std::sync::Arc::ptr_eq(&first.principal, &later.principal), "after 60 s it was verified again");
     let back = ask_at(&asked, &long, NOW - 1).unwrap();
     assert!(!std::sync::Arc::ptr_eq(&later.principal, &back.principal), "the clock went backwards");
+}
+
+#[test]
+fn what_a_connection_brought_is_known_to_the_authenticator_that_verified_it_alone() {
+    let (seen, asked, other) =
+        (SeenCredential::default(), usual(), changed(|issuer| issuer.keys = keys_of(&[OTHER_ES256.jwk("k1")])));
+    let good = token(&header(), &claims());
+    assert!(ask_on(&seen, &asked, &good, NOW).is_ok());
+    assert!(ask_on(&seen, &other, &good, NOW).is_err(), "its keys are gone");
+    let bad = format!("{}{}", good, "A");
+    assert!(ask_on(&seen, &asked, &bad, NOW).is_err());
+    assert!(ask_on(&seen, &asked, &good[..good.len() - 1], NOW).is_err());
+    assert!(ask_on(&seen, &asked, &good, NOW).is_ok());
+    assert_eq!(format!("{seen:?}"), "SeenCredential { .. }");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     access::Timestamp,
-    identity::{Algorithm, Authenticator, KeySet},
+    identity::{Algorithm, Authenticator, KeySet, SeenCredential},
 };
 
 static ASKED: LazyLock<Authenticator> =
@@ -59,7 +59,7 @@ proptest! {
     #[test]
     fn any_authorization_is_answered(field in prop::collection::vec(any::<u8>().prop_map(visible), 0..300)) {
         let request = head(&[("authorization", &field)]);
-        prop_assert!(ASKED.authenticate(&request, Timestamp::from_seconds(NOW)).is_err());
+        prop_assert!(ASKED.authenticate(&request, &SeenCredential::default(), Timestamp::from_seconds(NOW)).is_err());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::{
     access::{Reason, Timestamp},
     identity::{
         Algorithm, ApiKeySettings, AuthenticationError, Authenticator, AuthenticatorSettings, InvalidSettings,
-        IssuerSettings,
+        IssuerSettings, SeenCredential,
     },
 };
 
@@ -77,7 +77,13 @@ fn the_credential_is_one_bearer_token() {
     assert_eq!(asked.credential_fields(), [AUTHORIZATION]);
     let good = token(&header(), &claims());
     let answer = |field: &str| {
-        asked.authenticate(&head(&[("authorization", field.as_bytes())]), Timestamp::from_seconds(NOW)).err()
+        asked
+            .authenticate(
+                &head(&[("authorization", field.as_bytes())]),
+                &SeenCredential::default(),
+                Timestamp::from_seconds(NOW),
+            )
+            .err()
     };
     for scheme in ["Bearer", "bearer", "BEARER"] {
         assert_eq!(answer(&format!("{scheme} {good}")), None);
@@ -94,8 +100,12 @@ fn the_credential_is_one_bearer_token() {
         // The `http` crate keeps trailing blanks of a value, so they are refused here.
         assert_eq!(answer(&field), Some(AuthenticationError::Bearer), "{field}");
     }
-    let none = asked.authenticate(&head(&[]), Timestamp::from_seconds(NOW)).unwrap_err();
+    let none = asked.authenticate(&head(&[]), &SeenCredential::default(), Timestamp::from_seconds(NOW)).unwrap_err();
     assert_eq!((none.reason(), none.unknown_key()), (Reason::MissingCredential, None));
-    let not_text = asked.authenticate(&head(&[("authorization", b"Bearer \xff")]), Timestamp::from_seconds(NOW));
+    let not_text = asked.authenticate(
+        &head(&[("authorization", b"Bearer \xff")]),
+        &SeenCredential::default(),
+        Timestamp::from_seconds(NOW),
+    );
     assert!(matches!(not_text, Err(AuthenticationError::Field(_))));
 }

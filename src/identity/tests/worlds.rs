@@ -10,7 +10,7 @@ use crate::{
     access::{ActorMode, CanonicalRequest, Scheme, Timestamp},
     identity::{
         Algorithm, Authenticated, AuthenticationError, Authenticator, AuthenticatorSettings, ChainSettings,
-        InvalidToken, IssuerSettings, KeySet,
+        InvalidToken, IssuerSettings, KeySet, SeenCredential,
     },
 };
 
@@ -101,10 +101,20 @@ pub(super) fn head(fields: &[(&str, &[u8])]) -> CanonicalRequest {
     CanonicalRequest::parse(request.body(()).unwrap().into_parts().0, Scheme::Http).unwrap()
 }
 
-/// Asks with a bearer token at a time.
+/// Asks with a bearer token at a time, on a new connection.
 pub(super) fn ask_at(asked: &Authenticator, token: &str, now: i64) -> Result<Authenticated, AuthenticationError> {
+    ask_on(&SeenCredential::default(), asked, token, now)
+}
+
+/// Asks with a bearer token at a time, on a connection.
+pub(super) fn ask_on(
+    seen: &SeenCredential,
+    asked: &Authenticator,
+    token: &str,
+    now: i64,
+) -> Result<Authenticated, AuthenticationError> {
     let field = format!("Bearer {token}");
-    asked.authenticate(&head(&[("authorization", field.as_bytes())]), Timestamp::from_seconds(now))
+    asked.authenticate(&head(&[("authorization", field.as_bytes())]), seen, Timestamp::from_seconds(now))
 }
 
 pub(super) fn ask(asked: &Authenticator, token: &str) -> Result<Authenticated, AuthenticationError> {
