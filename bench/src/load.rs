@@ -10,10 +10,13 @@ use std::{
 use anyhow::{Context, bail, ensure};
 use mio::{Events, Interest, Poll, Token, net::TcpStream};
 
-use super::latency::Latencies;
+use super::{latency::Latencies, upstream::Upstream};
 
 /// What separates the requests in a file of requests.
 const HEAD_END: &[u8] = b"\r\n\r\n";
+
+/// So long an answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// When it ends.
 #[derive(Debug, Clone, Copy)]
@@ -71,10 +74,17 @@ impl Outcome {
 }
 
 /// Runs `load ADDRESS CONNECTIONS FILE EXTENT…` and prints the outcome; anything but a 200 is an error.
+///
+/// With `serving ADDRESS` before these words the upstream is in the same thread, which never sleeps: so it is no part
+/// of a proxy's cost to wake the others, who would be on machines of their own.
 pub(crate) fn run(words: &[&str]) -> anyhow::Result<()> {
+    let (upstream, words) = match words {
+        ["serving", address, words @ ..] => (Some(Upstream::bind(address.parse()?)?), words),
+        words => (None, words),
+    };
     let [address, connections, file, extent @ ..] = words else { bail!("`load ADDRESS CONNECTIONS FILE EXTENT…`") };
     let requests = read_requests(Path::new(file))?;
-    let mut load = Load::connect(address.parse()?, connections.parse()?, &requests)?;
+    let mut load = Load::connect(address.parse()?, connections.parse()?, &requests, upstream)?;
     let outcome = load.run(Extent::read(extent)?)?;
     let Outcome { answers, seconds, median, p99 } = outcome;
     println!("{answers} {seconds} {} {}", median.as_nanos(), p99.as_nanos());
@@ -108,10 +118,16 @@ struct Load<'r> {
     poll: Poll,
     connections: Vec<Connection>,
     requests: std::iter::Cycle<std::slice::Iter<'r, Vec<u8>>>,
+    upstream: Option<Upstream>,
 }
 
 impl<'r> Load<'r> {
-    fn connect(address: SocketAddr, connections: usize, requests: &'r [Vec<u8>]) -> anyhow::Result<Self> {
+    fn connect(
+        address: SocketAddr,
+        connections: usize,
+        requests: &'r [Vec<u8>],
+        upstream: Option<Upstream>,
+    ) -> anyhow::Result<Self> {
         let poll = Poll::new()?;
         let mut open = Vec::new();
         for number in 0..connections {
@@ -122,7 +138,7 @@ impl<'r> Load<'r> {
             poll.registry().register(&mut stream, Token(number), Interest::READABLE)?;
             open.push(Connection { stream, buffer: [0; 4096], filled: 0, sent: Instant::now() });
         }
-        Ok(Self { poll, connections: open, requests: requests.iter().cycle() })
+        Ok(Self { poll, connections: open, requests: requests.iter().cycle(), upstream })
     }
 
     fn run(&mut self, extent: Extent) -> anyhow::Result<Outcome> {
@@ -138,9 +154,17 @@ impl<'r> Load<'r> {
         for connection in &mut self.connections {
             connection.send(self.requests.next())?;
         }
+        let mut heard = Instant::now();
         while left > 0 && last < until {
-            self.poll.poll(&mut events, Some(Duration::from_secs(10)))?;
-            ensure!(!events.is_empty(), "no answer for ten seconds");
+            if let Some(upstream) = &mut self.upstream {
+                upstream.turn(Some(Duration::ZERO))?;
+            }
+            self.poll.poll(&mut events, Some(if self.upstream.is_some() { Duration::ZERO } else { PATIENCE }))?;
+            if events.is_empty() {
+                ensure!(heard.elapsed() < PATIENCE, "no answer for ten seconds");
+                continue;
+            }
+            heard = Instant::now();
             for event in &events {
                 let Some(connection) = self.connections.get_mut(event.token().0) else { continue };
                 if !connection.receive()? {

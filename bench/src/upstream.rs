@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     io::{ErrorKind, Read, Write},
     net::{Ipv4Addr, SocketAddr},
+    time::Duration,
 };
 
 use mio::{
@@ -24,32 +25,53 @@ struct Connection {
     filled: usize,
 }
 
+/// The service, for a loop of events that somebody turns.
+pub(crate) struct Upstream {
+    poll: Poll,
+    listener: TcpListener,
+    connections: HashMap<Token, Connection>,
+    next: usize,
+    events: Events,
+    answer: String,
+}
+
 /// Serves until the process is ended; its first line of output says where.
 pub(crate) fn serve() -> anyhow::Result<()> {
-    let mut listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
-    println!("address={}", listener.local_addr()?);
-    let mut poll = Poll::new()?;
-    poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-    let answer = answer();
-    let mut connections = HashMap::new();
-    let mut events = Events::with_capacity(256);
-    let mut next = 0;
+    let mut upstream = Upstream::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    println!("address={}", upstream.listener.local_addr()?);
     loop {
-        poll.poll(&mut events, None)?;
-        for event in &events {
+        upstream.turn(None)?;
+    }
+}
+
+impl Upstream {
+    pub(crate) fn bind(address: SocketAddr) -> anyhow::Result<Self> {
+        let mut listener = TcpListener::bind(address)?;
+        let poll = Poll::new()?;
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        let events = Events::with_capacity(256);
+        Ok(Self { poll, listener, connections: HashMap::new(), next: 0, events, answer: answer() })
+    }
+
+    /// Answers what has come, or waits so long for something to come.
+    pub(crate) fn turn(&mut self, patience: Option<Duration>) -> anyhow::Result<()> {
+        self.poll.poll(&mut self.events, patience)?;
+        for event in &self.events {
             if event.token() == LISTENER {
-                while let Ok((mut stream, _)) = listener.accept() {
+                while let Ok((mut stream, _)) = self.listener.accept() {
                     stream.set_nodelay(true)?;
-                    poll.registry().register(&mut stream, Token(next), Interest::READABLE)?;
-                    connections.insert(Token(next), Connection { stream, buffer: vec![0; LONGEST], filled: 0 });
-                    next += 1;
+                    let token = Token(self.next);
+                    self.next += 1;
+                    self.poll.registry().register(&mut stream, token, Interest::READABLE)?;
+                    self.connections.insert(token, Connection { stream, buffer: vec![0; LONGEST], filled: 0 });
                 }
-            } else if let Some(connection) = connections.get_mut(&event.token())
-                && !connection.answer(answer.as_bytes())
+            } else if let Some(connection) = self.connections.get_mut(&event.token())
+                && !connection.answer(self.answer.as_bytes())
             {
-                connections.remove(&event.token());
+                self.connections.remove(&event.token());
             }
         }
+        Ok(())
     }
 }
 

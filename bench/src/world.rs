@@ -43,6 +43,8 @@ impl World {
     pub(crate) fn new(upstream: SocketAddr, workers: u8) -> anyhow::Result<Self> {
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?;
         let world = Self { folder: tempfile::tempdir()?, key };
+        // Of its own, because the other folder is watched.
+        fs::create_dir(world.path("log"))?;
         fs::write(world.path("model.fga"), graph::MODEL)?;
         fs::write(world.path("tuples.jsonl"), tuples(true))?;
         fs::write(world.path("jwks.json"), world.key_set()?)?;
@@ -62,7 +64,7 @@ impl World {
 
     /// Forgets what was recorded so far, and returns how many records that were.
     pub(crate) fn clear_audit(&self) -> anyhow::Result<usize> {
-        let path = self.path("audit.jsonl");
+        let path = self.path("log/audit.jsonl");
         let records = fs::read(&path)?.iter().filter(|byte| **byte == b'\n').count();
         fs::File::options().write(true).open(path)?.set_len(0)?;
         Ok(records)
@@ -152,7 +154,7 @@ identity:
       actor: \"agent:{{sub}}\"
 policy:
   source: {{ file: {{ model: model.fga, tuples: tuples.jsonl }} }}
-audit: {{ file: audit.jsonl }}
+audit: {{ file: log/audit.jsonl }}
 routes:
 "
     );
@@ -176,10 +178,31 @@ pub(crate) fn load(
     connections: u16,
     extent: super::load::Extent,
 ) -> anyhow::Result<super::load::Outcome> {
+    load_by(&["load"], server.address, requests, connections, extent)
+}
+
+/// The same, by a process that serves the upstream too.
+pub(crate) fn load_serving(
+    upstream: SocketAddr,
+    server: SocketAddr,
+    requests: &Path,
+    connections: u16,
+    extent: super::load::Extent,
+) -> anyhow::Result<super::load::Outcome> {
+    load_by(&["load", "serving", &upstream.to_string()], server, requests, connections, extent)
+}
+
+fn load_by(
+    words: &[&str],
+    server: SocketAddr,
+    requests: &Path,
+    connections: u16,
+    extent: super::load::Extent,
+) -> anyhow::Result<super::load::Outcome> {
     let file = requests.to_str().context("the path of a folder is text")?;
-    let (address, connections) = (server.address.to_string(), connections.to_string());
+    let (address, connections) = (server.to_string(), connections.to_string());
     let [kind, first, second] = extent.words();
-    let line = Line::own(&["load", &address, &connections, file, &kind, &first, &second])?;
+    let line = Line::own(&[words, &[&address, &connections, file, &kind, &first, &second]].concat())?;
     let output = line.on_core(super::process::LOAD_CORE).output()?;
     let outcome = super::load::Outcome::read(output.trim())?;
     ensure!(outcome.answers > 0, "no answers");

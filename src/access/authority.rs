@@ -1,6 +1,6 @@
 //! The host that a request is for, in its one spelling.
 
-use std::{fmt, net::Ipv6Addr, str::FromStr, sync::Arc};
+use std::{borrow::Cow, fmt, net::Ipv6Addr, str::FromStr, sync::Arc};
 
 use thiserror::Error;
 
@@ -25,16 +25,12 @@ impl Authority {
     /// Reads `host[:port]` and removes `default_port`.
     pub fn parse(text: &str, default_port: u16) -> Result<Self, InvalidAuthority> {
         let (host, port) = parts(text)?;
-        Ok(Self::new(host, port.filter(|port| *port != default_port)))
+        Ok(Self::new(&host, port.filter(|port| *port != default_port)))
     }
 
-    fn new(mut text: String, port: Option<u16>) -> Self {
-        let host_length = text.len();
-        if let Some(port) = port {
-            text.push(':');
-            text.push_str(&port.to_string());
-        }
-        Self { text: text.into(), host_length, port }
+    fn new(host: &str, port: Option<u16>) -> Self {
+        let text = port.map_or_else(|| Arc::from(host), |port| format!("{host}:{port}").into());
+        Self { text, host_length: host.len(), port }
     }
 
     /// The host, and `:` and the port unless it is the scheme's default.
@@ -58,7 +54,7 @@ impl FromStr for Authority {
 
     fn from_str(text: &str) -> Result<Self, InvalidAuthority> {
         let (host, port) = parts(text)?;
-        Ok(Self::new(host, port))
+        Ok(Self::new(&host, port))
     }
 }
 
@@ -68,13 +64,13 @@ impl fmt::Display for Authority {
     }
 }
 
-fn parts(text: &str) -> Result<(String, Option<u16>), InvalidAuthority> {
+fn parts(text: &str) -> Result<(Cow<'_, str>, Option<u16>), InvalidAuthority> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let (address, after) = rest.split_once(']').ok_or(InvalidAuthority)?;
             let address: Ipv6Addr = address.parse().map_err(|_| InvalidAuthority)?;
             let port = if after.is_empty() { None } else { Some(after.strip_prefix(':').ok_or(InvalidAuthority)?) };
-            (format!("[{address}]"), port)
+            (Cow::Owned(format!("[{address}]")), port)
         }
         None => match text.split_once(':') {
             Some((host, port)) => (name(host)?, Some(port)),
@@ -84,13 +80,23 @@ fn parts(text: &str) -> Result<(String, Option<u16>), InvalidAuthority> {
     Ok((host, port.map(number).transpose()?))
 }
 
-fn name(text: &str) -> Result<String, InvalidAuthority> {
+fn name(text: &str) -> Result<Cow<'_, str>, InvalidAuthority> {
     let text = text.strip_suffix('.').unwrap_or(text);
-    let label = |label: &str| {
-        let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-        (1..=63).contains(&label.len()) && label.bytes().all(legal)
-    };
-    if text.len() <= 253 && text.split('.').all(label) { Ok(text.to_ascii_lowercase()) } else { Err(InvalidAuthority) }
+    let mut label = 0;
+    let mut is_lower = true;
+    for byte in text.bytes() {
+        label = if byte == b'.' { 0 } else { label + 1 };
+        is_lower &= !byte.is_ascii_uppercase();
+        let legal = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if label > 63 || !(legal || byte == b'.') {
+            return Err(InvalidAuthority);
+        }
+    }
+    // A label is empty before a dot that begins the name or follows another.
+    if label == 0 || text.len() > 253 || text.starts_with('.') || text.contains("..") {
+        return Err(InvalidAuthority);
+    }
+    Ok(if is_lower { Cow::Borrowed(text) } else { Cow::Owned(text.to_ascii_lowercase()) })
 }
 
 fn number(text: &str) -> Result<u16, InvalidAuthority> {

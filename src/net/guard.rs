@@ -194,7 +194,8 @@ fn framing(head: &[u8]) -> Result<State, HeadProblem> {
         return Err(HeadProblem::Fragment);
     }
     let (mut length, mut chunked, mut clear) = (None, false, true);
-    for line in lines {
+    // Only two fields frame a message, and their names begin with two letters.
+    for line in lines.filter(|line| matches!(line.first(), Some(b'c' | b'C' | b't' | b'T'))) {
         let Some((name, value)) = memchr(b':', line).and_then(|colon| line.split_at_checked(colon)) else { continue };
         let value = value.get(1..).unwrap_or_default().trim_ascii();
         if name.eq_ignore_ascii_case(b"content-length") {

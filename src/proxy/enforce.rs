@@ -5,7 +5,7 @@ use std::{
     panic::AssertUnwindSafe,
     pin::pin,
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use futures_util::FutureExt;
@@ -102,7 +102,9 @@ struct Sending {
 impl Worker {
     fn begin(&self, peer: &Peer) -> (Exchange, SystemTime) {
         let now = SystemTime::now();
-        let id = DecisionId::new(uuid::Uuid::now_v7().into_bytes());
+        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let time = uuid::Timestamp::from_unix(uuid::NoContext, since.as_secs(), since.subsec_nanos());
+        let id = DecisionId::new(uuid::Uuid::new_v7(time).into_bytes());
         (Exchange::begin(id, now, peer, &self.sinks), now)
     }
 
