@@ -178,6 +178,9 @@ pub(super) struct Keys {
     pub(super) url: Option<Located<String>>,
     /// For `url`: how often it is fetched. By default 5m.
     pub(super) refresh: Option<Located<String>>,
+    /// For `url`: how long the last good keys are used while they cannot be fetched; then every token of the issuer is
+    /// refused. By default 1h.
+    pub(super) max_staleness: Option<Located<String>>,
     /// For `url`: a PEM file with the only authorities to trust. By default the machine's.
     pub(super) ca_file: Option<Located<String>>,
 }

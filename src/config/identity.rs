@@ -10,7 +10,7 @@ use crate::{
         Algorithm, ApiKey, ApiKeySettings, Authenticator, AuthenticatorSettings, ChainSettings, InvalidKeySet,
         InvalidSettings, IssuerSettings, KeySet,
     },
-    supply::KeyUrl,
+    supply::{KeyDocument, KeyUrl},
 };
 
 use super::{
@@ -21,6 +21,8 @@ use super::{
 
 /// How often a key set is fetched, if nothing else is said.
 const REFRESH: Duration = Duration::from_secs(300);
+/// How long keys that cannot be fetched are used, unless the configuration says otherwise.
+const MAX_STALENESS: Duration = Duration::from_secs(3600);
 
 /// The settings of an authenticator, or what they wait for; `None` after a problem.
 pub(super) fn settings(
@@ -152,8 +154,9 @@ fn key_set(keys: &file::Keys, place: Place, reading: &mut Reading<'_>) -> Option
             (Arc::from(file), reading.text(name)?)
         }
         (None, Some(url)) => match fetched(keys, url, reading)? {
-            Ok(text) => (Arc::from(url.value.as_str()), text),
-            Err(missing) => return Some(Err(missing)),
+            Some(KeyDocument::Good(text)) => (Arc::from(url.value.as_str()), text.to_string()),
+            Some(KeyDocument::Outdated) => return Some(Ok(Arc::new(KeySet::outdated()))),
+            None => return Some(Err(format!("the keys at {} have not been fetched yet", url.value))),
         },
         (Some(_), Some(second)) => {
             reading.problems.add(second.place, "`jwks` has both `file` and `url`, write one of them");
@@ -177,8 +180,10 @@ fn key_set(keys: &file::Keys, place: Place, reading: &mut Reading<'_>) -> Option
     }
 }
 
-fn fetched(keys: &file::Keys, url: &Located<String>, reading: &mut Reading<'_>) -> Option<Result<String, String>> {
+/// The keys as they were fetched last, if they were; `None` if what is written is wrong.
+fn fetched(keys: &file::Keys, url: &Located<String>, reading: &mut Reading<'_>) -> Option<Option<KeyDocument>> {
     let refresh = reading.problems.duration(keys.refresh.as_ref(), REFRESH);
+    let max_staleness = reading.problems.duration(keys.max_staleness.as_ref(), MAX_STALENESS);
     let ca_file = keys.ca_file.as_ref().map(|name| reading.file(&name.value));
     let target: Option<http::Uri> = url.value.parse().ok();
     let allowed = target.as_ref().is_some_and(|uri| match uri.scheme_str() {
@@ -195,13 +200,8 @@ fn fetched(keys: &file::Keys, url: &Located<String>, reading: &mut Reading<'_>) 
         );
         return None;
     }
-    reading.keys.push(KeyUrl { url: url.value.clone(), refresh, ca_file });
-    let document = reading.documents.get(&url.value);
-    Some(
-        document
-            .map(|text| text.to_string())
-            .ok_or_else(|| format!("the keys at {} have not been fetched yet", url.value)),
-    )
+    reading.keys.push(KeyUrl { url: url.value.clone(), refresh, max_staleness, ca_file });
+    Some(reading.documents.get(&url.value).cloned())
 }
 
 fn is_loopback(host: &str) -> bool {

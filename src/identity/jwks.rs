@@ -106,7 +106,7 @@ impl fmt::Display for IgnoredKeys {
 ///
 /// Two sets are equal if they come from the same text.
 pub struct KeySet {
-    // INVARIANT: not empty; no two keys have the same id.
+    // INVARIANT: no two keys have the same id; empty only if the set is outdated.
     keys: Vec<Key>,
     ignored: IgnoredKeys,
     fingerprint: [u8; 32],
@@ -143,6 +143,16 @@ impl KeySet {
             set.add(&jwk, id)?;
         }
         if set.keys.is_empty() { Err(InvalidKeySet::NoUsableKey(set.ignored)) } else { Ok(set) }
+    }
+
+    /// What is left of a key set that could not be fetched for too long: no key, so that every token is refused.
+    pub fn outdated() -> Self {
+        Self { keys: Vec::new(), ignored: IgnoredKeys::default(), fingerprint: [0; 32] }
+    }
+
+    /// Whether the set is too old to have keys.
+    pub fn is_outdated(&self) -> bool {
+        self.keys.is_empty()
     }
 
     /// How many keys can verify.

@@ -214,7 +214,7 @@ impl IssuerSettings {
         if self.chain.max_actors > MOST_ACTORS {
             return Err(InvalidSettings::MaxActors { index });
         }
-        if !self.keys.serves(&self.algorithms) {
+        if !self.keys.is_outdated() && !self.keys.serves(&self.algorithms) {
             return Err(InvalidSettings::NoUsableKey { index });
         }
         Ok(())

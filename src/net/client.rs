@@ -28,6 +28,7 @@ use tokio_rustls::TlsConnector;
 
 use super::{
     body::{OutboundBody, UpstreamBody},
+    deadline::ConnectionTimer,
     tls::ClientTls,
 };
 
@@ -146,8 +147,14 @@ pub struct Target {
 type Sender = http1::SendRequest<OutboundBody>;
 
 #[derive(Debug)]
-struct Idle {
+struct Connection {
     sender: Sender,
+    timer: ConnectionTimer,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: Connection,
     since: Instant,
 }
 
@@ -170,7 +177,7 @@ type Pool = Arc<Mutex<HashMap<Origin, Vec<Idle>, RandomState>>>;
 /// A connection on loan: it goes back once its exchange is complete, or is closed.
 #[derive(Debug)]
 pub(super) struct Lease {
-    sender: Sender,
+    connection: Connection,
     origin: Origin,
     pool: Pool,
 }
@@ -184,8 +191,8 @@ impl Lease {
             pool.retain(|_, idle| idle.iter().any(|idle| idle.since.elapsed() <= IDLE_TIME));
         }
         let idle = pool.entry(self.origin).or_default();
-        if idle.len() < IDLE_CONNECTIONS && !self.sender.is_closed() {
-            idle.push(Idle { sender: self.sender, since: Instant::now() });
+        if idle.len() < IDLE_CONNECTIONS && !self.connection.sender.is_closed() {
+            idle.push(Idle { connection: self.connection, since: Instant::now() });
         }
     }
 }
@@ -209,16 +216,19 @@ impl Client {
         loop {
             let reused = self.take(&origin);
             let is_reused = reused.is_some();
-            let mut sender = match reused {
-                Some(sender) => sender,
+            let mut connection = match reused {
+                Some(connection) => connection,
                 // Rare and large: in a box of its own, so that it does not make every request's future larger.
-                None => Box::pin(connect(target)).await?,
+                None => Connection { sender: Box::pin(connect(target)).await?, timer: ConnectionTimer::new() },
             };
             let progress = request.body().progress();
-            let answer = pin!(sender.try_send_request(request));
-            match within(target.response_timeout, &progress, answer).await.ok_or(ClientError::ResponseTimeout)? {
+            let answer = pin!(connection.sender.try_send_request(request));
+            match within(&connection.timer, target.response_timeout, &progress, answer)
+                .await
+                .ok_or(ClientError::ResponseTimeout)?
+            {
                 Ok(response) => {
-                    let lease = Lease { sender, origin, pool: Arc::clone(&self.pool) };
+                    let lease = Lease { connection, origin, pool: Arc::clone(&self.pool) };
                     return Ok(response.map(|incoming: Incoming| UpstreamBody::new(incoming, lease)));
                 }
                 Err(mut failed) => match failed.take_message() {
@@ -230,29 +240,30 @@ impl Client {
     }
 
     /// A connection whose last exchange is complete, the youngest first.
-    fn take(&self, origin: &Origin) -> Option<Sender> {
+    fn take(&self, origin: &Origin) -> Option<Connection> {
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
         let idle = pool.get_mut(origin)?;
         if idle.first().is_some_and(|oldest| oldest.since.elapsed() > IDLE_TIME) {
-            idle.retain(|idle| idle.since.elapsed() <= IDLE_TIME && !idle.sender.is_closed());
+            idle.retain(|idle| idle.since.elapsed() <= IDLE_TIME && !idle.connection.sender.is_closed());
         }
-        let ready = idle.iter().rposition(|idle| idle.sender.is_ready())?;
-        Some(idle.remove(ready).sender)
+        let ready = idle.iter().rposition(|idle| idle.connection.sender.is_ready())?;
+        Some(idle.remove(ready).connection)
     }
 }
 
 /// The outcome of an exchange, unless neither the request's body nor the answer moves for so long.
 async fn within<T>(
+    timer: &ConnectionTimer,
     limit: Duration,
     progress: &AtomicU64,
     mut exchange: Pin<&mut impl Future<Output = T>>,
 ) -> Option<T> {
     loop {
         let before = progress.load(Ordering::Relaxed);
-        match timeout(limit, exchange.as_mut()).await {
-            Ok(outcome) => return Some(outcome),
-            Err(_) if progress.load(Ordering::Relaxed) > before => {}
-            Err(_) => return None,
+        match timer.within(limit, exchange.as_mut()).await {
+            Some(outcome) => return Some(outcome),
+            None if progress.load(Ordering::Relaxed) > before => {}
+            None => return None,
         }
     }
 }

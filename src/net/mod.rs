@@ -2,6 +2,7 @@
 
 mod body;
 mod client;
+mod deadline;
 mod drain;
 mod fetch;
 mod guard;

@@ -19,6 +19,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::{
+    deadline::ConnectionTimer,
     drain::DrainSignal,
     guard::{Guarded, HEAD_BYTES},
     listener::Accepting,
@@ -206,7 +207,7 @@ where
         Box::pin(async move { Ok::<_, Infallible>(shared.0.respond(&shared.1, request).await) })
     });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(settings.head).max_buf_size(HEAD_BYTES);
+    builder.timer(ConnectionTimer::new()).header_read_timeout(settings.head).max_buf_size(HEAD_BYTES);
     let connection = builder.serve_connection(TokioIo::new(io), service);
     let mut connection = std::pin::pin!(connection);
     let (handler, peer) = shared.as_ref();

@@ -29,7 +29,16 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
 /// The key sets that have been fetched, by URL.
-pub type KeyDocuments = HashMap<String, Arc<str>>;
+pub type KeyDocuments = HashMap<String, KeyDocument>;
+
+/// A key set as it was fetched last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyDocument {
+    /// Its text.
+    Good(Arc<str>),
+    /// It could not be fetched for so long that its keys may not be used any more.
+    Outdated,
+}
 
 /// A key set to fetch.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -38,6 +47,8 @@ pub struct KeyUrl {
     pub url: String,
     /// How often it is fetched.
     pub refresh: Duration,
+    /// How long the last good one is used while it cannot be fetched.
+    pub max_staleness: Duration,
     /// The authorities for its host's certificate; the machine's if there is none.
     pub ca_file: Option<PathBuf>,
 }
@@ -96,28 +107,41 @@ impl Drop for KeyFetcher {
 }
 
 async fn keep_fresh(source: KeyUrl, documents: Arc<Mutex<KeyDocuments>>, arrived: Arc<Notify>, ask: Arc<Notify>) {
+    let keep = |document: KeyDocument| {
+        let mut documents = documents.lock().unwrap_or_else(PoisonError::into_inner);
+        if documents.insert(source.url.clone(), document.clone()) != Some(document) {
+            arrived.notify_one();
+        }
+    };
     let mut retry = FIRST_RETRY;
+    // When the last good one is too old; `None` if there is none.
+    let mut outdated = None;
     loop {
         let pause = match fetch_keys(&source).await {
             Ok(text) => {
                 retry = FIRST_RETRY;
-                let mut documents = documents.lock().unwrap_or_else(PoisonError::into_inner);
-                if documents.insert(source.url.clone(), Arc::clone(&text)) != Some(text) {
-                    arrived.notify_one();
-                }
+                outdated = Instant::now().checked_add(source.max_staleness);
+                keep(KeyDocument::Good(text));
                 source.refresh
             }
+            Err(problem) if outdated.is_some_and(|outdated| outdated <= Instant::now()) => {
+                tracing::error!(url = source.url, problem, "a key set is too old to be used, its tokens are refused");
+                outdated = None;
+                keep(KeyDocument::Outdated);
+                retry
+            }
             Err(problem) => {
-                tracing::warn!(url = source.url, problem, "a key set could not be fetched, the last good one stays");
+                tracing::warn!(url = source.url, problem, "a key set could not be fetched");
                 let pause = retry;
                 retry = (retry * 2).min(LONGEST_RETRY);
                 pause
             }
         };
         let fetched = Instant::now();
+        let next = outdated.map_or(fetched + pause, |outdated| (fetched + pause).min(outdated.max(fetched)));
         tokio::select! {
-            () = sleep_until(fetched + pause) => {}
-            () = ask.notified() => sleep_until(fetched + pause.min(PAUSE)).await,
+            () = sleep_until(next) => {}
+            () = ask.notified() => sleep_until(next.min(fetched + PAUSE)).await,
         }
     }
 }

@@ -266,3 +266,21 @@ fn keys_are_fetched_from_a_url_and_again_when_a_token_names_an_unknown_key() {
     });
     assert_eq!(keys.seen().len(), fetched + 1, "unknown keys do not make a storm of fetches");
 }
+
+#[test]
+fn keys_that_cannot_be_fetched_are_used_no_longer_than_their_staleness() {
+    let world = World::new();
+    let keys = crate::support::Upstream::start();
+    keys.answer_json(&world.issuer.jwks());
+    let url = format!("{{ url: \"http://{}/jwks\", refresh: 100ms, max_staleness: 500ms }}", keys.address);
+    world.write("portcullis.yaml", world.config().replace("{ file: jwks.json }", &url));
+    let portcullis = crate::support::Portcullis::start(&world.path("portcullis.yaml"));
+    let token = world.issuer.token("erin", &[]);
+    let answers = |status: u16| Some(()).filter(|()| portcullis.get("/documents/d1", &token).status == status);
+    eventually("the keys are there", || answers(200));
+    keys.answer_with("HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n");
+    eventually("the keys are too old", || answers(401));
+    // Their end is a new revision, and their return another: nothing else has to be done.
+    keys.answer_json(&world.issuer.jwks());
+    eventually("the keys are there again", || answers(200));
+}

@@ -1,0 +1,100 @@
+//! Deadlines that are almost never reached: a connection has one timer for all, which is set anew when it goes off too
+//! early, and not for every request.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, ready},
+};
+
+use hyper::rt::Timer;
+use tokio::time::{Duration, Instant, Sleep, sleep_until};
+
+/// The timer of one connection, for one deadline at a time.
+#[derive(Debug, Clone)]
+pub(super) struct ConnectionTimer(Arc<Mutex<Pin<Box<Sleep>>>>);
+
+/// Ends when its time has come.
+#[derive(Debug)]
+pub(super) struct Deadline {
+    timer: ConnectionTimer,
+    at: Instant,
+}
+
+impl ConnectionTimer {
+    /// A timer that is not set yet. Only within a runtime.
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Mutex::new(Box::pin(sleep_until(Instant::now())))))
+    }
+
+    pub(super) fn until(&self, at: Instant) -> Deadline {
+        Deadline { timer: self.clone(), at }
+    }
+
+    /// The outcome, if it is there before the time is over.
+    pub(super) async fn within<T>(&self, limit: Duration, mut doing: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+        let mut deadline = pin!(self.until(Instant::now() + limit));
+        poll_fn(|cx| match doing.as_mut().poll(cx) {
+            Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+            Poll::Pending => deadline.as_mut().poll(cx).map(|()| None),
+        })
+        .await
+    }
+}
+
+impl Future for Deadline {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut sleep = self.timer.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.at < sleep.deadline() {
+            sleep.as_mut().reset(self.at);
+        }
+        loop {
+            ready!(sleep.as_mut().poll(cx));
+            if sleep.deadline() >= self.at {
+                return Poll::Ready(());
+            }
+            // It was set for an earlier request.
+            sleep.as_mut().reset(self.at);
+        }
+    }
+}
+
+impl hyper::rt::Sleep for Deadline {}
+
+impl Timer for ConnectionTimer {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
+        Box::pin(self.until(Instant::now() + duration))
+    }
+
+    fn sleep_until(&self, deadline: std::time::Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
+        Box::pin(self.until(deadline.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn no_deadline_is_early_and_each_ends() {
+        let timer = ConnectionTimer::new();
+        let begun = Instant::now();
+        let after = |milliseconds: u64| begun + Duration::from_millis(milliseconds);
+        // Set, and given up before its time.
+        assert_eq!(timer.within(Duration::from_secs(600), pin!(async { 7 })).await, Some(7));
+        // Later and earlier ones than the timer was set to, one of them over already.
+        for at in [5, 20, 21, 3, 30] {
+            timer.until(after(at)).await;
+            assert!(Instant::now() >= after(at));
+        }
+        let given_up = tokio::time::timeout(Duration::from_millis(1), timer.until(after(600_000))).await;
+        assert!(given_up.is_err());
+        let never: Option<()> = timer.within(Duration::from_millis(4), pin!(pending())).await;
+        assert_eq!(never, None);
+    }
+}
