@@ -137,6 +137,7 @@ impl From<BodyProblem> for Fault {
     fn from(problem: BodyProblem) -> Self {
         let code = match problem {
             BodyProblem::TooLong(_) => Code::BodyTooLarge,
+            BodyProblem::NoRoom => Code::Unavailable,
             BodyProblem::BrokenOff | BodyProblem::TooSlow => Code::ValidationError,
         };
         Self::new(code, problem.to_string())

@@ -9,7 +9,7 @@ use crate::{
     access::{Entity, InvalidName, RelationName, Timestamp, TypeName},
     admin::deadline::Deadline,
     policy::{
-        ContextMap, Interrupt, InvalidTuple, Model, ObjectsQuestion, Policy, Searched, User, UserFilter, Userset,
+        ContextMap, InvalidTuple, Model, ObjectsQuestion, Policy, Searched, User, UserFilter, UsersQuestion, Userset,
         UsersetTree,
     },
     protocol::Json,
@@ -107,8 +107,15 @@ pub(super) fn objects(store: &AnyStore<'_>, body: &[u8]) -> Result<Answer, Fault
         if objects.len() < MOST_RESULTS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     objects.sort_unstable();
-    let answer = Answer::ok(json!({ "objects": objects })).by(listing.model);
-    Ok(if searched == Searched::Interrupted { answer.partial() } else { answer })
+    Ok(marked(Answer::ok(json!({ "objects": objects })).by(listing.model), searched))
+}
+
+/// The answer, which says so if there may be more than it has.
+fn marked(answer: Answer, searched: Searched) -> Answer {
+    match searched {
+        Searched::Whole | Searched::Enough => answer,
+        Searched::Interrupted => answer.partial(),
+    }
 }
 
 pub(super) fn streamed_objects(store: &AnyStore<'_>, body: &[u8]) -> Result<Answer, Fault> {
@@ -144,10 +151,8 @@ impl Listing {
     fn find(&self, found: &mut dyn FnMut(Entity) -> ControlFlow<()>) -> Result<Searched, Fault> {
         let Self { policy, user, relation, object_type, .. } = self;
         let context = asked(&self.values, self.now);
-        let deadline = Deadline::from_now();
-        let interrupt = Interrupt::when(move || deadline.is_over());
         let question = ObjectsQuestion { user, relation, object_type };
-        Ok(policy.find_objects(question, &context, interrupt, found)?)
+        Ok(policy.find_objects(question, &context, Deadline::from_now().interrupt(), found)?)
     }
 }
 
@@ -178,9 +183,10 @@ pub(super) fn users(store: &AnyStore<'_>, body: &[u8]) -> Result<Answer, Fault> 
     let values = context(body.context.as_ref())?;
     let policy: Arc<Policy> = overlaid(&store.policy(&model)?, &body.contextual_tuples, Asking::List)?;
     let context = asked(&values, store.now());
-    let users = policy.list_users(&object, &relation, &filter, &context, MOST_RESULTS)?;
+    let question = UsersQuestion { object: &object, relation: &relation, filter: &filter };
+    let (users, searched) = policy.find_users(question, &context, Deadline::from_now().interrupt(), MOST_RESULTS)?;
     let users: Vec<Value> = users.iter().map(user_json).collect();
-    Ok(Answer::ok(json!({ "users": users })).by(model.id))
+    Ok(marked(Answer::ok(json!({ "users": users })).by(model.id), searched))
 }
 
 fn user_filter(model: &Model, filter: &FilterBody) -> Result<UserFilter, Fault> {
