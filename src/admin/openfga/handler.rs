@@ -43,7 +43,11 @@ impl OpenFgaHandler {
     }
 
     /// The answer, and the turn that is kept until all of it was found.
-    async fn answer(&self, request: Request<Incoming>, store: &mut Option<Ulid>) -> Result<(Answer, Option<Turn>), Fault> {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        store: &mut Option<Ulid>,
+    ) -> Result<(Answer, Option<Turn>), Fault> {
         let (head, body) = request.into_parts();
         let path = head.uri.path();
         if path == "/healthz" && head.method == Method::GET {

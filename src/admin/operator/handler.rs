@@ -30,8 +30,7 @@ use crate::{
 /// The header field by which its answers are told from those of other servers.
 pub(super) const MARK: &str = "portcullis-version";
 /// The bounds of a question.
-const QUESTION: Bounds =
-    Bounds { bytes: 1024 * 1024, time: Duration::from_secs(10), pause: Duration::from_secs(10) };
+const QUESTION: Bounds = Bounds { bytes: 1024 * 1024, time: Duration::from_secs(10), pause: Duration::from_secs(10) };
 /// Questions at one time; others wait, so that threads are left for building snapshots.
 const QUESTIONS: usize = 4;
 /// A question that has waited this long is refused.
