@@ -423,3 +423,24 @@ fn a_search_for_objects_ends_when_it_is_told_to() {
     let (searched, count) = find(Interrupt::when(|| true), usize::MAX);
     assert!(searched == Searched::Interrupted && count < 3_000, "{count}");
 }
+
+#[test]
+fn who_cannot_reach_a_relation_is_denied_before_anything_is_evaluated() {
+    let text = "model
+  schema 1.1
+type user
+type bot
+type document
+  relations
+    define viewer: [user, bot]
+    define owner: [bot]
+    define both: viewer and owner
+    define only: owner but not viewer
+";
+    let tuples = ["user:erin viewer document:1", "bot:b viewer document:1", "bot:b owner document:1"];
+    let policy = graph_of(text, &tuples, PolicySettings { most_steps: 0, ..PolicySettings::default() });
+    // No user is ever an owner, and that takes no step to say.
+    assert_eq!(ask(&policy, "user:erin both document:1"), Ok(false));
+    assert_eq!(ask(&policy, "user:erin only document:1"), Ok(false));
+    assert_eq!(ask(&policy, "bot:b both document:1"), Err(CheckError::StepsExceeded));
+}

@@ -90,3 +90,40 @@ fn a_grant_and_its_revocation_are_policies_beside_the_one_before() {
     }
     assert!(!granted.needs_compaction());
 }
+
+/// What was too deep by one way may be near enough by another, whichever is gone first.
+#[test]
+fn what_lies_too_deep_is_looked_at_again_where_it_lies_nearer() {
+    let text = "model
+  schema 1.1
+type user
+type group
+  relations
+    define member: [user, group#member, group#member with in_office]
+condition in_office(hour: int) {
+  hour >= 8
+}
+";
+    let mut long: Vec<(String, String)> = (1..24).map(|n| (format!("c{n}"), format!("c{}", n - 1))).collect();
+    long.push(("near".to_owned(), "c23".to_owned()));
+    let short = [("near".to_owned(), "c0".to_owned())];
+    let below = [("last".to_owned(), "near".to_owned())];
+    for order in [[&long[..], &short, &below], [&short, &long[..], &below]] {
+        let mut builder = GraphBuilder::new(Arc::new(model(text)));
+        for (inner, outer) in order.concat() {
+            builder.add(&format!("group:{inner}#member"), "member", &format!("group:{outer}")).unwrap();
+        }
+        builder.add("user:erin", "member", "group:last").unwrap();
+        // With a condition among them, the tuples are not followed as plain unions are.
+        let condition = TupleCondition { name: "in_office".parse().unwrap(), context: "{\"hour\": 9}".into() };
+        let tuple = TupleText { user: "group:other#member", relation: "member", object: "group:c0" };
+        builder.add_with(tuple, Some(condition)).unwrap();
+        let graph = builder.finish();
+        for steps_before_memory in [0, u32::MAX] {
+            let policy =
+                Policy::new(graph.clone(), PolicySettings { steps_before_memory, ..PolicySettings::default() });
+            assert_eq!(ask(&policy, "user:erin member group:c0"), Ok(true));
+            assert_eq!(ask(&policy, "user:anne member group:c0"), Err(CheckError::DepthExceeded));
+        }
+    }
+}

@@ -20,9 +20,10 @@ use super::{
     answer::Answer,
     api::model,
     backing::{AnyStore, asked},
-    body::{TupleBody, TuplesBody, context, filled, message},
+    body::{TupleBody, TuplesBody, context, filled, inner, inner_filled, inners, message},
     fault::{Code, Fault},
     questions::{Asking, known_user, overlaid, target},
+    rules::{Fields, OBJECT, RELATION, TYPE},
 };
 
 /// The most objects or users of one answer (OpenFGA's limit).
@@ -37,7 +38,7 @@ struct ObjectsBody {
     relation: String,
     #[serde(deserialize_with = "filled")]
     user: String,
-    #[serde(deserialize_with = "filled", alias = "contextualTuples")]
+    #[serde(deserialize_with = "inner_filled", alias = "contextualTuples")]
     contextual_tuples: TuplesBody,
     context: Option<Json>,
     #[serde(deserialize_with = "filled", alias = "authorizationModelId")]
@@ -47,12 +48,13 @@ struct ObjectsBody {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct UsersBody {
+    #[serde(deserialize_with = "inner")]
     object: Option<ObjectBody>,
     #[serde(deserialize_with = "filled")]
     relation: String,
-    #[serde(deserialize_with = "filled", alias = "userFilters")]
+    #[serde(deserialize_with = "inners", alias = "userFilters")]
     user_filters: Vec<FilterBody>,
-    #[serde(deserialize_with = "filled", alias = "contextualTuples")]
+    #[serde(deserialize_with = "inners", alias = "contextualTuples")]
     contextual_tuples: Vec<TupleBody>,
     context: Option<Json>,
     #[serde(deserialize_with = "filled", alias = "authorizationModelId")]
@@ -80,9 +82,9 @@ struct FilterBody {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct ExpandBody {
-    #[serde(alias = "tupleKey")]
+    #[serde(deserialize_with = "inner", alias = "tupleKey")]
     tuple_key: Option<TupleBody>,
-    #[serde(deserialize_with = "filled", alias = "contextualTuples")]
+    #[serde(deserialize_with = "inner_filled", alias = "contextualTuples")]
     contextual_tuples: TuplesBody,
     #[serde(deserialize_with = "filled", alias = "authorizationModelId")]
     authorization_model_id: String,
@@ -139,6 +141,8 @@ pub(super) fn too_long() -> Fault {
 impl Listing {
     fn read(store: &AnyStore<'_>, body: &[u8]) -> Result<Self, Fault> {
         let body: ObjectsBody = message(body)?;
+        let fields = Fields::of("ListObjectsRequest").required("Type", &body.r#type, TYPE);
+        fields.required("Relation", &body.relation, RELATION).user_of_list(&body.user).check()?;
         let model = model(store, "ListObjectsRequest", &body.authorization_model_id)?;
         let (object_type, relation) = list_target(&model.model, &body.r#type, &body.relation)?;
         let policy = store.policy(&model)?;
@@ -172,8 +176,15 @@ fn list_target(model: &Model, object_type: &str, relation: &str) -> Result<(Type
 
 pub(super) fn users(store: &AnyStore<'_>, body: &[u8]) -> Result<Answer, Fault> {
     let body: UsersBody = message(body)?;
+    let required = || Fault::field("ListUsersRequest.Object", "value is required");
+    let object = body.object.ok_or_else(required)?;
+    Fields::of("Object").required("Type", &object.r#type, TYPE).check()?;
+    Fields::of("ListUsersRequest").required("Relation", &body.relation, RELATION).check()?;
+    for FilterBody { r#type, relation } in &body.user_filters {
+        let fields = Fields::of("UserTypeFilter").required("Type", r#type, TYPE);
+        fields.optional("Relation", relation, RELATION).check()?;
+    }
     let model = model(store, "ListUsersRequest", &body.authorization_model_id)?;
-    let object = body.object.unwrap_or_default();
     let (_, relation) = list_target(&model.model, &object.r#type, &body.relation)?;
     let object: Entity = format!("{}:{}", object.r#type, object.id).parse().map_err(InvalidTuple::Object)?;
     let [filter] = body.user_filters.as_slice() else {
@@ -217,6 +228,12 @@ pub(super) fn expand(store: &AnyStore<'_>, body: &[u8]) -> Result<Answer, Fault>
     let model = model(store, "ExpandRequest", &body.authorization_model_id)?;
     let required = || Fault::field("ExpandRequest.TupleKey", "value is required");
     let key = body.tuple_key.ok_or_else(required)?;
+    if key.relation.is_empty() || key.object.is_empty() {
+        let message = "Invalid input. Make sure you provide an object and a relation";
+        return Err(Fault::new(Code::InvalidExpandInput, message));
+    }
+    let fields = Fields::of("ExpandRequestTupleKey").required("Relation", &key.relation, RELATION);
+    fields.required("Object", &key.object, OBJECT).check()?;
     let (relation, object) = target(&model.model, &key.relation, &key.object)?;
     let policy = overlaid(&store.policy(&model)?, &body.contextual_tuples.tuple_keys, Asking::List)?;
     let name = format!("{object}#{relation}");
