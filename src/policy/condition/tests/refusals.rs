@@ -123,3 +123,29 @@ fn types_that_double_with_each_step_are_refused() {
     assert!(compile("", &format!("[1]{} == []", ".map(a, {'x': a, 'y': a})".repeat(4))).is_ok());
     assert!(compile("", &format!("[1]{} == []", ".map(a, {a: a})".repeat(60))).is_err());
 }
+
+/// Requests are worked on by threads with 2 MiB, and models come with requests.
+#[test]
+fn the_deepest_expressions_need_a_half_of_the_stack_of_a_thread() {
+    let forms = [
+        ("(", "true", ")"),
+        ("!(", "true", ")"),
+        ("true && (", "true", ")"),
+        ("false ? true : (", "true", ")"),
+        ("[", "true", "][0]"),
+        ("{'k': ", "true", "}['k']"),
+        ("bool(", "true", ")"),
+        ("[true].exists(v, ", "v", ")"),
+        ("1 == -size([", "true", "])"),
+    ];
+    for (open, inner, close) in forms {
+        let expression = |depth: usize| format!("{}{inner}{}", open.repeat(depth), close.repeat(depth));
+        let walk = move || {
+            let deepest = (1..260).rev().map(expression).find(|expression| compile("", expression).is_ok());
+            let deepest = deepest.unwrap_or_else(|| panic!("{open}"));
+            ask("", &deepest, "{}", "{}").1
+        };
+        let thread = std::thread::Builder::new().stack_size(1024 * 1024).spawn(walk);
+        assert!(thread.unwrap().join().is_ok(), "{open}");
+    }
+}
