@@ -444,3 +444,28 @@ type document
     assert_eq!(ask(&policy, "user:erin only document:1"), Ok(false));
     assert_eq!(ask(&policy, "bot:b both document:1"), Err(CheckError::StepsExceeded));
 }
+
+#[test]
+fn among_many_groups_one_may_have_everybody() {
+    let text = "model
+  schema 1.1
+type user
+type group
+  relations
+    define member: [user, user:*]
+type document
+  relations
+    define blocked: [user]
+    define can_read: [group#member] but not blocked
+";
+    let mut tuples: Vec<String> = (0..8).map(|n| format!("group:{n}#member can_read document:narrow")).collect();
+    tuples.extend((0..9).map(|n| format!("group:{n}#member can_read document:open")));
+    tuples.extend(
+        ["user:frank member group:7", "user:* member group:8", "user:mallory blocked document:open"].map(str::to_owned),
+    );
+    let policy = policy(text, &tuples.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(ask(&policy, "user:frank can_read document:narrow"), Ok(true));
+    assert_eq!(ask(&policy, "user:erin can_read document:narrow"), Ok(false));
+    assert_eq!(ask(&policy, "user:erin can_read document:open"), Ok(true));
+    assert_eq!(ask(&policy, "user:mallory can_read document:open"), Ok(false));
+}

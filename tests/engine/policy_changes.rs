@@ -127,3 +127,27 @@ condition in_office(hour: int) {
         }
     }
 }
+
+#[test]
+fn of_two_contextual_tuples_the_first_counts() {
+    let text = "model
+  schema 1.1
+type user
+type document
+  relations
+    define viewer: [user with in_office]
+condition in_office(hour: int) {
+  hour >= 8
+}
+";
+    let policy = policy(text, &[]);
+    let tuple = TupleText { user: "user:erin", relation: "viewer", object: "document:1" };
+    let at = |hour: u8| {
+        let context = format!("{{\"hour\": {hour}}}").as_str().into();
+        (tuple, Some(TupleCondition { name: "in_office".parse().unwrap(), context }))
+    };
+    for (given, expected) in [([at(9), at(7)], true), ([at(7), at(9)], false)] {
+        let overlaid = policy.with_contextual(&given).unwrap();
+        assert_eq!(ask(&overlaid, "user:erin viewer document:1"), Ok(expected));
+    }
+}

@@ -104,7 +104,7 @@ pub(super) fn int32<'de, D: Deserializer<'de>>(value: D) -> Result<Option<i32>, 
     let number = match Option::<Value>::deserialize(value)? {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::String(text)) => text.parse().ok(),
-        Some(Value::Number(number)) => number.as_f64().filter(|number| number.fract() == 0.0),
+        Some(Value::Number(number)) => number.as_f64(),
         Some(Value::Bool(_) | Value::Array(_) | Value::Object(_)) => None,
     };
     let is_within = |number: &f64| (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(number);
