@@ -151,3 +151,29 @@ condition in_office(hour: int) {
         assert_eq!(ask(&overlaid, "user:erin viewer document:1"), Ok(expected));
     }
 }
+
+#[test]
+fn an_error_of_the_users_tuple_is_not_a_no_because_everybodys_says_no() {
+    let text = "model
+  schema 1.1
+type user
+type document
+  relations
+    define viewer: [user]
+    define blocked: [user with in_office, user:* with in_office]
+    define can_read: viewer but not blocked
+condition in_office(hour: int) {
+  hour >= 8
+}
+";
+    let mut builder = GraphBuilder::new(Arc::new(model(text)));
+    builder.add("user:erin", "viewer", "document:1").unwrap();
+    for (user, context) in [("user:erin", ""), ("user:*", "{\"hour\": 7}")] {
+        let condition = TupleCondition { name: "in_office".parse().unwrap(), context: context.into() };
+        let tuple = TupleText { user, relation: "blocked", object: "document:1" };
+        builder.add_with(tuple, Some(condition)).unwrap();
+    }
+    let policy = Policy::new(builder.finish(), PolicySettings::default());
+    assert_eq!(ask(&policy, "user:erin blocked document:1"), Err(missing()));
+    assert_eq!(ask(&policy, "user:erin can_read document:1"), Err(missing()));
+}
