@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-/// How long many questions, or a list of objects, may take (OpenFGA's limit for lists). What was found by then counts.
+use crate::policy::Interrupt;
+
+/// How long many questions, or a list, may take (OpenFGA's limit for lists). What was found by then counts.
 pub(super) const ANSWER_TIME: Duration = Duration::from_secs(3);
 
 /// When the work for one request ends.
@@ -18,6 +20,11 @@ impl Deadline {
     /// Whether the time is over.
     pub(super) fn is_over(self) -> bool {
         Instant::now() >= self.0
+    }
+
+    /// What ends a search when the time is over.
+    pub(super) fn interrupt(self) -> Interrupt {
+        Interrupt::when(move || self.is_over())
     }
 }
 

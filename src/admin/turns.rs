@@ -1,6 +1,6 @@
 //! Turns at work that keeps a processor busy.
 
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, thread, time::Duration};
 
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -42,6 +42,42 @@ impl Turn {
     }
 }
 
+/// The turns of an interface: short answers do not wait for long ones.
+#[derive(Debug)]
+pub(super) struct AnswerTurns {
+    short: Turns,
+    long: Turns,
+}
+
+impl AnswerTurns {
+    /// A request that has waited this long for its turn is refused.
+    const PATIENCE: Duration = Duration::from_secs(5);
+
+    /// Those of an interface beside a proxy: long answers leave half of the processors to it.
+    pub(super) fn beside_a_proxy() -> Self {
+        Self::of((processors() / 2).max(1))
+    }
+
+    /// Those of an interface that has the machine for itself.
+    pub(super) fn alone() -> Self {
+        Self::of(processors().max(2))
+    }
+
+    fn of(long: usize) -> Self {
+        Self { short: Turns::new(processors().max(2), Self::PATIENCE), long: Turns::new(long, Self::PATIENCE) }
+    }
+
+    /// A turn; `None` if none was free in time.
+    pub(super) async fn take(&self, is_long: bool) -> Option<Turn> {
+        let turns = if is_long { &self.long } else { &self.short };
+        turns.take().await
+    }
+}
+
+fn processors() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
@@ -64,5 +100,13 @@ mod tests {
         assert!(turns.take().await.is_none());
         drop(finish);
         while turns.take().await.is_none() {}
+    }
+
+    #[tokio::test]
+    async fn short_answers_do_not_wait_for_long_ones() {
+        let turns = AnswerTurns { short: Turns::new(1, Duration::ZERO), long: Turns::new(1, Duration::ZERO) };
+        let long = turns.take(true).await;
+        assert!(long.is_some() && turns.take(true).await.is_none());
+        assert!(turns.take(false).await.is_some());
     }
 }

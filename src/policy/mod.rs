@@ -29,6 +29,7 @@ pub use model::{
 };
 pub use permit::{Denial, Permit};
 pub use questions::{
-    Interrupt, InvalidContextualTuple, ObjectsQuestion, Searched, TupleProblem, UserFilter, Userset, UsersetTree,
+    Interrupt, InvalidContextualTuple, ObjectsQuestion, Searched, TupleProblem, UserFilter, UsersQuestion, Userset,
+    UsersetTree,
 };
 pub use tuple::{InvalidTuple, RelationshipTuple, User};

@@ -9,11 +9,11 @@ use crate::{
     audit::Items,
     net::UpstreamBody,
     policy::{Permit, Policy, RequestContext, TaskRule},
-    protocol::{Edit, EditChange, Json, JsonLimits, edited, parse_json},
+    protocol::{Edit, EditChange, Json, JsonKind, JsonLimits, edited, is_json, parse_json},
     route::{Captures, Inputs, ItemFilter, JsonPath},
 };
 
-use super::{inspect::is_json, rejection::Rejection};
+use super::rejection::Rejection;
 
 /// Elements and members of an answer that is filtered, at most.
 const ITEMS: usize = 50_000;
@@ -47,7 +47,8 @@ impl Filtering {
         let plain = |name: HeaderName| single(&parts.headers, &name);
         let coding = plain(header::CONTENT_ENCODING).map_err(|()| unreadable("Content-Encoding"))?;
         let media_type = plain(header::CONTENT_TYPE).map_err(|()| unreadable("Content-Type"))?;
-        if coding.is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) || !media_type.is_some_and(is_json) {
+        let is_json = media_type.is_some_and(|media_type| is_json(media_type, JsonKind::AnySyntax));
+        if coding.is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) || !is_json {
             return Err(unreadable("it is not plain JSON"));
         }
         let read = Limited::new(body, rule.limit).collect().await;

@@ -11,7 +11,7 @@ use portcullis::{
     },
 };
 
-use super::policy::{entity, model, name};
+use super::policy::{ask, entity, model, name, policy};
 
 fn read(text: &str, format: ModelFormat) -> Result<ModelDocument, Vec<Diagnostic>> {
     ModelDocument::read(&"model".into(), text, format, &mut |_| Err("no such file".to_owned()))
@@ -117,4 +117,25 @@ fn a_hub_that_every_relation_computes_is_not_spread_without_end() {
         };
         assert!(ask("user:erin") && !ask("user:mallory"), "{relation}");
     }
+}
+
+/// Requests are worked on by threads with 2 MiB, and models come with requests.
+#[test]
+fn the_deepest_ways_need_a_half_of_the_stack_of_a_thread() {
+    let walk = |relations: usize| {
+        let mut text =
+            "model\n  schema 1.1\ntype user\ntype document\n  relations\n    define blocked: [user]\n".to_owned();
+        for n in 0..relations {
+            text.push_str(&format!("    define r{n}: r{} but not blocked\n", n + 1));
+        }
+        text.push_str(&format!("    define r{relations}: [user]\n"));
+        let tuple = format!("user:erin r{relations} document:1");
+        ask(&policy(&text, &[&tuple]), "user:erin r0 document:1")
+    };
+    let within = |relations: usize| {
+        let thread = std::thread::Builder::new().stack_size(1024 * 1024).spawn(move || walk(relations));
+        thread.unwrap().join().unwrap()
+    };
+    assert_eq!(within(499), Ok(true));
+    assert_eq!(within(1_500), Err(CheckError::DepthExceeded));
 }

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::{
     policy_conditions_random::{Given, World},
     policy_random::Random,
+    reference::Value as Naive,
     trials::minimised,
 };
 
@@ -286,6 +287,19 @@ fn blamed(oracle: &mut Oracle, trial: &Trial<'_>, question: &Value, [ours, their
         return blames.iter().find(|blame| **blame == "ours").or(blames.first()).copied().unwrap_or("ours");
     }
     let is_refused = |answer: &str| answer.starts_with("refused");
+    if question["kind"] == "check" {
+        let asked = ["user", "relation", "object"].map(|name| question[name].as_str().unwrap());
+        let is_right = match trial.world.answer(asked, trial.request) {
+            Some(Naive::Yes) => ours == "true",
+            Some(Naive::No | Naive::Cut(_)) => ours == "false",
+            Some(Naive::Error) => is_refused(ours),
+            None => true,
+        };
+        // Only what differs on purpose is blamed on OpenFGA.
+        if !is_right {
+            return "ours";
+        }
+    }
     match (is_refused(ours), is_refused(theirs)) {
         (true, true) => "both fail, differently",
         (true, false) => "we fail where OpenFGA drops an error",

@@ -423,3 +423,49 @@ fn a_search_for_objects_ends_when_it_is_told_to() {
     let (searched, count) = find(Interrupt::when(|| true), usize::MAX);
     assert!(searched == Searched::Interrupted && count < 3_000, "{count}");
 }
+
+#[test]
+fn who_cannot_reach_a_relation_is_denied_before_anything_is_evaluated() {
+    let text = "model
+  schema 1.1
+type user
+type bot
+type document
+  relations
+    define viewer: [user, bot]
+    define owner: [bot]
+    define both: viewer and owner
+    define only: owner but not viewer
+";
+    let tuples = ["user:erin viewer document:1", "bot:b viewer document:1", "bot:b owner document:1"];
+    let policy = graph_of(text, &tuples, PolicySettings { most_steps: 0, ..PolicySettings::default() });
+    // No user is ever an owner, and that takes no step to say.
+    assert_eq!(ask(&policy, "user:erin both document:1"), Ok(false));
+    assert_eq!(ask(&policy, "user:erin only document:1"), Ok(false));
+    assert_eq!(ask(&policy, "bot:b both document:1"), Err(CheckError::StepsExceeded));
+}
+
+#[test]
+fn among_many_groups_one_may_have_everybody() {
+    let text = "model
+  schema 1.1
+type user
+type group
+  relations
+    define member: [user, user:*]
+type document
+  relations
+    define blocked: [user]
+    define can_read: [group#member] but not blocked
+";
+    let mut tuples: Vec<String> = (0..8).map(|n| format!("group:{n}#member can_read document:narrow")).collect();
+    tuples.extend((0..9).map(|n| format!("group:{n}#member can_read document:open")));
+    tuples.extend(
+        ["user:frank member group:7", "user:* member group:8", "user:mallory blocked document:open"].map(str::to_owned),
+    );
+    let policy = policy(text, &tuples.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(ask(&policy, "user:frank can_read document:narrow"), Ok(true));
+    assert_eq!(ask(&policy, "user:erin can_read document:narrow"), Ok(false));
+    assert_eq!(ask(&policy, "user:erin can_read document:open"), Ok(true));
+    assert_eq!(ask(&policy, "user:mallory can_read document:open"), Ok(false));
+}

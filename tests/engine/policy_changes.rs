@@ -90,3 +90,90 @@ fn a_grant_and_its_revocation_are_policies_beside_the_one_before() {
     }
     assert!(!granted.needs_compaction());
 }
+
+/// What was too deep by one way may be near enough by another, whichever is gone first.
+#[test]
+fn what_lies_too_deep_is_looked_at_again_where_it_lies_nearer() {
+    let text = "model
+  schema 1.1
+type user
+type group
+  relations
+    define member: [user, group#member, group#member with in_office]
+condition in_office(hour: int) {
+  hour >= 8
+}
+";
+    let mut long: Vec<(String, String)> = (1..24).map(|n| (format!("c{n}"), format!("c{}", n - 1))).collect();
+    long.push(("near".to_owned(), "c23".to_owned()));
+    let short = [("near".to_owned(), "c0".to_owned())];
+    let below = [("last".to_owned(), "near".to_owned())];
+    for order in [[&long[..], &short, &below], [&short, &long[..], &below]] {
+        let mut builder = GraphBuilder::new(Arc::new(model(text)));
+        for (inner, outer) in order.concat() {
+            builder.add(&format!("group:{inner}#member"), "member", &format!("group:{outer}")).unwrap();
+        }
+        builder.add("user:erin", "member", "group:last").unwrap();
+        // With a condition among them, the tuples are not followed as plain unions are.
+        let condition = TupleCondition { name: "in_office".parse().unwrap(), context: "{\"hour\": 9}".into() };
+        let tuple = TupleText { user: "group:other#member", relation: "member", object: "group:c0" };
+        builder.add_with(tuple, Some(condition)).unwrap();
+        let graph = builder.finish();
+        for steps_before_memory in [0, u32::MAX] {
+            let policy =
+                Policy::new(graph.clone(), PolicySettings { steps_before_memory, ..PolicySettings::default() });
+            assert_eq!(ask(&policy, "user:erin member group:c0"), Ok(true));
+            assert_eq!(ask(&policy, "user:anne member group:c0"), Err(CheckError::DepthExceeded));
+        }
+    }
+}
+
+#[test]
+fn of_two_contextual_tuples_the_first_counts() {
+    let text = "model
+  schema 1.1
+type user
+type document
+  relations
+    define viewer: [user with in_office]
+condition in_office(hour: int) {
+  hour >= 8
+}
+";
+    let policy = policy(text, &[]);
+    let tuple = TupleText { user: "user:erin", relation: "viewer", object: "document:1" };
+    let at = |hour: u8| {
+        let context = format!("{{\"hour\": {hour}}}").as_str().into();
+        (tuple, Some(TupleCondition { name: "in_office".parse().unwrap(), context }))
+    };
+    for (given, expected) in [([at(9), at(7)], true), ([at(7), at(9)], false)] {
+        let overlaid = policy.with_contextual(&given).unwrap();
+        assert_eq!(ask(&overlaid, "user:erin viewer document:1"), Ok(expected));
+    }
+}
+
+#[test]
+fn an_error_of_the_users_tuple_is_not_a_no_because_everybodys_says_no() {
+    let text = "model
+  schema 1.1
+type user
+type document
+  relations
+    define viewer: [user]
+    define blocked: [user with in_office, user:* with in_office]
+    define can_read: viewer but not blocked
+condition in_office(hour: int) {
+  hour >= 8
+}
+";
+    let mut builder = GraphBuilder::new(Arc::new(model(text)));
+    builder.add("user:erin", "viewer", "document:1").unwrap();
+    for (user, context) in [("user:erin", ""), ("user:*", "{\"hour\": 7}")] {
+        let condition = TupleCondition { name: "in_office".parse().unwrap(), context: context.into() };
+        let tuple = TupleText { user, relation: "blocked", object: "document:1" };
+        builder.add_with(tuple, Some(condition)).unwrap();
+    }
+    let policy = Policy::new(builder.finish(), PolicySettings::default());
+    assert_eq!(ask(&policy, "user:erin blocked document:1"), Err(missing()));
+    assert_eq!(ask(&policy, "user:erin can_read document:1"), Err(missing()));
+}

@@ -318,7 +318,6 @@ fn tuples_are_read_by_pages_and_filters() {
     for nothing in [
         json!({ "object": "folder:gone" }),
         json!({ "object": "alien:x" }),
-        json!({ "object": "folder:open", "user": "nonsense" }),
         json!({ "object": "folder:open", "user": "user:*" }),
         json!({ "object": "document:", "user": "user:nobody" }),
     ] {
@@ -328,6 +327,8 @@ fn tuples_are_read_by_pages_and_filters() {
     for (body, code) in [
         (json!({ "tuple_key": { "object": "folder:" } }), "validation_error"),
         (json!({ "tuple_key": { "user": "user:erin" } }), "validation_error"),
+        (json!({ "tuple_key": { "object": "folder:open", "user": "nonsense" } }), "validation_error"),
+        (json!({ "tuple_key": {} }), "validation_error"),
         (json!({ "page_size": 0 }), "page_size_invalid"),
         (json!({ "continuation_token": "x" }), "invalid_continuation_token"),
         (json!({ "continuation_token": "MSB0dXBsZXM" }), "invalid_continuation_token"),
@@ -472,6 +473,49 @@ fn it_ends_in_order_and_an_idle_caller_does_not_hold_it_up() {
     asked.portcullis.signal("-TERM");
     assert!(connection.is_closed());
     assert!(asked.portcullis.wait().success());
+}
+
+/// A caller that has asked for a list which no buffer holds, and has read nothing of it but its head.
+fn amid_a_list(more: &str) -> (Asked, Connection) {
+    let world = World {
+        more: format!("{DECISION}\n{more}"),
+        policy_source: "file: { model: model.fga, tuples: tuples.jsonl }".to_owned(),
+        ..World::new()
+    };
+    let tuple =
+        |n: usize| json!({ "user": "user:erin", "relation": "viewer", "object": format!("document:{n:0>240}") });
+    world.write("tuples.jsonl", (0..LISTED).map(|n| tuple(n).to_string()).collect::<Vec<_>>().join("\n"));
+    let asked = Asked::of(world);
+    let body = json!({ "type": "document", "relation": "can_read", "user": "user:erin" }).to_string();
+    let mut connection = Connection::open(asked.portcullis.decision.unwrap());
+    connection.send(request("POST", &format!("{STORE}/streamed-list-objects"), &asked.token, "", &body));
+    eventually("the list has begun", || connection.stream().peek(&mut [0; 1]).ok().filter(|read| *read > 0));
+    (asked, connection)
+}
+
+const LISTED: usize = 20_000;
+
+#[test]
+fn a_long_answer_comes_to_its_end_when_it_is_told_to_stop() {
+    let (asked, mut connection) = amid_a_list("");
+    asked.portcullis.signal("-TERM");
+    asked.portcullis.until_logged("requests in flight are finished");
+    let answer = connection.answer().unwrap();
+    let lines: Vec<Value> = answer.body.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    // A machine that is slow enough ends the list by its own deadline, and says so.
+    let is_whole = lines.len() == LISTED && lines.iter().all(|line| line["result"]["object"].is_string());
+    let is_late = lines.last().is_some_and(|line| line["error"]["code"] == "deadline_exceeded");
+    assert!(answer.status == 200 && (is_whole || is_late), "{} lines, {:?}", lines.len(), lines.last());
+    assert!(asked.portcullis.wait().success());
+}
+
+#[test]
+fn a_long_answer_that_nobody_reads_does_not_hold_up_the_end() {
+    let (asked, connection) = amid_a_list("timeouts: { drain: 100ms }");
+    asked.portcullis.signal("-TERM");
+    // Its end in order is over, and it ends.
+    assert_eq!(asked.portcullis.wait().code(), Some(1));
+    drop(connection);
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod mapping;
 mod memory;
 mod model_diagnostics;
 mod openfga;
+mod openfga_fields;
 mod readme;
 mod reload;
 mod store_tests;

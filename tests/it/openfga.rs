@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use crate::support::{OpenFga, run};
 
 /// A store with a model, and the paths below it.
-struct Store {
-    server: OpenFga,
-    path: String,
+pub(crate) struct Store {
+    pub(crate) server: OpenFga,
+    pub(crate) path: String,
     model: String,
 }
 
@@ -42,12 +42,12 @@ fn model() -> Value {
     })
 }
 
-fn tuple(user: &str, relation: &str, object: &str) -> Value {
+pub(crate) fn tuple(user: &str, relation: &str, object: &str) -> Value {
     json!({ "user": user, "relation": relation, "object": object })
 }
 
 impl Store {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let server = OpenFga::start(&[]);
         let store = server.expect(201, "POST", "/stores", json!({ "name": "test" }));
         let path = format!("/stores/{}", store["id"].as_str().unwrap());
@@ -56,7 +56,7 @@ impl Store {
         Self { server, path, model }
     }
 
-    fn post(&self, name: &str, body: Value) -> Value {
+    pub(crate) fn post(&self, name: &str, body: Value) -> Value {
         self.server.post(&format!("{}/{name}", self.path), body)
     }
 
@@ -64,11 +64,11 @@ impl Store {
         self.server.get(&format!("{}/{name}", self.path))
     }
 
-    fn refused(&self, name: &str, body: Value) -> String {
+    pub(crate) fn refused(&self, name: &str, body: Value) -> String {
         self.server.refused(400, "POST", &format!("{}/{name}", self.path), body)
     }
 
-    fn write(&self, tuples: &[Value]) {
+    pub(crate) fn write(&self, tuples: &[Value]) {
         assert_eq!(self.post("write", json!({ "writes": { "tuple_keys": tuples } })), json!({}));
     }
 
@@ -224,9 +224,15 @@ fn tuples_and_changes_are_read_by_pages() {
     let other = format!("{}/changes?type=user&continuation_token={token}", store.path);
     let code = store.server.refused(400, "GET", &other, Value::Null);
     assert_eq!(code, "query_string_type_continuation_token_mismatch");
-    assert_eq!(store.get("changes?start_time=2099-01-01T00%3A00%3A00Z")["changes"], json!([]));
-    let code = store.server.refused(400, "GET", &format!("{}/changes?start_time=x", store.path), Value::Null);
-    assert_eq!(code, "invalid_start_time");
+    assert_eq!(store.get("changes?start_time=2020-01-01T00%3A00%3A00Z")["changes"].as_array().unwrap().len(), 6);
+    for (query, code) in [
+        ("start_time=2099-01-01T00%3A00%3A00Z", "validation_error"),
+        ("start_time=x", "validation_error"),
+        ("type=a%20b", "type_invalid_pattern"),
+    ] {
+        let path = format!("{}/changes?{query}", store.path);
+        assert_eq!(store.server.refused(400, "GET", &path, Value::Null), code, "{query}");
+    }
 }
 
 #[test]

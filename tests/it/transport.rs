@@ -116,6 +116,33 @@ fn the_decision_listener_serves_tls_and_its_certificate_reloads() {
 }
 
 #[test]
+fn a_refused_reload_leaves_the_certificate_of_a_policy_in_memory() {
+    let decision = "{ address: 127.0.0.1:0, tls: { certificate: tls.crt, key: tls.key }, callers: [\"user:crm\"] }";
+    let world = World {
+        more: format!("decision: {decision}"),
+        policy_source: "memory: { model: model.fga, tuples: tuples.yaml }".to_owned(),
+        ..World::new()
+    };
+    let first = certificate(&world, "api.acme.example");
+    let portcullis = world.start();
+    let address = portcullis.decision.unwrap();
+    let good = world.config();
+    world.replace("portcullis.yaml", good.replace("can_write,", "can_fly,"));
+    portcullis.until_logged("has no relation `can_fly`");
+    // What is refused is refused whole, a new certificate too.
+    let second = certificate(&world, "api.acme.example");
+    let refused = |log: &str| log.matches("has no relation `can_fly`").count();
+    eventually("the certificate is read", || Some(()).filter(|()| refused(&portcullis.log()) > 1));
+    block_on(async {
+        assert!(tls(address, &first, "h2").await.is_ok());
+        assert!(tls(address, &second, "h2").await.is_err());
+    });
+    world.replace("portcullis.yaml", good);
+    eventually("the certificate is served", || block_on(tls(address, &second, "h2")).ok());
+    assert!(block_on(tls(address, &first, "h2")).is_err());
+}
+
+#[test]
 fn tls_serves_both_protocols_and_certificates_reload() {
     let world = World {
         listen: "- { address: 127.0.0.1:0, tls: { certificate: tls.crt, key: tls.key } }".to_owned(),

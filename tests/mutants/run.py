@@ -9,16 +9,20 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-WORK = ROOT / "target" / "mutants"
+WORK = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve() / "mutants"
 ENGINE = ["--test", "engine"]
 CONDITION = ["--lib", "policy::condition"]
+LISTS = ["--lib", "policy::questions"]
 EVALUATOR = "policy/check/evaluator.rs"
 VERDICT = "policy/check/verdict.rs"
 UNIONS = "policy/check/unions.rs"
+# In seconds, to build and to run the tests.
+PATIENCE = 900
 
 # Name, file, what stands there, what shall stand there, the tests that must see it.
 MUTANTS = [
@@ -157,12 +161,11 @@ MUTANTS = [
      "self.error = Some(crate::policy::CheckError::StepsExceeded);\n"
      "                let generous = Circumstances { unanswered: Unanswered::Holds, ..strict };", ENGINE),
     ("lists of users ignore what is subtracted", "policy/questions/expansion.rs",
-     "Ok(exclusion(base, self.rewrite(relation, subtract, object)?))",
-     "self.rewrite(relation, subtract, object)?;\n                Ok(base)", ["--lib", "policy::questions"]),
+     "Ok(exclusion(base, subtract))", "let _ = subtract;\n                Ok(base)", LISTS),
     ("lists of users take any operand of an intersection", "policy/questions/expansion.rs",
-     "operands.iter().all(|operand| {", "operands.iter().any(|operand| {", ["--lib", "policy::questions"]),
+     "operands.iter().all(|operand| {", "operands.iter().any(|operand| {", LISTS),
     ("lists of users go deeper", "policy/questions/expansion.rs",
-     "const TOO_DEEP: u8 = 25;", "const TOO_DEEP: u8 = 26;", ["--lib", "policy::questions"]),
+     "const TOO_DEEP: u8 = 25;", "const TOO_DEEP: u8 = 26;", LISTS),
     ("places are in UTC", "policy/condition/eval/zone.rs",
      "Ok(i64::from(known.to_offset(moment).seconds()))", "let _ = moment;\n    Ok(0)", CONDITION),
     ("names of zones have no case", "policy/condition/eval/zone.rs", "known.iana_name() != Some(zone) || ", "", CONDITION),
@@ -186,14 +189,22 @@ def tested(tree, tests):
     """Whether the tests pass, and what they say."""
     environment = os.environ | {"CARGO_TARGET_DIR": str(WORK / "build"), "PORTCULLIS_WORLDS": "150", "RUST_BACKTRACE": "0"}
     command = ["cargo", "test", "--no-default-features", *tests]
-    ran = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=1200)
-    return ran.returncode == 0, ran.stdout + ran.stderr
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    ran = subprocess.Popen(command, cwd=tree, env=environment, start_new_session=True, **pipes)
+    try:
+        said, _ = ran.communicate(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        # Some faults make a search that never ends, which a test sees too.
+        os.killpg(ran.pid, signal.SIGKILL)
+        ran.wait()
+        return False, "the tests did not end"
+    return ran.returncode == 0, said
 
 
 def main(words):
     tree = copied()
     chosen = [mutant for mutant in MUTANTS if not words or any(word in mutant[0] for word in words)]
-    for tests in [ENGINE, CONDITION]:
+    for tests in [ENGINE, CONDITION, LISTS]:
         passes, said = tested(tree, tests)
         if not passes:
             sys.exit(f"the tests fail without any mutant:\n{said}")

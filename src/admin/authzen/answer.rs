@@ -10,6 +10,7 @@ use crate::{
         deadline::Deadline,
         decision::{Asked, Content},
     },
+    protocol::{JsonKind, is_json},
 };
 
 use super::{
@@ -118,7 +119,8 @@ fn check_fields(head: &CanonicalRequest) -> Result<(), Fault> {
     if field(&REQUEST_ID)?.is_some_and(|id| id.len() > LONGEST_REQUEST_ID) {
         return Err(Fault::invalid(format!("`{REQUEST_ID}` is longer than {LONGEST_REQUEST_ID} bytes")));
     }
-    if !field(&header::CONTENT_TYPE)?.is_some_and(is_json) {
+    // The protocol names this type and no other.
+    if !field(&header::CONTENT_TYPE)?.is_some_and(|media_type| is_json(media_type, JsonKind::Plain)) {
         return Err(Fault::invalid("`content-type` must be application/json"));
     }
     match field(&header::CONTENT_ENCODING)? {
@@ -126,17 +128,6 @@ fn check_fields(head: &CanonicalRequest) -> Result<(), Fault> {
         Some(coding) if coding.eq_ignore_ascii_case("identity") => Ok(()),
         Some(_) => Err(Fault::invalid("`content-encoding` is not supported")),
     }
-}
-
-fn is_json(media_type: &str) -> bool {
-    let mut parts = media_type.split(';').map(str::trim);
-    let is_json = parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"));
-    is_json
-        && parts.filter(|parameter| !parameter.is_empty()).all(|parameter| {
-            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-            let is_utf8 = value.trim_matches('"').eq_ignore_ascii_case("utf-8");
-            !name.eq_ignore_ascii_case("charset") || is_utf8
-        })
 }
 
 fn told(answered: Result<Value, Fault>) -> Response<Content> {

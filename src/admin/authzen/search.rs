@@ -4,12 +4,12 @@ use serde_json::{Value, json};
 
 use crate::{
     access::{Entity, RelationName, TypeName},
-    policy::{CheckError, ObjectsQuestion, RequestContext, User, UserFilter},
+    policy::{CheckError, ObjectsQuestion, RequestContext, User, UserFilter, UsersQuestion},
 };
 
 use super::{
     body::{Members, Question},
-    decision::{Decision, Point, TOO_LATE, identity},
+    decision::{Decision, Point, identity},
     fault::Fault,
     page::Page,
 };
@@ -63,7 +63,8 @@ impl Point<'_> {
         };
         let context = RequestContext::new(&context).only_at(self.now);
         let filter = UserFilter { user_type, relation: None };
-        sorted(self.policy.list_certain_users(&resource, &action, &filter, &context))
+        let question = UsersQuestion { object: &resource, relation: &action, filter: &filter };
+        sorted(self.policy.list_certain_users(question, &context, self.deadline.interrupt()))
     }
 
     fn resources(self, question: Question<'_>) -> Result<Vec<String>, Fault> {
@@ -78,7 +79,7 @@ impl Point<'_> {
         let context = RequestContext::new(&context).only_at(self.now);
         let subject = User::Object(subject);
         let question = ObjectsQuestion { user: &subject, relation: &action, object_type: &object_type };
-        sorted(self.policy.list_certain_objects(question, &context))
+        sorted(self.policy.list_certain_objects(question, &context, self.deadline.interrupt()))
     }
 
     fn actions(self, question: Question<'_>) -> Result<Vec<String>, Fault> {
@@ -89,7 +90,7 @@ impl Point<'_> {
         let mut names: Vec<String> = Vec::new();
         for action in self.policy.model().relations(resource.type_name()) {
             if self.deadline.is_over() {
-                return Err(Fault::Failed(TOO_LATE.to_owned()));
+                return Err(too_late());
             }
             let decision = Decision::from(self.policy.check(&subject, action, &resource, &context));
             names.extend(decision.is_permitted().then(|| action.to_string()));
@@ -99,9 +100,15 @@ impl Point<'_> {
     }
 }
 
-fn sorted<T: ToString>(found: Result<Vec<T>, CheckError>) -> Result<Vec<String>, Fault> {
+fn too_late() -> Fault {
+    Fault::Failed("it took too long: ask for less".to_owned())
+}
+
+/// The texts of what was found. A search that the deadline ended has no results: nothing would say that some lack.
+fn sorted<T: ToString>(found: Result<Option<Vec<T>>, CheckError>) -> Result<Vec<String>, Fault> {
     match found {
-        Ok(found) => {
+        Ok(None) => Err(too_late()),
+        Ok(Some(found)) => {
             let mut names: Vec<String> = found.iter().map(T::to_string).collect();
             names.sort_unstable();
             Ok(names)

@@ -3,8 +3,7 @@
 use std::{
     panic::AssertUnwindSafe,
     sync::Arc,
-    thread,
-    time::{Duration, Instant, SystemTime},
+    time::{Instant, SystemTime},
 };
 
 use futures_util::FutureExt;
@@ -18,9 +17,9 @@ use crate::{
     access::{CanonicalRequest, Entity, Malformed, Scheme, Timestamp},
     admin::{
         authzen::{self, BaseUrl},
-        body::{self, QUESTION, Room},
+        body::{QUESTION, Room},
         openfga,
-        turns::Turns,
+        turns::AnswerTurns,
     },
     identity::SeenCredential,
     net::{Handler, HeadProblem, Peer, Transport},
@@ -33,9 +32,6 @@ use super::{
     metrics::DecisionMetrics,
     refusal::Refusal,
 };
-
-/// A request that has waited this long for its turn is refused.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Answers those who may ask, by the snapshot that decides requests.
 #[derive(Debug, Clone)]
@@ -52,9 +48,7 @@ struct Shared {
     // Told when a token names a key that is not there: the key set may be old.
     unknown_key: Arc<Notify>,
     room: Room,
-    // Long answers leave the processors to the proxy, and short answers do not wait for them.
-    long: Turns,
-    short: Turns,
+    turns: AnswerTurns,
 }
 
 impl DecisionHandler {
@@ -67,7 +61,6 @@ impl DecisionHandler {
         unknown_key: Arc<Notify>,
         base: Option<BaseUrl>,
     ) -> Self {
-        let processors = thread::available_parallelism().map_or(1, usize::from);
         Self(Arc::new(Shared {
             snapshots,
             memory,
@@ -75,8 +68,7 @@ impl DecisionHandler {
             base,
             unknown_key,
             room: Room::whole(),
-            long: Turns::new((processors / 2).max(1), PATIENCE),
-            short: Turns::new(processors.max(2), PATIENCE),
+            turns: AnswerTurns::beside_a_proxy(),
         }))
     }
 }
@@ -118,10 +110,8 @@ impl Shared {
         let head = head?;
         // Nothing more is read of those who may not ask.
         self.admit(&head)?;
-        let room = self.room.take(&body).ok_or(Refusal::Overloaded)?;
-        let body = body::read(body, QUESTION).await?;
-        let turns = if endpoint.is_long { &self.long } else { &self.short };
-        let turn = turns.take().await.ok_or(Refusal::Overloaded)?;
+        let (body, room) = self.room.read(body, QUESTION).await?;
+        let turn = self.turns.take(endpoint.is_long).await.ok_or(Refusal::Overloaded)?;
         // That took a while, in which the policy may have changed, and the caller may have been removed. From here on
         // there is one snapshot for the request.
         let Admitted { snapshot, caller, now } = self.admit(&head)?;

@@ -51,7 +51,7 @@ impl Refusal {
             Self::Malformed(problem) => problem.reason().status(),
             Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
             Self::NotACaller(_) => StatusCode::FORBIDDEN,
-            Self::Unusable(_) | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unusable(_) | Self::Overloaded | Self::Body(BodyProblem::NoRoom) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Body(BodyProblem::TooLong(_)) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body(BodyProblem::BrokenOff | BodyProblem::TooSlow) => StatusCode::BAD_REQUEST,
             Self::UndefinedEndpoint => StatusCode::NOT_FOUND,

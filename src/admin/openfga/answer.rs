@@ -141,6 +141,9 @@ pub(super) fn response(answer: Answer, request: Ulid, store: Option<Ulid>, turn:
     if answer.status == StatusCode::UNAUTHORIZED {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
+    if answer.status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
     if answer.is_partial {
         headers.insert("portcullis-partial", HeaderValue::from_static("deadline"));
     }

@@ -50,7 +50,7 @@ fn of_store(
         OfStore::GetModel(id) => stores::get_model(store, id),
         OfStore::Write => relationships::write(store, body, now),
         OfStore::Read => relationships::read(store, body),
-        OfStore::Changes => relationships::changes(store, query),
+        OfStore::Changes => relationships::changes(store, query, now),
         OfStore::Check => questions::check(store, body),
         OfStore::BatchCheck => questions::batch_check(store, body),
         OfStore::ListObjects => lists::objects(store, body),

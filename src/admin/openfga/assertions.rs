@@ -8,7 +8,7 @@ use crate::{protocol::Json, snapshot::Ulid};
 use super::{
     answer::Answer,
     backing::AnyStore,
-    body::{TupleBody, condition_json, context, filled, message},
+    body::{TupleBody, condition_json, context, filled, inner, inners, message},
     fault::Fault,
     questions::{Asking, known_user, overlaid, target},
 };
@@ -21,18 +21,18 @@ const MOST_CONTEXTUAL: usize = 20;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct WriteBody {
-    #[serde(deserialize_with = "filled")]
+    #[serde(deserialize_with = "inners")]
     assertions: Vec<AssertionBody>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct AssertionBody {
-    #[serde(alias = "tupleKey")]
+    #[serde(deserialize_with = "inner", alias = "tupleKey")]
     tuple_key: Option<TupleBody>,
     #[serde(deserialize_with = "filled")]
     expectation: bool,
-    #[serde(deserialize_with = "filled", alias = "contextualTuples")]
+    #[serde(deserialize_with = "inners", alias = "contextualTuples")]
     contextual_tuples: Vec<TupleBody>,
     context: Option<Json>,
 }
@@ -56,14 +56,14 @@ pub(super) fn write(store: &AnyStore<'_>, model: Ulid, body: &[u8]) -> Result<An
     for assertion in &assertions {
         let required = || Fault::field("Assertion.TupleKey", "value is required");
         let key = assertion.tuple_key.as_ref().ok_or_else(required)?;
-        key.whole("AssertionTupleKey")?;
+        key.check_question("AssertionTupleKey")?;
         known_user(&model.model, &key.user)?;
         target(&model.model, &key.relation, &key.object)?;
         if assertion.contextual_tuples.len() > MOST_CONTEXTUAL {
             let rule = format!("value must contain no more than {MOST_CONTEXTUAL} item(s)");
             return Err(Fault::field("Assertion.ContextualTuples", &rule));
         }
-        overlaid(&policy, &assertion.contextual_tuples, Asking::Check)?;
+        overlaid(&policy, &assertion.contextual_tuples, Asking::Assertion)?;
         context(assertion.context.as_ref())?;
         kept.push(assertion_json(key, assertion)?);
     }

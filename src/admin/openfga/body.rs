@@ -1,6 +1,11 @@
 //! What requests say, in protobuf's JSON: unknown members are ignored, and `null` says nothing.
 
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use std::{fmt, marker::PhantomData};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error, MapAccess, Unexpected, Visitor, value::MapAccessDeserializer},
+};
 use serde_json::Value;
 
 use crate::{
@@ -9,11 +14,14 @@ use crate::{
     snapshot::TupleKey,
 };
 
-use super::fault::Fault;
+use super::{
+    fault::Fault,
+    rules::{Fields, OBJECT, RELATION, USER},
+};
 
 /// How deep and large a body may be. A model nests deeper than anything else.
 const LIMITS: JsonLimits = JsonLimits { depth: 100, items: 200_000 };
-/// The longest context of a tuple's condition, in bytes (OpenFGA's limit).
+/// The longest context of the condition of a tuple that is written, in bytes (OpenFGA's limit).
 const LONGEST_CONTEXT: usize = 32 * 1024;
 /// The most contextual tuples of one question (OpenFGA's limit).
 pub(super) const MOST_CONTEXTUAL: usize = 100;
@@ -22,10 +30,23 @@ pub(super) const MOST_CONTEXTUAL: usize = 100;
 pub(super) fn strict(body: &[u8]) -> Result<&[u8], Fault> {
     let body = if body.is_empty() { b"{}" } else { body };
     match parse_json(body, LIMITS) {
-        Ok(Json::Object(_)) => Ok(body),
+        Ok(Json::Object(members)) => members.iter().try_for_each(check_unread).map(|()| body),
         Ok(_) => Err(Fault::invalid("the body is not a JSON object")),
         Err(problem) => Err(Fault::invalid(problem.to_string())),
     }
+}
+
+/// Refuses members that change no answer, if they are not what they must be. Which reading is preferred makes no
+/// difference where there are no caches.
+fn check_unread((name, value): &(String, Json)) -> Result<(), Fault> {
+    let is_right = match (name.as_str(), value) {
+        // Numbers of the known preferences; other names are taken for none.
+        ("consistency", Json::Number(number)) => [Some(0), Some(100), Some(200)].contains(&number.as_u64()),
+        ("consistency", value) => matches!(value, Json::String(_) | Json::Null),
+        ("trace", value) => matches!(value, Json::Bool(_) | Json::Null),
+        _ => true,
+    };
+    if is_right { Ok(()) } else { Err(Fault::invalid(format!("invalid value for field {name}"))) }
 }
 
 /// The message that a body is.
@@ -38,6 +59,60 @@ pub(super) fn filled<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(v
     Option::deserialize(value).map(Option::unwrap_or_default)
 }
 
+/// A message within a message. Serde would read an array as one, too.
+struct Message<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Message<T> {
+    type Value = Option<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Option<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(members)).map(Some)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Option<T>, E> {
+        Ok(None)
+    }
+}
+
+/// A message, if it is there.
+pub(super) fn inner<'de, D: Deserializer<'de>, T: Deserialize<'de>>(value: D) -> Result<Option<T>, D::Error> {
+    value.deserialize_any(Message(PhantomData))
+}
+
+/// A message, or what none stands for.
+pub(super) fn inner_filled<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(value: D) -> Result<T, D::Error> {
+    inner(value).map(Option::unwrap_or_default)
+}
+
+/// Messages.
+pub(super) fn inners<'de, D: Deserializer<'de>, T: Deserialize<'de>>(value: D) -> Result<Vec<T>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(bound = "T: Deserialize<'de>")]
+    struct Element<T>(#[serde(deserialize_with = "inner")] Option<T>);
+
+    let elements: Vec<Element<T>> = filled(value)?;
+    let missing = || Error::invalid_type(Unexpected::Unit, &"an object");
+    elements.into_iter().map(|element| element.0.ok_or_else(missing)).collect()
+}
+
+/// A number of 32 bits, which may be written as a text, if it is there.
+pub(super) fn int32<'de, D: Deserializer<'de>>(value: D) -> Result<Option<i32>, D::Error> {
+    let number = match Option::<Value>::deserialize(value)? {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::String(text)) => text.parse().ok(),
+        Some(Value::Number(number)) => number.as_f64(),
+        Some(Value::Bool(_) | Value::Array(_) | Value::Object(_)) => None,
+    };
+    let is_within = |number: &f64| (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(number);
+    let whole = number.filter(|number: &f64| number.fract() == 0.0 && is_within(number));
+    #[expect(clippy::cast_possible_truncation, reason = "it is whole and within the bounds")]
+    whole.map(|number| Some(number as i32)).ok_or_else(|| Error::custom("invalid value for a field of type int32"))
+}
+
 /// A tuple, or of a question or filter what it has of one.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
@@ -48,6 +123,7 @@ pub(super) struct TupleBody {
     pub(super) relation: String,
     #[serde(deserialize_with = "filled")]
     pub(super) object: String,
+    #[serde(deserialize_with = "inner")]
     pub(super) condition: Option<ConditionBody>,
 }
 
@@ -62,7 +138,7 @@ pub(super) struct ConditionBody {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct TuplesBody {
-    #[serde(deserialize_with = "filled", alias = "tupleKeys")]
+    #[serde(deserialize_with = "inners", alias = "tupleKeys")]
     pub(super) tuple_keys: Vec<TupleBody>,
 }
 
@@ -82,21 +158,18 @@ impl TupleBody {
         format!("{object}#{relation}@{user}")
     }
 
-    /// Refuses a tuple or question without one of its texts. `of` is the message that it is.
-    pub(super) fn whole(&self, of: &str) -> Result<(), Fault> {
-        for (name, text, most) in
-            [("User", &self.user, 512), ("Relation", &self.relation, 50), ("Object", &self.object, 256)]
-        {
-            let count = text.chars().count();
-            if count == 0 {
-                return Err(Fault::field(&format!("{of}.{name}"), "value length must be at least 1 bytes"));
-            }
-            if count > most {
-                let rule = format!("value length must be at most {most} bytes");
-                return Err(Fault::field(&format!("{of}.{name}"), &rule));
-            }
-        }
-        Ok(())
+    /// Refuses a question without one of its texts, or with one that cannot be right. `of` is the message that it is.
+    pub(super) fn check_question(&self, of: &str) -> Result<(), Fault> {
+        let Self { user, relation, object, .. } = self;
+        let fields = Fields::of(of).required("User", user, USER);
+        fields.required("Relation", relation, RELATION).required("Object", object, OBJECT).check()
+    }
+
+    /// Refuses a tuple with a text that cannot be right. One that is not there is looked at later.
+    pub(super) fn check_tuple(&self, of: &str) -> Result<(), Fault> {
+        let Self { user, relation, object, .. } = self;
+        let fields = Fields::of(of).user_of_tuple(user);
+        fields.optional("Relation", relation, RELATION).optional("Object", object, OBJECT).check()
     }
 
     /// The condition that the tuple carries.
@@ -115,6 +188,24 @@ impl TupleBody {
         };
         Ok(Some(TupleCondition { name: named, context: context.into() }))
     }
+
+    /// Whether the context of its condition holds a control character.
+    pub(super) fn has_control(&self) -> bool {
+        self.condition.as_ref().and_then(|condition| condition.context.as_ref()).is_some_and(has_control)
+    }
+}
+
+/// Why a context is refused.
+pub(super) const CONTROL: &str = "the condition's context holds a control character";
+
+/// Refuses to keep a context that is too long.
+pub(super) fn check_length(condition: Option<&TupleCondition>) -> Result<(), Fault> {
+    let length = condition.map_or(0, |condition| condition.context.len());
+    if length <= LONGEST_CONTEXT {
+        return Ok(());
+    }
+    let message = format!("condition context size limit exceeded: {length} bytes exceeds {LONGEST_CONTEXT} bytes");
+    Err(Fault::invalid(message))
 }
 
 /// A tuple's context as text, the same for the same values.
@@ -122,17 +213,8 @@ fn context_text(context: &Json) -> Result<String, Fault> {
     if !matches!(context, Json::Object(_)) {
         return Err(Fault::invalid("the condition's context is not an object"));
     }
-    if has_control(context) {
-        return Err(Fault::invalid("the condition's context holds a control character"));
-    }
     // Members of a value are sorted.
-    let text = serde_json::to_value(context).unwrap_or_default().to_string();
-    if text.len() > LONGEST_CONTEXT {
-        let message =
-            format!("condition context size limit exceeded: {} bytes exceeds {LONGEST_CONTEXT} bytes", text.len());
-        return Err(Fault::invalid(message));
-    }
-    Ok(text)
+    Ok(serde_json::to_value(context).unwrap_or_default().to_string())
 }
 
 fn has_control(value: &Json) -> bool {

@@ -25,6 +25,8 @@ pub(super) enum Code {
     WriteFailed,
     LatestModelNotFound,
     TypeNotFound,
+    TypeInvalidPattern,
+    InvalidExpandInput,
     RelationNotFound,
     InvalidTuple,
     AssertionsTooMany,
@@ -34,7 +36,6 @@ pub(super) enum Code {
     ExceededEntityLimit,
     BodyTooLarge,
     InvalidModel,
-    InvalidStartTime,
     TokenMismatch,
     Aborted,
     InternalError,
@@ -42,6 +43,7 @@ pub(super) enum Code {
     Unavailable,
     Unimplemented,
     UndefinedEndpoint,
+    OtherMethod,
     StoreNotFound,
 }
 
@@ -62,6 +64,8 @@ impl Code {
             Self::WriteFailed => ("write_failed_due_to_invalid_input", bad),
             Self::LatestModelNotFound => ("latest_authorization_model_not_found", bad),
             Self::TypeNotFound => ("type_not_found", bad),
+            Self::TypeInvalidPattern => ("type_invalid_pattern", bad),
+            Self::InvalidExpandInput => ("invalid_expand_input", bad),
             Self::RelationNotFound => ("relation_not_found", bad),
             Self::InvalidTuple => ("invalid_tuple", bad),
             Self::AssertionsTooMany => ("assertions_too_many_items", bad),
@@ -71,7 +75,6 @@ impl Code {
             Self::ExceededEntityLimit => ("exceeded_entity_limit", bad),
             Self::BodyTooLarge => ("exceeded_entity_limit", StatusCode::PAYLOAD_TOO_LARGE),
             Self::InvalidModel => ("invalid_authorization_model", bad),
-            Self::InvalidStartTime => ("invalid_start_time", bad),
             Self::TokenMismatch => ("query_string_type_continuation_token_mismatch", bad),
             Self::Aborted => ("Aborted", StatusCode::CONFLICT),
             Self::InternalError => ("internal_error", StatusCode::INTERNAL_SERVER_ERROR),
@@ -79,6 +82,8 @@ impl Code {
             Self::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE),
             Self::Unimplemented => ("unimplemented", StatusCode::NOT_IMPLEMENTED),
             Self::UndefinedEndpoint => ("undefined_endpoint", StatusCode::NOT_FOUND),
+            // The code is OpenFGA's, and so is the status.
+            Self::OtherMethod => ("unimplemented", StatusCode::NOT_FOUND),
             Self::StoreNotFound => ("store_id_not_found", StatusCode::NOT_FOUND),
         }
     }
@@ -106,6 +111,7 @@ impl Fault {
         let code = match field.rsplit_once('.').map(|(_, name)| name) {
             Some("PageSize") => Code::PageSizeInvalid,
             Some("TupleKey") => Code::TupleKeyNotSpecified,
+            Some("Type") => Code::TypeInvalidPattern,
             Some("TypeDefinitions") => Code::TypeDefinitionsTooFew,
             Some("Assertions") => Code::AssertionsTooMany,
             Some(_) | None => Code::ValidationError,
@@ -137,6 +143,7 @@ impl From<BodyProblem> for Fault {
     fn from(problem: BodyProblem) -> Self {
         let code = match problem {
             BodyProblem::TooLong(_) => Code::BodyTooLarge,
+            BodyProblem::NoRoom => Code::Unavailable,
             BodyProblem::BrokenOff | BodyProblem::TooSlow => Code::ValidationError,
         };
         Self::new(code, problem.to_string())

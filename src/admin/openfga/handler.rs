@@ -5,13 +5,13 @@ use std::{sync::Arc, time::SystemTime};
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use serde_json::json;
-use tokio::task::spawn_blocking;
 
 use crate::{
     access::Timestamp,
     admin::{
-        body::{QUESTION, read},
-        decision::Content,
+        body::{QUESTION, Room},
+        decision::{Content, Refusal},
+        turns::{AnswerTurns, Turn},
     },
     net::{Handler, HeadProblem, Peer},
     snapshot::{Authority, Ulid},
@@ -23,7 +23,7 @@ use super::{
     backing::Backing,
     bearer::Bearers,
     fault::Fault,
-    route::Route,
+    route::{Route, named},
 };
 
 /// Answers OpenFGA's HTTP API from an authority in memory.
@@ -31,29 +31,42 @@ use super::{
 pub struct OpenFgaHandler {
     authority: Arc<Authority>,
     bearers: Arc<Bearers>,
+    room: Arc<Room>,
+    turns: Arc<AnswerTurns>,
 }
 
 impl OpenFgaHandler {
     /// A handler for those who bear one of these tokens.
     pub fn new(authority: Arc<Authority>, bearers: Bearers) -> Self {
-        Self { authority, bearers: Arc::new(bearers) }
+        let (room, turns) = (Arc::new(Room::whole()), Arc::new(AnswerTurns::alone()));
+        Self { authority, bearers: Arc::new(bearers), room, turns }
     }
 
-    async fn answer(&self, request: Request<Incoming>, store: &mut Option<Ulid>) -> Result<Answer, Fault> {
+    /// The answer, and the turn that is kept until all of it was found.
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        store: &mut Option<Ulid>,
+    ) -> Result<(Answer, Option<Turn>), Fault> {
         let (head, body) = request.into_parts();
-        if head.uri.path() == "/healthz" && head.method == Method::GET {
-            return Ok(Answer::ok(json!({ "status": "SERVING" })));
+        let path = head.uri.path();
+        if path == "/healthz" && head.method == Method::GET {
+            return Ok((Answer::ok(json!({ "status": "SERVING" })), None));
         }
         self.bearers.admit(&head.headers)?;
-        let route = Route::find(&head.method, head.uri.path())?;
+        let route = Route::find(&head.method, path)?;
         *store = route.store();
-        let body = read(body, QUESTION).await?;
+        let (_, is_long) = named(&head.method, path);
+        let (body, room) = self.room.read(body, QUESTION).await?;
+        let turn = self.turns.take(is_long).await.ok_or_else(|| Fault::from(&Refusal::Overloaded))?;
         let query = head.uri.query().unwrap_or_default().to_owned();
         let (authority, now) = (Arc::clone(&self.authority), Timestamp::from(SystemTime::now()));
         // Lists can take long: other connections are not to wait for them.
-        let answered =
-            spawn_blocking(move || api::answer(Backing::Authority(&authority), route, &query, &body, now)).await;
-        answered.unwrap_or_else(|error| {
+        let answered = turn.spend(move |turn| {
+            let _room = room;
+            api::answer(Backing::Authority(&authority), route, &query, &body, now).map(|answer| (answer, Some(turn)))
+        });
+        answered.await.unwrap_or_else(|error| {
             tracing::error!(%error, "a request could not be answered");
             Err(Fault::internal())
         })
@@ -66,8 +79,9 @@ impl Handler for OpenFgaHandler {
     async fn respond(&self, peer: &Peer, request: Request<Incoming>) -> Response<Content> {
         let (id, mut store) = (Ulid::now(), None);
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let answer = self.answer(request, &mut store).await.unwrap_or_else(Answer::from);
-        let response = response(answer, id, store, None);
+        let answered = self.answer(request, &mut store).await;
+        let (answer, turn) = answered.unwrap_or_else(|fault| (fault.into(), None));
+        let response = response(answer, id, store, turn);
         let status = response.status().as_u16();
         tracing::debug!(peer = %peer.address, %method, path, status, "a request to the authority");
         response

@@ -9,7 +9,7 @@ use crate::{
     access::{Entity, InvalidName, RelationName, Timestamp, TypeName},
     admin::deadline::Deadline,
     policy::{
-        ContextMap, Interrupt, InvalidTuple, Model, ObjectsQuestion, Policy, Searched, User, UserFilter, Userset,
+        ContextMap, InvalidTuple, Model, ObjectsQuestion, Policy, Searched, User, UserFilter, UsersQuestion, Userset,
         UsersetTree,
     },
     protocol::Json,
@@ -20,9 +20,10 @@ use super::{
     answer::Answer,
     api::model,
     backing::{AnyStore, asked},
-    body::{TupleBody, TuplesBody, context, filled, message},
+    body::{TupleBody, TuplesBody, context, filled, inner, inner_filled, inners, message},
     fault::{Code, Fault},
     questions::{Asking, known_user, overlaid, target},
+    rules::{Fields, OBJECT, RELATION, TYPE},
 };
 
 /// The most objects or users of one answer (OpenFGA's limit).
@@ -37,7 +38,7 @@ struct ObjectsBody {
     relation: String,
     #[serde(deserialize_with = "filled")]
     user: String,
-    #[serde(deserialize_with = "filled", alias = "contextualTuples")]
+    #[serde(deserialize_with = "inner_filled", alias = "contextualTuples")]
     contextual_tuples: TuplesBody,
     context: Option<Json>,
     #[serde(deserialize_with = "filled", alias = "authorizationModelId")]
@@ -47,12 +48,13 @@ struct ObjectsBody {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct UsersBody {
+    #[serde(deserialize_with = "inner")]
     object: Option<ObjectBody>,
     #[serde(deserialize_with = "filled")]
     relation: String,
-    #[serde(deserialize_with = "filled", alias = "userFilters")]
+    #[serde(deserialize_with = "inners", alias = "userFilters")]
     user_filters: Vec<FilterBody>,
-    #[serde(deserialize_with = "filled", alias = "contextualTuples")]
+    #[serde(deserialize_with = "inners", alias = "contextualTuples")]
     contextual_tuples: Vec<TupleBody>,
     context: Option<Json>,
     #[serde(deserialize_with = "filled", alias = "authorizationModelId")]
@@ -80,9 +82,9 @@ struct FilterBody {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct ExpandBody {
-    #[serde(alias = "tupleKey")]
+    #[serde(deserialize_with = "inner", alias = "tupleKey")]
     tuple_key: Option<TupleBody>,
-    #[serde(deserialize_with = "filled", alias = "contextualTuples")]
+    #[serde(deserialize_with = "inner_filled", alias = "contextualTuples")]
     contextual_tuples: TuplesBody,
     #[serde(deserialize_with = "filled", alias = "authorizationModelId")]
     authorization_model_id: String,
@@ -107,8 +109,15 @@ pub(super) fn objects(store: &AnyStore<'_>, body: &[u8]) -> Result<Answer, Fault
         if objects.len() < MOST_RESULTS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     objects.sort_unstable();
-    let answer = Answer::ok(json!({ "objects": objects })).by(listing.model);
-    Ok(if searched == Searched::Interrupted { answer.partial() } else { answer })
+    Ok(marked(Answer::ok(json!({ "objects": objects })).by(listing.model), searched))
+}
+
+/// The answer, which says so if there may be more than it has.
+fn marked(answer: Answer, searched: Searched) -> Answer {
+    match searched {
+        Searched::Whole | Searched::Enough => answer,
+        Searched::Interrupted => answer.partial(),
+    }
 }
 
 pub(super) fn streamed_objects(store: &AnyStore<'_>, body: &[u8]) -> Result<Answer, Fault> {
@@ -132,6 +141,8 @@ pub(super) fn too_long() -> Fault {
 impl Listing {
     fn read(store: &AnyStore<'_>, body: &[u8]) -> Result<Self, Fault> {
         let body: ObjectsBody = message(body)?;
+        let fields = Fields::of("ListObjectsRequest").required("Type", &body.r#type, TYPE);
+        fields.required("Relation", &body.relation, RELATION).user_of_list(&body.user).check()?;
         let model = model(store, "ListObjectsRequest", &body.authorization_model_id)?;
         let (object_type, relation) = list_target(&model.model, &body.r#type, &body.relation)?;
         let policy = store.policy(&model)?;
@@ -144,10 +155,8 @@ impl Listing {
     fn find(&self, found: &mut dyn FnMut(Entity) -> ControlFlow<()>) -> Result<Searched, Fault> {
         let Self { policy, user, relation, object_type, .. } = self;
         let context = asked(&self.values, self.now);
-        let deadline = Deadline::from_now();
-        let interrupt = Interrupt::when(move || deadline.is_over());
         let question = ObjectsQuestion { user, relation, object_type };
-        Ok(policy.find_objects(question, &context, interrupt, found)?)
+        Ok(policy.find_objects(question, &context, Deadline::from_now().interrupt(), found)?)
     }
 }
 
@@ -167,8 +176,15 @@ fn list_target(model: &Model, object_type: &str, relation: &str) -> Result<(Type
 
 pub(super) fn users(store: &AnyStore<'_>, body: &[u8]) -> Result<Answer, Fault> {
     let body: UsersBody = message(body)?;
+    let required = || Fault::field("ListUsersRequest.Object", "value is required");
+    let object = body.object.ok_or_else(required)?;
+    Fields::of("Object").required("Type", &object.r#type, TYPE).check()?;
+    Fields::of("ListUsersRequest").required("Relation", &body.relation, RELATION).check()?;
+    for FilterBody { r#type, relation } in &body.user_filters {
+        let fields = Fields::of("UserTypeFilter").required("Type", r#type, TYPE);
+        fields.optional("Relation", relation, RELATION).check()?;
+    }
     let model = model(store, "ListUsersRequest", &body.authorization_model_id)?;
-    let object = body.object.unwrap_or_default();
     let (_, relation) = list_target(&model.model, &object.r#type, &body.relation)?;
     let object: Entity = format!("{}:{}", object.r#type, object.id).parse().map_err(InvalidTuple::Object)?;
     let [filter] = body.user_filters.as_slice() else {
@@ -178,9 +194,10 @@ pub(super) fn users(store: &AnyStore<'_>, body: &[u8]) -> Result<Answer, Fault> 
     let values = context(body.context.as_ref())?;
     let policy: Arc<Policy> = overlaid(&store.policy(&model)?, &body.contextual_tuples, Asking::List)?;
     let context = asked(&values, store.now());
-    let users = policy.list_users(&object, &relation, &filter, &context, MOST_RESULTS)?;
+    let question = UsersQuestion { object: &object, relation: &relation, filter: &filter };
+    let (users, searched) = policy.find_users(question, &context, Deadline::from_now().interrupt(), MOST_RESULTS)?;
     let users: Vec<Value> = users.iter().map(user_json).collect();
-    Ok(Answer::ok(json!({ "users": users })).by(model.id))
+    Ok(marked(Answer::ok(json!({ "users": users })).by(model.id), searched))
 }
 
 fn user_filter(model: &Model, filter: &FilterBody) -> Result<UserFilter, Fault> {
@@ -211,6 +228,12 @@ pub(super) fn expand(store: &AnyStore<'_>, body: &[u8]) -> Result<Answer, Fault>
     let model = model(store, "ExpandRequest", &body.authorization_model_id)?;
     let required = || Fault::field("ExpandRequest.TupleKey", "value is required");
     let key = body.tuple_key.ok_or_else(required)?;
+    if key.relation.is_empty() || key.object.is_empty() {
+        let message = "Invalid input. Make sure you provide an object and a relation";
+        return Err(Fault::new(Code::InvalidExpandInput, message));
+    }
+    let fields = Fields::of("ExpandRequestTupleKey").required("Relation", &key.relation, RELATION);
+    fields.required("Object", &key.object, OBJECT).check()?;
     let (relation, object) = target(&model.model, &key.relation, &key.object)?;
     let policy = overlaid(&store.policy(&model)?, &body.contextual_tuples.tuple_keys, Asking::List)?;
     let name = format!("{object}#{relation}");

@@ -14,6 +14,7 @@ mod page;
 mod questions;
 mod relationships;
 mod route;
+mod rules;
 mod stores;
 
 pub use bearer::Bearers;

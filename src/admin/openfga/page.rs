@@ -10,7 +10,7 @@ const DEFAULT_SIZE: usize = 50;
 const MOST: usize = 100;
 
 /// How many entries a page has, if that is said.
-pub(super) fn page_size(message: &str, asked: Option<i64>) -> Result<usize, Fault> {
+pub(super) fn page_size(message: &str, asked: Option<i32>) -> Result<usize, Fault> {
     match asked {
         None => Ok(DEFAULT_SIZE),
         Some(asked) => {

@@ -1,6 +1,6 @@
 //! Whether a user has a relation on an object, once or many times.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, fmt::Display, sync::Arc};
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     access::{Entity, RelationName},
     admin::deadline::Deadline,
-    policy::{CheckError, InvalidTuple, Model, Policy, User},
+    policy::{CheckError, ContextMap, InvalidTuple, Model, Policy, User},
     protocol::Json,
 };
 
@@ -16,7 +16,7 @@ use super::{
     answer::Answer,
     api::model,
     backing::{AnyStore, asked},
-    body::{MOST_CONTEXTUAL, TupleBody, TuplesBody, context, filled, message},
+    body::{CONTROL, MOST_CONTEXTUAL, TupleBody, TuplesBody, context, filled, inner, inner_filled, inners, message},
     fault::{Code, Fault},
 };
 
@@ -35,9 +35,9 @@ struct CheckBody {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct QuestionBody {
-    #[serde(alias = "tupleKey")]
+    #[serde(deserialize_with = "inner", alias = "tupleKey")]
     tuple_key: Option<TupleBody>,
-    #[serde(deserialize_with = "filled", alias = "contextualTuples")]
+    #[serde(deserialize_with = "inner_filled", alias = "contextualTuples")]
     contextual_tuples: TuplesBody,
     context: Option<Json>,
     #[serde(deserialize_with = "filled", alias = "correlationId")]
@@ -47,7 +47,7 @@ struct QuestionBody {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct BatchBody {
-    #[serde(deserialize_with = "filled")]
+    #[serde(deserialize_with = "inners")]
     checks: Vec<QuestionBody>,
     #[serde(deserialize_with = "filled", alias = "authorizationModelId")]
     authorization_model_id: String,
@@ -58,12 +58,14 @@ struct BatchBody {
 pub(super) enum Asking {
     Check,
     List,
+    Assertion,
 }
 
 pub(super) fn check(store: &AnyStore<'_>, body: &[u8]) -> Result<Answer, Fault> {
     let CheckBody { question, authorization_model_id } = message(body)?;
+    let question = question.checked("CheckRequest")?;
     let model = model(store, "CheckRequest", &authorization_model_id)?;
-    let allowed = decide(store, &store.policy(&model)?, &question, "CheckRequest")?;
+    let allowed = decide(store, &store.policy(&model)?, &question)?;
     Ok(Answer::ok(json!({ "allowed": allowed, "resolution": "" })).by(model.id))
 }
 
@@ -89,12 +91,14 @@ pub(super) fn batch_check(store: &AnyStore<'_>, body: &[u8]) -> Result<Answer, F
             return Err(Fault::invalid(format!("received duplicate correlation id: {id}")));
         }
     }
+    let questions = checks.iter().map(|check| check.checked("BatchCheckItem"));
+    let questions: Vec<Question<'_>> = questions.collect::<Result<_, Fault>>()?;
     let policy = store.policy(&model)?;
     let deadline = Deadline::from_now();
-    let result = checks.iter().map(|check| {
+    let result = checks.iter().zip(&questions).map(|(check, question)| {
         let decided = match deadline.is_over() {
             true => Err(Fault::new(Code::DeadlineExceeded, "the batch took too long: ask less at one time")),
-            false => decide(store, &policy, check, "BatchCheckItem"),
+            false => decide(store, &policy, question),
         };
         let item = match decided {
             Ok(allowed) => json!({ "allowed": allowed }),
@@ -106,15 +110,30 @@ pub(super) fn batch_check(store: &AnyStore<'_>, body: &[u8]) -> Result<Answer, F
     Ok(Answer::ok(json!({ "result": result })).by(model.id))
 }
 
-fn decide(store: &AnyStore<'_>, policy: &Arc<Policy>, question: &QuestionBody, message: &str) -> Result<bool, Fault> {
-    let required = || Fault::field(&format!("{message}.TupleKey"), "value is required");
-    let key = question.tuple_key.as_ref().ok_or_else(required)?;
-    key.whole("CheckRequestTupleKey")?;
+/// A question whose fields keep their rules, whatever the model says of them.
+struct Question<'a> {
+    key: &'a TupleBody,
+    contextual: &'a [TupleBody],
+    values: ContextMap,
+}
+
+impl QuestionBody {
+    fn checked(&self, message: &str) -> Result<Question<'_>, Fault> {
+        let required = || Fault::field(&format!("{message}.TupleKey"), "value is required");
+        let key = self.tuple_key.as_ref().ok_or_else(required)?;
+        key.check_question("CheckRequestTupleKey")?;
+        let contextual = self.contextual_tuples.tuple_keys.as_slice();
+        check_contextual(contextual)?;
+        Ok(Question { key, contextual, values: context(self.context.as_ref())? })
+    }
+}
+
+fn decide(store: &AnyStore<'_>, policy: &Arc<Policy>, question: &Question<'_>) -> Result<bool, Fault> {
+    let Question { key, contextual, values } = question;
     let user = known_user(policy.model(), &key.user)?;
     let (relation, object) = target(policy.model(), &key.relation, &key.object)?;
-    let values = context(question.context.as_ref())?;
-    let policy = overlaid(policy, &question.contextual_tuples.tuple_keys, Asking::Check)?;
-    Ok(policy.check(&user, &relation, &object, &asked(&values, store.now()))?)
+    let policy = overlaid(policy, contextual, Asking::Check)?;
+    Ok(policy.check(&user, &relation, &object, &asked(values, store.now()))?)
 }
 
 /// A user of a type, and of a relation, that the model has.
@@ -147,27 +166,40 @@ pub(super) fn target(model: &Model, relation: &str, object: &str) -> Result<(Rel
     Ok((relation, object))
 }
 
+/// Refuses contextual tuples that are too many, or have a text that cannot be right.
+fn check_contextual(tuples: &[TupleBody]) -> Result<(), Fault> {
+    if tuples.len() > MOST_CONTEXTUAL {
+        let rule = format!("value must contain no more than {MOST_CONTEXTUAL} item(s)");
+        return Err(Fault::field("ContextualTupleKeys.TupleKeys", &rule));
+    }
+    tuples.iter().try_for_each(|tuple| tuple.check_tuple("TupleKey"))
+}
+
 /// The policy with the contextual tuples of a question, if it has any.
 pub(super) fn overlaid(policy: &Arc<Policy>, tuples: &[TupleBody], asking: Asking) -> Result<Arc<Policy>, Fault> {
     if tuples.is_empty() {
         return Ok(Arc::clone(policy));
     }
-    if tuples.len() > MOST_CONTEXTUAL {
-        let rule = format!("value must contain no more than {MOST_CONTEXTUAL} item(s)");
-        return Err(Fault::field("ContextualTupleKeys.TupleKeys", &rule));
-    }
+    check_contextual(tuples)?;
+    let refused = |tuple: &TupleBody, is_of_condition: bool, problem: &dyn Display| {
+        let code = match asking {
+            Asking::Assertion => Code::ValidationError,
+            Asking::List if is_of_condition => Code::ValidationError,
+            Asking::Check | Asking::List => Code::InvalidTuple,
+        };
+        Fault::new(code, format!("Invalid tuple '{}'. Reason: {problem}", tuple.shown()))
+    };
     let texts = tuples.iter().map(|tuple| {
-        tuple.whole("TupleKey")?;
+        if tuple.has_control() {
+            return Err(refused(tuple, true, &CONTROL));
+        }
         Ok((tuple.text(), tuple.carried()?))
     });
     let texts: Vec<_> = texts.collect::<Result<_, Fault>>()?;
     let overlaid = policy.with_contextual(&texts).map_err(|invalid| {
-        let shown = tuples.get(invalid.position).map(TupleBody::shown).unwrap_or_default();
-        let code = match asking {
-            Asking::List if invalid.problem.is_of_condition() => Code::ValidationError,
-            Asking::Check | Asking::List => Code::InvalidTuple,
-        };
-        Fault::new(code, format!("Invalid tuple '{shown}'. Reason: {}", invalid.problem))
+        let unknown = TupleBody::default();
+        let tuple = tuples.get(invalid.position).unwrap_or(&unknown);
+        refused(tuple, invalid.problem.is_of_condition(), &invalid.problem)
     })?;
     Ok(Arc::new(overlaid))
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     access::Timestamp,
-    policy::{Policy, RelationshipTuple, TupleCondition},
+    policy::{InvalidTuple, Policy, RelationshipTuple, TupleCondition},
     snapshot::{Batch, Change, ChangeKind, ChangesQuery, ObjectFilter, ReadFilter, Repetition, StoredTuple, TupleKey},
 };
 
@@ -15,9 +15,10 @@ use super::{
     answer::Answer,
     api::model,
     backing::AnyStore,
-    body::{TupleBody, condition_json, filled, message},
+    body::{CONTROL, TupleBody, check_length, condition_json, filled, inner, inners, int32, message},
     fault::{Code, Fault},
     page::{List, Query, page_size},
+    rules::{CHANGED_TYPE, Fields, OBJECT, RELATION},
     stores::time,
 };
 
@@ -27,7 +28,9 @@ const MOST_TUPLES: usize = 100;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct WriteBody {
+    #[serde(deserialize_with = "inner")]
     writes: Option<Changed>,
+    #[serde(deserialize_with = "inner")]
     deletes: Option<Changed>,
     #[serde(deserialize_with = "filled", alias = "authorizationModelId")]
     authorization_model_id: String,
@@ -36,7 +39,7 @@ struct WriteBody {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Changed {
-    #[serde(deserialize_with = "filled", alias = "tupleKeys")]
+    #[serde(deserialize_with = "inners", alias = "tupleKeys")]
     tuple_keys: Vec<TupleBody>,
     #[serde(deserialize_with = "filled", alias = "onDuplicate")]
     on_duplicate: String,
@@ -47,10 +50,10 @@ struct Changed {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct ReadBody {
-    #[serde(alias = "tupleKey")]
+    #[serde(deserialize_with = "inner", alias = "tupleKey")]
     tuple_key: Option<TupleBody>,
-    #[serde(alias = "pageSize")]
-    page_size: Option<i64>,
+    #[serde(deserialize_with = "int32", alias = "pageSize")]
+    page_size: Option<i32>,
     #[serde(deserialize_with = "filled", alias = "continuationToken")]
     continuation_token: String,
 }
@@ -59,6 +62,11 @@ pub(super) fn write(store: &AnyStore<'_>, body: &[u8], now: Timestamp) -> Result
     store.check_writable()?;
     let WriteBody { writes, deletes, authorization_model_id } = message(body)?;
     let model = model(store, "WriteRequest", &authorization_model_id)?;
+    for (name, changed) in [("WriteRequestWrites", &writes), ("WriteRequestDeletes", &deletes)] {
+        if changed.as_ref().is_some_and(|changed| changed.tuple_keys.is_empty()) {
+            return Err(Fault::field(&format!("{name}.TupleKeys"), "value must contain at least 1 item(s)"));
+        }
+    }
     let (writes, deletes) = (writes.unwrap_or_default(), deletes.unwrap_or_default());
     if writes.tuple_keys.is_empty() && deletes.tuple_keys.is_empty() {
         let message = "Invalid input. Make sure you provide at least one write, or at least one delete";
@@ -74,10 +82,13 @@ pub(super) fn write(store: &AnyStore<'_>, body: &[u8], now: Timestamp) -> Result
     let written = writes.tuple_keys.iter().map(|tuple| Ok((tuple.key(), valid(&policy, tuple)?)));
     let written: Vec<(TupleKey, Option<TupleCondition>)> = written.collect::<Result<_, Fault>>()?;
     let deleted = deletes.tuple_keys.iter().map(|tuple| {
-        tuple.whole("TupleKeyWithoutCondition")?;
-        RelationshipTuple::parse(&tuple.user, &tuple.relation, &tuple.object)
-            .map_err(|problem| refused(tuple, &problem.to_string()))?;
-        Ok(tuple.key())
+        tuple.check_tuple("TupleKeyWithoutCondition")?;
+        match RelationshipTuple::parse(&tuple.user, &tuple.relation, &tuple.object) {
+            // What cannot be written is not there: that is for the batch to say.
+            Ok(_) | Err(InvalidTuple::Object(_)) => Ok(tuple.key()),
+            Err(_) if !tuple.user.is_empty() && !tuple.user.contains([':', '#']) => Ok(tuple.key()),
+            Err(problem) => Err(refused(tuple, &problem.to_string())),
+        }
     });
     let deleted: Vec<TupleKey> = deleted.collect::<Result<_, Fault>>()?;
     let mut keys = HashSet::new();
@@ -103,8 +114,12 @@ fn repetition(field: &str, text: &str) -> Result<Repetition, Fault> {
 
 /// The condition of a tuple that may be written.
 fn valid(policy: &Policy, tuple: &TupleBody) -> Result<Option<TupleCondition>, Fault> {
-    tuple.whole("TupleKey")?;
+    tuple.check_tuple("TupleKey")?;
+    if tuple.has_control() {
+        return Err(refused(tuple, CONTROL));
+    }
     let condition = tuple.carried()?;
+    check_length(condition.as_ref())?;
     let problem = policy.validate_tuple(tuple.text(), condition.as_ref());
     problem.map_err(|problem| refused(tuple, &problem.to_string()))?;
     if tuple.text().is_implicit() {
@@ -126,13 +141,12 @@ pub(super) fn read(store: &AnyStore<'_>, body: &[u8]) -> Result<Answer, Fault> {
     Ok(Answer::ok(json!({ "tuples": tuples, "continuation_token": next })))
 }
 
-/// What a filter asks for; an empty one for everything.
+/// What a filter asks for.
 fn read_filter(key: &TupleBody) -> Result<ReadFilter, Fault> {
     let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     let (user, relation) = (some(&key.user), some(&key.relation));
-    if key.object.is_empty() && user.is_none() && relation.is_none() {
-        return Ok(ReadFilter::default());
-    }
+    let fields = Fields::of("ReadRequestTupleKey").user_to_read(&key.user);
+    fields.optional("Relation", &key.relation, RELATION).optional("Object", &key.object, OBJECT).check()?;
     let object = match key.object.split_once(':') {
         Some((name, "")) if !name.is_empty() && user.is_some() => ObjectFilter::Type(name.to_owned()),
         Some((name, id)) if !name.is_empty() && !id.is_empty() => ObjectFilter::One(key.object.clone()),
@@ -155,14 +169,20 @@ fn key_json(key: &TupleKey, condition: Option<&TupleCondition>) -> Value {
     json!({ "user": user, "relation": relation, "object": object, "condition": condition_json(condition) })
 }
 
-pub(super) fn changes(store: &AnyStore<'_>, query: &Query) -> Result<Answer, Fault> {
+pub(super) fn changes(store: &AnyStore<'_>, query: &Query, now: Timestamp) -> Result<Answer, Fault> {
     let size = query.page_size("ReadChangesRequest")?;
     let (object_type, token) = (query.get("type"), query.get("continuation_token"));
     let list = List::Changes(object_type);
     let since = match query.get("start_time") {
         "" => None,
-        text => Some(instant(text).ok_or_else(|| Fault::new(Code::InvalidStartTime, "Invalid start time"))?),
+        text => {
+            Some(instant(text).ok_or_else(|| Fault::invalid("parsing field \"start_time\": not a time of RFC 3339"))?)
+        }
     };
+    if since.is_some_and(|since| since >= now) {
+        return Err(Fault::field("ReadChangesRequest.StartTime", "value must be less than now"));
+    }
+    Fields::of("ReadChangesRequest").optional("Type", object_type, CHANGED_TYPE).check()?;
     let object_type = Some(object_type.to_owned()).filter(|name| !name.is_empty());
     let page = store.changes(&ChangesQuery { object_type, since, after: list.after(token)? }, size)?;
     let changes: Vec<Value> = page.entries.iter().map(change_json).collect();

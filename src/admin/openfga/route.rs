@@ -53,6 +53,14 @@ impl Route {
 
     /// The request that this method and path stand for.
     pub(super) fn find(method: &Method, path: &str) -> Result<Self, Fault> {
+        Self::known(method, path).map_err(|fault| {
+            let others = [Method::GET, Method::POST, Method::PUT, Method::DELETE];
+            let is_there = others.iter().any(|other| other != method && Self::known(other, path).is_ok());
+            if is_there { Fault::new(Code::OtherMethod, "Method Not Allowed") } else { fault }
+        })
+    }
+
+    fn known(method: &Method, path: &str) -> Result<Self, Fault> {
         let is = |wanted: &Method| method == wanted;
         let undefined = || Fault::new(Code::UndefinedEndpoint, "Not Found");
         let mut segments = path.strip_prefix('/').unwrap_or(path).split('/');

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     access::Timestamp,
     admin::{
-        body::{self, BodyProblem, Bounds},
+        body::{BodyProblem, Bounds, Room},
         turns::Turns,
     },
     net::{Handler, HeadProblem, Peer},
@@ -30,7 +30,7 @@ use crate::{
 /// The header field by which its answers are told from those of other servers.
 pub(super) const MARK: &str = "portcullis-version";
 /// The bounds of a question.
-const QUESTION: Bounds = Bounds { bytes: 1024 * 1024, time: Duration::from_secs(10) };
+const QUESTION: Bounds = Bounds { bytes: 1024 * 1024, time: Duration::from_secs(10), pause: Duration::from_secs(10) };
 /// Questions at one time; others wait, so that threads are left for building snapshots.
 const QUESTIONS: usize = 4;
 /// A question that has waited this long is refused.
@@ -41,6 +41,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct OperatorHandler {
     snapshots: Arc<SnapshotCell>,
     state: Arc<ProxyState>,
+    room: Arc<Room>,
     turns: Arc<Turns>,
 }
 
@@ -50,7 +51,8 @@ type Told = (StatusCode, Bytes);
 impl OperatorHandler {
     /// A handler that tells of these.
     pub fn new(snapshots: Arc<SnapshotCell>, state: ProxyState) -> Self {
-        Self { snapshots, state: Arc::new(state), turns: Arc::new(Turns::new(QUESTIONS, PATIENCE)) }
+        let (room, turns) = (Arc::new(Room::whole()), Arc::new(Turns::new(QUESTIONS, PATIENCE)));
+        Self { snapshots, state: Arc::new(state), room, turns }
     }
 
     async fn told(&self, request: Request<Incoming>) -> Result<Bytes, Told> {
@@ -64,10 +66,11 @@ impl OperatorHandler {
         let unknown = || problem(StatusCode::NOT_FOUND, "only /state, /check, /explain and /list are here");
         let question = question.ok_or_else(unknown)?;
         only(&head.method, &Method::POST)?;
-        let body = body::read(body, QUESTION).await.map_err(|error| {
+        let (body, _room) = self.room.read(body, QUESTION).await.map_err(|error| {
             let status = match error {
                 BodyProblem::TooLong(_) | BodyProblem::BrokenOff => StatusCode::BAD_REQUEST,
                 BodyProblem::TooSlow => StatusCode::REQUEST_TIMEOUT,
+                BodyProblem::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
             };
             problem(status, &error.to_string())
         })?;

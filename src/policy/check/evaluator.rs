@@ -260,7 +260,8 @@ impl<'a, 'q, W: Witness> Evaluator<'a, 'q, W> {
                 continue;
             }
             self.witness.remark(Remark::Tuple { edge: *edge, object, user });
-            verdict = self.weighed(*edge, object, user);
+            let found = self.weighed(*edge, object, user);
+            verdict = if found.is_true() { found } else { verdict.or(found) };
             if verdict.is_true() {
                 break;
             }

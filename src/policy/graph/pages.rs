@@ -4,6 +4,7 @@ use super::{
     condition::{Carried, TupleCondition},
     names::Interner,
     placement::Placement,
+    rows::Row,
     store::{Edge, EdgeId, Graph, Number},
 };
 use crate::{
@@ -108,13 +109,10 @@ impl Graph {
             (Some(Some(object)), Some(Some(user))) => {
                 !(edge.has(object, user) && is_behind(object, user)) || take(object, user)
             }
-            (Some(Some(object)), None) => {
-                in_order(edge.users.row(object).iter().filter(|user| is_behind(object, *user)))
-                    .all(|user| take(object, user))
-            }
+            (Some(Some(object)), None) => users_behind(edge, object, after).all(|user| take(object, user)),
             (None, Some(Some(user))) => {
-                in_order(edge.objects.row(user).iter().filter(|object| is_behind(*object, user)))
-                    .all(|object| take(object, user))
+                let first = after.map_or(0, |at| if (at.0, user) > at { at.0 } else { at.0.saturating_add(1) });
+                edge.objects.row(user).ascending_from(first).all(|object| take(object, user))
             }
             (None, None) => {
                 // Most objects of a type have none of most relations.
@@ -123,10 +121,7 @@ impl Graph {
                 }
                 let count = self.interners.get(relation.object_type().index()).map_or(0, Interner::len);
                 let objects = after.map_or(0, |(object, _)| object)..u32::try_from(count).unwrap_or(Number::MAX);
-                objects.into_iter().all(|object| {
-                    in_order(edge.users.row(object).iter().filter(|user| is_behind(object, *user)))
-                        .all(|user| take(object, user))
-                })
+                objects.into_iter().all(|object| users_behind(edge, object, after).all(|user| take(object, user)))
             }
         }
     }
@@ -148,9 +143,12 @@ impl Graph {
     }
 }
 
-/// A row's values; what came later is among the others.
-fn in_order(row: impl Iterator<Item = Number>) -> impl Iterator<Item = Number> {
-    let mut values: Vec<Number> = row.collect();
-    values.sort();
-    values.into_iter()
+/// The users of an object's tuples that are behind this object and user, in order.
+fn users_behind(edge: &Edge, object: Number, after: Option<(Number, Number)>) -> impl Iterator<Item = Number> {
+    let (row, first) = match after {
+        Some((last, _)) if object < last => (Row::EMPTY, 0),
+        Some((last, user)) if object == last => (edge.users.row(object), user.saturating_add(1)),
+        Some(_) | None => (edge.users.row(object), 0),
+    };
+    row.ascending_from(first)
 }

@@ -135,6 +135,19 @@ impl<'a> Row<'a> {
         self.packed.iter().filter(kept).chain(added).copied()
     }
 
+    /// The values from this one on, in ascending order. What is below is not looked at.
+    pub(super) fn ascending_from(self, first: u32) -> impl Iterator<Item = u32> + 'a {
+        let (added, removed) = self.patch.map_or((&[][..], &[][..]), |patch| (&*patch.added, &*patch.removed));
+        let from = |sorted: &'a [u32]| sorted.get(sorted.partition_point(|value| *value < first)..).unwrap_or_default();
+        let mut kept = from(self.packed).iter().filter(|value| !holds(removed, **value)).copied().peekable();
+        let mut added = from(added).iter().copied().peekable();
+        std::iter::from_fn(move || match (kept.peek(), added.peek()) {
+            (Some(value), Some(other)) if other < value => added.next(),
+            (Some(_), _) => kept.next(),
+            (None, _) => added.next(),
+        })
+    }
+
     /// A value of both rows.
     pub(super) fn shared(self, other: Self) -> Option<u32> {
         if self.patch.is_none() && other.patch.is_none() {
@@ -234,6 +247,10 @@ mod tests {
             for key in 0..6 {
                 let found = rows.row(key);
                 prop_assert_eq!(found.iter().collect::<BTreeSet<_>>(), row(key));
+                for first in [0, 7, 39, 40] {
+                    let expected: Vec<_> = row(key).range(first..).copied().collect();
+                    prop_assert_eq!(found.ascending_from(first).collect::<Vec<_>>(), expected);
+                }
                 prop_assert_eq!((found.len(), found.is_empty()), (row(key).len(), row(key).is_empty()));
                 prop_assert!((0..40).all(|value| found.holds(value) == expected.contains(&(key, value))));
                 for other in 0..6 {

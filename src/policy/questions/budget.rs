@@ -55,11 +55,6 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// As many steps as one check may take, without an end before.
-    pub(super) fn new(policy: &Policy) -> Self {
-        Self::until(policy, Interrupt::never())
-    }
-
     /// As many steps as one check may take, until the interrupt.
     pub(super) fn until(policy: &Policy, interrupt: Interrupt) -> Self {
         let limits = policy.limits();

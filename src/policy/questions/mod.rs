@@ -16,4 +16,4 @@ pub use contextual::InvalidContextualTuple;
 pub use objects::{ObjectsQuestion, Searched};
 pub use tree::{Userset, UsersetTree};
 pub use tuple::TupleProblem;
-pub use users::UserFilter;
+pub use users::{UserFilter, UsersQuestion};

@@ -70,22 +70,24 @@ impl Policy {
     }
 
     /// All such objects, but for those of which it cannot be decided: the user has the relation on all of these by
-    /// [`check`](Self::check), whatever becomes of others. Sorted by their texts.
+    /// [`check`](Self::check), whatever becomes of others. Sorted by their texts. `None` if the interrupt came before
+    /// all were found.
     ///
     /// Fails if the search takes too many steps.
     pub fn list_certain_objects<'p>(
         &'p self,
         question: ObjectsQuestion<'_>,
         context: &RequestContext<'p>,
-    ) -> Result<Vec<Entity>, CheckError> {
+        interrupt: Interrupt,
+    ) -> Result<Option<Vec<Entity>>, CheckError> {
         let mut objects = Vec::new();
-        let mut budget = Budget::new(self);
-        self.search(question, (context, Undecided::IsLeftOut), &mut budget, &mut |object| {
+        let mut budget = Budget::until(self, interrupt);
+        let searched = self.search(question, (context, Undecided::IsLeftOut), &mut budget, &mut |object| {
             objects.push(object);
             ControlFlow::Continue(())
         })?;
         objects.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
-        Ok(objects)
+        Ok((searched == Searched::Whole).then_some(objects))
     }
 
     /// Tells of each object on which the user has the relation, in no order and once, as soon as it is found.

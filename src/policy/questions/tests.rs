@@ -1,17 +1,17 @@
 //! The walk from an object to its users, before any check looks at what it found.
 
-use std::sync::Arc;
+use std::{cell::Cell, sync::Arc};
 
 use super::{
-    budget::Budget,
+    budget::{Budget, Interrupt},
     expansion::{EVERYONE, Expansion, Filter},
 };
 use crate::{
     access::Place,
     policy::{
-        CheckError, ConditionSource, ContextMap, GraphBuilder, Model, ModelSource, ParameterSource, ParameterType,
-        Placed, Policy, PolicySettings, RelationSource, RequestContext, RestrictionSource, Rewrite, Shape,
-        TupleCondition, TupleText, TypeSource,
+        CheckError, ConditionSource, ContextMap, GraphBuilder, Model, ModelSource, ObjectsQuestion, ParameterSource,
+        ParameterType, Placed, Policy, PolicySettings, RelationSource, RequestContext, RestrictionSource, Rewrite,
+        Searched, Shape, TupleCondition, TupleText, TypeSource, User, UserFilter, UsersQuestion,
         check::{Circumstances, Unanswered},
     },
 };
@@ -108,7 +108,7 @@ fn found(policy: &Policy, filter: &str, relation: &str, object: &str) -> Result<
     let values: ContextMap = "{}".parse().unwrap();
     let context = RequestContext::new(&values);
     let circumstances = Circumstances { context: &context, unanswered: Unanswered::Fails };
-    let numbers = Expansion::find(policy, circumstances, filter, node, &mut Budget::new(policy))?;
+    let numbers = Expansion::find(policy, circumstances, filter, node, &mut Budget::until(policy, Interrupt::never()))?;
     let text = |number| match number {
         EVERYONE => "*".to_owned(),
         number => policy.graph().entity(user_type, number).unwrap().id().to_owned(),
@@ -244,4 +244,49 @@ fn users_that_meet_again_and_again_take_steps() {
     let tuples: Vec<String> = members.chain(teams).collect();
     let policy = policy(&tuples.iter().map(String::as_str).collect::<Vec<_>>());
     assert_eq!(found(&policy, "user", "a", "document:1"), Err(CheckError::StepsExceeded));
+}
+
+/// A question of 5,000 users, and an interrupt that lets this many looks pass.
+fn asked_until(looks: usize) -> (Vec<User>, Searched) {
+    let tuples: Vec<String> = (0..5_000).map(|n| format!("user:{n} a document:1")).collect();
+    let policy = policy(&tuples.iter().map(String::as_str).collect::<Vec<_>>());
+    let (object, relation) = ("document:1".parse().unwrap(), "a".parse().unwrap());
+    let filter = UserFilter { user_type: "user".parse().unwrap(), relation: None };
+    let question = UsersQuestion { object: &object, relation: &relation, filter: &filter };
+    let left = || {
+        let left = Cell::new(looks);
+        Interrupt::when(move || left.replace(left.get().saturating_sub(1)) == 0)
+    };
+    let values: ContextMap = "{}".parse().unwrap();
+    let context = RequestContext::new(&values);
+    let (users, searched) = policy.find_users(question, &context, left(), usize::MAX).unwrap();
+    let certain = policy.list_certain_users(question, &context, left()).unwrap();
+    // Where no part is an answer, there is none.
+    assert_eq!(certain, (searched == Searched::Whole).then(|| users.clone()));
+    (users, searched)
+}
+
+#[test]
+fn an_interrupt_leaves_the_users_that_were_found() {
+    assert_eq!(asked_until(0), (vec![], Searched::Interrupted));
+    // It comes among the checks of those who were found on the way.
+    let (users, searched) = asked_until(7);
+    assert_eq!(searched, Searched::Interrupted);
+    assert!(!users.is_empty() && users.len() < 5_000, "{}", users.len());
+    assert!(users.is_sorted_by_key(User::to_string));
+    let (users, searched) = asked_until(usize::MAX);
+    assert_eq!((users.len(), searched), (5_000, Searched::Whole));
+}
+
+#[test]
+fn a_list_of_objects_that_may_have_no_gaps_is_none_after_an_interrupt() {
+    let tuples: Vec<String> = (0..5_000).map(|n| format!("user:x a document:{n}")).collect();
+    let policy = policy(&tuples.iter().map(String::as_str).collect::<Vec<_>>());
+    let (user, relation, object_type) = ("user:x".parse().unwrap(), "a".parse().unwrap(), "document".parse().unwrap());
+    let question = ObjectsQuestion { user: &user, relation: &relation, object_type: &object_type };
+    let values: ContextMap = "{}".parse().unwrap();
+    let context = RequestContext::new(&values);
+    assert_eq!(policy.list_certain_objects(question, &context, Interrupt::when(|| true)), Ok(None));
+    let all = policy.list_certain_objects(question, &context, Interrupt::never()).unwrap();
+    assert_eq!(all.map(|all| all.len()), Some(5_000));
 }

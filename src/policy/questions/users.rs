@@ -1,8 +1,9 @@
 //! The users that have a relation on an object.
 
 use super::{
-    budget::{Budget, Undecided},
+    budget::{Budget, Interrupt, Undecided},
     expansion::{EVERYONE, Expansion, Filter},
+    objects::Searched,
 };
 use crate::{
     access::{Entity, RelationName, TypeName},
@@ -24,6 +25,17 @@ pub struct UserFilter {
     pub relation: Option<RelationName>,
 }
 
+/// Which users are looked for.
+#[derive(Debug, Clone, Copy)]
+pub struct UsersQuestion<'a> {
+    /// Those on this object,
+    pub object: &'a Entity,
+    /// with this relation,
+    pub relation: &'a RelationName,
+    /// of this kind.
+    pub filter: &'a UserFilter,
+}
+
 impl Policy {
     /// The users of the filter that have the relation on the object, at most `limit`, sorted by their texts.
     ///
@@ -42,32 +54,51 @@ impl Policy {
         context: &RequestContext<'p>,
         limit: usize,
     ) -> Result<Vec<User>, CheckError> {
-        let mut users = self.users((object, relation), filter, context, Undecided::FailsTheList)?;
-        users.truncate(limit);
-        Ok(users)
+        let question = UsersQuestion { object, relation, filter };
+        Ok(self.find_users(question, context, Interrupt::never(), limit)?.0)
+    }
+
+    /// The same users, or with the interrupt those of them that were found until then, and how the search ended. All of
+    /// them have the relation. Who comes and goes by exclusions is known late: an interrupt can leave nobody.
+    pub fn find_users<'p>(
+        &'p self,
+        question: UsersQuestion<'_>,
+        context: &RequestContext<'p>,
+        interrupt: Interrupt,
+        limit: usize,
+    ) -> Result<(Vec<User>, Searched), CheckError> {
+        let mut budget = Budget::until(self, interrupt);
+        let (mut users, mut searched) = self.users(question, context, Undecided::FailsTheList, &mut budget)?;
+        if users.len() > limit {
+            users.truncate(limit);
+            searched = Searched::Enough;
+        }
+        Ok((users, searched))
     }
 
     /// The same users, but for those of whom it cannot be decided: all of these have the relation by
-    /// [`check`](Self::check), whatever becomes of others. Sorted by their texts.
+    /// [`check`](Self::check), whatever becomes of others. Sorted by their texts. `None` if the interrupt came before
+    /// all were found.
     ///
     /// Fails if the way is deeper than 25 relations, and if it takes too many steps.
     pub fn list_certain_users<'p>(
         &'p self,
-        object: &Entity,
-        relation: &RelationName,
-        filter: &UserFilter,
+        question: UsersQuestion<'_>,
         context: &RequestContext<'p>,
-    ) -> Result<Vec<User>, CheckError> {
-        self.users((object, relation), filter, context, Undecided::IsLeftOut)
+        interrupt: Interrupt,
+    ) -> Result<Option<Vec<User>>, CheckError> {
+        let mut budget = Budget::until(self, interrupt);
+        let (users, searched) = self.users(question, context, Undecided::IsLeftOut, &mut budget)?;
+        Ok((searched == Searched::Whole).then_some(users))
     }
 
     fn users<'p>(
         &'p self,
-        (object, relation): (&Entity, &RelationName),
-        filter: &UserFilter,
+        UsersQuestion { object, relation, filter }: UsersQuestion<'_>,
         context: &RequestContext<'p>,
         undecided: Undecided,
-    ) -> Result<Vec<User>, CheckError> {
+        budget: &mut Budget,
+    ) -> Result<(Vec<User>, Searched), CheckError> {
         let target = self.relation(object.type_name(), relation.as_str())?;
         let model = self.model();
         let user_type = filter.user_type.as_str();
@@ -78,15 +109,18 @@ impl Policy {
         let object_type = model.type_id(object.type_name());
         let number = object_type.and_then(|id| self.graph().number(id, object.id())).unwrap_or(UNKNOWN);
         let circumstances = Circumstances { context, unanswered: Unanswered::Fails };
-        let mut budget = Budget::new(self);
         let unanswered = match undecided {
             Undecided::FailsTheList => Unanswered::Fails,
             // Whoever has the relation for certain has it even so.
             Undecided::IsLeftOut => Unanswered::Holds,
         };
         let candidates = Circumstances { unanswered, ..circumstances };
-        let found = Expansion::find(self, candidates, filter, (target, number), &mut budget)?;
+        let found = match Expansion::find(self, candidates, filter, (target, number), budget) {
+            Err(CheckError::StepsExceeded) if budget.is_over() => return Ok((Vec::new(), Searched::Interrupted)),
+            found => found?,
+        };
         let mut users = Vec::new();
+        let mut searched = Searched::Whole;
         for user in found {
             let subject = match member {
                 Some(relation) => Subject::Userset { relation, number: user },
@@ -99,11 +133,15 @@ impl Policy {
                 Truth::True => users.extend(self.listed(filter, user, object)),
                 Truth::False => {}
                 Truth::Error(Failure::Condition | Failure::Depth) if undecided == Undecided::IsLeftOut => {}
+                Truth::Error(Failure::Steps) if budget.is_over() => {
+                    searched = Searched::Interrupted;
+                    break;
+                }
                 Truth::Error(_) => drop(outcome.answer()?),
             }
         }
         users.sort_by_cached_key(User::to_string);
-        Ok(users)
+        Ok((users, searched))
     }
 
     fn listed(&self, filter: Filter, number: u32, object: &Entity) -> Option<User> {

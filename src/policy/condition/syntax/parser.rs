@@ -185,6 +185,8 @@ impl Parser<'_> {
                 self.require("]")?;
                 let below = operand.depth.max(index.depth);
                 operand = node(at, below, Form::Index { operand: Box::new(operand), index: Box::new(index) })?;
+            } else if matches!((self.peek(), &operand.form), (Token::Sign("{"), Form::Select { .. })) {
+                return Err(ConditionProblem::new(at, ConditionFault::Unsupported("messages")));
             } else {
                 return Ok(operand);
             }

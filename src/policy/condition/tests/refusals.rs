@@ -1,6 +1,6 @@
 //! What is not a condition, and where it says so.
 
-use super::{PARAMETERS, compile};
+use super::{PARAMETERS, ask, compile};
 
 fn refusal(expression: &str) -> String {
     match compile(PARAMETERS, expression) {
@@ -97,6 +97,13 @@ fn constants_that_cannot_be_converted_are_refused_at_once() {
 }
 
 #[test]
+fn messages_are_not_supported() {
+    let refused = "google.protobuf.Int64Value{value: 5} == 5";
+    assert_eq!(refusal(refused), "26: messages are not supported in conditions");
+    assert_eq!(refusal("Point{} == 5"), "0: messages are not supported in conditions");
+}
+
+#[test]
 fn a_parameter_is_declared_once() {
     assert!(compile("x: int, x: int", "x == 1").is_err());
     assert!(compile("", "true").is_ok());
@@ -122,4 +129,30 @@ fn long_and_deep_expressions_are_refused_not_walked() {
 fn types_that_double_with_each_step_are_refused() {
     assert!(compile("", &format!("[1]{} == []", ".map(a, {'x': a, 'y': a})".repeat(4))).is_ok());
     assert!(compile("", &format!("[1]{} == []", ".map(a, {a: a})".repeat(60))).is_err());
+}
+
+/// Requests are worked on by threads with 2 MiB, and models come with requests.
+#[test]
+fn the_deepest_expressions_need_a_half_of_the_stack_of_a_thread() {
+    let forms = [
+        ("(", "true", ")"),
+        ("!(", "true", ")"),
+        ("true && (", "true", ")"),
+        ("false ? true : (", "true", ")"),
+        ("[", "true", "][0]"),
+        ("{'k': ", "true", "}['k']"),
+        ("bool(", "true", ")"),
+        ("[true].exists(v, ", "v", ")"),
+        ("1 == -size([", "true", "])"),
+    ];
+    for (open, inner, close) in forms {
+        let expression = move |depth: usize| format!("{}{inner}{}", open.repeat(depth), close.repeat(depth));
+        let walk = move || {
+            let deepest = (1..260).rev().map(expression).find(|expression| compile("", expression).is_ok());
+            let deepest = deepest.unwrap_or_else(|| panic!("{open}"));
+            ask("", &deepest, "{}", "{}").1
+        };
+        let thread = std::thread::Builder::new().stack_size(1024 * 1024).spawn(walk);
+        assert!(thread.unwrap().join().is_ok(), "{open}");
+    }
 }
