@@ -12,6 +12,7 @@ mod persistent;
 mod placement;
 mod rows;
 mod store;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ pub use builder::{Added, GraphBuilder};
 pub use change::{ChangeCounts, TupleChange, TupleText};
 pub(in crate::policy) use condition::Carried;
 pub use condition::TupleCondition;
+pub(in crate::policy) use names::Located;
 pub use pages::{TupleFilter, WrittenTuple};
 pub use placement::{SetAside, SetAsideReason};
 pub(in crate::policy) use rows::Row;
