@@ -11,7 +11,7 @@ use super::{
     },
     condition::{ConditionError, RequestContext},
     explain::Explanation,
-    graph::{ChangeCounts, Graph, GraphBuilder, Statistics, TupleChange, UNKNOWN},
+    graph::{ChangeCounts, Graph, GraphBuilder, Search, Statistics, TupleChange, UNKNOWN},
     model::{Model, RelationId, TypeId},
     permit::{Denial, Permit},
     tuple::{InvalidTuple, RelationshipTuple, User, UserParts},
@@ -322,18 +322,13 @@ impl Policy {
         action: &RelationName,
         resource: &'q Entity,
     ) -> Result<Question, CheckError> {
-        let object_type = self.type_id(resource.type_name())?;
-        // Begun before the relation is looked at, which takes as long as the first of it to arrive.
-        let search = match user {
-            UserParts::Object { user_type, id } => self.graph.model().type_id(user_type).and_then(|user_type| {
-                Some((user_type, self.graph.search((object_type, resource.id()), (user_type, id))?))
-            }),
-            UserParts::Wildcard { .. } | UserParts::Userset { .. } => None,
-        };
-        let relation = self.relation_of(object_type, resource.type_name(), action.as_str())?;
-        if let Some((user_type, search)) = search {
-            search.touch(self.plans.first_edges(relation));
-            let (object, number) = search.found();
+        let (object_type, relation) = self.typed_relation(resource.type_name(), action.as_str())?;
+        if let UserParts::Object { user_type, id } = user {
+            let user_type = self.type_id(user_type)?;
+            let search = self.graph.search((object_type, resource.id()), (user_type, id));
+            // At once, so that the processor reads all of it before it waits for any.
+            search.iter().for_each(|search| search.touch(self.plans.first_edges(relation)));
+            let (object, number) = search.map(Search::found).unwrap_or_default();
             let subject = Subject::Object { user_type, number: number.unwrap_or(UNKNOWN_USER) };
             return Ok(Question { subject, relation, object: object.unwrap_or(UNKNOWN.into()) });
         }
@@ -372,12 +367,9 @@ impl Policy {
 
     fn typed_relation(&self, type_name: &str, relation: &str) -> Result<(TypeId, RelationId), CheckError> {
         let type_id = self.type_id(type_name)?;
-        Ok((type_id, self.relation_of(type_id, type_name, relation)?))
-    }
-
-    fn relation_of(&self, type_id: TypeId, type_name: &str, relation: &str) -> Result<RelationId, CheckError> {
         let id = self.graph.model().relation_id(type_id, relation);
-        id.ok_or_else(|| CheckError::UnknownRelation(type_name.to_owned(), relation.to_owned()))
+        let id = id.ok_or_else(|| CheckError::UnknownRelation(type_name.to_owned(), relation.to_owned()))?;
+        Ok((type_id, id))
     }
 
     fn type_id(&self, name: &str) -> Result<TypeId, CheckError> {

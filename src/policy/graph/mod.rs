@@ -24,5 +24,5 @@ pub(in crate::policy) use names::Located;
 pub use pages::{TupleFilter, WrittenTuple};
 pub use placement::{SetAside, SetAsideReason};
 pub(in crate::policy) use rows::Row;
-pub(in crate::policy) use store::{EdgeId, Number, UNKNOWN};
+pub(in crate::policy) use store::{EdgeId, Number, Search, UNKNOWN};
 pub use store::{Graph, Statistics};
