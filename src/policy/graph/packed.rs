@@ -149,8 +149,12 @@ impl Packed {
         if entries.len() < MANY {
             return None;
         }
-        let mut placed = Table::with_capacity(places.len());
-        placed.extend(places.map(|key| key.and_then(|key| entries.get(key as usize)).copied().unwrap_or([NONE; 2])));
+        let mut placed = Table::filled([NONE; 2], places.len());
+        for (place, key) in placed.iter_mut().zip(places) {
+            if let Some(entry) = key.and_then(|key| entries.get(key as usize)) {
+                *place = *entry;
+            }
+        }
         Some(Placed(placed))
     }
 

@@ -29,7 +29,13 @@ impl<T: Pod> Table<T> {
     /// So many times the same value.
     pub(super) fn filled(value: T, len: usize) -> Self {
         let mut table = Self::with_capacity(len);
-        table.extend(std::iter::repeat_n(value, len));
+        match &mut table.held {
+            Held::Small(values) => values.resize(len, value),
+            Held::Large { len: held, .. } => {
+                *held = len;
+                table.fill(value);
+            }
+        }
         table
     }
 
