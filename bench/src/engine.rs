@@ -42,12 +42,14 @@ pub(crate) fn run() -> anyhow::Result<()> {
     report.line(&format!(
         "Companies of documents with two owners in trees of {} folders, whose roots two chains of {} groups may view. \
          Every question is about a random document; half are about somebody who may. The same 20,000 questions are asked in \
-         20 rounds, of which the best counts; or each question is a new one, which few of the processor's caches hold, and \
+         {} rounds, of which the best counts; or each question is a new one, which few of the processor's caches hold, and \
          the middle one of {BLOCKS} blocks of 2,000 counts. A latency holds one \
-         reading of the clock, {} here.\n",
+         reading of the clock, {} here; a read of memory that no cache holds takes {}.\n",
         scale::LEVELS,
         scale::GROUPS,
-        shown(clock)
+        scale::ROUNDS,
+        shown(clock),
+        shown(scale::memory_latency())
     ));
     files(&mut report)?;
     let company = Company::of_size(LARGE);

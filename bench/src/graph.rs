@@ -29,8 +29,13 @@ pub(crate) const DOCUMENTS: u64 = 50_000;
 pub(crate) const USERS: u64 = 44_000;
 
 /// Gives every tuple of the hierarchy as user, relation and object: 100,000.
-pub(crate) fn hierarchy(mut tuple: impl FnMut(&str, &str, &str)) {
-    for n in 0..DOCUMENTS {
+pub(crate) fn hierarchy(tuple: impl FnMut(&str, &str, &str)) {
+    hierarchy_of(DOCUMENTS, USERS, tuple);
+}
+
+/// The same with fewer documents and users, in as many folders and organizations: multiples of [`ORGANIZATIONS`].
+pub(crate) fn hierarchy_of(documents: u64, users: u64, mut tuple: impl FnMut(&str, &str, &str)) {
+    for n in 0..documents {
         tuple(&format!("folder:f{}", n % 5_000), "parent", &format!("document:d{n}"));
     }
     for n in 0..5_000 {
@@ -46,7 +51,7 @@ pub(crate) fn hierarchy(mut tuple: impl FnMut(&str, &str, &str)) {
         }
     }
     let part = |n: u64| format!("group:part{}-{}", n % ORGANIZATIONS, n / ORGANIZATIONS % 5);
-    for n in 0..USERS {
+    for n in 0..users {
         tuple(&format!("user:u{n}"), "member", &part(n));
     }
     for n in 0..200 {

@@ -37,7 +37,7 @@ fn main() -> ExitCode {
         ["all"] => all(),
         // The parts of a measurement that run as processes of their own.
         ["build", path] => build::serve(path),
-        ["peers-own", rounds] => peers::own(rounds),
+        ["peers-own", rounds, questions] => peers::own(rounds, questions),
         ["serve-upstream"] => upstream::serve(),
         ["serve-bare", client] => bare::serve(client),
         ["load", rest @ ..] => load::run(rest),

@@ -11,8 +11,8 @@ use super::{
     },
     condition::{ConditionError, RequestContext},
     explain::Explanation,
-    graph::{ChangeCounts, Graph, GraphBuilder, Statistics, TupleChange, UNKNOWN},
-    model::{Model, RelationId},
+    graph::{ChangeCounts, Graph, GraphBuilder, Search, Statistics, TupleChange, UNKNOWN},
+    model::{Model, RelationId, TypeId},
     permit::{Denial, Permit},
     tuple::{InvalidTuple, RelationshipTuple, User, UserParts},
 };
@@ -316,20 +316,27 @@ impl Policy {
         &self.plans
     }
 
-    pub(super) fn question(
-        &self,
-        user: UserParts<'_>,
+    pub(super) fn question<'q>(
+        &'q self,
+        user: UserParts<'q>,
         action: &RelationName,
-        resource: &Entity,
+        resource: &'q Entity,
     ) -> Result<Question, CheckError> {
-        let model = self.graph.model();
-        let relation = self.relation(resource.type_name(), action.as_str())?;
-        let object_type = model.type_id(resource.type_name()).ok_or_else(|| unknown_type(resource.type_name()))?;
+        let (object_type, relation) = self.typed_relation(resource.type_name(), action.as_str())?;
+        if let UserParts::Object { user_type, id } = user {
+            let user_type = self.type_id(user_type)?;
+            let search = self.graph.search((object_type, resource.id()), (user_type, id));
+            // At once, so that the processor reads all of it before it waits for any.
+            search.iter().for_each(|search| search.touch(self.plans.first_edges(relation)));
+            let (object, number) = search.map(Search::found).unwrap_or_default();
+            let subject = Subject::Object { user_type, number: number.unwrap_or(UNKNOWN_USER) };
+            return Ok(Question { subject, relation, object: object.unwrap_or(UNKNOWN.into()) });
+        }
         let object = self.graph.number(object_type, resource.id()).unwrap_or(UNKNOWN);
         // An object that no tuple names is still itself.
         let unknown = |text: &str| if text == resource.as_str() { UNKNOWN } else { UNKNOWN_USER };
         let subject = self.subject(user, unknown)?;
-        Ok(Question { subject, relation, object })
+        Ok(Question { subject, relation, object: object.into() })
     }
 
     /// The user by numbers. `unknown` is the number of a userset's object that no tuple names.
@@ -338,17 +345,16 @@ impl Policy {
         user: UserParts<'_>,
         unknown: impl FnOnce(&str) -> u32,
     ) -> Result<Subject, CheckError> {
-        let type_of = |name: &str| self.graph.model().type_id(name).ok_or_else(|| unknown_type(name));
         Ok(match user {
             UserParts::Object { user_type, id } => {
-                let user_type = type_of(user_type)?;
+                let user_type = self.type_id(user_type)?;
                 let number = self.graph.number(user_type, id).unwrap_or(UNKNOWN_USER);
                 Subject::Object { user_type, number }
             }
-            UserParts::Wildcard { user_type } => Subject::Wildcard { user_type: type_of(user_type)? },
+            UserParts::Wildcard { user_type } => Subject::Wildcard { user_type: self.type_id(user_type)? },
             UserParts::Userset { user_type, id, object, relation } => {
-                let relation = self.relation(user_type, relation)?;
-                let number = self.graph.number(type_of(user_type)?, id).unwrap_or_else(|| unknown(object));
+                let (user_type, relation) = self.typed_relation(user_type, relation)?;
+                let number = self.graph.number(user_type, id).unwrap_or_else(|| unknown(object));
                 Subject::Userset { relation, number }
             }
         })
@@ -356,13 +362,17 @@ impl Policy {
 
     /// The number of a type's relation.
     pub(super) fn relation(&self, type_name: &str, relation: &str) -> Result<RelationId, CheckError> {
-        let model = self.graph.model();
-        let type_id = model.type_id(type_name).ok_or_else(|| unknown_type(type_name))?;
-        let id = model.relation_id(type_id, relation);
-        id.ok_or_else(|| CheckError::UnknownRelation(type_name.to_owned(), relation.to_owned()))
+        self.typed_relation(type_name, relation).map(|(_, relation)| relation)
     }
-}
 
-fn unknown_type(name: &str) -> CheckError {
-    CheckError::UnknownType(name.to_owned())
+    fn typed_relation(&self, type_name: &str, relation: &str) -> Result<(TypeId, RelationId), CheckError> {
+        let type_id = self.type_id(type_name)?;
+        let id = self.graph.model().relation_id(type_id, relation);
+        let id = id.ok_or_else(|| CheckError::UnknownRelation(type_name.to_owned(), relation.to_owned()))?;
+        Ok((type_id, id))
+    }
+
+    fn type_id(&self, name: &str) -> Result<TypeId, CheckError> {
+        self.graph.model().type_id(name).ok_or_else(|| CheckError::UnknownType(name.to_owned()))
+    }
 }

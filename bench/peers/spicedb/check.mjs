@@ -1,4 +1,4 @@
-// Answers questions by SpiceDB in this process: `node check.mjs FOLDER ROUNDS`.
+// Answers questions by SpiceDB in this process: `node check.mjs FOLDER ROUNDS QUESTIONS`.
 //
 // The folder holds `tuples.jsonl` and `questions.jsonl`. Prints how many were allowed, then for each round the seconds;
 // then the 50th and 99th percentile in nanoseconds. Sixteen questions are always under way: one alone would measure the
@@ -32,7 +32,7 @@ definition document {
 const AT_ONCE = 16;
 const BATCH = 1000;
 
-const [folder, rounds] = process.argv.slice(2);
+const [folder, rounds, count] = process.argv.slice(2);
 const lines = (name) => readFileSync(join(folder, name), "utf8").trim().split("\n").map((line) => JSON.parse(line));
 
 function object(text) {
@@ -62,7 +62,7 @@ for (let start = 0; start < updates.length; start += BATCH) {
 // By default it answers by a state of some seconds ago, so that it can use what it remembers: the fastest it can do.
 await new Promise((done) => setTimeout(done, 6000));
 
-const questions = lines("questions.jsonl").map(({ user, relation, object: resource, allowed }) => ({
+const questions = lines("questions.jsonl").slice(0, Number(count)).map(({ user, relation, object: resource, allowed }) => ({
   request: v1.CheckPermissionRequest.create({
     resource: object(resource),
     permission: relation,

@@ -84,7 +84,7 @@ impl<'a, 'q, W: Witness> Evaluator<'a, 'q, W> {
             memo: Memo::default(),
             witness,
         };
-        let verdict = evaluator.relation(question.relation, question.object, 0);
+        let verdict = evaluator.relation(question.relation, question.object.number, 0);
         Outcome { truth: verdict.truth(), witness: evaluator.witness, steps: evaluator.steps, fault: evaluator.fault }
     }
 

@@ -3,7 +3,7 @@
 use super::{plan::Hop, verdict::Truth};
 use crate::policy::{
     condition::{ConditionError, RequestContext},
-    graph::{Number, Row},
+    graph::{Located, Number, Row},
     model::{RelationId, TypeId},
 };
 
@@ -20,7 +20,7 @@ pub(in crate::policy) enum Subject {
 pub(in crate::policy) struct Question {
     pub(in crate::policy) subject: Subject,
     pub(in crate::policy) relation: RelationId,
-    pub(in crate::policy) object: Number,
+    pub(in crate::policy) object: Located,
 }
 
 /// How much one evaluation may take.

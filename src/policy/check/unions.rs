@@ -10,7 +10,7 @@ use super::{
     question::{Question, Subject},
 };
 use crate::policy::{
-    graph::{EdgeId, Graph, Number},
+    graph::{EdgeId, Graph, Located, Number},
     model::{RelationId, Restriction, Shape, TypeId},
 };
 
@@ -28,6 +28,10 @@ struct Union {
     exact: Vec<(EdgeId, Restriction)>,
     /// Tuples that name objects which have the target.
     hops: Vec<Hop>,
+    /// All of them.
+    first: Vec<EdgeId>,
+    /// Tuples that name the user itself at the end of any way that begins with a hop.
+    last: Vec<(EdgeId, TypeId)>,
 }
 
 /// The relations of a model that are unions, as are all that they lead to.
@@ -37,7 +41,7 @@ pub(super) struct Unions(Box<[Option<Union>]>);
 #[derive(Debug, Clone, Copy)]
 struct Node {
     relation: RelationId,
-    object: Number,
+    object: Located,
     depth: u8,
 }
 
@@ -58,6 +62,12 @@ impl Unions {
             .chain((0..unions.len()).rev())
             .fold(false, |any, index| any | leave_out(&mut unions, index))
         {}
+        for index in 0..unions.len() {
+            let last = ends(&unions, index);
+            if let Some(Some(union)) = unions.get_mut(index) {
+                union.last = last;
+            }
+        }
         Self(unions.into())
     }
 }
@@ -72,6 +82,32 @@ fn leave_out(unions: &mut [Option<Union>], index: usize) -> bool {
     out
 }
 
+/// So many ends of a union's ways are told beforehand.
+const MOST_ENDS: usize = 4;
+
+/// The tuples that name the user at the end of the ways that begin with a hop, none if there are too many.
+fn ends(unions: &[Option<Union>], index: usize) -> Vec<(EdgeId, TypeId)> {
+    let targets = |index: usize| {
+        let union = unions.get(index).and_then(Option::as_ref);
+        union.into_iter().flat_map(|union| union.hops.iter().map(|hop| hop.target.index()))
+    };
+    let mut seen: HashSet<usize, RandomState> = targets(index).collect();
+    let mut open: Vec<usize> = seen.iter().copied().collect();
+    let mut ends = Vec::new();
+    while let Some(index) = open.pop() {
+        let exact = unions.get(index).and_then(Option::as_ref).into_iter().flat_map(|union| &union.exact);
+        let plain = exact.filter(|(_, restriction)| restriction.shape == Shape::Plain);
+        ends.extend(plain.map(|(edge, restriction)| (*edge, restriction.user_type)));
+        if ends.len() > 4 * MOST_ENDS {
+            return Vec::new();
+        }
+        open.extend(targets(index).filter(|target| seen.insert(*target)));
+    }
+    ends.sort_unstable_by_key(|(edge, _)| *edge);
+    ends.dedup();
+    ends
+}
+
 fn found(unions: &[Option<Union>], id: RelationId) -> Option<&Union> {
     unions.get(id.index())?.as_ref()
 }
@@ -82,6 +118,7 @@ impl Union {
         let mut union = Self::default();
         let mut computed = HashSet::default();
         union.take(plans, plan, &mut computed, room, 0)?;
+        union.first = union.exact.iter().map(|(edge, _)| *edge).chain(union.hops.iter().map(|hop| hop.edge)).collect();
         Some(union)
     }
 
@@ -123,6 +160,11 @@ impl Union {
 }
 
 impl Plans {
+    /// The tuples of the object itself that a question about a union begins with.
+    pub(in crate::policy) fn first_edges(&self, relation: RelationId) -> &[EdgeId] {
+        found(&self.unions().0, relation).map_or(&[], |union| &union.first)
+    }
+
     /// The answer to a question about an object, and the steps it took, if tuples without conditions settle it soon.
     ///
     /// It is the answer that the evaluator would come to: what is found is found, and where nothing is left to be
@@ -134,6 +176,11 @@ impl Plans {
         let kind = self.kind(question.subject);
         if !self.reaches(question.relation, kind) {
             return Some((false, 0));
+        }
+        // What most ways end with is far away, and asked for before it is needed.
+        let last = found(unions, question.relation).into_iter().flat_map(|union| &union.last);
+        for edge in last.filter(|(_, of)| *of == user_type).take(MOST_ENDS).filter_map(|(edge, _)| graph.edge(*edge)) {
+            edge.touch_objects(number);
         }
         let most_steps = most_steps.min(MOST_STEPS);
         let mut steps = 0;
@@ -148,20 +195,20 @@ impl Plans {
             for (edge, restriction) in union.exact.iter().filter(|(_, restriction)| restriction.user_type == user_type)
             {
                 let user = if restriction.shape == Shape::Wildcard { 0 } else { number };
-                if graph.has(*edge, object, user) {
-                    return (!graph.edge_has_conditions(*edge)).then_some((true, steps));
-                }
+                let Some(edge) = graph.edge(*edge).filter(|edge| edge.has_at(object, user)) else { continue };
+                return (!edge.has_conditions()).then_some((true, steps));
             }
             for hop in &union.hops {
-                let users = graph.users(hop.edge, object);
+                let Some(edge) = graph.edge(hop.edge) else { continue };
+                let users = edge.users_at(object);
                 if users.is_empty() || !self.reaches(hop.target, kind) {
                     continue;
                 }
-                if graph.edge_has_conditions(hop.edge) || depth + 1 >= TOO_DEEP {
+                if edge.has_conditions() || depth + 1 >= TOO_DEEP {
                     return None;
                 }
                 if users.len() > WIDE {
-                    match compared(graph, found(unions, hop.target)?, hop, object, (user_type, number)) {
+                    match compared(graph, found(unions, hop.target)?, hop, object.number, (user_type, number)) {
                         Compared::Shared => return Some((true, steps)),
                         Compared::NothingShared => continue,
                         Compared::Open => {}
@@ -170,7 +217,13 @@ impl Plans {
                 if users.len() > MOST_STEPS as usize {
                     return None;
                 }
-                open.extend(users.iter().map(|user| Node { relation: hop.target, object: user, depth: depth + 1 }));
+                let mut follow = |user: Number| {
+                    open.push(Node { relation: hop.target, object: user.into(), depth: depth + 1 });
+                };
+                match users.unchanged() {
+                    Some(users) => users.iter().for_each(|user| follow(*user)),
+                    None => users.iter().for_each(follow),
+                }
             }
         }
         Some((false, steps))

@@ -153,6 +153,10 @@ impl GraphBuilder {
                 });
                 statistics.tuples += pairs.len();
                 let mut edge = Edge::new(&pairs, objects, user_count(&interners, restriction));
+                drop(pairs);
+                if let Some(names) = interners.get(relation.object_type().index()) {
+                    edge.users.place(names);
+                }
                 let conditions = self.conditions.get_mut(number as usize).map(std::mem::take).unwrap_or_default();
                 let mut conditions: Vec<_> = conditions.into_iter().collect();
                 conditions.sort_unstable_by_key(|(pair, _)| *pair);

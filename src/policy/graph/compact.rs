@@ -30,8 +30,15 @@ impl Graph {
             let of = |of: TypeId| renumberings.get(of.index()).and_then(Option::as_deref);
             let users = if restriction.shape == Shape::Wildcard { None } else { of(restriction.user_type) };
             let numbers = Numbers { objects: of(object_type), users };
+            let names = interners.get(object_type.index());
             if edge.is_packed() && numbers.are_the_same() {
-                edges.push(edge.clone());
+                let mut edge = edge.clone();
+                if let Some((names, before)) = names.zip(self.interners.get(object_type.index()))
+                    && !names.has_places_of(before)
+                {
+                    edge.users.place(names);
+                }
+                edges.push(edge);
                 continue;
             }
             let object_count = interners.get(object_type.index()).map_or(0, Interner::len);
@@ -41,6 +48,9 @@ impl Graph {
             packed.conditions = Conditions::from_sorted(
                 conditions.map(|(key, condition)| (numbers.pair(high(key), low(key)), condition.clone())),
             );
+            if let Some(names) = names {
+                packed.users.place(names);
+            }
             edges.push(packed);
         }
         let bytes = interners.iter().map(Interner::bytes).chain(edges.iter().map(Edge::bytes)).sum();

@@ -12,6 +12,7 @@ mod persistent;
 mod placement;
 mod rows;
 mod store;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -19,8 +20,9 @@ pub use builder::{Added, GraphBuilder};
 pub use change::{ChangeCounts, TupleChange, TupleText};
 pub(in crate::policy) use condition::Carried;
 pub use condition::TupleCondition;
+pub(in crate::policy) use names::Located;
 pub use pages::{TupleFilter, WrittenTuple};
 pub use placement::{SetAside, SetAsideReason};
 pub(in crate::policy) use rows::Row;
-pub(in crate::policy) use store::{EdgeId, Number, UNKNOWN};
+pub(in crate::policy) use store::{EdgeId, Number, Search, UNKNOWN};
 pub use store::{Graph, Statistics};

@@ -5,53 +5,99 @@ use std::{hash::BuildHasher, sync::Arc};
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
-use super::{packed::MOST, persistent::PersistentMap};
+use super::{packed::MOST, persistent::PersistentMap, table::Table};
 
 /// Numbers for the ids of one type: one text for all of them, and a table from text to number.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Names {
-    text: String,
+    // INVARIANT: whole ids, one after the other.
+    text: Table<u8>,
     // INVARIANT: `ends[n]` is where the id with number `n` ends in `text`, and where the next one begins.
-    ends: Vec<u32>,
-    // INVARIANT: from each id's home to the id there is no free slot. Empty, or at least one slot is free.
-    slots: Vec<Slot>,
+    ends: Table<u32>,
+    // INVARIANT: from each id's home to the id there is no bucket with a free slot. Empty, or at least one slot is free.
+    buckets: Table<Bucket>,
     hasher: RandomState,
 }
 
-/// All that a search needs beside the text itself, so that it costs two distant reads and no more.
-#[derive(Debug, Clone, Copy)]
-struct Slot {
-    hash: u32,
-    number: u32,
-    start: u32,
-    length: u32,
+/// Slots that lie side by side, in two lines of the processor's cache, and are compared together.
+type Bucket = [Slot; SLOTS];
+
+/// All that a search needs, so that it waits for one distant read and no second one: hash, number and length of an id,
+/// then its first bytes. Only of a longer id the rest is read where it stands.
+type Slot = [u32; 3 + HELD / 4];
+
+const SLOTS: usize = 4;
+/// How many bytes of an id its slot holds.
+const HELD: usize = 20;
+/// In place of the number of a free slot. Those behind it are free too.
+const FREE: u32 = u32::MAX;
+/// No id is as long as those of free slots.
+const FREE_SLOT: Slot = [0, FREE, u32::MAX, 0, 0, 0, 0, 0];
+const FREE_BUCKET: Bucket = [FREE_SLOT; SLOTS];
+
+/// The number of an id, and where it stands in the table of its type: the number of its slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::policy) struct Located {
+    pub(in crate::policy) number: u32,
+    pub(in crate::policy) place: u32,
 }
 
-/// Marks a slot without a number.
-const FREE: u32 = u32::MAX;
-const FREE_SLOT: Slot = Slot { hash: 0, number: FREE, start: 0, length: 0 };
+/// The place of what stands in no table.
+pub(super) const NOWHERE: u32 = u32::MAX;
+
+impl From<u32> for Located {
+    /// A number whose place is not known.
+    fn from(number: u32) -> Self {
+        Self { number, place: NOWHERE }
+    }
+}
+
+/// An id that is looked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sought<'n, 'i> {
+    id: &'i str,
+    hash: u32,
+    /// The number of the first bucket.
+    home: usize,
+    bucket: &'n Bucket,
+    /// A bit for each slot of the first bucket that has the hash.
+    same: u32,
+}
+
+impl Sought<'_, '_> {
+    /// Where the id stands if nothing stood in its way.
+    pub(super) fn likely_place(&self) -> u32 {
+        u32::try_from(self.home * SLOTS).unwrap_or(NOWHERE)
+    }
+}
 
 impl Names {
     /// The number of `id`, a new one if it has none. `None` if no number or no room is left.
     pub(super) fn intern(&mut self, id: &str) -> Option<u32> {
-        let hash = self.hash(id);
-        if let Some(number) = self.find_hashed(hash, id) {
+        let sought = self.seek(id);
+        if let Some(Located { number, .. }) = self.found(sought) {
             return Some(number);
         }
+        let hash = sought.hash;
         let number = u32::try_from(self.ends.len()).ok().filter(|number| *number < MOST)?;
-        let start = u32::try_from(self.text.len()).ok()?;
+        let length = u32::try_from(id.len()).ok()?;
         let end = u32::try_from(self.text.len() + id.len()).ok()?;
-        if (self.ends.len() + 1) * 4 > self.slots.len() * 3 {
-            self.resize((self.slots.len() * 2).max(16));
+        if (self.ends.len() + 1) * 8 > self.buckets.len() * SLOTS * 7 {
+            self.resize((self.buckets.len() * 2).max(SLOTS));
         }
-        self.text.push_str(id);
+        self.text.extend_from_slice(id.as_bytes());
         self.ends.push(end);
-        put(&mut self.slots, Slot { hash, number, start, length: end - start });
+        let [one, two, three, four, five] = beginning(id);
+        put(&mut self.buckets, [hash, number, length, one, two, three, four, five]);
         Some(number)
     }
 
     /// The id with this number.
     pub(super) fn id(&self, number: u32) -> Option<&str> {
+        std::str::from_utf8(self.bytes_of(number)?).ok()
+    }
+
+    fn bytes_of(&self, number: u32) -> Option<&[u8]> {
         let number = number as usize;
         let start = number.checked_sub(1).and_then(|before| self.ends.get(before)).map_or(0, |end| *end as usize);
         self.ends.get(number).and_then(|end| self.text.get(start..*end as usize))
@@ -66,8 +112,9 @@ impl Names {
     pub(super) fn shrink(&mut self) {
         self.text.shrink_to_fit();
         self.ends.shrink_to_fit();
-        let enough = self.ends.len() + self.ends.len() / 2 + 1;
-        if !self.ends.is_empty() && self.slots.len() > enough + enough / 8 {
+        // With a fifth of the slots free nine of ten ids are in their first bucket.
+        let enough = (self.ends.len() * 5 / 4).div_ceil(SLOTS) + 1;
+        if self.buckets.len() > enough + enough / 8 {
             self.resize(enough);
         }
     }
@@ -79,31 +126,79 @@ impl Names {
 
     /// About how many bytes this takes.
     pub(super) fn bytes(&self) -> usize {
-        self.text.capacity() + self.ends.capacity() * size_of::<u32>() + self.slots.capacity() * size_of::<Slot>()
+        self.text.bytes() + self.ends.bytes() + self.buckets.bytes()
     }
 
-    fn hash(&self, id: &str) -> u32 {
+    /// Begins to look for an id, and does not wait for what it reads.
+    // Not inlined: what follows would be mixed into it, and wait.
+    #[inline(never)]
+    pub(super) fn seek<'n, 'i>(&'n self, id: &'i str) -> Sought<'n, 'i> {
         // The upper half; foldhash mixes both.
-        u32::try_from(self.hasher.hash_one(id) >> 32).unwrap_or_default()
+        let hash = u32::try_from(self.hasher.hash_one(id) >> 32).unwrap_or_default();
+        let home = home(hash, self.buckets.len());
+        let bucket = self.buckets.get(home).unwrap_or(&FREE_BUCKET);
+        Sought { id, hash, home, bucket, same: same_slots(bucket, hash) }
     }
 
-    fn find_hashed(&self, hash: u32, id: &str) -> Option<u32> {
-        let start = home(hash, self.slots.len());
-        let (before, after) = self.slots.split_at_checked(start)?;
-        let taken = after.iter().chain(before).take_while(|slot| slot.number != FREE);
-        let mut same = taken.filter(|slot| slot.hash == hash && slot.length as usize == id.len());
-        same.find(|slot| {
-            let start = slot.start as usize;
-            self.text.as_bytes().get(start..start + id.len()) == Some(id.as_bytes())
+    /// The id that was looked for.
+    #[inline]
+    pub(super) fn found(&self, sought: Sought<'_, '_>) -> Option<Located> {
+        if sought.same != 0
+            && let Some(located) = self.among(sought)
+        {
+            return Some(located);
+        }
+        if is_open(sought.bucket) {
+            return None;
+        }
+        self.found_elsewhere(sought)
+    }
+
+    #[cold]
+    fn found_elsewhere(&self, sought: Sought<'_, '_>) -> Option<Located> {
+        for home in (sought.home + 1..self.buckets.len()).chain(0..sought.home) {
+            let bucket = self.buckets.get(home)?;
+            let located = self.among(Sought { home, bucket, same: same_slots(bucket, sought.hash), ..sought });
+            if located.is_some() || is_open(bucket) {
+                return located;
+            }
+        }
+        None
+    }
+
+    /// The id in one of a bucket's slots that have its hash, if it is there.
+    #[inline]
+    fn among(&self, sought: Sought<'_, '_>) -> Option<Located> {
+        let id = sought.id.as_bytes();
+        let mut slots = sought.same;
+        while slots != 0 {
+            let slot = slots.trailing_zeros() as usize;
+            let [_, number, length, held @ ..] = sought.bucket.get(slot)?;
+            let text = if id.len() <= HELD { bytemuck::bytes_of(held).get(..id.len()) } else { self.bytes_of(*number) };
+            if *length as usize == id.len() && text == Some(id) {
+                let place = u32::try_from(sought.home * SLOTS + slot).unwrap_or(NOWHERE);
+                return Some(Located { number: *number, place });
+            }
+            slots &= slots - 1;
+        }
+        None
+    }
+
+    /// Where each number stands: in so many places, those without a number among them.
+    pub(super) fn places(&self) -> impl ExactSizeIterator<Item = Option<u32>> {
+        (0..self.buckets.len() * SLOTS).map(|place| {
+            let [_, number, ..] = self.buckets.get(place / SLOTS)?.get(place % SLOTS)?;
+            (*number != FREE).then_some(*number)
         })
-        .map(|slot| slot.number)
     }
 
-    /// Moves all slots to a table of this length. Their hashes are known, so that no text is read.
+    /// Moves all slots to a table of so many buckets. Their hashes are known, so that no text is read.
     fn resize(&mut self, length: usize) {
-        let mut slots = vec![FREE_SLOT; length];
-        self.slots.iter().filter(|slot| slot.number != FREE).for_each(|slot| put(&mut slots, *slot));
-        self.slots = slots;
+        let mut buckets = Table::filled(FREE_BUCKET, length);
+        for slot in self.buckets.iter().flatten().filter(|[_, number, ..]| *number != FREE) {
+            put(&mut buckets, *slot);
+        }
+        self.buckets = buckets;
     }
 }
 
@@ -112,10 +207,33 @@ fn home(hash: u32, length: usize) -> usize {
     usize::try_from(scaled).unwrap_or_default()
 }
 
-fn put(slots: &mut [Slot], new: Slot) {
-    let Some((before, after)) = slots.split_at_mut_checked(home(new.hash, slots.len())) else { return };
-    if let Some(free) = after.iter_mut().chain(before).find(|slot| slot.number == FREE) {
-        *free = new;
+/// The first bytes of an id, and zeros where it is shorter.
+fn beginning(id: &str) -> [u32; HELD / 4] {
+    let mut words = [0; HELD / 4];
+    let bytes: &mut [u8] = bytemuck::bytes_of_mut(&mut words);
+    let length = id.len().min(HELD);
+    if let (Some(bytes), Some(of_id)) = (bytes.get_mut(..length), id.as_bytes().get(..length)) {
+        bytes.copy_from_slice(of_id);
+    }
+    words
+}
+
+fn same_slots(bucket: &Bucket, hash: u32) -> u32 {
+    let [one, two, three, four] = bucket.map(|[known, ..]| u32::from(known == hash));
+    one | two << 1 | three << 2 | four << 3
+}
+
+/// Whether a slot is free, so that what is not there is nowhere.
+fn is_open([.., [_, number, ..]]: &Bucket) -> bool {
+    *number == FREE
+}
+
+fn put(buckets: &mut [Bucket], new: Slot) {
+    let [hash, ..] = new;
+    let Some((before, after)) = buckets.split_at_mut_checked(home(hash, buckets.len())) else { return };
+    let mut free = after.iter_mut().chain(before).flatten().filter(|[_, number, ..]| *number == FREE);
+    if let Some(slot) = free.next() {
+        *slot = new;
     }
 }
 
@@ -145,7 +263,7 @@ impl Interner {
             return Some(number);
         }
         let number = u32::try_from(self.len()).ok().filter(|number| *number < MOST)?;
-        let hash = self.base.hash(id);
+        let Sought { hash, .. } = self.seek(id);
         let later = self.later.get_or_insert_default();
         match later.by_hash.get_mut(hash) {
             Some(numbers) => numbers.push(number),
@@ -157,11 +275,32 @@ impl Interner {
 
     /// The number of `id`, if it has one.
     pub(super) fn find(&self, id: &str) -> Option<u32> {
-        let hash = self.base.hash(id);
-        let found = self.base.find_hashed(hash, id);
+        self.found(self.seek(id)).map(|located| located.number)
+    }
+
+    /// Begins to look for an id, see [`found`](Self::found).
+    pub(super) fn seek<'n, 'i>(&'n self, id: &'i str) -> Sought<'n, 'i> {
+        self.base.seek(id)
+    }
+
+    /// The id that was looked for, if it has a number.
+    #[inline]
+    pub(super) fn found(&self, sought: Sought<'_, '_>) -> Option<Located> {
+        let found = self.base.found(sought);
         let Some(later) = self.later.as_ref().filter(|_| found.is_none()) else { return found };
-        let numbers = later.by_hash.get(hash)?;
-        numbers.iter().copied().find(|number| later.texts.get(*number).is_some_and(|text| **text == *id))
+        let numbers = later.by_hash.get(sought.hash)?;
+        let is_same = |number: &u32| later.texts.get(*number).is_some_and(|text| **text == *sought.id);
+        numbers.iter().copied().find(is_same).map(Located::from)
+    }
+
+    /// Where each number stands, those aside that came later.
+    pub(super) fn places(&self) -> impl ExactSizeIterator<Item = Option<u32>> {
+        self.base.places()
+    }
+
+    /// Whether all numbers stand where those of the other stand.
+    pub(super) fn has_places_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.base, &other.base)
     }
 
     /// The id with this number, empty if there is none.
@@ -215,7 +354,7 @@ mod tests {
     #[test]
     fn an_id_keeps_its_number() {
         let mut names = Names::default();
-        let find = |names: &Names, id: &str| names.find_hashed(names.hash(id), id);
+        let find = |names: &Names, id: &str| names.found(names.seek(id)).map(|located| located.number);
         assert_eq!((find(&names, "id-0-é"), names.id(0), names.len()), (None, None, 0));
         let numbers: Vec<_> = ids().iter().map(|id| names.intern(id).unwrap()).collect();
         names.shrink();

@@ -1,13 +1,16 @@
 //! Sorted rows of numbers, one for each key, packed into a few arrays.
 
-use super::pairs::{high, low};
+use super::{
+    pairs::{high, low},
+    table::Table,
+};
 
 /// From each key a sorted row of values: the compressed sparse rows of a matrix.
 #[derive(Debug, Default)]
 pub(super) struct Packed {
     index: Index,
     // INVARIANT: holds the rows of more than two values, each sorted and without repetitions.
-    values: Box<[u32]>,
+    values: Table<u32>,
     len: usize,
 }
 
@@ -20,15 +23,18 @@ const LONG: u32 = 1 << 31;
 /// Values and keys are smaller than this.
 pub(super) const MOST: u32 = LONG - 1;
 
+/// So many entries are beyond the caches of a processor. Tests need not build so large a graph to see to them.
+const MANY: usize = if cfg!(test) { 64 } else { 1 << 18 };
+
 /// Where a key's entry is.
 #[derive(Debug)]
 enum Index {
     /// At the key: for when most keys have a row.
-    Dense { entries: Box<[Entry]> },
+    Dense { entries: Table<Entry> },
     /// At the number of marked keys below: for when some keys have a row. One read tells that none is there.
-    Marked { words: Box<[Word]>, entries: Box<[Entry]> },
+    Marked { words: Box<[Word]>, entries: Table<Entry> },
     /// Where the key is among `keys`, which are sorted: for when hardly any key has a row.
-    Sparse { keys: Box<[u32]>, entries: Box<[Entry]> },
+    Sparse { keys: Box<[u32]>, entries: Table<Entry> },
 }
 
 /// Which of 64 keys have a row, and how many keys below them do.
@@ -38,9 +44,25 @@ struct Word {
     below: u32,
 }
 
+/// The entries of keys by where these stand in a table.
+#[derive(Debug)]
+pub(super) struct Placed(Table<Entry>);
+
+impl Placed {
+    /// Begins to read what is in a place.
+    pub(super) fn touch(&self, place: u32) {
+        std::hint::black_box(self.0.get(place as usize).map(|[value, _]| *value));
+    }
+
+    /// About how many bytes this takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.bytes()
+    }
+}
+
 impl Default for Index {
     fn default() -> Self {
-        Self::Sparse { keys: Box::default(), entries: Box::default() }
+        Self::Sparse { keys: Box::default(), entries: Table::default() }
     }
 }
 
@@ -90,6 +112,7 @@ impl Packed {
     }
 
     /// The row of a key, empty if it has none.
+    #[inline]
     pub(super) fn row(&self, key: u32) -> &[u32] {
         let entry = match &self.index {
             Index::Dense { entries } => entries.get(key as usize),
@@ -103,6 +126,40 @@ impl Packed {
             }
             Index::Sparse { keys, entries } => keys.binary_search(&key).ok().and_then(|position| entries.get(position)),
         };
+        self.row_of(entry)
+    }
+
+    /// The row of the key that stands in this place, see [`placed`](Self::placed).
+    pub(super) fn row_at<'a>(&'a self, placed: &'a Placed, place: u32) -> &'a [u32] {
+        self.row_of(placed.0.get(place as usize))
+    }
+
+    /// Begins to read the row of a key.
+    #[inline]
+    pub(super) fn touch(&self, key: u32) {
+        if let Index::Dense { entries } = &self.index {
+            std::hint::black_box(entries.get(key as usize).map(|[value, _]| *value));
+        }
+    }
+
+    /// The entries once more, in the order in which the keys stand in a table: so an entry can be read while the key is
+    /// still looked for. Only if there are so many entries that reading one means waiting.
+    pub(super) fn placed(&self, places: impl ExactSizeIterator<Item = Option<u32>>) -> Option<Placed> {
+        let Index::Dense { entries } = &self.index else { return None };
+        if entries.len() < MANY {
+            return None;
+        }
+        let mut placed = Table::filled([NONE; 2], places.len());
+        for (place, key) in placed.iter_mut().zip(places) {
+            if let Some(entry) = key.and_then(|key| entries.get(key as usize)) {
+                *place = *entry;
+            }
+        }
+        Some(Placed(placed))
+    }
+
+    #[inline]
+    fn row_of<'a>(&'a self, entry: Option<&'a Entry>) -> &'a [u32] {
         match entry {
             None | Some([NONE, _]) => &[],
             Some([value, NONE]) => std::slice::from_ref(value),
@@ -137,11 +194,11 @@ impl Packed {
     /// About how many bytes this takes.
     pub(super) fn bytes(&self) -> usize {
         let index = match &self.index {
-            Index::Dense { entries } => size_of_val(&**entries),
-            Index::Marked { words, entries } => size_of_val(&**words) + size_of_val(&**entries),
-            Index::Sparse { keys, entries } => size_of_val(&**keys) + size_of_val(&**entries),
+            Index::Dense { entries } => entries.bytes(),
+            Index::Marked { words, entries } => size_of_val(&**words) + entries.bytes(),
+            Index::Sparse { keys, entries } => size_of_val(&**keys) + entries.bytes(),
         };
-        index + size_of_val(&*self.values)
+        index + self.values.bytes()
     }
 }
 
@@ -149,8 +206,8 @@ impl Packed {
 #[derive(Debug, Default)]
 struct Packer {
     keys: Vec<u32>,
-    entries: Vec<Entry>,
-    values: Vec<u32>,
+    entries: Table<Entry>,
+    values: Table<u32>,
     len: usize,
 }
 
@@ -172,29 +229,31 @@ impl Packer {
     }
 
     fn finish(self, key_count: usize) -> Packed {
-        let Self { keys, entries, values, len } = self;
+        let Self { keys, mut entries, mut values, len } = self;
+        entries.shrink_to_fit();
+        values.shrink_to_fit();
         let index = if keys.len() >= key_count.div_ceil(2) {
             dense(&keys, entries, key_count)
-        } else if keys.len() < key_count / 256 {
-            Index::Sparse { keys: keys.into(), entries: entries.into() }
+        } else if keys.len() < key_count / 4096 {
+            Index::Sparse { keys: keys.into(), entries }
         } else {
-            Index::Marked { words: marked(&keys, key_count), entries: entries.into() }
+            Index::Marked { words: marked(&keys, key_count), entries }
         };
-        Packed { index, values: values.into(), len }
+        Packed { index, values, len }
     }
 }
 
-fn dense(keys: &[u32], entries: Vec<Entry>, key_count: usize) -> Index {
+fn dense(keys: &[u32], entries: Table<Entry>, key_count: usize) -> Index {
     if keys.len() == key_count {
-        return Index::Dense { entries: entries.into() };
+        return Index::Dense { entries };
     }
-    let mut all = vec![[NONE; 2]; key_count];
-    for (key, entry) in keys.iter().zip(entries) {
+    let mut all = Table::filled([NONE; 2], key_count);
+    for (key, entry) in keys.iter().zip(entries.iter()) {
         if let Some(place) = all.get_mut(*key as usize) {
-            *place = entry;
+            *place = *entry;
         }
     }
-    Index::Dense { entries: all.into() }
+    Index::Dense { entries: all }
 }
 
 fn marked(keys: &[u32], key_count: usize) -> Box<[Word]> {

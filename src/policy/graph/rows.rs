@@ -2,12 +2,18 @@
 
 use std::sync::Arc;
 
-use super::{packed::Packed, persistent::PersistentMap};
+use super::{
+    names::{Interner, Located, NOWHERE},
+    packed::{Packed, Placed},
+    persistent::PersistentMap,
+};
 
 /// Packed rows, and for some keys what has changed since they were packed. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Rows {
     packed: Arc<Packed>,
+    // INVARIANT: places are those of the table that the keys' numbers are from.
+    placed: Option<Arc<Placed>>,
     // `None` if nothing has changed.
     patches: Option<PersistentMap<u32, Arc<Patch>>>,
 }
@@ -33,13 +39,48 @@ const SHORT: usize = 16;
 
 impl Rows {
     pub(super) fn new(packed: Packed) -> Self {
-        Self { packed: Arc::new(packed), patches: None }
+        Self { packed: Arc::new(packed), placed: None, patches: None }
+    }
+
+    /// Learns where keys stand, so that [`row_at`](Self::row_at) need not wait for their numbers.
+    pub(super) fn place(&mut self, keys: &Interner) {
+        self.placed = self.packed.placed(keys.places()).map(Arc::new);
+    }
+
+    /// Begins to read the row of a key.
+    #[inline]
+    pub(super) fn touch(&self, key: u32) {
+        self.packed.touch(key);
+    }
+
+    /// Begins to read the row of the key that stands in this place or beside it.
+    #[inline]
+    pub(super) fn touch_at(&self, place: u32) {
+        if let Some(placed) = &self.placed {
+            placed.touch(place);
+        }
     }
 
     /// The row of a key, empty if it has none.
+    #[inline]
+    pub(super) fn row_at(&self, key: Located) -> Row<'_> {
+        match &self.placed {
+            Some(placed) if key.place != NOWHERE => {
+                Row { packed: self.packed.row_at(placed, key.place), patch: self.patch(key.number) }
+            }
+            Some(_) | None => self.row(key.number),
+        }
+    }
+
+    /// The row of a key, empty if it has none.
+    #[inline]
     pub(super) fn row(&self, key: u32) -> Row<'_> {
-        let patch = self.patches.as_ref().and_then(|patches| patches.get(key));
-        Row { packed: self.packed.row(key), patch: patch.map(|patch| &**patch) }
+        Row { packed: self.packed.row(key), patch: self.patch(key) }
+    }
+
+    #[inline]
+    fn patch(&self, key: u32) -> Option<&Patch> {
+        self.patches.as_ref()?.get(key).map(|patch| &**patch)
     }
 
     /// Puts a value that is not there into the row of a key.
@@ -73,6 +114,12 @@ impl Rows {
         self.packed.keys().filter(move |key| !is_patched(*key)).chain(patched)
     }
 
+    /// Whether no key can have a row: what most edges of most models are like.
+    #[inline]
+    pub(super) fn is_void(&self) -> bool {
+        self.packed.len() == 0 && self.patches.is_none()
+    }
+
     /// Whether no key has a row.
     pub(super) fn is_empty(&self) -> bool {
         self.keys().next().is_none()
@@ -85,7 +132,7 @@ impl Rows {
 
     /// About how many bytes the packed rows take.
     pub(super) fn bytes(&self) -> usize {
-        self.packed.bytes()
+        self.packed.bytes() + self.placed.as_ref().map_or(0, |placed| placed.bytes())
     }
 
     fn change(&mut self, key: u32, change: impl FnOnce(&mut Patch)) {
@@ -146,6 +193,12 @@ impl<'a> Row<'a> {
             (Some(_), _) => kept.next(),
             (None, _) => added.next(),
         })
+    }
+
+    /// The values, if none has changed since the rows were packed.
+    #[inline]
+    pub(in crate::policy) fn unchanged(self) -> Option<&'a [u32]> {
+        self.patch.is_none().then_some(self.packed)
     }
 
     /// A value of both rows.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     condition::{Carried, Conditions},
-    names::Interner,
+    names::{Interner, Located, Sought},
     packed::Packed,
     placement::{Aside, Placement, SetAside},
     rows::{Row, Rows},
@@ -31,7 +31,7 @@ const MANY: usize = 256;
 
 /// The tuples that one restriction lets in. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Edge {
+pub(in crate::policy) struct Edge {
     /// From the object to the users, or for a wildcard to the number 0.
     pub(super) users: Rows,
     /// From the user to the objects.
@@ -52,6 +52,24 @@ impl Edge {
         self.users.bytes() + self.objects.bytes() + self.conditions.bytes()
     }
 
+    /// The users that it gives the object, those with a condition among them.
+    #[inline]
+    pub(in crate::policy) fn users_at(&self, object: Located) -> Row<'_> {
+        if self.users.is_void() { Row::EMPTY } else { self.users.row_at(object) }
+    }
+
+    /// Begins to read the objects that it gives the user.
+    #[inline]
+    pub(in crate::policy) fn touch_objects(&self, user: Number) {
+        self.objects.touch(user);
+    }
+
+    /// Whether any tuple carries a condition.
+    #[inline]
+    pub(in crate::policy) fn has_conditions(&self) -> bool {
+        !self.conditions.is_empty()
+    }
+
     /// Whether nothing has changed since the rows were packed.
     pub(super) fn is_packed(&self) -> bool {
         self.users.is_packed() && self.objects.is_packed()
@@ -59,11 +77,20 @@ impl Edge {
 
     /// Whether it gives the object this user.
     pub(super) fn has(&self, object: Number, user: Number) -> bool {
-        let users = self.users.row(object);
+        self.has_at(object.into(), user)
+    }
+
+    /// The same of an object whose place may be known.
+    #[inline]
+    pub(in crate::policy) fn has_at(&self, object: Located, user: Number) -> bool {
+        if self.users.is_void() {
+            return false;
+        }
+        let users = self.users.row_at(object);
         if users.len() > MANY {
             let objects = self.objects.row(user);
             if objects.len() < users.len() {
-                return objects.holds(object);
+                return objects.holds(object.number);
             }
         }
         users.holds(user)
@@ -99,6 +126,32 @@ pub struct Graph {
     pub(super) repeated: Arc<[RelationshipTuple]>,
     /// How many changes lie over the packed rows.
     pub(super) changes: usize,
+}
+
+/// An object and a user that are looked for together, so that what is far away is waited for once and not again and
+/// again.
+#[derive(Debug)]
+pub(in crate::policy) struct Search<'g> {
+    graph: &'g Graph,
+    objects: &'g Interner,
+    object: Sought<'g, 'g>,
+    users: &'g Interner,
+    user: Sought<'g, 'g>,
+}
+
+impl Search<'_> {
+    /// Begins to read the object's rows of these edges.
+    pub(in crate::policy) fn touch(&self, edges: &[EdgeId]) {
+        let place = self.object.likely_place();
+        for edge in edges.iter().filter_map(|edge| self.graph.edge(*edge)) {
+            edge.users.touch_at(place);
+        }
+    }
+
+    /// The object and the user, if any tuples name them.
+    pub(in crate::policy) fn found(self) -> (Option<Located>, Option<Number>) {
+        (self.objects.found(self.object), self.users.found(self.user).map(|user| user.number))
+    }
 }
 
 impl Graph {
@@ -147,6 +200,17 @@ impl Graph {
         self.interners.get(object_type.index())?.find(id)
     }
 
+    /// Begins to look for an object and for a user. `None` if the model has no such types.
+    pub(in crate::policy) fn search<'g>(
+        &'g self,
+        (object_type, object): (TypeId, &'g str),
+        (user_type, user): (TypeId, &'g str),
+    ) -> Option<Search<'g>> {
+        let objects = self.interners.get(object_type.index())?;
+        let users = self.interners.get(user_type.index())?;
+        Some(Search { graph: self, objects, object: objects.seek(object), users, user: users.seek(user) })
+    }
+
     /// The id of an object.
     pub(in crate::policy) fn id(&self, object_type: TypeId, number: Number) -> &str {
         self.interners.get(object_type.index()).map_or("", |interner| interner.id(number))
@@ -169,9 +233,15 @@ impl Graph {
         })
     }
 
+    /// The tuples that a restriction lets in.
+    #[inline]
+    pub(in crate::policy) fn edge(&self, edge: EdgeId) -> Option<&Edge> {
+        self.edges.get(edge as usize)
+    }
+
     /// The users that the edge gives the object, those with a condition among them.
     pub(in crate::policy) fn users(&self, edge: EdgeId, object: Number) -> Row<'_> {
-        self.edges.get(edge as usize).map_or(Row::EMPTY, |edge| edge.users.row(object))
+        self.edge(edge).map_or(Row::EMPTY, |edge| edge.users_at(object.into()))
     }
 
     /// The objects that the edge gives the user, those with a condition among them.
@@ -197,7 +267,7 @@ impl Graph {
 
     /// Whether any tuple of the edge carries a condition.
     pub(in crate::policy) fn edge_has_conditions(&self, edge: EdgeId) -> bool {
-        self.edges.get(edge as usize).is_some_and(|edge| !edge.conditions.is_empty())
+        self.edge(edge).is_some_and(Edge::has_conditions)
     }
 
     /// The condition that a tuple carries.

@@ -14,8 +14,8 @@ use super::{
 use crate::{
     access::{Entity, Place},
     policy::{
-        ConditionName, ConditionSource, Model, ModelSource, ParameterSource, ParameterType, Placed, RelationSource,
-        RestrictionSource, Rewrite, Shape, TypeSource, User,
+        ConditionName, ConditionSource, Model, ModelSource, ParameterSource, ParameterType, Placed, Policy,
+        PolicySettings, RelationSource, RequestContext, RestrictionSource, Rewrite, Shape, TypeSource, User,
     },
 };
 
@@ -262,5 +262,43 @@ fn what_the_model_does_not_allow_is_set_aside() {
     {
         let change = TupleChange::Write(TupleText { user, relation, object }, None);
         assert!(graph.with_changes([change]).is_err(), "{user} {relation} {object}");
+    }
+}
+
+#[test]
+fn a_graph_whose_rows_lie_in_the_order_of_its_names_answers_alike() {
+    let texts =
+        |n: u32| (format!("user:u{}", n % 70), format!("document:d{}-{}", n % 300, "long".repeat(n as usize % 8)));
+    let mut builder = GraphBuilder::new(model());
+    for (user, document) in (0..600).map(texts) {
+        builder.add(&user, "viewer", &document).unwrap();
+    }
+    let graph = builder.finish();
+    let mut changed = graph.clone();
+    for n in 0..400 {
+        let (user, document) = texts(n * 7 + n / 3);
+        let tuple = TupleText { user: &user, relation: "viewer", object: &document };
+        let later = TupleText { object: &format!("document:later-{n}"), ..tuple };
+        let changes = [TupleChange::Write(later, None), TupleChange::Delete(tuple)];
+        changed = changed.with_changes(if n % 2 == 0 { &changes[..1] } else { &changes[1..] }.to_vec()).unwrap().0;
+    }
+    let compacted = changed.compacted();
+    let first = facts(&compacted).into_keys().next().unwrap();
+    let again = compacted.with_changes([TupleChange::Delete(text(&first))]).unwrap().0;
+    for graph in [graph, changed, compacted, again.compacted(), again] {
+        let facts = facts(&graph);
+        let policy = Policy::new(graph.clone(), PolicySettings::default());
+        let mut allowed = 0;
+        for (user, document) in (0..600).map(texts).chain((0..400).map(|n| (texts(n).0, format!("document:later-{n}"))))
+        {
+            for user in [user, "user:u1".to_owned(), "user:nobody".to_owned()] {
+                let expected = facts.contains_key(&(user.clone(), "viewer".to_owned(), document.clone()));
+                let (user, document) = (user.parse().unwrap(), document.parse().unwrap());
+                let is_allowed = policy.check(&user, &"viewer".parse().unwrap(), &document, &RequestContext::default());
+                assert_eq!(is_allowed, Ok(expected), "{user} {document}");
+                allowed += u32::from(expected);
+            }
+        }
+        assert!(allowed > 100);
     }
 }

@@ -114,6 +114,9 @@ struct ObjectType {
     relations: HashMap<RelationName, RelationId, RandomState>,
 }
 
+/// So many names are found sooner one by one than by their hashes.
+const FEW: usize = 8;
+
 /// A checked model. It can only be made by [`Model::new`], so what it names exists.
 #[derive(Debug)]
 pub struct Model {
@@ -208,7 +211,11 @@ impl Model {
 
     /// The number of a type.
     pub fn type_id(&self, type_name: &str) -> Option<TypeId> {
-        self.type_ids.get(type_name).copied()
+        if self.types.len() > FEW {
+            return self.type_ids.get(type_name).copied();
+        }
+        let position = self.types.iter().position(|known| known.name.as_str() == type_name);
+        position.and_then(|position| u16::try_from(position).ok()).map(TypeId)
     }
 
     /// The number of a type's relation.

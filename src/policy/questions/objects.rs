@@ -184,7 +184,7 @@ impl Listing<'_, '_> {
 
     /// Adds the object to the list if it belongs there.
     fn check(&mut self, object: Number, budget: &mut Budget) -> Result<(), Failure> {
-        let question = Question { subject: self.search.subject, relation: self.search.target, object };
+        let question = Question { subject: self.search.subject, relation: self.search.target, object: object.into() };
         let strict = Circumstances { context: self.context, unanswered: Unanswered::Fails };
         let outcome = budget.evaluate(self.policy, question, strict);
         match outcome.truth {

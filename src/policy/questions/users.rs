@@ -127,7 +127,7 @@ impl Policy {
                 None if user == EVERYONE => Subject::Wildcard { user_type },
                 None => Subject::Object { user_type, number: user },
             };
-            let question = Question { subject, relation: target, object: number };
+            let question = Question { subject, relation: target, object: number.into() };
             let outcome = budget.evaluate(self, question, circumstances);
             match outcome.truth {
                 Truth::True => users.extend(self.listed(filter, user, object)),
