@@ -29,6 +29,7 @@ use tokio_rustls::TlsConnector;
 use super::{
     body::{OutboundBody, UpstreamBody},
     deadline::ConnectionTimer,
+    joined::Joined,
     tls::ClientTls,
 };
 
@@ -288,13 +289,13 @@ async fn handshake(target: &Target) -> Result<Sender, ClientError> {
     // Small writes must not wait for acknowledgements; where that cannot be had, they are slower, not wrong.
     let _ = stream.set_nodelay(true);
     match &target.tls {
-        None => http1_handshake(TokioIo::new(stream)).await,
+        None => http1_handshake(TokioIo::new(Joined::new(stream))).await,
         Some(tls) => {
             let name = ServerName::try_from(url.host.to_string())
                 .map_err(|error| ClientError::Connect(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
             let connector = TlsConnector::from(Arc::clone(&tls.0));
             let stream = connector.connect(name, stream).await.map_err(ClientError::Connect)?;
-            http1_handshake(TokioIo::new(stream)).await
+            http1_handshake(TokioIo::new(Joined::new(stream))).await
         }
     }
 }

@@ -6,6 +6,7 @@ mod deadline;
 mod drain;
 mod fetch;
 mod guard;
+mod joined;
 mod listener;
 mod local;
 mod preface;

@@ -22,6 +22,7 @@ use super::{
     deadline::ConnectionTimer,
     drain::DrainSignal,
     guard::{Guarded, HEAD_BYTES},
+    joined::Joined,
     listener::Accepting,
     preface::{Protocol, preface},
     problem::HeadProblem,
@@ -198,7 +199,7 @@ where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     H: Handler,
 {
-    let (io, refusal) = Guarded::new(io);
+    let (io, refusal) = Guarded::new(Joined::new(io));
     let shared = Arc::new((handler, peer));
     let answering = Arc::clone(&shared);
     let service = service_fn(move |request| {
