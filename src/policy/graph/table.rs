@@ -41,6 +41,8 @@ impl<T: Pod> Table<T> {
 
     /// Nothing yet, and room for so many values.
     pub(super) fn with_capacity(capacity: usize) -> Self {
+        // Else a mapping would not be a whole number of values, and none could be read from it.
+        const { assert!(size_of::<T>().is_power_of_two() && size_of::<T>() <= HUGE_PAGE) };
         let held = match mapping(capacity.saturating_mul(size_of::<T>())) {
             Some(mapping) => Held::Large { mapping, len: 0, of: PhantomData },
             None => Held::Small(Vec::with_capacity(capacity)),
