@@ -139,3 +139,24 @@ fn the_deepest_ways_need_a_half_of_the_stack_of_a_thread() {
     assert_eq!(within(499), Ok(true));
     assert_eq!(within(1_500), Err(CheckError::DepthExceeded));
 }
+
+#[test]
+fn hubs_that_lead_to_one_another_are_planned_in_bounded_steps() {
+    // Each hub has a way to all of them, which is a million ways for every one that looks for their ends.
+    let spokes: String =
+        (0..900).map(|n| format!("    define s{n}: [user:*, doc#a{n}]\n    define a{n}: hub\n")).collect();
+    let hub: Vec<String> = (0..900).map(|n| format!("s{n}")).collect();
+    let text = format!(
+        "model\n  schema 1.1\ntype user\ntype doc\n  relations\n{spokes}    define hub: {}\n",
+        hub.join(" or ")
+    );
+    let mut builder = GraphBuilder::new(Arc::new(model(&text)));
+    builder.add("user:*", "s899", "doc:1").unwrap();
+    builder.add("doc:1#a3", "s3", "doc:2").unwrap();
+    let policy = Policy::new(builder.finish(), PolicySettings::default());
+    let ask = |object: &str| {
+        let user = "user:erin".parse().unwrap();
+        policy.check(&user, &name("a0"), &entity(object), &RequestContext::default()).unwrap()
+    };
+    assert!(ask("doc:1") && ask("doc:2") && !ask("doc:3"));
+}

@@ -28,7 +28,7 @@ struct Union {
     exact: Vec<(EdgeId, Restriction)>,
     /// Tuples that name objects which have the target.
     hops: Vec<Hop>,
-    /// All of them.
+    /// The first of them, to be read ahead.
     first: Vec<EdgeId>,
     /// Tuples that name the user itself at the end of any way that begins with a hop.
     last: Vec<(EdgeId, TypeId)>,
@@ -84,6 +84,10 @@ fn leave_out(unions: &mut [Option<Union>], index: usize) -> bool {
 
 /// So many ends of a union's ways are told beforehand.
 const MOST_ENDS: usize = 4;
+/// So many parts of unions are looked at for the ends of one of them: whoever writes a model chooses how they are woven.
+const MOST_LOOKED_AT: usize = 256;
+/// So many of a union's own tuples are read ahead.
+const MOST_FIRST: usize = 16;
 
 /// The tuples that name the user at the end of the ways that begin with a hop, none if there are too many.
 fn ends(unions: &[Option<Union>], index: usize) -> Vec<(EdgeId, TypeId)> {
@@ -94,7 +98,12 @@ fn ends(unions: &[Option<Union>], index: usize) -> Vec<(EdgeId, TypeId)> {
     let mut seen: HashSet<usize, RandomState> = targets(index).collect();
     let mut open: Vec<usize> = seen.iter().copied().collect();
     let mut ends = Vec::new();
+    let mut looked_at = 0;
     while let Some(index) = open.pop() {
+        looked_at += unions.get(index).and_then(Option::as_ref).map_or(1, |union| union.exact.len() + union.hops.len());
+        if looked_at > MOST_LOOKED_AT {
+            return Vec::new();
+        }
         let exact = unions.get(index).and_then(Option::as_ref).into_iter().flat_map(|union| &union.exact);
         let plain = exact.filter(|(_, restriction)| restriction.shape == Shape::Plain);
         ends.extend(plain.map(|(edge, restriction)| (*edge, restriction.user_type)));
@@ -118,7 +127,8 @@ impl Union {
         let mut union = Self::default();
         let mut computed = HashSet::default();
         union.take(plans, plan, &mut computed, room, 0)?;
-        union.first = union.exact.iter().map(|(edge, _)| *edge).chain(union.hops.iter().map(|hop| hop.edge)).collect();
+        let edges = union.exact.iter().map(|(edge, _)| *edge).chain(union.hops.iter().map(|hop| hop.edge));
+        union.first = edges.take(MOST_FIRST).collect();
         Some(union)
     }
 
