@@ -176,6 +176,9 @@ pub enum InvalidToken {
         /// The issuer's index in the settings.
         issuer: usize,
     },
+    /// The issuer's keys could not be fetched for longer than they may be used.
+    #[error("the issuer's keys are too old to be used: they could not be fetched")]
+    OutdatedKeys,
     /// No `kid`, and the issuer has several keys.
     #[error("it names no key, and the issuer has several")]
     KeyIdNeeded,

@@ -71,6 +71,9 @@ impl<'s> Issuer<'s> {
         if !self.settings.algorithms.contains(&algorithm) {
             return Err(InvalidToken::RefusedAlgorithm(algorithm));
         }
+        if self.settings.keys.is_outdated() {
+            return Err(InvalidToken::OutdatedKeys);
+        }
         let key = match (&token.header.key_id, self.settings.keys.keys()) {
             (Some(id), keys) => keys.iter().find(|key| key.has_id(id)).ok_or_else(|| {
                 self.spend(token);

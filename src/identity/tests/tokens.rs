@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use super::{
     minting::{ED25519, ES256, ES384, OTHER_ES256, RSA, Signer, hs256, text},
     worlds::{
-        ask, authenticator, claims, header, issuer, members, refusal, refusal_of, refusal_of_header, token, token_by,
-        usual, with,
+        ask, authenticator, changed, claims, header, issuer, members, refusal, refusal_of, refusal_of_header, token,
+        token_by, usual, with,
     },
 };
 use crate::{
     access::Reason,
-    identity::{Algorithm, AuthenticationError, InvalidToken, Shown, TokenPart},
+    identity::{Algorithm, AuthenticationError, InvalidToken, KeySet, Shown, TokenPart},
 };
 
 fn unserved(name: &str) -> Option<InvalidToken> {
@@ -131,6 +131,16 @@ fn a_token_without_a_key_id_needs_an_issuer_with_one_key() {
     assert_eq!(refusal(&usual(), &anonymous), None);
     let two = authenticator(vec![issuer(&[ES256.jwk("k1"), ED25519.jwk("k2")])]);
     assert_eq!(refusal(&two, &anonymous), Some(InvalidToken::KeyIdNeeded));
+}
+
+#[test]
+fn keys_that_are_too_old_verify_nothing() {
+    let outdated = changed(|issuer| issuer.keys = KeySet::outdated().into());
+    let by_name = token(&header(), &claims());
+    let anonymous = token(&with(header(), json!({"kid": null})), &claims());
+    for token in [by_name, anonymous] {
+        assert_eq!(refusal(&outdated, &token), Some(InvalidToken::OutdatedKeys));
+    }
 }
 
 #[test]
