@@ -5,7 +5,7 @@ use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
     sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker},
 };
 
 use hyper::rt::Timer;
@@ -13,7 +13,14 @@ use tokio::time::{Duration, Instant, Sleep, sleep_until};
 
 /// The timer of one connection, for one deadline at a time.
 #[derive(Debug, Clone)]
-pub(super) struct ConnectionTimer(Arc<Mutex<Pin<Box<Sleep>>>>);
+pub(super) struct ConnectionTimer(Arc<Mutex<Set>>);
+
+#[derive(Debug)]
+struct Set {
+    sleep: Pin<Box<Sleep>>,
+    // Whom it wakes when it goes off.
+    wakes: Option<Waker>,
+}
 
 /// Ends when its time has come.
 #[derive(Debug)]
@@ -25,7 +32,7 @@ pub(super) struct Deadline {
 impl ConnectionTimer {
     /// A timer that is not set yet. Only within a runtime.
     pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(Box::pin(sleep_until(Instant::now())))))
+        Self(Arc::new(Mutex::new(Set { sleep: Box::pin(sleep_until(Instant::now())), wakes: None })))
     }
 
     pub(super) fn until(&self, at: Instant) -> Deadline {
@@ -47,12 +54,22 @@ impl Future for Deadline {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut sleep = self.timer.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut set = self.timer.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Set { sleep, wakes } = &mut *set;
         if self.at < sleep.deadline() {
             sleep.as_mut().reset(self.at);
+            *wakes = None;
         }
+        // It will wake this task already: most requests find it so.
+        if !sleep.is_elapsed() && wakes.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            return Poll::Pending;
+        }
+        *wakes = None;
         loop {
-            ready!(sleep.as_mut().poll(cx));
+            if sleep.as_mut().poll(cx).is_pending() {
+                *wakes = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
             if sleep.deadline() >= self.at {
                 return Poll::Ready(());
             }
