@@ -1,12 +1,12 @@
 //! The one request object: what is decided on is what is sent.
 
-use http::{HeaderMap, HeaderName, Method, Uri, Version, header, request::Parts, uri::PathAndQuery};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header, request::Parts, uri::PathAndQuery};
 use thiserror::Error;
 
 use super::{
     authority::Authority,
     decision::Reason,
-    fields,
+    fields::{self, Noted},
     path::{CanonicalPath, NonCanonical, decoded_segment},
 };
 
@@ -118,8 +118,9 @@ pub struct CanonicalRequest {
     query: Option<Box<str>>,
     // The target as it was parsed, if it is spelled canonically, as almost all are.
     received: Option<PathAndQuery>,
-    // INVARIANT: passed `fields::check`.
+    // INVARIANT: passed `fields::check`, which noted this of them.
     headers: HeaderMap,
+    noted: Noted,
 }
 
 impl CanonicalRequest {
@@ -133,12 +134,12 @@ impl CanonicalRequest {
         if matches!(method, Method::CONNECT | Method::TRACE) || uri.path() == "*" {
             return Err(Malformed::RefusedMethod);
         }
-        fields::check(&headers, version)?;
+        let noted = fields::check(&headers, version)?;
         let authority = authority(&uri, version, &headers, scheme)?;
         let path = CanonicalPath::parse(uri.path())?;
         let query = uri.query().map(checked_query).transpose()?;
         let received = uri.into_parts().path_and_query.filter(|target| target.path() == path.as_str());
-        Ok(Self { method, version, scheme, authority, path, query, received, headers })
+        Ok(Self { method, version, scheme, authority, path, query, received, headers, noted })
     }
 
     /// The method, in upper-case letters.
@@ -171,22 +172,28 @@ impl CanonicalRequest {
         self.query.as_deref()
     }
 
-    /// The one value of a header field, `None` if there is no such field.
+    /// The one value of a header field as text, `None` if there is no such field.
     pub fn header(&self, name: &HeaderName) -> Result<Option<&str>, HeaderProblem> {
+        let value = self.header_value(name)?;
+        value.map(HeaderValue::to_str).transpose().map_err(|_| HeaderProblem::NotText)
+    }
+
+    /// The one value of a header field as it was sent, `None` if there is no such field.
+    pub fn header_value(&self, name: &HeaderName) -> Result<Option<&HeaderValue>, HeaderProblem> {
         let mut values = self.headers.get_all(name).iter();
         let Some(value) = values.next() else { return Ok(None) };
         if values.next().is_some() {
             return Err(HeaderProblem::Repeated);
         }
-        if fields::connection_names(&self.headers, name) {
+        if self.noted.connection && fields::connection_names(&self.headers, name) {
             return Err(HeaderProblem::ConnectionListed);
         }
-        value.to_str().map(Some).map_err(|_| HeaderProblem::NotText)
+        Ok(Some(value))
     }
 
     /// Whether the client asked for another protocol on this connection. It is not given one.
     pub fn asks_for_upgrade(&self) -> bool {
-        self.headers.contains_key(header::UPGRADE)
+        self.noted.upgrade
     }
 
     /// Path and query for the upstream, in origin form.
@@ -201,10 +208,12 @@ impl CanonicalRequest {
         target.map_err(|_| Malformed::Target("the canonical target is not one"))
     }
 
-    /// The fields for the upstream: without `removed`, and without those that end at this hop, that only a proxy may
-    /// set, or that frame the message. It ends the request: what is sent is not decided on any more.
-    pub fn into_outbound_headers(self, removed: &[HeaderName]) -> HeaderMap {
-        fields::outbound(self.headers, removed)
+    /// The fields for the upstream: with this `Host`, without `removed`, and without those that end at this hop, that
+    /// only a proxy may set, or that frame the message. It ends the request: what is sent is not decided on any more.
+    pub fn into_outbound_headers(self, host: HeaderValue, removed: &[HeaderName]) -> HeaderMap {
+        let mut headers = fields::outbound(self.headers, self.noted, removed);
+        headers.insert(header::HOST, host);
+        headers
     }
 }
 
@@ -237,11 +246,14 @@ fn is_method_override(name: &str) -> bool {
 
 fn checked_query(query: &str) -> Result<Box<str>, Malformed> {
     let legal = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'"' | b'<' | b'>' | b'\\' | b'^' | b'`');
-    if !query.bytes().all(legal) {
+    // Every byte is looked at, with no branch between them. Without an `m`, plain or escaped, no name can be one that
+    // overrides the method.
+    let (is_legal, may_override) = query.bytes().fold((true, false), |(is_legal, may_override), byte| {
+        (is_legal & legal(byte), may_override | matches!(byte, b'm' | b'M' | b'%'))
+    });
+    if !is_legal {
         return Err(Malformed::Target("the query holds an illegal byte"));
     }
-    // Without an `m`, plain or escaped, no name can be one that overrides the method.
-    let may_override = query.bytes().any(|byte| matches!(byte, b'm' | b'M' | b'%'));
     let mut names = query.split(['&', ';']).map(|pair| pair.split('=').next().unwrap_or_default());
     // Frameworks read another method from it than the one that is decided.
     if may_override && names.any(is_method_override) {
@@ -361,10 +373,12 @@ mod tests {
             ("cookie", "a=b"),
         ];
         let request = head("POST", "/", &fields).unwrap();
-        let outbound = request.clone().into_outbound_headers(&[header::AUTHORIZATION]);
+        let host = HeaderValue::from_static("crm.internal");
+        let outbound = request.clone().into_outbound_headers(host.clone(), &[header::AUTHORIZATION]);
         let mut names: Vec<_> = outbound.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
-        assert_eq!(names, ["accept", "cookie"]);
+        assert_eq!(names, ["accept", "cookie", "host"]);
+        assert!(outbound.get_all(header::HOST).iter().eq([&host]));
         assert_eq!(request.header(&HeaderName::from_static("x-private")), Err(HeaderProblem::ConnectionListed));
     }
 

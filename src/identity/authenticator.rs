@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use http::{HeaderName, header};
+use http::{HeaderName, HeaderValue, header};
 use quick_cache::sync::Cache;
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
     settings::{AuthenticatorSettings, InvalidSettings},
     token::{self, Token},
 };
-use crate::access::{CanonicalRequest, Principal, Timestamp};
+use crate::access::{CanonicalRequest, HeaderProblem, Principal, Timestamp};
 
 /// How many verified tokens are remembered.
 const REMEMBERED: usize = 10_000;
@@ -106,7 +106,8 @@ impl Authenticator {
         seen: &SeenCredential,
         now: Timestamp,
     ) -> Result<Authenticated, AuthenticationError> {
-        let authorization = if self.settings.issuers.is_empty() { None } else { head.header(&header::AUTHORIZATION)? };
+        let authorization =
+            if self.settings.issuers.is_empty() { None } else { head.header_value(&header::AUTHORIZATION)? };
         let api_key = match &self.api_keys {
             Some(keys) => head.header(keys.header())?.map(|text| (keys, text)),
             None => None,
@@ -127,11 +128,17 @@ impl Authenticator {
         }
     }
 
-    fn token(&self, field: &str, seen: &SeenCredential, now: Timestamp) -> Result<Authenticated, AuthenticationError> {
-        let known = seen.find(field, &self.identity).filter(|remembered| remembered.is_fresh(now));
+    fn token(
+        &self,
+        field: &HeaderValue,
+        seen: &SeenCredential,
+        now: Timestamp,
+    ) -> Result<Authenticated, AuthenticationError> {
+        let known = seen.find(field.as_bytes(), &self.identity).filter(|remembered| remembered.is_fresh(now));
         let remembered = match known {
             Some(remembered) => remembered,
             None => {
+                let field = field.to_str().map_err(|_| HeaderProblem::NotText)?;
                 let remembered = self.remembered(bearer(field)?, now)?;
                 seen.keep(field, &self.identity, &remembered);
                 remembered

@@ -14,9 +14,9 @@ use hyper::body::Incoming;
 use tokio::sync::Notify;
 
 use crate::{
-    access::{CanonicalRequest, DecisionId, Malformed, Principal, Reason, Scheme, Timestamp},
+    access::{CanonicalRequest, DecisionId, Malformed, Reason, Scheme, Timestamp},
     audit::AuditLog,
-    identity::{AuthenticationError, SeenCredential},
+    identity::AuthenticationError,
     net::{Client, Handler, HeadProblem, Peer, Transport},
     policy::{RequestContext, TaskRule},
     route::{Inputs, Operation, Route, UpstreamId},
@@ -25,6 +25,7 @@ use crate::{
 
 use super::{
     answer::{AnswerBody, Content, answer},
+    caller::{Caller, Seen},
     exchange::{Exchange, Sinks},
     filter::Filtering,
     inspect::{Inspected, Received, ToRead},
@@ -53,7 +54,7 @@ impl Default for EnforcerSettings {
 pub struct Enforcer {
     worker: Arc<Worker>,
     // Of the one connection that it is for.
-    seen: Arc<SeenCredential>,
+    seen: Arc<Seen>,
 }
 
 #[derive(Debug)]
@@ -87,7 +88,7 @@ struct Asked {
     snapshot: Arc<Snapshot>,
     head: CanonicalRequest,
     route: Arc<Route>,
-    principal: Arc<Principal>,
+    caller: Arc<Caller>,
 }
 
 /// A request that is permitted.
@@ -112,7 +113,7 @@ impl Worker {
         &self,
         exchange: &mut Exchange,
         now: Timestamp,
-        (peer, seen): (&Peer, &SeenCredential),
+        (peer, seen): (&Peer, &Seen),
         request: Request<Incoming>,
     ) -> Result<Response<Content>, Rejection> {
         let (asked, body) = self.receive(exchange, now, (peer, seen), request)?;
@@ -129,23 +130,23 @@ impl Worker {
         &self,
         exchange: &mut Exchange,
         now: Timestamp,
-        (peer, seen): (&Peer, &SeenCredential),
+        (peer, seen): (&Peer, &Seen),
         request: Request<Incoming>,
     ) -> Result<(Asked, Received), Rejection> {
         let (parts, body) = request.into_parts();
         exchange.received(&parts);
         self.check_load()?;
         let snapshot = self.snapshots.usable(now)?; // One request, one snapshot.
-        exchange.by_snapshot(snapshot.revision);
+        exchange.by_snapshot(snapshot.revision, seen);
         let head = CanonicalRequest::parse(parts, scheme(peer))?;
         exchange.canonical(&head);
         let route = Arc::clone(snapshot.routes.find(&head)?);
         exchange.routed(&route);
-        let authenticated = snapshot.authenticator.authenticate(&head, seen, now);
-        let authenticated = authenticated.inspect_err(|error| self.note(error))?;
-        exchange.authenticated(&authenticated);
+        let authenticated = snapshot.authenticator.authenticate(&head, &seen.credential, now);
+        let caller = seen.caller(authenticated.inspect_err(|error| self.note(error))?)?;
+        exchange.authenticated(&caller);
         let body = Received::new(route.operation(&head)?.body, body, exchange.sent())?;
-        Ok((Asked { snapshot, head, route, principal: authenticated.principal }, body))
+        Ok((Asked { snapshot, head, route, caller }, body))
     }
 
     async fn authorize_read(
@@ -170,15 +171,16 @@ impl Worker {
         asked: Asked,
         body: Inspected,
     ) -> Result<Sending, Rejection> {
-        let Asked { snapshot, head, route, principal } = asked;
+        let Asked { snapshot, head, route, caller } = asked;
+        let principal = &caller.principal;
         let operation = route.operation(&head)?;
         let captures = route.captures(&head);
-        let inputs = Inputs { head: &head, captures: &captures, principal: &principal, body: body.document.as_ref() };
+        let inputs = Inputs { head: &head, captures: &captures, principal, body: body.document.as_ref() };
         let accesses = operation.accesses(inputs)?;
         exchange.mapped(&accesses);
         let deciding = Instant::now();
         let permit =
-            snapshot.policy.authorize(&principal, accesses, task_rule(operation), &RequestContext::default().at(now));
+            snapshot.policy.authorize(principal, accesses, task_rule(operation), &RequestContext::default().at(now));
         exchange.decided(deciding.elapsed());
         let permit = permit?;
         exchange.permit()?; // No place for its record, no passage.
@@ -188,8 +190,13 @@ impl Worker {
         });
         drop(captures);
         // What was decided on is what is sent: the head ends here.
-        let permitted =
-            Permitted { snapshot: &snapshot, permit: &permit, route: &route, filtered: filtering.is_some() };
+        let permitted = Permitted {
+            snapshot: &snapshot,
+            permit: &permit,
+            caller: &caller,
+            route: &route,
+            filtered: filtering.is_some(),
+        };
         let request = upstream::request(permitted, head, body.outbound, peer, exchange.marks())?;
         Ok(Sending { snapshot, upstream: route.upstream, request, filtering })
     }
