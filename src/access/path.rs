@@ -1,6 +1,6 @@
 //! The one spelling of a path that is decided on and forwarded.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use thiserror::Error;
 use unicode_normalization::UnicodeNormalization;
@@ -54,31 +54,36 @@ pub enum NonCanonical {
 /// literal of its segment; `%25` stays as it is and is never decoded a second time.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CanonicalPath {
-    // INVARIANT: begins with `/`; every segment passed `canonical_segment`.
-    text: String,
+    // INVARIANT: begins with `/`; every segment passed `canonical_segment`. Shared with the record.
+    text: Arc<str>,
 }
 
 impl CanonicalPath {
     /// The canonical spelling of a raw path, or why it has none.
     pub fn parse(raw: &str) -> Result<Self, NonCanonical> {
         if is_canonical(raw.as_bytes()) {
-            return Ok(Self { text: raw.to_owned() });
+            return Ok(Self { text: raw.into() });
         }
         let rest = raw.strip_prefix('/').ok_or(NonCanonical::Relative)?;
         let mut text = String::with_capacity(raw.len());
         if rest.is_empty() {
             text.push('/');
-            return Ok(Self { text });
+            return Ok(Self { text: text.into() });
         }
         for segment in rest.split('/') {
             text.push('/');
             canonical_segment(segment, &mut text)?;
         }
-        Ok(Self { text })
+        Ok(Self { text: text.into() })
     }
 
     /// The spelling that is forwarded.
     pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The same, shared.
+    pub fn text(&self) -> &Arc<str> {
         &self.text
     }
 

@@ -104,6 +104,15 @@ pub enum HeaderProblem {
     ConnectionListed,
 }
 
+/// Path and query as the upstream gets them.
+#[derive(Debug, Clone)]
+enum Target {
+    // As it was parsed, because it is spelled canonically, as almost all are.
+    Received(PathAndQuery),
+    // The canonical path, and the query without its `?`.
+    Respelled { query: Option<Box<str>> },
+}
+
 /// A request head in its one canonical spelling.
 ///
 /// It is made in one place, [`CanonicalRequest::parse`]; route, credential and upstream request are all read from it
@@ -115,9 +124,7 @@ pub struct CanonicalRequest {
     scheme: Scheme,
     authority: Authority,
     path: CanonicalPath,
-    query: Option<Box<str>>,
-    // The target as it was parsed, if it is spelled canonically, as almost all are.
-    received: Option<PathAndQuery>,
+    target: Target,
     // INVARIANT: passed `fields::check`, which noted this of them.
     headers: HeaderMap,
     noted: Noted,
@@ -137,9 +144,12 @@ impl CanonicalRequest {
         let noted = fields::check(&headers, version)?;
         let authority = authority(&uri, version, &headers, scheme)?;
         let path = CanonicalPath::parse(uri.path())?;
-        let query = uri.query().map(checked_query).transpose()?;
-        let received = uri.into_parts().path_and_query.filter(|target| target.path() == path.as_str());
-        Ok(Self { method, version, scheme, authority, path, query, received, headers, noted })
+        uri.query().map_or(Ok(()), check_query)?;
+        let target = match uri.into_parts().path_and_query {
+            Some(received) if received.path() == path.as_str() => Target::Received(received),
+            other => Target::Respelled { query: other.and_then(|target| target.query().map(Box::from)) },
+        };
+        Ok(Self { method, version, scheme, authority, path, target, headers, noted })
     }
 
     /// The method, in upper-case letters.
@@ -169,7 +179,10 @@ impl CanonicalRequest {
 
     /// The query as it was sent, without its `?`.
     pub fn query(&self) -> Option<&str> {
-        self.query.as_deref()
+        match &self.target {
+            Target::Received(received) => received.query(),
+            Target::Respelled { query } => query.as_deref(),
+        }
     }
 
     /// The one value of a header field as text, `None` if there is no such field.
@@ -198,12 +211,12 @@ impl CanonicalRequest {
 
     /// Path and query for the upstream, in origin form.
     pub fn target(&self) -> Result<PathAndQuery, Malformed> {
-        if let Some(received) = &self.received {
-            return Ok(received.clone());
-        }
-        let target = match &self.query {
-            Some(query) => PathAndQuery::try_from(format!("{}?{query}", self.path.as_str())),
-            None => PathAndQuery::try_from(self.path.as_str()),
+        let target = match &self.target {
+            Target::Received(received) => return Ok(received.clone()),
+            Target::Respelled { query: Some(query) } => {
+                PathAndQuery::try_from(format!("{}?{query}", self.path.as_str()))
+            }
+            Target::Respelled { query: None } => PathAndQuery::try_from(self.path.as_str()),
         };
         target.map_err(|_| Malformed::Target("the canonical target is not one"))
     }
@@ -244,7 +257,7 @@ fn is_method_override(name: &str) -> bool {
     decoded.eq_ignore_ascii_case("_method") || decoded.eq_ignore_ascii_case("x-http-method-override")
 }
 
-fn checked_query(query: &str) -> Result<Box<str>, Malformed> {
+fn check_query(query: &str) -> Result<(), Malformed> {
     let legal = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'"' | b'<' | b'>' | b'\\' | b'^' | b'`');
     // Every byte is looked at, with no branch between them. Without an `m`, plain or escaped, no name can be one that
     // overrides the method.
@@ -259,7 +272,7 @@ fn checked_query(query: &str) -> Result<Box<str>, Malformed> {
     if may_override && names.any(is_method_override) {
         return Err(Malformed::Target("the query overrides the method"));
     }
-    Ok(query.into())
+    Ok(())
 }
 
 #[cfg(test)]

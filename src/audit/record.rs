@@ -31,7 +31,7 @@ pub struct AuditRecord {
     /// The canonical host.
     pub host: Option<Authority>,
     /// The canonical path, without the query: it holds nothing that JSON escapes (RFC 3986, section 3.3).
-    pub path: Option<String>,
+    pub path: Option<Arc<str>>,
     /// The name of the route.
     pub route: Option<Arc<str>>,
     /// What the request stands for.
@@ -107,7 +107,7 @@ impl AuditRecord {
             record.plain(name!("host"), host.as_str());
         }
         if let Some(path) = &self.path {
-            record.plain(name!("path"), path);
+            record.plain(name!("path"), path.as_bytes());
         }
         record.text_if(name!("route"), self.route.as_deref());
         record.array(name!("accesses"), &self.accesses, |line, access| {

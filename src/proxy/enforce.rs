@@ -205,7 +205,7 @@ impl Worker {
         let Sending { snapshot, upstream, request, filtering } = sending;
         let upstream = snapshot.upstream(upstream).ok_or_else(|| Rejection::new(Reason::InternalError))?;
         let begun = Instant::now();
-        let response = request.send(&self.client, upstream).await.inspect_err(|rejection| {
+        let response = request.send(&self.client, upstream, begun).await.inspect_err(|rejection| {
             // What the client broke off is no failure of the upstream.
             if rejection.reason != Reason::MalformedMessage {
                 exchange.upstream_failed(&upstream.name, rejection.reason);

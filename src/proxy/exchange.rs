@@ -117,7 +117,7 @@ impl Exchange {
     pub(super) fn canonical(&mut self, head: &CanonicalRequest) {
         let record = &mut self.0.record;
         record.host = Some(head.authority().clone());
-        record.path = Some(shortened(head.path().as_str()));
+        record.path = Some(shortened(head.path().text()));
     }
 
     pub(super) fn routed(&mut self, route: &Route) {
@@ -212,13 +212,11 @@ impl Drop for Exchange {
 }
 
 /// The beginning of a text that a stranger chose the length of.
-fn shortened(text: &str) -> String {
-    if text.len() <= LONGEST {
-        return text.to_owned();
-    }
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
+fn shortened(text: &Arc<str>) -> Arc<str> {
+    let end = if text.len() <= LONGEST { None } else { text.char_indices().nth(LONGEST) };
+    match end {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()).into(),
+        None => Arc::clone(text),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The way to an upstream. It takes a permit, which only the engine makes.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
 use smallvec::SmallVec;
@@ -60,10 +60,15 @@ pub(super) fn request(
 }
 
 impl Outgoing {
-    /// Sends it, and waits for the head of the answer.
-    pub(super) async fn send(self, client: &Client, upstream: &Upstream) -> Result<Response<UpstreamBody>, Rejection> {
+    /// Sends it, now, and waits for the head of the answer.
+    pub(super) async fn send(
+        self,
+        client: &Client,
+        upstream: &Upstream,
+        now: Instant,
+    ) -> Result<Response<UpstreamBody>, Rejection> {
         let closes = self.closes;
-        let mut response = client.send(&upstream.target, self.request).await?;
+        let mut response = client.send(&upstream.target, self.request, now).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Rejection::with_detail(Reason::UpstreamMalformed, "101 without having been asked to switch"));
         }
