@@ -1,19 +1,15 @@
-//! Tuples as JSON documents and as JSON lines.
+//! Tuples as JSON, one on each line or each by itself.
 
 use std::{
     borrow::Cow,
-    fmt,
     io::{self, BufRead, Read},
 };
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeSeed, IgnoredAny, SeqAccess, Visitor},
-};
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 use super::{
-    placed_json::{Fields, Places, malformed, text},
+    placed_json::{Fields, Places, advance, malformed, text},
     tuple_condition::WrittenCondition,
     tuples::{Collector, Written, WrittenTuple},
 };
@@ -22,18 +18,10 @@ use crate::{access::Place, policy::TupleText};
 /// The longest line, in bytes: far longer than a tuple with the largest context can be.
 const LONGEST_LINE: u64 = 1024 * 1024;
 
-/// Reads a list of tuples, alone or under `tuples`.
-pub(super) fn read(text: &str, collector: &mut Collector<'_, '_>) {
-    match serde_json::from_str::<&RawValue>(text) {
-        Ok(document) => Reader { places: Places::new(text, 1), collector, is_keyed: false }.document(document),
-        Err(error) => malformed(&mut collector.report, Place::default(), &error),
-    }
-}
-
 /// Reads one tuple on each line, and returns whether all lines were blank. Blank lines are skipped.
 pub(super) fn read_lines(input: &mut dyn BufRead, collector: &mut Collector<'_, '_>) -> io::Result<bool> {
     let mut line = Vec::new();
-    let (mut is_blank, mut is_keyed) = (true, false);
+    let (mut is_blank, mut entries) = (true, Entries::new(collector));
     for number in 1.. {
         line.clear();
         (&mut *input).take(LONGEST_LINE).read_until(b'\n', &mut line)?;
@@ -42,12 +30,12 @@ pub(super) fn read_lines(input: &mut dyn BufRead, collector: &mut Collector<'_, 
             Ok("") => break,
             Ok(_) if line.len() as u64 == LONGEST_LINE => {
                 let message = format!("the line is longer than {} KiB", LONGEST_LINE / 1024);
-                collector.report.add(place, message, None);
+                entries.collector.report.add(place, message, None);
                 break;
             }
             Ok(text) => text.trim_end_matches(['\n', '\r']),
             Err(_) => {
-                collector.report.add(place, "the line is not UTF-8", None);
+                entries.collector.report.add(place, "the line is not UTF-8", None);
                 break;
             }
         };
@@ -56,21 +44,21 @@ pub(super) fn read_lines(input: &mut dyn BufRead, collector: &mut Collector<'_, 
             continue;
         }
         is_blank = false;
-        let mut reader = Reader { places: Places::new(text, number), collector, is_keyed };
-        if !reader.plain(text) {
+        let place = advance(place, text.strip_suffix(text.trim_ascii_start()).unwrap_or_default());
+        let is_read = entries.plain(text, place).is_some_and(|rest| rest.trim_ascii_start().is_empty());
+        if !is_read {
             match serde_json::from_str::<&RawValue>(text) {
-                Ok(entry) => reader.close_look(entry),
-                Err(error) => malformed(&mut reader.collector.report, place, &error),
+                Ok(entry) => entries.close_look(entry, place),
+                Err(error) => malformed(&mut entries.collector.report, Place { line: number, column: 1 }, &error),
             }
         }
-        is_keyed = reader.is_keyed;
     }
     Ok(is_blank)
 }
 
-struct Reader<'a, 'c, 'm, 't> {
-    places: Places<'a>,
-    collector: &'c mut Collector<'m, 't>,
+/// Takes tuples one by one.
+pub(super) struct Entries<'c, 'm, 't> {
+    pub(super) collector: &'c mut Collector<'m, 't>,
     // The last plain entry stood under `key`.
     is_keyed: bool,
 }
@@ -97,52 +85,48 @@ struct Keyed<'a> {
     _timestamp: Option<IgnoredAny>,
 }
 
-impl<'a> Reader<'a, '_, '_, '_> {
-    /// Reads an entry that has nothing special, which is almost every one. False if it must be looked at closely.
-    fn plain(&mut self, text: &'a str) -> bool {
-        let plain = || serde_json::from_str::<Plain<'a>>(text).ok().map(|plain| (plain, false));
-        let keyed = || serde_json::from_str::<Keyed<'a>>(text).ok().map(|keyed| (keyed.key, true));
+impl<'c, 'm, 't> Entries<'c, 'm, 't> {
+    pub(super) fn new(collector: &'c mut Collector<'m, 't>) -> Self {
+        Self { collector, is_keyed: false }
+    }
+
+    /// Reads an entry that has nothing special, which is almost every one, and gives the text behind it. `None`, and
+    /// nothing is read, if it must be looked at closely, or does not end in this text.
+    pub(super) fn plain<'a>(&mut self, text: &'a str, place: Place) -> Option<&'a str> {
+        // Serde reads a list for a struct as well.
+        if !text.trim_ascii_start().starts_with('{') {
+            return None;
+        }
+        let plain = || first::<Plain<'a>>(text).map(|(plain, rest)| (plain, false, rest));
+        let keyed = || first::<Keyed<'a>>(text).map(|(keyed, rest)| (keyed.key, true, rest));
         let read = if self.is_keyed { keyed().or_else(plain) } else { plain().or_else(keyed) };
-        let Some((Plain { user, relation, object }, is_keyed)) = read else { return false };
+        let (Plain { user, relation, object }, is_keyed, rest) = read?;
         self.is_keyed = is_keyed;
-        let place = self.places.of(text.trim_start());
         let tuple = TupleText { user: &user, relation: &relation, object: &object };
-        self.collector.add_text(tuple, None, place).is_ok()
+        self.collector.add_text(tuple, None, place).is_ok().then_some(rest)
     }
 
-    fn document(&mut self, document: &'a RawValue) {
-        if document.get().starts_with('[') {
-            return self.list(document);
-        }
-        let place = self.places.of(document.get());
-        let Some(fields) = self.fields(document, place) else { return };
-        if fields.is_empty() {
-            self.collector.report.add(place, "`tuples` is missing", None);
-        }
-        for (key, value) in fields {
-            let place = self.places.of(value.get());
-            if key == "tuples" {
-                self.list(value);
-            } else {
-                self.unknown(place, &key, "a document has `tuples`");
-            }
-        }
+    /// Reads any entry, which stands in this place, and reports what is wrong with it.
+    pub(super) fn close_look<'a>(&mut self, entry: &'a RawValue, place: Place) {
+        let places = Places::new(entry.get(), place);
+        Reader { places, collector: &mut *self.collector }.close_look(entry);
     }
+}
 
-    fn list(&mut self, list: &'a RawValue) {
-        let place = self.places.of(list.get());
-        let mut deserializer = serde_json::Deserializer::from_str(list.get());
-        if !list.get().starts_with('[') || Entries(self).deserialize(&mut deserializer).is_err() {
-            self.collector.report.add(place, "a list of tuples is expected", None);
-        }
-    }
+/// A value at the beginning of a text, and the text behind it.
+fn first<'a, T: Deserialize<'a>>(text: &'a str) -> Option<(T, &'a str)> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<T>();
+    let value = values.next()?.ok()?;
+    Some((value, text.get(values.byte_offset()..)?))
+}
 
-    fn entry(&mut self, entry: &'a RawValue) {
-        if !self.plain(entry.get()) {
-            self.close_look(entry);
-        }
-    }
+/// Looks at an entry closely.
+struct Reader<'a, 'c, 'm, 't> {
+    places: Places<'a>,
+    collector: &'c mut Collector<'m, 't>,
+}
 
+impl<'a> Reader<'a, '_, '_, '_> {
     fn close_look(&mut self, entry: &'a RawValue) {
         let place = self.places.of(entry.get());
         let Some(fields) = self.fields(entry, place) else { return };
@@ -255,31 +239,5 @@ impl ConditionParts<'_> {
             name: self.name.as_ref().map(|(name, place)| Written { text: name, place: *place }),
             context: self.context.map(|(text, place)| Written { text, place }),
         }
-    }
-}
-
-/// The entries of a list, read one after the other.
-struct Entries<'r, 'a, 'c, 'm, 't>(&'r mut Reader<'a, 'c, 'm, 't>);
-
-impl<'a> DeserializeSeed<'a> for Entries<'_, 'a, '_, '_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'a> Visitor<'a> for Entries<'_, 'a, '_, '_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of tuples")
-    }
-
-    fn visit_seq<A: SeqAccess<'a>>(self, mut sequence: A) -> Result<(), A::Error> {
-        while let Some(entry) = sequence.next_element::<&'a RawValue>()? {
-            self.0.entry(entry);
-        }
-        Ok(())
     }
 }

@@ -2,6 +2,7 @@ mod api_json;
 mod csv;
 mod dsl;
 mod json;
+mod json_document;
 mod model;
 mod modules;
 mod placed_json;
@@ -13,6 +14,7 @@ mod store;
 mod tests;
 mod tuple_condition;
 mod tuples;
+mod window;
 mod yaml;
 mod yaml_tree;
 

@@ -19,15 +19,15 @@ pub(super) struct Places<'a> {
     text: &'a str,
     known_offset: usize,
     known: Place,
-    first_line: u32,
+    first: Place,
     // Known places, one for each stride. Made only when parts are asked for in another order.
     strides: Vec<(usize, Place)>,
 }
 
 impl<'a> Places<'a> {
-    pub(super) fn new(text: &'a str, first_line: u32) -> Self {
-        let known = Place { line: first_line, column: 1 };
-        Self { text, known_offset: 0, known, first_line, strides: Vec::new() }
+    /// Of a text that begins at this place.
+    pub(super) fn new(text: &'a str, first: Place) -> Self {
+        Self { text, known_offset: 0, known: first, first, strides: Vec::new() }
     }
 
     pub(super) fn of(&mut self, part: &str) -> Place {
@@ -42,7 +42,7 @@ impl<'a> Places<'a> {
     }
 
     fn stride_before(&mut self, offset: usize) -> (usize, Place) {
-        let mut last = self.strides.last().copied().unwrap_or((0, Place { line: self.first_line, column: 1 }));
+        let mut last = self.strides.last().copied().unwrap_or((0, self.first));
         if self.strides.is_empty() {
             self.strides.push(last);
         }
@@ -56,7 +56,8 @@ impl<'a> Places<'a> {
     }
 }
 
-fn advance(mut place: Place, between: &str) -> Place {
+/// The place behind a text that begins at a place.
+pub(super) fn advance(mut place: Place, between: &str) -> Place {
     let count = |text: &str| u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
     match between.rsplit_once('\n') {
         Some((lines, last)) => {
@@ -87,7 +88,8 @@ pub(super) fn text(value: &RawValue) -> Option<Cow<'_, str>> {
 pub(super) fn malformed(report: &mut Report, start: Place, error: &serde_json::Error) {
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     let line = number(error.line()).saturating_add(start.line.saturating_sub(1));
-    let place = Place { line, column: number(error.column()).max(1) };
+    let before = if error.line() <= 1 { start.column.saturating_sub(1) } else { 0 };
+    let place = Place { line, column: number(error.column()).saturating_add(before).max(1) };
     let message = error.to_string();
     let message = message.split(" at line ").next().unwrap_or_default();
     report.add(place, format!("this is not JSON: {message}"), None);
@@ -128,7 +130,7 @@ mod tests {
     fn places_are_found_in_any_order() {
         let text: String = (0..2000).map(|n| if n % 7 == 0 { "é\n".to_owned() } else { format!("{n} ") }).collect();
         let offsets: Vec<usize> = (0..text.len()).filter(|offset| text.is_char_boundary(*offset)).collect();
-        let mut places = Places::new(&text, 1);
+        let mut places = Places::new(&text, Place { line: 1, column: 1 });
         for number in 0..offsets.len() {
             let offset = offsets[(number * 7919) % offsets.len()];
             assert_eq!(places.of(text.get(offset..).unwrap()), Place::of_offset(&text, offset), "{offset}");

@@ -1,66 +1,127 @@
 //! Tuples in the one form of YAML that almost every long list of them has.
 
+use std::{
+    io::{self, BufRead, Read},
+    ops::Range,
+};
+
 use super::tuples::{Collector, Written, WrittenTuple};
 use crate::access::Place;
 
 /// Texts that YAML takes for something else than a text, in lower case.
 const NOT_TEXTS: [&str; 11] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n", "inf", "nan"];
 
-/// Reads a list whose entries have three lines, each a key and a text without quotes. False, and nothing is read, if
-/// there is anything else.
-pub(super) fn read(text: &str, collector: &mut Collector<'_, '_>) -> bool {
-    if !entries(text, |_| {}) {
-        return false;
-    }
-    entries(text, |tuple| collector.add(tuple))
+/// A line with more bytes than this is not plain.
+const LONGEST_LINE: u64 = 64 * 1024;
+
+/// The part of a document that is not plain, from the entry on in which that shows.
+#[derive(Debug, Default)]
+pub(super) struct Rest {
+    /// Whether the list stands under `tuples`.
+    pub(super) is_inner: bool,
+    /// How many lines come before.
+    pub(super) lines_before: u32,
+    /// What was read of it already, whole lines if they are not too long.
+    pub(super) held: Vec<u8>,
 }
 
-/// Tells of each entry. False if there is anything else than plain entries.
-fn entries<'a>(text: &'a str, mut tell: impl FnMut(WrittenTuple<'a>)) -> bool {
+/// Reads a list whose entries have three lines, each a key and a text without quotes, as far as there is nothing else.
+/// Returns what remains, if anything does.
+pub(super) fn read(input: &mut dyn BufRead, collector: &mut Collector<'_, '_>) -> io::Result<Option<Rest>> {
+    let mut rest = Rest::default();
+    let mut entry: Option<Entry> = None;
     let mut indent = None;
-    let mut tuple: Option<WrittenTuple<'a>> = None;
-    for (number, line) in (1..).zip(text.lines()) {
-        if line.is_empty() || (number == 1 && line == "tuples:") {
+    for number in 1.. {
+        let mut start = rest.held.len();
+        let length = (&mut *input).take(LONGEST_LINE).read_until(b'\n', &mut rest.held)?;
+        if number == 1 && rest.held.starts_with("\u{feff}".as_bytes()) {
+            rest.held.drain(.."\u{feff}".len());
+        }
+        if length == 0 {
+            let Some(entry) = entry else { return Ok(Some(rest)) };
+            entry.tell(&rest.held, collector);
+            return Ok(None);
+        }
+        let line = rest.held.get(start..).unwrap_or_default();
+        let line = line.strip_suffix(b"\n").map_or(line, |line| line.strip_suffix(b"\r").unwrap_or(line));
+        if line.is_empty() {
             continue;
         }
-        let body = line.trim_start_matches(' ');
-        let begins = body.starts_with("- ");
-        let depth = line.len() - body.len() + if begins { 2 } else { 0 };
+        if number == 1 && line == b"tuples:" {
+            rest = Rest { is_inner: true, lines_before: 1, held: Vec::new() };
+            continue;
+        }
+        let Some(Line { depth, begins, key, value }) = Line::read(line) else { return Ok(Some(rest)) };
         if *indent.get_or_insert(depth) != depth {
-            return false;
+            return Ok(Some(rest));
         }
-        let Some((key, value)) = field(body.strip_prefix("- ").unwrap_or(body)) else { return false };
-        let column = |before: usize| u32::try_from(depth + before + 1).unwrap_or(u32::MAX);
+        let place = |column: usize| Place { line: number, column: u32::try_from(column + 1).unwrap_or(u32::MAX) };
         if begins {
-            if let Some(tuple) = tuple.take() {
-                tell(tuple);
+            if let Some(entry) = entry.take() {
+                entry.tell(&rest.held, collector);
             }
-            let place = Place { line: number, column: column(0) };
-            tuple = Some(WrittenTuple { place, user: None, relation: None, object: None, condition: None });
+            rest.held.drain(..start);
+            (start, rest.lines_before) = (0, number - 1);
+            entry = Some(Entry { place: place(depth), fields: [const { None }; 3] });
         }
-        let Some(tuple) = &mut tuple else { return false };
-        let field = match key {
-            "user" => &mut tuple.user,
-            "relation" => &mut tuple.relation,
-            _ => &mut tuple.object,
-        };
-        if field.is_some() {
-            return false;
-        }
-        *field = Some(Written { text: value, place: Place { line: number, column: column(key.len() + 2) } });
+        let field = entry.as_mut().and_then(|entry| entry.fields.get_mut(key)).filter(|field| field.is_none());
+        let Some(field) = field else { return Ok(Some(rest)) };
+        *field = Some((start + value.start..start + value.end, place(value.start)));
     }
-    tuple.into_iter().for_each(tell);
-    indent.is_some()
+    Ok(Some(rest))
 }
 
-/// A key that is known and a value that is surely a text.
-fn field(text: &str) -> Option<(&str, &str)> {
-    let (key, value) = text.split_once(": ")?;
-    let is_key = matches!(key, "user" | "relation" | "object");
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b":#*_-./@|+,=".contains(&byte);
-    let is_plain = value.bytes().all(legal)
-        && value.as_bytes().first().is_some_and(u8::is_ascii_alphabetic)
-        && !value.ends_with(':')
-        && !NOT_TEXTS.iter().any(|other| value.eq_ignore_ascii_case(other));
-    (is_key && is_plain).then_some((key, value))
+const KEYS: [&[u8]; 3] = [b"user: ", b"relation: ", b"object: "];
+
+/// An entry's place, and where its fields are among what is held.
+struct Entry {
+    place: Place,
+    fields: [Option<(Range<usize>, Place)>; 3],
+}
+
+impl Entry {
+    fn tell(&self, held: &[u8], collector: &mut Collector<'_, '_>) {
+        let [user, relation, object] = self.fields.each_ref().map(|field| {
+            let (range, place) = field.as_ref()?;
+            let text = std::str::from_utf8(held.get(range.clone())?).ok()?;
+            Some(Written { text, place: *place })
+        });
+        collector.add(WrittenTuple { place: self.place, user, relation, object, condition: None });
+    }
+}
+
+/// A line with a key that is known and a value that is surely a text.
+struct Line {
+    /// How many bytes come before the key.
+    depth: usize,
+    begins: bool,
+    /// Of `KEYS`.
+    key: usize,
+    value: Range<usize>,
+}
+
+impl Line {
+    fn read(line: &[u8]) -> Option<Self> {
+        let indent = line.iter().take_while(|byte| **byte == b' ').count();
+        let body = line.get(indent..)?;
+        let begins = body.starts_with(b"- ");
+        let depth = if begins { indent + 2 } else { indent };
+        let body = line.get(depth..)?;
+        let key = KEYS.iter().position(|key| body.starts_with(key))?;
+        let start = depth + KEYS.get(key)?.len();
+        is_text(line.get(start..)?).then_some(Self { depth, begins, key, value: start..line.len() })
+    }
+}
+
+fn is_text(value: &[u8]) -> bool {
+    value.iter().all(|byte| is_plain(*byte))
+        && value.first().is_some_and(u8::is_ascii_alphabetic)
+        && value.last() != Some(&b':')
+        && !(value.len() <= 5 && NOT_TEXTS.iter().any(|other| value.eq_ignore_ascii_case(other.as_bytes())))
+}
+
+/// Whether a byte has no meaning to YAML within a text.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b':' | b'#' | b'*' | b'_' | b'-' | b'.' | b'/' | b'@' | b'|' | b'+' | b',' | b'=')
 }

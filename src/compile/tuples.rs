@@ -1,9 +1,12 @@
 //! Documents of relationship tuples, handed on one by one.
 
-use std::{io::BufRead, sync::Arc};
+use std::{
+    io::{self, BufRead},
+    sync::Arc,
+};
 
 use super::{
-    csv, json,
+    csv, json, json_document,
     report::Report,
     seen::Seen,
     tuple_condition::{self, WrittenCondition},
@@ -88,28 +91,29 @@ fn read(
     input: &mut dyn BufRead,
     format: TupleFormat,
 ) -> Result<TuplesRead, Vec<Diagnostic>> {
-    let mut is_blank = true;
-    let mut whole =
-        |collector: &mut Collector<'_, '_>, read: fn(&str, &mut Collector<'_, '_>)| -> std::io::Result<()> {
-            let mut text = String::new();
-            input.read_to_string(&mut text)?;
-            is_blank = text.trim().is_empty();
-            read(text.strip_prefix('\u{feff}').unwrap_or(&text), collector);
-            Ok(())
-        };
     let done = match format {
-        TupleFormat::Yaml => whole(&mut collector, yaml::read),
-        TupleFormat::Json => whole(&mut collector, json::read),
-        TupleFormat::Csv => whole(&mut collector, csv::read),
-        TupleFormat::JsonLines => json::read_lines(input, &mut collector).map(|was_blank| is_blank = was_blank),
+        TupleFormat::Yaml => yaml::read(input, &mut collector),
+        TupleFormat::Json => json_document::read(input, &mut collector),
+        TupleFormat::JsonLines => json::read_lines(input, &mut collector),
+        TupleFormat::Csv => whole(input).map(|text| {
+            csv::read(text.strip_prefix('\u{feff}').unwrap_or(&text), &mut collector);
+            text.trim().is_empty()
+        }),
     };
-    if let Err(error) = done {
+    let is_blank = done.unwrap_or_else(|error| {
         collector.report.add(Place::default(), format!("cannot be read: {error}"), None);
-    }
+        false
+    });
     if !collector.report.is_empty() {
         return Err(collector.report.finish());
     }
     Ok(TuplesRead { tuples: collector.tuples, is_blank, is_free_of_repetitions: collector.seen.saw_all() })
+}
+
+fn whole(input: &mut dyn BufRead) -> io::Result<String> {
+    let mut text = String::new();
+    input.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// A tuple's field as it was written, and where.

@@ -1,6 +1,10 @@
 //! Tuples as a YAML document.
 
-use std::{borrow::Cow, fmt};
+use std::{
+    borrow::Cow,
+    fmt,
+    io::{self, BufRead, Read},
+};
 
 use serde::{
     Deserialize, Deserializer,
@@ -9,7 +13,7 @@ use serde::{
 use serde_saphyr::Spanned;
 
 use super::{
-    plain,
+    plain::{self, Rest},
     report::Report,
     tuple_condition::WrittenCondition,
     tuples::{Collector, Written, WrittenTuple},
@@ -19,23 +23,56 @@ use crate::access::Place;
 
 const KEYS: &str = "a tuple has `user`, `relation`, `object` and perhaps `condition`";
 
-/// Reads a list of tuples, alone or under `tuples`.
-pub(super) fn read(text: &str, collector: &mut Collector<'_, '_>) {
-    if plain::read(text, collector) {
-        return;
+/// Reads a list of tuples, alone or under `tuples`, and returns whether there was nothing but white space.
+pub(super) fn read(input: &mut dyn BufRead, collector: &mut Collector<'_, '_>) -> io::Result<bool> {
+    let Some(Rest { is_inner, lines_before, held }) = plain::read(input, collector)? else { return Ok(false) };
+    // The reader would take other encodings, by the marks of their byte orders.
+    if str::from_utf8(&held).is_err_and(|error| error.error_len().is_some()) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the text is not UTF-8"));
     }
+    // The rest of a list is a list. Empty lines stand for those that were read, so that places are right.
+    let before = io::repeat(b'\n').take(lines_before.into());
+    let begin = if is_inner { "tuples:" } else { "" };
+    let is_begun = is_inner || lines_before > 0;
+    let mut watched = Watched { input: held.as_slice().chain(input), is_blank: !is_begun, error: None };
+    whole(begin.as_bytes().chain(before).chain(&mut watched), collector);
+    watched.error.map_or(Ok(watched.is_blank), Err)
+}
+
+/// A reader that remembers what was remarkable.
+struct Watched<R> {
+    input: R,
+    /// All was white space.
+    is_blank: bool,
+    error: Option<io::Error>,
+}
+
+impl<R: Read> Read for Watched<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(buffer);
+        match &read {
+            Ok(length) => self.is_blank &= buffer.get(..*length).unwrap_or_default().trim_ascii().is_empty(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => self.error = Some(io::Error::new(error.kind(), error.to_string())),
+        }
+        read
+    }
+}
+
+fn whole(input: impl Read, collector: &mut Collector<'_, '_>) {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_events: usize::MAX,
             max_nodes: usize::MAX,
             max_total_scalar_bytes: usize::MAX,
+            max_reader_input_bytes: None,
             max_aliases: 0,
             max_depth: 16,
         },
         strict_booleans: true,
         with_snippet: false,
     };
-    let read = serde_saphyr::with_deserializer_from_str_with_options(text, options, |deserializer| {
+    let read = serde_saphyr::with_deserializer_from_reader_with_options(input, options, |deserializer| {
         deserializer.deserialize_any(Tuples { collector: &mut *collector, is_inner: false })
     });
     if let Err(error) = read {

@@ -11,7 +11,7 @@ use super::{
     },
     condition::{ConditionError, RequestContext},
     explain::Explanation,
-    graph::{ChangeCounts, Graph, GraphBuilder, Search, Statistics, TupleChange, UNKNOWN},
+    graph::{ChangeCounts, Graph, GraphBuilder, Statistics, TupleChange, UNKNOWN},
     model::{Model, RelationId, TypeId},
     permit::{Denial, Permit},
     tuple::{InvalidTuple, RelationshipTuple, User, UserParts},
@@ -283,8 +283,13 @@ impl Policy {
         resource: &Entity,
         context: &RequestContext<'p>,
     ) -> Result<bool, CheckError> {
+        let question = self.question(user, action, resource)?;
+        // Most questions end here, and need nothing of what an evaluation needs.
+        if let Some((is_true, _)) = self.plans.follow_unions(&self.graph, question, self.settings.most_steps) {
+            return Ok(is_true);
+        }
         let circumstances = Circumstances { context, unanswered: Unanswered::Fails };
-        self.evaluate(self.question(user, action, resource)?, circumstances, Nobody).answer()
+        Evaluator::evaluate(&self.graph, &self.plans, question, self.limits(), circumstances, Nobody).answer()
     }
 
     pub(super) fn evaluate<'p, W: Witness>(
@@ -325,10 +330,8 @@ impl Policy {
         let (object_type, relation) = self.typed_relation(resource.type_name(), action.as_str())?;
         if let UserParts::Object { user_type, id } = user {
             let user_type = self.type_id(user_type)?;
-            let search = self.graph.search((object_type, resource.id()), (user_type, id));
-            // At once, so that the processor reads all of it before it waits for any.
-            search.iter().for_each(|search| search.touch(self.plans.first_edges(relation)));
-            let (object, number) = search.map(Search::found).unwrap_or_default();
+            let first = self.plans.first_edges(relation);
+            let (object, number) = self.graph.located((object_type, resource.id()), (user_type, id), first);
             let subject = Subject::Object { user_type, number: number.unwrap_or(UNKNOWN_USER) };
             return Ok(Question { subject, relation, object: object.unwrap_or(UNKNOWN.into()) });
         }

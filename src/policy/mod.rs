@@ -10,6 +10,7 @@ mod model;
 mod permit;
 mod questions;
 mod tuple;
+mod word;
 
 pub use condition::{
     BoundContext, Condition, ConditionError, ConditionFault, ConditionName, ConditionProblem, ConditionSource,

@@ -134,12 +134,56 @@ impl World {
                     world.rules.insert((of, relation), rule(dice, true, &RELATIONS[position + 1..], 2));
                 }
             }
+            let is_doubtful = dice.one_in(2);
+            if is_doubtful {
+                world.doubt(dice);
+            }
             if compile::model(&"random.fga".into(), &world.to_string()).is_ok() {
                 for _ in 0..15 + dice.below(40) {
                     let (key, carried) = world.tuple(dice);
                     world.tuples.insert(key, carried);
                 }
+                if is_doubtful {
+                    world.name_users_twice(dice);
+                }
                 return world;
+            }
+        }
+    }
+
+    /// Puts relations below an exclusion that users may have by themselves and by the wildcard, each on a condition:
+    /// one may have no answer where the other says no, and chance alone hardly ever puts them together.
+    fn doubt(&mut self, dice: &mut Random) {
+        for of in WITH_RELATIONS {
+            let doubtful = |dice: &mut Random| {
+                let [own, everybody] = ["user", "user:*"].map(|user| format!("{user} with {}", dice.pick(&CONDITIONS)));
+                Rule::Direct(vec![own, everybody])
+            };
+            self.rules.insert((of, "d"), doubtful(dice));
+            let (base, subtract) = if dice.one_in(2) {
+                (Rule::Computed("d".to_owned()), rule(dice, false, &["d"], 1))
+            } else {
+                (doubtful(dice), Rule::Computed("d".to_owned()))
+            };
+            self.rules.insert((of, "c"), Rule::ButNot(Box::new(base), Box::new(subtract)));
+        }
+    }
+
+    /// Adds tuples that name a user of an object and everybody.
+    fn name_users_twice(&mut self, dice: &mut Random) {
+        for of in WITH_RELATIONS {
+            for relation in ["c", "d"] {
+                let Some(rule) = self.rules.get(&(of, relation)) else { continue };
+                let pairs: Vec<_> = rule.direct().iter().filter_map(|known| known.split_once(" with ")).collect();
+                let pairs: Vec<_> = pairs.into_iter().map(|(user, name)| (user == "user:*", name.to_owned())).collect();
+                for (is_everybody, name) in pairs {
+                    let name = CONDITIONS.into_iter().find(|known| *known == name).unwrap();
+                    let user = if is_everybody { "user:*".to_owned() } else { format!("user:{}", dice.below(2)) };
+                    let given = Given::random(dice);
+                    let given = if name == "either" { given } else { Given { y: None, ..given } };
+                    let object = format!("{of}:{}", dice.below(2));
+                    self.tuples.insert((object, relation, user), Some((name, given)));
+                }
             }
         }
     }

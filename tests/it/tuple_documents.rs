@@ -243,6 +243,84 @@ fn a_repetition_in_a_long_document_is_found_when_the_graph_has_counted_it() {
 }
 
 #[test]
+fn a_long_document_is_read_in_parts() {
+    let entry = |n: u32| format!("{{\"user\": \"user:é{n}\", \"relation\": \"viewer\", \"object\": \"document:1\"}}");
+    let entries: Vec<String> = (0..20_000).map(entry).collect();
+    let list = |separator: &str| format!("[\n{}\n]", entries.join(separator));
+    let under = format!("{{ \"tuples\" : {} }}\n", list(" ,\n"));
+    for text in [list(",\n"), list(","), under] {
+        let found = read(&text, TupleFormat::Json).unwrap();
+        assert_eq!((found.len(), found[19_999].as_str()), (20_000, "user:é19999 viewer document:1"));
+        let rest = text.replacen("\"user:é19999\"", "7", 1);
+        let (before, _) = rest.split_at(rest.find(": 7").unwrap() + 2);
+        let line = before.lines().count();
+        let column = before.lines().last().unwrap().chars().count() + 1;
+        one(&refused(&rest, TupleFormat::Json), &format!("tuples:{line}:{column}: `user` is not a text"));
+        for cut in [text.len() - 40, text.len() / 2, text.len() / 3] {
+            let cut = (cut..).find(|cut| text.is_char_boundary(*cut)).unwrap();
+            assert!(refused(&text[..cut], TupleFormat::Json)[0].contains("this is not JSON: EOF while parsing"));
+        }
+    }
+    let long = format!("[{}, {{\"user\": \"user:{}\"}}]", entry(1), "x".repeat(2 << 20));
+    assert_eq!(refused(&long, TupleFormat::Json).len(), 2);
+}
+
+#[test]
+fn what_is_not_json_is_refused_wherever_it_stands() {
+    let entry = "{\"user\":\"user:a\",\"relation\":\"viewer\",\"object\":\"document:1\"}";
+    for (text, problem) in [
+        ("".to_owned(), "1:1: this is not JSON: EOF while parsing a value"),
+        ("7".to_owned(), "1:1: an object is expected"),
+        ("[".to_owned(), "1:2: this is not JSON: EOF while parsing a value"),
+        ("[]]".to_owned(), "1:3: this is not JSON: trailing characters"),
+        (format!("[{entry},]"), "1:64: this is not JSON: trailing comma"),
+        (format!("[{entry} {entry}]"), "1:64: this is not JSON: expected `,` or `]`"),
+        (format!("[\n{entry}"), "2:62: this is not JSON: EOF while parsing a list"),
+        ("[[\"user:a\",\"viewer\",\"document:1\"]]".to_owned(), "1:2: an object is expected"),
+        ("[1 2]".to_owned(), "1:2: an object is expected"),
+        ("{}".to_owned(), "1:1: `tuples` is missing"),
+        ("{\"tuples\":{}}".to_owned(), "1:11: a list of tuples is expected"),
+        ("{\"tuples\":[],}".to_owned(), "1:14: this is not JSON: trailing comma"),
+        ("{\"tuples\":[] \"b\":1}".to_owned(), "1:15: this is not JSON: expected `,` or `}`"),
+        ("{\"tuples\" []}".to_owned(), "1:11: this is not JSON: expected `:`"),
+        ("{tuples:[]}".to_owned(), "1:2: this is not JSON: key must be a string"),
+        ("{\"tuples\":[],\"tuples\":[]}".to_owned(), "1:23: `tuples` is there twice"),
+        ("{\"tuples\":[],\n\"more\":[]}".to_owned(), "2:8: `more` is not a key that is known here"),
+        ("{\"tuples\":nul}".to_owned(), "1:"),
+    ] {
+        let found = refused(&text, TupleFormat::Json);
+        assert!(found[0].starts_with(&format!("tuples:{problem}")), "{text}: {found:#?}");
+    }
+}
+
+#[test]
+fn a_plain_list_may_go_on_as_any_other() {
+    let plain = |n: u32| format!("  - user: user:u{n}\n    relation: viewer\n    object: document:1\n");
+    let entries: String = (0..3_000).map(plain).collect();
+    let long = "x".repeat(80_000);
+    for (more, expected) in [
+        ("  - {user: 'user:a', relation: viewer, object: 'document:1'}\n", Ok(3_001)),
+        ("  # a remark\n  - user: user:a\n    relation: viewer\n    object: document:1 # another\n", Ok(3_001)),
+        ("  - user: user:a\n    relation: viewer\n    object:\n      document:1\n", Ok(3_001)),
+        ("  - user: user:u7\n    relation: 'viewer'\n    object: document:1\n", Err("tuples:9002:5: `user:u7 viewer")),
+        ("  - user: user:a\n    relation: viewer\n    objct: document:1\n", Err("tuples:9004:5: `objct` is not a key")),
+        ("  - 7\n", Err("tuples:9002:5: this is not a list of tuples")),
+        ("more: []\n", Err("tuples:9002:")),
+        ("- user: user:a\n", Err("tuples:9002:1: this is not a list of tuples")),
+        (&format!("  - user: {long}\n"), Err("tuples:9002:")),
+    ] {
+        let text = format!("tuples:\n{entries}{more}");
+        match (read(&text, TupleFormat::Yaml), expected) {
+            (Ok(found), Ok(count)) => assert_eq!(found.len(), count, "{more}"),
+            (Err(found), Err(begin)) => assert!(found[0].starts_with(begin), "{more}: {:#?}", &found[..1]),
+            (found, _) => panic!("{more}: {found:?}"),
+        }
+    }
+    assert!(refused("\n \t", TupleFormat::Yaml).len() <= 1);
+    assert!(read("\u{feff}tuples:\n\n", TupleFormat::Yaml).unwrap().is_empty());
+}
+
+#[test]
 fn lines_that_cannot_be_read_are_refused() {
     let long = format!("{{\"user\":\"{}\"}}", "x".repeat(2 << 20));
     assert_eq!(refused(&long, TupleFormat::JsonLines), ["tuples:1:1: the line is longer than 1024 KiB"]);

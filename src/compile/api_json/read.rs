@@ -26,7 +26,7 @@ const DEEPEST: usize = 70;
 pub(in crate::compile) fn read(text: &str, report: &mut Report) -> ModelSource {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     match serde_json::from_str::<&RawValue>(text) {
-        Ok(document) => Reader { places: Places::new(text, 1), report }.model(document),
+        Ok(document) => Reader { places: Places::new(text, Place { line: 1, column: 1 }), report }.model(document),
         Err(error) => {
             malformed(report, Place::default(), &error);
             ModelSource::default()

@@ -69,6 +69,18 @@ impl<'a, 'q, W: Witness> Evaluator<'a, 'q, W> {
             let truth = if is_true { Truth::True } else { Truth::False };
             return Outcome { truth, witness, steps, fault: None };
         }
+        Self::evaluate(graph, plans, question, limits, circumstances, witness)
+    }
+
+    /// The same for a question that following unions does not answer.
+    pub(in crate::policy) fn evaluate(
+        graph: &'a Graph,
+        plans: &'a Plans,
+        question: Question,
+        limits: Limits,
+        circumstances: Circumstances<'a, 'q>,
+        witness: W,
+    ) -> Outcome<W> {
         let mut evaluator = Self {
             graph,
             plans,

@@ -10,7 +10,7 @@ use super::{
     question::{Question, Subject},
 };
 use crate::policy::{
-    graph::{EdgeId, Graph, Located, Number},
+    graph::{EdgeId, Graph, Located, Number, Row, UNKNOWN},
     model::{RelationId, Restriction, Shape, TypeId},
 };
 
@@ -43,6 +43,19 @@ struct Node {
     relation: RelationId,
     object: Located,
     depth: u8,
+}
+
+/// The objects that some edges give a user, at most two each.
+#[derive(Debug, Default)]
+struct Own {
+    edges: [(EdgeId, [Number; 2]); MOST_ENDS],
+    count: usize,
+}
+
+impl Own {
+    fn iter(&self) -> impl Iterator<Item = &(EdgeId, [Number; 2])> {
+        self.edges.iter().take(self.count)
+    }
 }
 
 /// What a look at both ends of a wide row tells.
@@ -169,6 +182,45 @@ impl Union {
     }
 }
 
+impl Union {
+    /// The objects that the tuples at the ends of all ways give the user, where these are few.
+    fn own(&self, graph: &Graph, (user_type, number): (TypeId, Number)) -> Own {
+        let mut own = Own::default();
+        for (id, _) in self.last.iter().filter(|(_, of)| *of == user_type) {
+            let few = graph.edge(*id).filter(|edge| !edge.is_void()).and_then(|edge| edge.few_objects(number));
+            if let (Some(few), Some(place)) = (few, own.edges.get_mut(own.count)) {
+                *place = (*id, few);
+                own.count += 1;
+            }
+        }
+        own
+    }
+
+    /// Whether a tuple of the object names the user or its wildcard. `None` if a condition has a say in that.
+    #[inline]
+    fn gives(&self, graph: &Graph, object: Located, (user_type, number): (TypeId, Number), own: &Own) -> Option<bool> {
+        let mut is_given = false;
+        for (id, restriction) in self.exact.iter().filter(|(_, restriction)| restriction.user_type == user_type) {
+            let Some(edge) = graph.edge(*id).filter(|edge| !edge.is_void()) else { continue };
+            let is_there = match own.iter().find(|(own, _)| own == id) {
+                // The user's own row is near, the object's is not.
+                Some((_, few)) => few.contains(&object.number) & (object.number != UNKNOWN),
+                None if restriction.shape == Shape::Wildcard => edge.has_at(object, 0),
+                None => edge.has_at(object, number),
+            };
+            if edge.has_conditions() {
+                if is_there {
+                    return None;
+                }
+                continue;
+            }
+            // Without a jump here a processor need not guess, and wait for what is far away when it guessed wrong.
+            is_given |= is_there;
+        }
+        Some(is_given)
+    }
+}
+
 impl Plans {
     /// The tuples of the object itself that a question about a union begins with.
     pub(in crate::policy) fn first_edges(&self, relation: RelationId) -> &[EdgeId] {
@@ -179,19 +231,37 @@ impl Plans {
     ///
     /// It is the answer that the evaluator would come to: what is found is found, and where nothing is left to be
     /// followed nothing is there. Whatever else comes up (a condition, a cycle, a long way) is left to the evaluator.
-    pub(super) fn follow_unions(&self, graph: &Graph, question: Question, most_steps: u32) -> Option<(bool, u32)> {
+    pub(in crate::policy) fn follow_unions(
+        &self,
+        graph: &Graph,
+        question: Question,
+        most_steps: u32,
+    ) -> Option<(bool, u32)> {
         let Subject::Object { user_type, number } = question.subject else { return None };
         let unions = &*self.unions().0;
-        found(unions, question.relation)?;
+        let asked = found(unions, question.relation)?;
         let kind = self.kind(question.subject);
         if !self.reaches(question.relation, kind) {
             return Some((false, 0));
         }
-        // What most ways end with is far away, and asked for before it is needed.
-        let last = found(unions, question.relation).into_iter().flat_map(|union| &union.last);
-        for edge in last.filter(|(_, of)| *of == user_type).take(MOST_ENDS).filter_map(|(edge, _)| graph.edge(*edge)) {
-            edge.touch_objects(number);
+        if asked.hops.is_empty() && most_steps > 0 {
+            return Some((asked.gives(graph, question.object, (user_type, number), &Own::default())?, 1));
         }
+        self.walk_unions(graph, question, asked, (user_type, number), most_steps)
+    }
+
+    fn walk_unions(
+        &self,
+        graph: &Graph,
+        question: Question,
+        asked: &Union,
+        (user_type, number): (TypeId, Number),
+        most_steps: u32,
+    ) -> Option<(bool, u32)> {
+        let unions = &*self.unions().0;
+        let kind = self.kind(question.subject);
+        // What most ways end with is far away, and asked for before it is needed.
+        let own = asked.own(graph, (user_type, number));
         let most_steps = most_steps.min(MOST_STEPS);
         let mut steps = 0;
         let mut open: SmallVec<[Node; 16]> = SmallVec::new();
@@ -202,20 +272,29 @@ impl Plans {
                 return None;
             }
             let union = found(unions, relation)?;
-            for (edge, restriction) in union.exact.iter().filter(|(_, restriction)| restriction.user_type == user_type)
-            {
-                let user = if restriction.shape == Shape::Wildcard { 0 } else { number };
-                let Some(edge) = graph.edge(*edge).filter(|edge| edge.has_at(object, user)) else { continue };
-                return (!edge.has_conditions()).then_some((true, steps));
+            if union.gives(graph, object, (user_type, number), &own)? {
+                return Some((true, steps));
             }
             for hop in &union.hops {
-                let Some(edge) = graph.edge(hop.edge) else { continue };
-                let users = edge.users_at(object);
-                if users.is_empty() || !self.reaches(hop.target, kind) {
+                let Some(edge) = graph.edge(hop.edge).filter(|edge| !edge.is_void()) else { continue };
+                let few = edge.few_users(object);
+                let users = if few.is_some() { Row::EMPTY } else { edge.users_at(object) };
+                let is_empty = few.map_or_else(|| users.is_empty(), |[one, _]| one == UNKNOWN);
+                if is_empty || !self.reaches(hop.target, kind) {
                     continue;
                 }
                 if edge.has_conditions() || depth + 1 >= TOO_DEEP {
                     return None;
+                }
+                let mut follow = |user: Number| {
+                    open.push(Node { relation: hop.target, object: user.into(), depth: depth + 1 });
+                };
+                if let Some([one, other]) = few {
+                    follow(one);
+                    if other != UNKNOWN {
+                        follow(other);
+                    }
+                    continue;
                 }
                 if users.len() > WIDE {
                     match compared(graph, found(unions, hop.target)?, hop, object.number, (user_type, number)) {
@@ -227,9 +306,6 @@ impl Plans {
                 if users.len() > MOST_STEPS as usize {
                     return None;
                 }
-                let mut follow = |user: Number| {
-                    open.push(Node { relation: hop.target, object: user.into(), depth: depth + 1 });
-                };
                 match users.unchanged() {
                     Some(users) => users.iter().for_each(|user| follow(*user)),
                     None => users.iter().for_each(follow),

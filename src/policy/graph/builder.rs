@@ -11,12 +11,13 @@ use super::{
     names::{Interner, Names},
     pairs::{self, high, low, pair},
     placement::{Aside, MOST_EXAMPLES, Placement, SetAsideReason, TupleParts},
-    store::{Edge, EdgeId, Graph, Statistics},
+    queue::{MOST_WAITING, Numbered, Queue},
+    store::{Edge, Graph, Statistics},
 };
 use crate::{
     access::Entity,
     policy::{
-        model::{Model, Restriction, Shape},
+        model::{Model, Restriction, Shape, TypeId},
         tuple::{InvalidTuple, RelationshipTuple, UserParts},
     },
 };
@@ -42,6 +43,7 @@ pub struct GraphBuilder {
     // Equal conditions are kept once.
     known_conditions: HashMap<TupleCondition, Arc<Carried>, RandomState>,
     aside: Aside,
+    queue: Queue,
 }
 
 impl GraphBuilder {
@@ -53,6 +55,7 @@ impl GraphBuilder {
             conditions: vec![HashMap::default(); model.edge_count()],
             known_conditions: HashMap::default(),
             aside: Aside::default(),
+            queue: Queue::default(),
             model,
         }
     }
@@ -103,14 +106,39 @@ impl GraphBuilder {
                 return Ok(Added::SetAside(reason));
             }
         };
-        let names = &mut self.names;
-        let numbers = placement.numbers(tuple, |of, id| names.get_mut(of.index())?.intern(id));
-        let (object, user) = numbers.ok_or(InvalidTuple::Full)?;
         // Rows count with 32 bits.
-        let pairs = self.pairs.get_mut(placement.edge as usize).filter(|pairs| pairs.len() < u32::MAX as usize);
-        pairs.ok_or(InvalidTuple::Full)?.push(pair(object, user));
-        self.set_condition(placement.edge, pair(object, user), condition);
+        let known = self.pairs.get(placement.edge as usize).ok_or(InvalidTuple::Full)?;
+        if known.len() >= u32::MAX as usize - MOST_WAITING {
+            return Err(InvalidTuple::Full);
+        }
+        let mut id = |of: TypeId, id: &str| self.queue.id(&self.names, of, id).ok_or(InvalidTuple::Full);
+        let object = id(placement.object_type, tuple.object_id)?;
+        let user = match tuple.user {
+            UserParts::Wildcard { .. } => None,
+            UserParts::Object { id: user, .. } | UserParts::Userset { id: user, .. } => {
+                Some(id(placement.restriction.user_type, user)?)
+            }
+        };
+        if self.queue.add(placement.edge, object, user, condition) {
+            self.drain();
+        }
         Ok(Added::Stored)
+    }
+
+    fn drain(&mut self) {
+        let Self { names, pairs: all_pairs, conditions: all_conditions, queue, .. } = self;
+        queue.drain(names, |Numbered { edge, object, user, condition }| {
+            let pair = pair(object, user);
+            if let Some(pairs) = all_pairs.get_mut(edge as usize) {
+                pairs.push(pair);
+            }
+            let Some(conditions) = all_conditions.get_mut(edge as usize) else { return };
+            if let Some(condition) = condition {
+                conditions.insert(pair, condition);
+            } else if !conditions.is_empty() {
+                conditions.remove(&pair);
+            }
+        });
     }
 
     fn carried(&mut self, condition: TupleCondition) -> Result<Arc<Carried>, SetAsideReason> {
@@ -122,17 +150,9 @@ impl GraphBuilder {
         Ok(carried)
     }
 
-    fn set_condition(&mut self, edge: EdgeId, pair: u64, condition: Option<Arc<Carried>>) {
-        let Some(conditions) = self.conditions.get_mut(edge as usize) else { return };
-        if let Some(condition) = condition {
-            conditions.insert(pair, condition);
-        } else if !conditions.is_empty() {
-            conditions.remove(&pair);
-        }
-    }
-
     /// The graph of all tuples added.
     pub fn finish(mut self) -> Graph {
+        self.drain();
         let mut statistics = Statistics { set_aside: self.aside.count, ..Statistics::default() };
         let shrunk = self.names.iter_mut().map(|names| {
             names.shrink();

@@ -5,7 +5,13 @@ use std::{hash::BuildHasher, sync::Arc};
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
-use super::{packed::MOST, persistent::PersistentMap, table::Table};
+use super::{
+    packed::MOST,
+    pairs::{high, low, pair},
+    persistent::PersistentMap,
+    table::Table,
+};
+use crate::policy::word::{WORD, word};
 
 /// Numbers for the ids of one type: one text for all of them, and a table from text to number.
 #[derive(Debug, Clone, Default)]
@@ -19,21 +25,19 @@ pub(super) struct Names {
     hasher: RandomState,
 }
 
-/// Slots that lie side by side, in two lines of the processor's cache, and are compared together.
+/// Slots that lie side by side, in one line of the processor's cache, and are compared together.
 type Bucket = [Slot; SLOTS];
 
-/// All that a search needs, so that it waits for one distant read and no second one: hash, number and length of an id,
-/// then its first bytes. Only of a longer id the rest is read where it stands.
-type Slot = [u32; 3 + HELD / 4];
+/// The hash and the number of an id, then all of a short id, so that a search waits for one distant read and no second
+/// one. Of a longer id, whose number has the mark `LONG`: where it stands in the text, and how long it is.
+type Slot = [u32; 4];
 
 const SLOTS: usize = 4;
-/// How many bytes of an id its slot holds.
-const HELD: usize = 20;
+/// A mark of numbers, which are smaller.
+const LONG: u32 = 1 << 31;
 /// In place of the number of a free slot. Those behind it are free too.
 const FREE: u32 = u32::MAX;
-/// No id is as long as those of free slots.
-const FREE_SLOT: Slot = [0, FREE, u32::MAX, 0, 0, 0, 0, 0];
-const FREE_BUCKET: Bucket = [FREE_SLOT; SLOTS];
+const FREE_BUCKET: Bucket = [[0, FREE, 0, 0]; SLOTS];
 
 /// The number of an id, and where it stands in the table of its type: the number of its slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,43 +56,40 @@ impl From<u32> for Located {
     }
 }
 
-/// An id that is looked for.
+/// What is computed of an id before it is looked for.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sought<'n, 'i> {
-    id: &'i str,
+pub(super) struct Hashed {
     hash: u32,
-    /// The number of the first bucket.
-    home: usize,
-    bucket: &'n Bucket,
-    /// A bit for each slot of the first bucket that has the hash.
-    same: u32,
-}
-
-impl Sought<'_, '_> {
-    /// Where the id stands if nothing stood in its way.
-    pub(super) fn likely_place(&self) -> u32 {
-        u32::try_from(self.home * SLOTS).unwrap_or(NOWHERE)
-    }
+    /// All of a short id.
+    short: Option<u64>,
 }
 
 impl Names {
     /// The number of `id`, a new one if it has none. `None` if no number or no room is left.
     pub(super) fn intern(&mut self, id: &str) -> Option<u32> {
-        let sought = self.seek(id);
-        if let Some(Located { number, .. }) = self.found(sought) {
+        self.intern_hashed(id, self.hashed(id))
+    }
+
+    /// The same of an id whose hash is known.
+    pub(super) fn intern_hashed(&mut self, id: &str, hashed: Hashed) -> Option<u32> {
+        if let Some(Located { number, .. }) = self.find_hashed(id, hashed) {
             return Some(number);
         }
-        let hash = sought.hash;
         let number = u32::try_from(self.ends.len()).ok().filter(|number| *number < MOST)?;
+        let start = u32::try_from(self.text.len()).ok()?;
         let length = u32::try_from(id.len()).ok()?;
-        let end = u32::try_from(self.text.len() + id.len()).ok()?;
-        if (self.ends.len() + 1) * 8 > self.buckets.len() * SLOTS * 7 {
+        let end = start.checked_add(length)?;
+        // With more of them taken, most new ones would have to look for a free slot.
+        if (self.ends.len() + 1) * 4 > self.buckets.len() * SLOTS * 3 {
             self.resize((self.buckets.len() * 2).max(SLOTS));
         }
         self.text.extend_from_slice(id.as_bytes());
         self.ends.push(end);
-        let [one, two, three, four, five] = beginning(id);
-        put(&mut self.buckets, [hash, number, length, one, two, three, four, five]);
+        let slot = match hashed.short {
+            Some(short) => [hashed.hash, number, low(short), high(short)],
+            None => [hashed.hash, number | LONG, start, length],
+        };
+        put(&mut self.buckets, slot);
         Some(number)
     }
 
@@ -112,9 +113,9 @@ impl Names {
     pub(super) fn shrink(&mut self) {
         self.text.shrink_to_fit();
         self.ends.shrink_to_fit();
-        // With a fifth of the slots free nine of ten ids are in their first bucket.
-        let enough = (self.ends.len() * 5 / 4).div_ceil(SLOTS) + 1;
-        if self.buckets.len() > enough + enough / 8 {
+        // With three of eight slots free hardly one of twenty ids is not in its first bucket.
+        let enough = (self.ends.len() * 8 / 5).div_ceil(SLOTS) + 1;
+        if self.buckets.len() > enough + enough / 32 {
             self.resize(enough);
         }
     }
@@ -129,66 +130,93 @@ impl Names {
         self.text.bytes() + self.ends.bytes() + self.buckets.bytes()
     }
 
-    /// Begins to look for an id, and does not wait for what it reads.
-    // Not inlined: what follows would be mixed into it, and wait.
-    #[inline(never)]
-    pub(super) fn seek<'n, 'i>(&'n self, id: &'i str) -> Sought<'n, 'i> {
+    /// What looking for an id begins with.
+    #[inline]
+    pub(super) fn hashed(&self, id: &str) -> Hashed {
+        // A last byte of zero would be lost among the zeros behind it.
+        let is_short = id.len() <= WORD && id.as_bytes().last() != Some(&0);
+        let short = is_short.then(|| word(id.as_bytes()));
+        let hash = match short {
+            Some(short) => self.hasher.hash_one(short),
+            None => self.hasher.hash_one(id),
+        };
         // The upper half; foldhash mixes both.
-        let hash = u32::try_from(self.hasher.hash_one(id) >> 32).unwrap_or_default();
-        let home = home(hash, self.buckets.len());
-        let bucket = self.buckets.get(home).unwrap_or(&FREE_BUCKET);
-        Sought { id, hash, home, bucket, same: same_slots(bucket, hash) }
+        Hashed { hash: high(hash), short }
     }
 
-    /// The id that was looked for.
+    /// Reads what looking for an id will read.
     #[inline]
-    pub(super) fn found(&self, sought: Sought<'_, '_>) -> Option<Located> {
-        if sought.same != 0
-            && let Some(located) = self.among(sought)
-        {
-            return Some(located);
+    pub(super) fn read_ahead(&self, hashed: Hashed) -> u32 {
+        let [[hash, ..], ..] = self.buckets.get(home(hashed.hash, self.buckets.len())).unwrap_or(&FREE_BUCKET);
+        *hash
+    }
+
+    /// Where an id stands if nothing stood in its way.
+    pub(super) fn likely_place(&self, hashed: Hashed) -> u32 {
+        u32::try_from(home(hashed.hash, self.buckets.len()) * SLOTS).unwrap_or(NOWHERE)
+    }
+
+    /// Whether so many more ids have room, of so many bytes together.
+    pub(super) fn has_room(&self, ids: usize, bytes: usize) -> bool {
+        self.ends.len() + ids < MOST as usize && self.text.len() + bytes <= u32::MAX as usize
+    }
+
+    /// Looks for an id.
+    #[inline]
+    pub(super) fn find_hashed(&self, id: &str, hashed: Hashed) -> Option<Located> {
+        let home = home(hashed.hash, self.buckets.len());
+        let bucket = self.buckets.get(home)?;
+        let found = self.among(id, hashed, home, bucket);
+        if found.is_some() || is_open(bucket) {
+            return found;
         }
-        if is_open(sought.bucket) {
-            return None;
-        }
-        self.found_elsewhere(sought)
+        self.find_elsewhere(id, hashed, home)
     }
 
     #[cold]
-    fn found_elsewhere(&self, sought: Sought<'_, '_>) -> Option<Located> {
-        for home in (sought.home + 1..self.buckets.len()).chain(0..sought.home) {
+    fn find_elsewhere(&self, id: &str, hashed: Hashed, first: usize) -> Option<Located> {
+        let mut home = first;
+        for _ in 1..self.buckets.len() {
+            home = if home + 1 < self.buckets.len() { home + 1 } else { 0 };
             let bucket = self.buckets.get(home)?;
-            let located = self.among(Sought { home, bucket, same: same_slots(bucket, sought.hash), ..sought });
-            if located.is_some() || is_open(bucket) {
-                return located;
+            let found = self.among(id, hashed, home, bucket);
+            if found.is_some() || is_open(bucket) {
+                return found;
             }
         }
         None
     }
 
-    /// The id in one of a bucket's slots that have its hash, if it is there.
+    /// The id in one of a bucket's slots, if it is there.
     #[inline]
-    fn among(&self, sought: Sought<'_, '_>) -> Option<Located> {
-        let id = sought.id.as_bytes();
-        let mut slots = sought.same;
+    fn among(&self, id: &str, hashed: Hashed, home: usize, bucket: &Bucket) -> Option<Located> {
+        let mut slots = same_slots(bucket, hashed.hash);
         while slots != 0 {
             let slot = slots.trailing_zeros() as usize;
-            let [_, number, length, held @ ..] = sought.bucket.get(slot)?;
-            let text = if id.len() <= HELD { bytemuck::bytes_of(held).get(..id.len()) } else { self.bytes_of(*number) };
-            if *length as usize == id.len() && text == Some(id) {
-                let place = u32::try_from(sought.home * SLOTS + slot).unwrap_or(NOWHERE);
-                return Some(Located { number: *number, place });
+            let [_, number, one, other] = *bucket.get(slot)?;
+            let is_same = match hashed.short {
+                Some(short) => (pair(other, one) == short) & (number & LONG == 0),
+                None => number & LONG != 0 && number != FREE && self.text_at(one, other) == Some(id.as_bytes()),
+            };
+            if is_same {
+                let place = u32::try_from(home * SLOTS + slot).unwrap_or(NOWHERE);
+                return Some(Located { number: number & !LONG, place });
             }
             slots &= slots - 1;
         }
         None
     }
 
+    fn text_at(&self, start: u32, length: u32) -> Option<&[u8]> {
+        let start = start as usize;
+        self.text.get(start..start + length as usize)
+    }
+
     /// Where each number stands: in so many places, those without a number among them.
     pub(super) fn places(&self) -> impl ExactSizeIterator<Item = Option<u32>> {
         (0..self.buckets.len() * SLOTS).map(|place| {
             let [_, number, ..] = self.buckets.get(place / SLOTS)?.get(place % SLOTS)?;
-            (*number != FREE).then_some(*number)
+            (*number != FREE).then_some(*number & !LONG)
         })
     }
 
@@ -205,17 +233,6 @@ impl Names {
 fn home(hash: u32, length: usize) -> usize {
     let scaled = (u64::from(hash) * u64::try_from(length).unwrap_or(u64::MAX)) >> 32;
     usize::try_from(scaled).unwrap_or_default()
-}
-
-/// The first bytes of an id, and zeros where it is shorter.
-fn beginning(id: &str) -> [u32; HELD / 4] {
-    let mut words = [0; HELD / 4];
-    let bytes: &mut [u8] = bytemuck::bytes_of_mut(&mut words);
-    let length = id.len().min(HELD);
-    if let (Some(bytes), Some(of_id)) = (bytes.get_mut(..length), id.as_bytes().get(..length)) {
-        bytes.copy_from_slice(of_id);
-    }
-    words
 }
 
 fn same_slots(bucket: &Bucket, hash: u32) -> u32 {
@@ -263,7 +280,7 @@ impl Interner {
             return Some(number);
         }
         let number = u32::try_from(self.len()).ok().filter(|number| *number < MOST)?;
-        let Sought { hash, .. } = self.seek(id);
+        let Hashed { hash, .. } = self.base.hashed(id);
         let later = self.later.get_or_insert_default();
         match later.by_hash.get_mut(hash) {
             Some(numbers) => numbers.push(number),
@@ -275,21 +292,22 @@ impl Interner {
 
     /// The number of `id`, if it has one.
     pub(super) fn find(&self, id: &str) -> Option<u32> {
-        self.found(self.seek(id)).map(|located| located.number)
+        self.find_hashed(id, self.base.hashed(id)).map(|located| located.number)
     }
 
-    /// Begins to look for an id, see [`found`](Self::found).
-    pub(super) fn seek<'n, 'i>(&'n self, id: &'i str) -> Sought<'n, 'i> {
-        self.base.seek(id)
-    }
-
-    /// The id that was looked for, if it has a number.
+    /// The names that are in one table.
     #[inline]
-    pub(super) fn found(&self, sought: Sought<'_, '_>) -> Option<Located> {
-        let found = self.base.found(sought);
+    pub(super) fn base(&self) -> &Names {
+        &self.base
+    }
+
+    /// Where `id` stands, if it has a number.
+    #[inline]
+    pub(super) fn find_hashed(&self, id: &str, hashed: Hashed) -> Option<Located> {
+        let found = self.base.find_hashed(id, hashed);
         let Some(later) = self.later.as_ref().filter(|_| found.is_none()) else { return found };
-        let numbers = later.by_hash.get(sought.hash)?;
-        let is_same = |number: &u32| later.texts.get(*number).is_some_and(|text| **text == *sought.id);
+        let numbers = later.by_hash.get(hashed.hash)?;
+        let is_same = |number: &u32| later.texts.get(*number).is_some_and(|text| **text == *id);
         numbers.iter().copied().find(is_same).map(Located::from)
     }
 
@@ -347,15 +365,25 @@ impl Interner {
 mod tests {
     use super::*;
 
+    /// Short ones, long ones, and those whose first bytes are the same.
+    fn id(n: u32) -> String {
+        match n % 4 {
+            0 => format!("{n}"),
+            1 => format!("id-{n}-é"),
+            2 => format!("id-------{n}"),
+            _ => format!("{n}\0"),
+        }
+    }
+
     fn ids() -> Vec<String> {
-        (0..1000).map(|n| format!("id-{n}-é")).collect()
+        (0..1000).map(id).collect()
     }
 
     #[test]
     fn an_id_keeps_its_number() {
         let mut names = Names::default();
-        let find = |names: &Names, id: &str| names.found(names.seek(id)).map(|located| located.number);
-        assert_eq!((find(&names, "id-0-é"), names.id(0), names.len()), (None, None, 0));
+        let find = |names: &Names, id: &str| names.find_hashed(id, names.hashed(id)).map(|located| located.number);
+        assert_eq!((find(&names, &id(0)), names.id(0), names.len()), (None, None, 0));
         let numbers: Vec<_> = ids().iter().map(|id| names.intern(id).unwrap()).collect();
         names.shrink();
         for (id, number) in ids().iter().zip(numbers) {
@@ -363,7 +391,7 @@ mod tests {
             assert_eq!(find(&names, id), Some(number));
             assert_eq!(names.id(number), Some(id.as_str()));
         }
-        assert_eq!((names.len(), find(&names, "id-1000-é"), names.id(1000)), (1000, None, None));
+        assert_eq!((names.len(), find(&names, &id(1000)), names.id(1000)), (1000, None, None));
     }
 
     #[test]
@@ -374,14 +402,14 @@ mod tests {
         let mut after = before.clone();
         let numbers: Vec<_> = ids().iter().map(|id| after.intern(id).unwrap()).collect();
         assert_eq!(numbers, (0..1000).collect::<Vec<_>>());
-        assert_eq!((before.len(), before.find("id-500-é"), before.id(500)), (500, None, ""));
+        assert_eq!((before.len(), before.find(&id(500)), before.id(500)), (500, None, ""));
         for interner in [&after, &after.compacted()] {
             for (number, id) in (0..).zip(ids()) {
                 assert_eq!((interner.find(&id), interner.id(number)), (Some(number), id.as_str()));
             }
-            assert_eq!((interner.len(), interner.find("id-1000-é"), interner.id(1000)), (1000, None, ""));
+            assert_eq!((interner.len(), interner.find(&id(1000)), interner.id(1000)), (1000, None, ""));
         }
         let odd = after.only((1..1000).step_by(2));
-        assert_eq!((odd.len(), odd.find("id-3-é"), odd.find("id-4-é")), (500, Some(1), None));
+        assert_eq!((odd.len(), odd.find(&id(3)), odd.find(&id(4))), (500, Some(1), None));
     }
 }

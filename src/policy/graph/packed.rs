@@ -49,9 +49,10 @@ struct Word {
 pub(super) struct Placed(Table<Entry>);
 
 impl Placed {
-    /// Begins to read what is in a place.
-    pub(super) fn touch(&self, place: u32) {
-        std::hint::black_box(self.0.get(place as usize).map(|[value, _]| *value));
+    /// Reads what is in a place.
+    #[inline]
+    pub(super) fn read_ahead(&self, place: u32) -> u32 {
+        self.0.get(place as usize).map_or(0, |[value, _]| *value)
     }
 
     /// About how many bytes this takes.
@@ -114,32 +115,40 @@ impl Packed {
     /// The row of a key, empty if it has none.
     #[inline]
     pub(super) fn row(&self, key: u32) -> &[u32] {
-        let entry = match &self.index {
+        self.row_of(self.entry(key))
+    }
+
+    #[inline]
+    fn entry(&self, key: u32) -> Option<&Entry> {
+        match &self.index {
             Index::Dense { entries } => entries.get(key as usize),
             Index::Marked { words, entries } => {
-                let Some(word) = words.get(key as usize / 64) else { return &[] };
+                let word = words.get(key as usize / 64)?;
                 let mark = 1_u64 << (key % 64);
                 if word.marks & mark == 0 {
-                    return &[];
+                    return None;
                 }
                 entries.get(word.below as usize + (word.marks & (mark - 1)).count_ones() as usize)
             }
             Index::Sparse { keys, entries } => keys.binary_search(&key).ok().and_then(|position| entries.get(position)),
-        };
-        self.row_of(entry)
+        }
+    }
+
+    /// The values of a key if they are at most two, and `NONE` in place of what is not there.
+    #[inline]
+    pub(super) fn few(&self, key: u32) -> Option<[u32; 2]> {
+        few(self.entry(key))
+    }
+
+    /// The same of the key that stands in this place, see [`placed`](Self::placed).
+    #[inline]
+    pub(super) fn few_at(placed: &Placed, place: u32) -> Option<[u32; 2]> {
+        few(placed.0.get(place as usize))
     }
 
     /// The row of the key that stands in this place, see [`placed`](Self::placed).
     pub(super) fn row_at<'a>(&'a self, placed: &'a Placed, place: u32) -> &'a [u32] {
         self.row_of(placed.0.get(place as usize))
-    }
-
-    /// Begins to read the row of a key.
-    #[inline]
-    pub(super) fn touch(&self, key: u32) {
-        if let Index::Dense { entries } = &self.index {
-            std::hint::black_box(entries.get(key as usize).map(|[value, _]| *value));
-        }
     }
 
     /// The entries once more, in the order in which the keys stand in a table: so an entry can be read while the key is
@@ -243,6 +252,13 @@ impl Packer {
     }
 }
 
+#[inline]
+fn few(entry: Option<&Entry>) -> Option<Entry> {
+    let [one, other] = *entry.unwrap_or(&[NONE; 2]);
+    let is_long = (one & LONG != 0) & (one != NONE);
+    (!is_long).then_some([one, other])
+}
+
 fn dense(keys: &[u32], entries: Table<Entry>, key_count: usize) -> Index {
     if keys.len() == key_count {
         return Index::Dense { entries };
@@ -300,6 +316,8 @@ mod tests {
             for empty in [0, 2, 3, 6, 69, 71, 999, u32::MAX] {
                 assert!(rows.row(empty).is_empty(), "{empty}");
             }
+            assert_eq!((rows.few(1), rows.few(5), rows.few(6)), (Some([7, 9]), Some([0, NONE]), Some([NONE; 2])));
+            assert_eq!(rows.few(4), None);
             let keys: Vec<_> =
                 pairs.chunk_by(|one, other| high(*one) == high(*other)).map(|row| high(row[0])).collect();
             assert_eq!(rows.keys().collect::<Vec<_>>(), keys);

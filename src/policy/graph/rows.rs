@@ -12,6 +12,8 @@ use super::{
 #[derive(Debug, Clone, Default)]
 pub(super) struct Rows {
     packed: Arc<Packed>,
+    // INVARIANT: whether `packed` has a value.
+    has_packed: bool,
     // INVARIANT: places are those of the table that the keys' numbers are from.
     placed: Option<Arc<Placed>>,
     // `None` if nothing has changed.
@@ -39,7 +41,7 @@ const SHORT: usize = 16;
 
 impl Rows {
     pub(super) fn new(packed: Packed) -> Self {
-        Self { packed: Arc::new(packed), placed: None, patches: None }
+        Self { has_packed: packed.len() > 0, packed: Arc::new(packed), placed: None, patches: None }
     }
 
     /// Learns where keys stand, so that [`row_at`](Self::row_at) need not wait for their numbers.
@@ -47,18 +49,10 @@ impl Rows {
         self.placed = self.packed.placed(keys.places()).map(Arc::new);
     }
 
-    /// Begins to read the row of a key.
+    /// Reads what the row of the key that stands in this place begins with, or something beside it.
     #[inline]
-    pub(super) fn touch(&self, key: u32) {
-        self.packed.touch(key);
-    }
-
-    /// Begins to read the row of the key that stands in this place or beside it.
-    #[inline]
-    pub(super) fn touch_at(&self, place: u32) {
-        if let Some(placed) = &self.placed {
-            placed.touch(place);
-        }
+    pub(super) fn read_ahead_at(&self, place: u32) -> u32 {
+        self.placed.as_ref().map_or(0, |placed| placed.read_ahead(place))
     }
 
     /// The row of a key, empty if it has none.
@@ -81,6 +75,17 @@ impl Rows {
     #[inline]
     fn patch(&self, key: u32) -> Option<&Patch> {
         self.patches.as_ref()?.get(key).map(|patch| &**patch)
+    }
+
+    /// The values of a key, if they are at most two and have not changed, which takes no second distant read.
+    /// `u32::MAX` is in place of what is not there.
+    #[inline]
+    pub(super) fn few(&self, key: Located) -> Option<[u32; 2]> {
+        match (&self.patches, &self.placed) {
+            (Some(_), _) => None,
+            (None, Some(placed)) if key.place != NOWHERE => Packed::few_at(placed, key.place),
+            (None, Some(_) | None) => self.packed.few(key.number),
+        }
     }
 
     /// Puts a value that is not there into the row of a key.
@@ -117,7 +122,7 @@ impl Rows {
     /// Whether no key can have a row: what most edges of most models are like.
     #[inline]
     pub(super) fn is_void(&self) -> bool {
-        self.packed.len() == 0 && self.patches.is_none()
+        !self.has_packed && self.patches.is_none()
     }
 
     /// Whether no key has a row.

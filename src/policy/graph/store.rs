@@ -1,10 +1,10 @@
 //! All relationship tuples of a snapshot, numbered and sorted both ways.
 
-use std::sync::Arc;
+use std::{hint::black_box, sync::Arc};
 
 use super::{
     condition::{Carried, Conditions},
-    names::{Interner, Located, Sought},
+    names::{Interner, Located},
     packed::Packed,
     placement::{Aside, Placement, SetAside},
     rows::{Row, Rows},
@@ -58,10 +58,23 @@ impl Edge {
         if self.users.is_void() { Row::EMPTY } else { self.users.row_at(object) }
     }
 
-    /// Begins to read the objects that it gives the user.
+    /// The objects that it gives the user, those with a condition among them, if that is told at once. [`UNKNOWN`] is
+    /// in place of what is not there.
     #[inline]
-    pub(in crate::policy) fn touch_objects(&self, user: Number) {
-        self.objects.touch(user);
+    pub(in crate::policy) fn few_objects(&self, user: Number) -> Option<[Number; 2]> {
+        self.objects.few(user.into())
+    }
+
+    /// The same of the users that it gives the object.
+    #[inline]
+    pub(in crate::policy) fn few_users(&self, object: Located) -> Option<[Number; 2]> {
+        self.users.few(object)
+    }
+
+    /// Whether it has no tuple.
+    #[inline]
+    pub(in crate::policy) fn is_void(&self) -> bool {
+        self.users.is_void()
     }
 
     /// Whether any tuple carries a condition.
@@ -85,6 +98,10 @@ impl Edge {
     pub(in crate::policy) fn has_at(&self, object: Located, user: Number) -> bool {
         if self.users.is_void() {
             return false;
+        }
+        if let Some([one, other]) = self.users.few(object) {
+            // Nothing is guessed, so that a processor that guessed wrong need not wait for what is far away.
+            return ((one == user) | (other == user)) & (user != UNKNOWN);
         }
         let users = self.users.row_at(object);
         if users.len() > MANY {
@@ -126,32 +143,6 @@ pub struct Graph {
     pub(super) repeated: Arc<[RelationshipTuple]>,
     /// How many changes lie over the packed rows.
     pub(super) changes: usize,
-}
-
-/// An object and a user that are looked for together, so that what is far away is waited for once and not again and
-/// again.
-#[derive(Debug)]
-pub(in crate::policy) struct Search<'g> {
-    graph: &'g Graph,
-    objects: &'g Interner,
-    object: Sought<'g, 'g>,
-    users: &'g Interner,
-    user: Sought<'g, 'g>,
-}
-
-impl Search<'_> {
-    /// Begins to read the object's rows of these edges.
-    pub(in crate::policy) fn touch(&self, edges: &[EdgeId]) {
-        let place = self.object.likely_place();
-        for edge in edges.iter().filter_map(|edge| self.graph.edge(*edge)) {
-            edge.users.touch_at(place);
-        }
-    }
-
-    /// The object and the user, if any tuples name them.
-    pub(in crate::policy) fn found(self) -> (Option<Located>, Option<Number>) {
-        (self.objects.found(self.object), self.users.found(self.user).map(|user| user.number))
-    }
 }
 
 impl Graph {
@@ -200,15 +191,24 @@ impl Graph {
         self.interners.get(object_type.index())?.find(id)
     }
 
-    /// Begins to look for an object and for a user. `None` if the model has no such types.
-    pub(in crate::policy) fn search<'g>(
-        &'g self,
-        (object_type, object): (TypeId, &'g str),
-        (user_type, user): (TypeId, &'g str),
-    ) -> Option<Search<'g>> {
-        let objects = self.interners.get(object_type.index())?;
-        let users = self.interners.get(user_type.index())?;
-        Some(Search { graph: self, objects, object: objects.seek(object), users, user: users.seek(user) })
+    /// The object and the user, if any tuples name them.
+    ///
+    /// What is far away is asked for at once, the object's rows of these edges with it, and then waited for.
+    pub(in crate::policy) fn located(
+        &self,
+        (object_type, object): (TypeId, &str),
+        (user_type, user): (TypeId, &str),
+        edges: &[EdgeId],
+    ) -> (Option<Located>, Option<Number>) {
+        let names = |of: TypeId| self.interners.get(of.index());
+        let Some((objects, users)) = names(object_type).zip(names(user_type)) else { return (None, None) };
+        let (object_hash, user_hash) = (objects.base().hashed(object), users.base().hashed(user));
+        let place = objects.base().likely_place(object_hash);
+        let near = objects.base().read_ahead(object_hash) ^ users.base().read_ahead(user_hash);
+        let rows = edges.iter().filter_map(|edge| self.edge(*edge)).map(|edge| edge.users.read_ahead_at(place));
+        // Nothing looks at it, so nothing waits for it.
+        black_box(rows.fold(near, |all, one| all ^ one));
+        (objects.find_hashed(object, object_hash), users.find_hashed(user, user_hash).map(|user| user.number))
     }
 
     /// The id of an object.

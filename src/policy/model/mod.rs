@@ -2,6 +2,7 @@
 
 mod conditions;
 mod entrypoint;
+mod lookup;
 mod nearest;
 mod rewrite;
 mod schema;

@@ -1,10 +1,8 @@
 //! A model that is known to be right, with its types and relations numbered.
 
-use foldhash::fast::RandomState;
-use hashbrown::HashMap;
-
 use super::{
     conditions::Conditions,
+    lookup::Lookup,
     nearest::nearest,
     rewrite::Rewrite,
     source::{ModelSource, Placed, RelationSource, Shape},
@@ -111,11 +109,8 @@ impl Relation {
 #[derive(Debug)]
 struct ObjectType {
     name: TypeName,
-    relations: HashMap<RelationName, RelationId, RandomState>,
+    relations: Lookup<RelationId>,
 }
-
-/// So many names are found sooner one by one than by their hashes.
-const FEW: usize = 8;
 
 /// A checked model. It can only be made by [`Model::new`], so what it names exists.
 #[derive(Debug)]
@@ -123,7 +118,7 @@ pub struct Model {
     types: Box<[ObjectType]>,
     // INVARIANT: the relations of one type are neighbours, in the order they are written.
     relations: Box<[Relation]>,
-    type_ids: HashMap<TypeName, TypeId, RandomState>,
+    type_ids: Lookup<TypeId>,
     conditions: Conditions,
     edge_count: usize,
 }
@@ -139,15 +134,15 @@ impl Model {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let type_ids: HashMap<_, _, _> =
-            (0..).map(TypeId).zip(&source.types).map(|(id, written)| (written.name.value.clone(), id)).collect();
+        let type_ids =
+            Lookup::new(source.types.iter().map(|written| written.name.value.as_str()).zip((0..).map(TypeId)));
         let mut next = (0..).map(RelationId);
         let types: Box<[ObjectType]> = source
             .types
             .iter()
             .map(|written| ObjectType {
                 name: written.name.value.clone(),
-                relations: written.relations.iter().map(|r| r.name.value.clone()).zip(next.by_ref()).collect(),
+                relations: Lookup::new(written.relations.iter().map(|r| r.name.value.as_str()).zip(next.by_ref())),
             })
             .collect();
         let mut model = Self { types, relations: Box::default(), type_ids, conditions, edge_count: 0 };
@@ -175,7 +170,7 @@ impl Model {
 
     /// Whether the model has this type.
     pub fn has_type(&self, type_name: &str) -> bool {
-        self.type_ids.contains_key(type_name)
+        self.type_id(type_name).is_some()
     }
 
     /// Whether the type exists and has this relation.
@@ -211,16 +206,12 @@ impl Model {
 
     /// The number of a type.
     pub fn type_id(&self, type_name: &str) -> Option<TypeId> {
-        if self.types.len() > FEW {
-            return self.type_ids.get(type_name).copied();
-        }
-        let position = self.types.iter().position(|known| known.name.as_str() == type_name);
-        position.and_then(|position| u16::try_from(position).ok()).map(TypeId)
+        self.type_ids.find(type_name)
     }
 
     /// The number of a type's relation.
     pub fn relation_id(&self, object_type: TypeId, relation: &str) -> Option<RelationId> {
-        self.types.get(object_type.index())?.relations.get(relation).copied()
+        self.types.get(object_type.index())?.relations.find(relation)
     }
 
     /// The relation with this number.
