@@ -157,7 +157,7 @@ impl Authenticator {
 
     fn verify(&self, text: &str, now: Timestamp) -> Result<Verified, AuthenticationError> {
         let token = Token::parse(text)?;
-        let name = claims::issuer(&token.claims)?;
+        let name = claims::issuer(token.claims.read())?;
         // The name finds the issuer, and only its own keys are asked: there is no common set of keys.
         let mut issuers = self.issuers();
         match issuers.find(|issuer| *issuer.settings.issuer == *name) {

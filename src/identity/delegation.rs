@@ -6,9 +6,12 @@ use thiserror::Error;
 
 use super::{
     claims::is_visible,
-    json::{Json, Object},
+    json::{self, Object},
 };
-use crate::access::{ActorMode, Entity, InvalidName, InvalidTemplate, Principal, RenderProblem, Template};
+use crate::{
+    access::{ActorMode, Entity, InvalidName, InvalidTemplate, Principal, RenderProblem, Template},
+    protocol::Json,
+};
 
 /// Why a text is not a template of an entity.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -76,14 +79,14 @@ impl EntityTemplate {
     }
 
     /// Whether a claim that it needs is there, whatever it holds.
-    fn is_touched_by(&self, claims: &Object) -> bool {
-        self.0.variables().any(|variable| claims.contains_key(&*variable.source))
+    fn is_touched_by(&self, claims: Object<'_>) -> bool {
+        self.0.variables().any(|variable| claims.contains(&variable.source))
     }
 
-    fn render(&self, claims: &Object) -> Result<Entity, InvalidChain> {
+    fn render(&self, claims: Object<'_>) -> Result<Entity, InvalidChain> {
         let text = self.0.render(|name, out| {
-            let value = claims.get(&**name).ok_or_else(|| InvalidChain::MissingClaim(name.clone()))?;
-            let value = value.text().filter(|value| value.chars().all(is_plain));
+            let value = claims.get(name).ok_or_else(|| InvalidChain::MissingClaim(name.clone()))?;
+            let value = json::text(value).filter(|value| value.chars().all(is_plain));
             out.push_str(value.ok_or_else(|| InvalidChain::MalformedClaim(name.clone()))?);
             Ok(())
         });
@@ -146,7 +149,7 @@ pub enum InvalidChain {
 
 impl ChainSettings {
     /// The chain that the claims stand for. Nothing in them is skipped: what cannot be named is refused.
-    pub(super) fn principal(&self, claims: &Object, mode: ActorMode) -> Result<Principal, InvalidChain> {
+    pub(super) fn principal(&self, claims: Object<'_>, mode: ActorMode) -> Result<Principal, InvalidChain> {
         let subject = self.subject.render(claims)?;
         let actors = match claims.get("act") {
             Some(act) => self.actors(act)?,
@@ -165,7 +168,7 @@ impl ChainSettings {
         let mut actors = Vec::new();
         let mut next = Some(act);
         while let Some(act) = next {
-            let act = object(act).ok_or(InvalidChain::MalformedActor)?;
+            let act = Object::of(act).ok_or(InvalidChain::MalformedActor)?;
             if actors.len() == self.max_actors {
                 return Err(InvalidChain::TooManyActors(self.max_actors));
             }
@@ -175,18 +178,11 @@ impl ChainSettings {
         Ok(actors)
     }
 
-    fn client(&self, claims: &Object) -> Result<Option<Entity>, InvalidChain> {
+    fn client(&self, claims: Object<'_>) -> Result<Option<Entity>, InvalidChain> {
         let Some(template) = &self.client else { return Ok(None) };
-        let client_id = claims.get("client_id").and_then(Json::text);
+        let client_id = claims.get("client_id").and_then(json::text);
         let is_human = client_id.is_some_and(|id| self.human_clients.iter().any(|human| **human == *id));
         if is_human { Ok(None) } else { template.render(claims).map(Some) }
-    }
-}
-
-fn object(value: &Json) -> Option<&Object> {
-    match value {
-        Json::Object(members) => Some(members),
-        Json::Null | Json::Bool | Json::Integer(_) | Json::Number | Json::Text(_) | Json::Array(_) => None,
     }
 }
 

@@ -35,22 +35,22 @@ impl<'s> Issuer<'s> {
         mode: ActorMode,
         now: Timestamp,
     ) -> Result<Verified, AuthenticationError> {
-        let settings = self.settings;
-        claims::check_type(token.header.kind.as_deref(), &token.claims, &settings.types)?;
+        let (settings, claims) = (self.settings, token.claims.read());
+        claims::check_type(token.header.kind.as_deref(), claims, &settings.types)?;
         let verifier = self.verifier(token)?;
         let signed = token.signed.as_bytes();
         verifier.verify_sig(signed, &token.signature).map_err(|_| InvalidToken::Signature)?;
-        claims::check_audience(&token.claims, &settings.audiences)?;
-        let validity = Validity::read(&token.claims, settings)?;
+        claims::check_audience(claims, &settings.audiences)?;
+        let validity = Validity::read(claims, settings)?;
         validity.check(now)?;
-        claims::check_subject(&token.claims)?;
-        if token.claims.contains_key("cnf") {
+        claims::check_subject(claims)?;
+        if claims.contains("cnf") {
             return Err(InvalidToken::Bound.into());
         }
         Ok(Verified {
-            principal: Arc::new(settings.chain.principal(&token.claims, mode)?),
+            principal: Arc::new(settings.chain.principal(claims, mode)?),
             issuer: self.index,
-            token_id: claims::token_id(&token.claims)?.map(Arc::from),
+            token_id: claims::token_id(claims)?.map(Arc::from),
             validity,
         })
     }

@@ -10,13 +10,8 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{
-    algorithm::Algorithm,
-    json::{self, NotStrict},
-    jwks::InvalidKeySet,
-    token::LONGEST_KEY_ID,
-};
-use crate::access::Place;
+use super::{algorithm::Algorithm, json, jwks::InvalidKeySet, token::LONGEST_KEY_ID};
+use crate::{access::Place, protocol::NotStrict};
 
 /// Members that only a private key has (RFC 7518, sections 6.2.2 and 6.3.2).
 const PRIVATE: [&str; 7] = ["d", "p", "q", "dp", "dq", "qi", "oth"];
@@ -88,6 +83,7 @@ impl<'d> Jwk<'d> {
                 Err(NotStrict::Syntax) => "is malformed",
                 Err(NotStrict::RepeatedMember) => "repeats a member inside",
                 Err(NotStrict::TooDeep) => "is nested too deep",
+                Err(NotStrict::TooManyItems) => "has too many members and elements",
             };
             let message = format!("`{name}` {message}");
             return Err(InvalidKeySet::Syntax { place: place(self.document, value, 0), message });

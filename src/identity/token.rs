@@ -5,8 +5,9 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use super::{
     algorithm::Algorithm,
     error::{InvalidToken, Shown, TokenPart},
-    json::{self, Json, NotStrict, Object},
+    json::{self, Members, Object},
 };
+use crate::protocol::NotStrict;
 
 /// The longest token, in bytes.
 pub(super) const LONGEST: usize = 8 * 1024;
@@ -25,7 +26,7 @@ pub(super) struct Token<'t> {
     /// What the signature covers: header, dot, claims, as they were sent.
     pub(super) signed: &'t str,
     pub(super) header: Header,
-    pub(super) claims: Object,
+    pub(super) claims: Members,
     pub(super) signature: Vec<u8>,
 }
 
@@ -49,7 +50,7 @@ impl<'t> Token<'t> {
         }
         Ok(Self {
             signed,
-            header: Header::read(&object(header, TokenPart::Header)?)?,
+            header: Header::read(object(header, TokenPart::Header)?.read())?,
             claims: object(claims, TokenPart::Claims)?,
             signature: decode(signature, TokenPart::Signature)?,
         })
@@ -57,13 +58,13 @@ impl<'t> Token<'t> {
 }
 
 impl Header {
-    fn read(members: &Object) -> Result<Self, InvalidToken> {
-        if let Some(refused) = REFUSED.into_iter().find(|name| members.contains_key(*name)) {
+    fn read(members: Object<'_>) -> Result<Self, InvalidToken> {
+        if let Some(refused) = REFUSED.into_iter().find(|name| members.contains(name)) {
             return Err(InvalidToken::RefusedParameter(refused));
         }
         let text = |name: &'static str| match members.get(name) {
             None => Ok(None),
-            Some(value) => value.text().map(Some).ok_or(InvalidToken::MalformedParameter(name)),
+            Some(value) => json::text(value).map(Some).ok_or(InvalidToken::MalformedParameter(name)),
         };
         let algorithm = text("alg")?.ok_or(InvalidToken::MalformedParameter("alg"))?;
         let key_id = text("kid")?;
@@ -83,13 +84,11 @@ fn decode(text: &str, part: TokenPart) -> Result<Vec<u8>, InvalidToken> {
     URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidToken::NotBase64(part))
 }
 
-fn object(text: &str, part: TokenPart) -> Result<Object, InvalidToken> {
+fn object(text: &str, part: TokenPart) -> Result<Members, InvalidToken> {
     match json::parse(&decode(text, part)?) {
-        Ok(Json::Object(members)) => Ok(members),
-        Ok(Json::Null | Json::Bool | Json::Integer(_) | Json::Number | Json::Text(_) | Json::Array(_)) => {
-            Err(InvalidToken::NotAnObject(part))
-        }
-        Err(NotStrict::Syntax) => Err(InvalidToken::NotJson(part)),
+        Ok(value) => Members::of(value).ok_or(InvalidToken::NotAnObject(part)),
+        // No token is long enough for too many items.
+        Err(NotStrict::Syntax | NotStrict::TooManyItems) => Err(InvalidToken::NotJson(part)),
         Err(NotStrict::RepeatedMember) => Err(InvalidToken::RepeatedMember(part)),
         Err(NotStrict::TooDeep) => Err(InvalidToken::TooDeep(part)),
     }
