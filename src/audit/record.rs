@@ -159,6 +159,8 @@ pub struct PrincipalRecord {
     pub credential: &'static str,
     /// Which issuer, or which key.
     pub authority: Arc<str>,
+    /// Who answers for the key, if it is one and somebody does.
+    pub owner: Option<Arc<str>>,
 }
 
 impl PrincipalRecord {
@@ -169,6 +171,7 @@ impl PrincipalRecord {
             object.text("task", task.as_str());
         }
         object.text("credential", &[self.credential, &self.authority].join(" "));
+        object.text_if("owner", self.owner.as_deref());
     }
 }
 

@@ -210,6 +210,8 @@ pub(super) struct ApiKey {
     pub(super) actors: Vec<Located<String>>,
     /// The task that it is bound to.
     pub(super) task: Option<Located<String>>,
+    /// Who answers for it: a person or a team. It is in the audit record of each request with the key.
+    pub(super) owner: Option<Located<String>>,
     /// When it ends: `2027-01-31T00:00:00Z`.
     pub(super) expires: Option<Located<String>>,
 }

@@ -23,6 +23,8 @@ use super::{
 const REFRESH: Duration = Duration::from_secs(300);
 /// How long keys that cannot be fetched are used, unless the configuration says otherwise.
 const MAX_STALENESS: Duration = Duration::from_secs(3600);
+/// The longest owner of an API key, in bytes: it is in the record of each of its requests.
+const LONGEST_OWNER: usize = 256;
 
 /// The settings of an authenticator, or what they wait for; `None` after a problem.
 pub(super) fn settings(
@@ -226,6 +228,12 @@ fn api_keys(keys: &file::ApiKeys, reading: &mut Reading<'_>) -> Option<ApiKeySet
         let subject: Option<Entity> = problems.parse(&key.subject);
         let actors = key.actors.iter().filter_map(|actor| problems.parse(actor)).collect();
         let task = key.task.as_ref().and_then(|task| problems.parse(task));
+        let owner = key.owner.as_ref().map(|owner| {
+            if owner.is_empty() || owner.len() > LONGEST_OWNER || owner.chars().any(char::is_control) {
+                problems.add(owner.place, "an owner is 1 to 256 bytes of plain text");
+            }
+            Arc::from(owner.as_str())
+        });
         let expires = key.expires.as_ref().and_then(|text| match humantime::parse_rfc3339_weak(&text.value) {
             Ok(time) => Some(Timestamp::from(time)),
             Err(_) => {
@@ -235,7 +243,7 @@ fn api_keys(keys: &file::ApiKeys, reading: &mut Reading<'_>) -> Option<ApiKeySet
             }
         });
         if let Some((hash, subject)) = hash.zip(subject) {
-            made.push(ApiKey { id: key.id.as_str().into(), hash, subject, actors, task, expires });
+            made.push(ApiKey { id: key.id.as_str().into(), hash, subject, actors, task, owner, expires });
         }
     }
     (problems.count() == before).then_some(())?;

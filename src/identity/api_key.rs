@@ -90,6 +90,8 @@ pub struct ApiKey {
     pub actors: Vec<Entity>,
     /// The task that bounds it.
     pub task: Option<Entity>,
+    /// Who answers for it, for the log and for whoever finds it.
+    pub owner: Option<Arc<str>>,
     /// From when on it is refused.
     pub expires: Option<Timestamp>,
 }
@@ -129,6 +131,7 @@ pub(super) struct ApiKeys {
 pub(super) struct StoredKey {
     pub(super) id: Arc<str>,
     pub(super) principal: Arc<Principal>,
+    pub(super) owner: Option<Arc<str>>,
     pub(super) expires: Option<Timestamp>,
     hash: ApiKeyHash,
 }
@@ -142,8 +145,13 @@ impl ApiKeys {
                 return Err(InvalidSettings::ApiKeyId { index, id });
             }
             let principal = Principal::new(key.subject.clone(), key.actors.clone(), key.task.clone(), mode);
-            let stored =
-                StoredKey { id: Arc::clone(&id), principal: Arc::new(principal), expires: key.expires, hash: key.hash };
+            let stored = StoredKey {
+                id: Arc::clone(&id),
+                principal: Arc::new(principal),
+                owner: key.owner.clone(),
+                expires: key.expires,
+                hash: key.hash,
+            };
             if keys.insert(Arc::clone(&id), stored).is_some() {
                 return Err(InvalidSettings::RepeatedApiKey { index, id });
             }

@@ -50,6 +50,8 @@ pub enum Method {
     ApiKey {
         /// The key's public id.
         id: Arc<str>,
+        /// Who answers for the key.
+        owner: Option<Arc<str>>,
     },
 }
 
@@ -119,7 +121,7 @@ impl Authenticator {
                 let key = keys.find(text, now)?;
                 Ok(Authenticated {
                     principal: Arc::clone(&key.principal),
-                    method: Method::ApiKey { id: Arc::clone(&key.id) },
+                    method: Method::ApiKey { id: Arc::clone(&key.id), owner: key.owner.clone() },
                     expires: key.expires,
                     token_id: None,
                 })

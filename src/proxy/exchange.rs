@@ -122,12 +122,12 @@ impl Exchange {
     }
 
     pub(super) fn authenticated(&mut self, authenticated: &Authenticated) {
-        let (credential, authority) = match &authenticated.method {
-            identity::Method::Jwt { issuer, .. } => ("jwt", Arc::clone(issuer)),
-            identity::Method::ApiKey { id } => ("api_key", Arc::clone(id)),
+        let (credential, authority, owner) = match &authenticated.method {
+            identity::Method::Jwt { issuer, .. } => ("jwt", Arc::clone(issuer), None),
+            identity::Method::ApiKey { id, owner } => ("api_key", Arc::clone(id), owner.clone()),
         };
         let principal = Arc::clone(&authenticated.principal);
-        self.0.record.principal = Some(PrincipalRecord { principal, credential, authority });
+        self.0.record.principal = Some(PrincipalRecord { principal, credential, authority, owner });
     }
 
     pub(super) fn mapped(&mut self, accesses: &[Access]) {

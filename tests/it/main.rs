@@ -13,6 +13,7 @@ mod authzen;
 mod bad_input;
 mod commands;
 mod conditions;
+mod credentials;
 mod decision;
 mod demo;
 mod failures;

@@ -29,6 +29,7 @@ fn stored(key: &NewApiKey) -> ApiKey {
         subject: "user:mara".parse().unwrap(),
         actors: vec!["agent:nightly".parse().unwrap()],
         task: Some("task:close-books".parse().unwrap()),
+        owner: Some("finance@harbor.example".into()),
         expires: Some(Timestamp::from_seconds(NOW + 60)),
     }
 }
@@ -62,7 +63,10 @@ fn a_key_stands_for_its_chain_until_it_expires() {
             Timestamp::from_seconds(NOW),
         )
         .unwrap();
-    assert_eq!(answer.method, Method::ApiKey { id: key.id.as_str().into() });
+    assert_eq!(
+        answer.method,
+        Method::ApiKey { id: key.id.as_str().into(), owner: Some("finance@harbor.example".into()) }
+    );
     assert_eq!(answer.expires, Some(Timestamp::from_seconds(NOW + 60)));
 }
 
