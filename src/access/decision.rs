@@ -79,6 +79,8 @@ pub enum Outcome {
     Allow,
     /// The request was not sent to the upstream.
     Deny,
+    /// The request was for what is public, and Portcullis answered it itself.
+    Answer,
 }
 
 impl Outcome {
@@ -87,6 +89,7 @@ impl Outcome {
         match self {
             Self::Allow => "allow",
             Self::Deny => "deny",
+            Self::Answer => "answer",
         }
     }
 }
@@ -123,6 +126,9 @@ macro_rules! reasons {
 reasons! {
     /// Every member of the chain is permitted every access.
     Permitted = "permitted", OK, "The request is permitted";
+
+    /// The request was for the metadata of the protected resource, which is open to everybody.
+    Metadata = "metadata", OK, "The metadata of the protected resource";
 
     /// The method is not 1 to 32 upper-case letters.
     MalformedMethod = "malformed_method", BAD_REQUEST, "The method is malformed";
@@ -168,6 +174,11 @@ reasons! {
     MissingCredential = "missing_credential", UNAUTHORIZED, "A credential is needed";
     /// The credential is malformed, expired, unknown, or for somebody else.
     InvalidCredential = "invalid_credential", UNAUTHORIZED, "The credential is not accepted";
+
+    /// The credential has not all scopes of the operation.
+    InsufficientScope = "insufficient_scope", FORBIDDEN, "The credential has not the scopes that are needed";
+    /// The authorization details of the credential do not cover the request.
+    OutsideAuthorization = "outside_authorization", FORBIDDEN, "The credential's authorization details do not cover the request";
 
     /// A member of the chain is not permitted an access.
     NotPermitted = "not_permitted", FORBIDDEN, "The request is not permitted";
@@ -235,9 +246,10 @@ mod tests {
     }
 
     #[test]
-    fn only_a_permit_is_answered_with_success() {
+    fn only_a_permit_and_what_is_public_are_answered_with_success() {
         for reason in Reason::ALL {
-            assert_eq!(reason.status().is_success(), *reason == Reason::Permitted, "{reason}");
+            let good = matches!(reason, Reason::Permitted | Reason::Metadata);
+            assert_eq!(reason.status().is_success(), good, "{reason}");
         }
     }
 }

@@ -8,12 +8,13 @@ use crate::{
     access::{CredentialHandling, Entity, Place, RelationName, Template},
     policy::did_you_mean,
     route::{
-        AccessTemplate, BodyRule, HeaderMatch, HostPattern, ItemFilter, JsonPath, Operation, Operations, PathTemplate,
-        Route, RouteTable, Source, UpstreamId,
+        AccessTemplate, BodyRule, DetailRule, HeaderMatch, HostPattern, ItemFilter, JsonPath, Operation, Operations,
+        PathTemplate, Route, RouteTable, Source, UpstreamId,
     },
 };
 
 use super::{
+    details,
     file::{self, BodyUse, Credential},
     located::Located,
     problems::Problems,
@@ -176,7 +177,9 @@ fn operation(
             "write `action` and `resource`, or a list `accesses` of such pairs",
         ),
     }
-    let body = body(written, method, &accesses, limits, problems);
+    let scopes = written.scopes.iter().filter_map(|scope| problems.parse(scope)).collect();
+    let details = written.authorization_details.as_ref().and_then(|rule| details::rule(rule, path, problems));
+    let body = body(written, method, (&accesses, details.as_ref()), limits, problems);
     let filter = match &written.filter {
         Some(filter) if method == Some(&Method::HEAD) => {
             problems.add(filter.place, "the answer to HEAD has no elements to filter");
@@ -189,6 +192,8 @@ fn operation(
         accesses: accesses.into(),
         body,
         task_required: written.require_task,
+        scopes,
+        details,
         filter,
     })
 }
@@ -196,13 +201,14 @@ fn operation(
 fn body(
     written: &file::Operation,
     method: Option<&Method>,
-    accesses: &[AccessTemplate],
+    (accesses, details): (&[AccessTemplate], Option<&DetailRule>),
     limits: Limits,
     problems: &mut Problems,
 ) -> BodyRule {
-    let reads_body = accesses
-        .iter()
-        .flat_map(|access| access.resource.variables())
+    let resources = accesses.iter().map(|access| &access.resource);
+    let reads_body = resources
+        .chain(details.into_iter().flat_map(DetailRule::templates))
+        .flat_map(Template::variables)
         .any(|variable| matches!(variable.source, Source::Body(_)));
     let usual = !matches!(method, Some(&Method::GET | &Method::HEAD | &Method::DELETE | &Method::OPTIONS));
     match (&written.body, reads_body) {
@@ -267,6 +273,6 @@ fn access_with(
     Some(AccessTemplate { action: action_name?, resource: template, place: resource.place })
 }
 
-fn checked<T, E: ToString>(result: Result<T, E>, place: Place, problems: &mut Problems) -> Option<T> {
+pub(super) fn checked<T, E: ToString>(result: Result<T, E>, place: Place, problems: &mut Problems) -> Option<T> {
     result.map_err(|problem| problems.add(place, problem.to_string())).ok()
 }

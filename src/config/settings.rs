@@ -239,7 +239,7 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
     };
     let routes = routes::table(&file.routes, &names, limits, problems);
     let workers = workers(file.workers.as_ref(), problems);
-    let authenticator = identity::settings(&file.identity, reading);
+    let authenticator = identity::settings(&file.identity, routes.as_ref(), reading);
     let audit = match &file.audit.file {
         // The log is written, not read: it is no reason to build a snapshot.
         Some(name) => AuditSink::File(reading.folder.join(&name.value)),

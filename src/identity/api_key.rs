@@ -7,7 +7,7 @@ use http::HeaderName;
 use thiserror::Error;
 
 use super::{digest::sha256, error::AuthenticationError, settings::InvalidSettings};
-use crate::access::{ActorMode, Entity, Principal, Timestamp, hex_byte};
+use crate::access::{ActorMode, Entity, Grants, Principal, Scope, Timestamp, hex_byte};
 
 /// The digits of RFC 4648, section 6, in lower case: five bits each, none of them easily mistaken.
 const DIGITS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
@@ -90,6 +90,8 @@ pub struct ApiKey {
     pub actors: Vec<Entity>,
     /// The task that bounds it.
     pub task: Option<Entity>,
+    /// The scopes that it has.
+    pub scopes: Vec<Scope>,
     /// Who answers for it, for the log and for whoever finds it.
     pub owner: Option<Arc<str>>,
     /// From when on it is refused.
@@ -131,6 +133,7 @@ pub(super) struct ApiKeys {
 pub(super) struct StoredKey {
     pub(super) id: Arc<str>,
     pub(super) principal: Arc<Principal>,
+    pub(super) grants: Option<Arc<Grants>>,
     pub(super) owner: Option<Arc<str>>,
     pub(super) expires: Option<Timestamp>,
     hash: ApiKeyHash,
@@ -148,6 +151,8 @@ impl ApiKeys {
             let stored = StoredKey {
                 id: Arc::clone(&id),
                 principal: Arc::new(principal),
+                grants: (!key.scopes.is_empty())
+                    .then(|| Arc::new(Grants { scopes: key.scopes.clone(), details: None })),
                 owner: key.owner.clone(),
                 expires: key.expires,
                 hash: key.hash,

@@ -7,6 +7,7 @@ use quick_cache::sync::Cache;
 
 use super::{
     api_key::ApiKeys,
+    challenge::Challenges,
     claims,
     digest::sha256,
     error::{AuthenticationError, InvalidToken, Shown},
@@ -15,7 +16,7 @@ use super::{
     settings::{AuthenticatorSettings, InvalidSettings},
     token::{self, Token},
 };
-use crate::access::{CanonicalRequest, Principal, Timestamp};
+use crate::access::{CanonicalRequest, Grants, Principal, Timestamp};
 
 /// How many verified tokens are remembered.
 const REMEMBERED: usize = 10_000;
@@ -34,6 +35,8 @@ pub struct Authenticated {
     pub expires: Option<Timestamp>,
     /// The token's own id (`jti`; RFC 7519, section 4.1.7).
     pub token_id: Option<Arc<str>>,
+    /// Its scopes and authorization details, if it has any.
+    pub grants: Option<Arc<Grants>>,
 }
 
 /// The kind of credential that a request came with.
@@ -66,6 +69,7 @@ pub struct Authenticator {
     // INVARIANT: the key is the SHA-256 digest of the whole token; issuers, keys and rules are this authenticator's.
     verified: Cache<[u8; 32], Arc<Remembered>>,
     identity: Arc<Identity>,
+    challenges: Challenges,
 }
 
 pub(super) struct Remembered {
@@ -85,6 +89,7 @@ impl Authenticator {
             credential_fields: authorization.into_iter().chain(key).collect(),
             verified: Cache::new(REMEMBERED),
             identity: Arc::default(),
+            challenges: Challenges::new(settings.protected_resource.as_ref()),
             settings,
             api_keys,
         })
@@ -98,6 +103,11 @@ impl Authenticator {
     /// The fields that carry credentials, to be removed before the upstream sees the request.
     pub fn credential_fields(&self) -> &[HeaderName] {
         &self.credential_fields
+    }
+
+    /// What those are told whose credential is missing or refused.
+    pub fn challenges(&self) -> &Challenges {
+        &self.challenges
     }
 
     /// The principal of the request: from exactly one credential, and only if all of it holds `now`. A credential that
@@ -124,6 +134,7 @@ impl Authenticator {
                     method: Method::ApiKey { id: Arc::clone(&key.id), owner: key.owner.clone() },
                     expires: key.expires,
                     token_id: None,
+                    grants: key.grants.clone(),
                 })
             }
         }
@@ -182,6 +193,7 @@ impl Authenticator {
             method: Method::Jwt { index: token.issuer, issuer: name.unwrap_or_default() },
             expires: Some(token.validity.end()),
             token_id: token.token_id.clone(),
+            grants: token.grants.clone(),
         }
     }
 }

@@ -10,7 +10,7 @@ use super::{
     settings::IssuerSettings,
     token::Token,
 };
-use crate::access::{ActorMode, Principal, Timestamp};
+use crate::access::{ActorMode, Grants, Principal, Timestamp};
 
 /// What is known of a token whose signature, claims and chain hold.
 pub(super) struct Verified {
@@ -18,6 +18,7 @@ pub(super) struct Verified {
     pub(super) issuer: usize,
     pub(super) token_id: Option<Arc<str>>,
     pub(super) validity: Validity,
+    pub(super) grants: Option<Arc<Grants>>,
 }
 
 /// One issuer of the settings, by its index in them.
@@ -52,6 +53,7 @@ impl<'s> Issuer<'s> {
             issuer: self.index,
             token_id: claims::token_id(claims)?.map(Arc::from),
             validity,
+            grants: settings.grants.read(claims)?.map(Arc::new),
         })
     }
 

@@ -26,6 +26,11 @@ impl<'j> Object<'j> {
         self.0.iter().find_map(|(other, value)| (other == name).then_some(value))
     }
 
+    /// The names of all members.
+    pub(super) fn names(self) -> impl Iterator<Item = &'j str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+
     /// Whether there is a member of exactly this name.
     pub(super) fn contains(self, name: &str) -> bool {
         self.get(name).is_some()

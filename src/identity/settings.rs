@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use http::{HeaderName, header};
 use thiserror::Error;
 
-use super::{algorithm::Algorithm, api_key::ApiKeySettings, delegation::ChainSettings, jwks::KeySet};
+use super::{
+    algorithm::Algorithm, api_key::ApiKeySettings, challenge::ProtectedResource, delegation::ChainSettings,
+    grants::GrantSettings, jwks::KeySet,
+};
 use crate::access::{ActorMode, is_hop_by_hop, is_reserved};
 
 /// The longest leeway.
@@ -25,6 +28,8 @@ pub struct AuthenticatorSettings {
     pub api_keys: Option<ApiKeySettings>,
     /// Which actors of a chain must be permitted.
     pub actor_mode: ActorMode,
+    /// What clients are told of this API, if they are.
+    pub protected_resource: Option<ProtectedResource>,
 }
 
 /// One issuer of tokens.
@@ -44,6 +49,8 @@ pub struct IssuerSettings {
     pub max_age: Option<Duration>,
     /// What chain its tokens stand for.
     pub chain: ChainSettings,
+    /// What its tokens grant beside their chain.
+    pub grants: GrantSettings,
     /// Its public keys.
     pub keys: Arc<KeySet>,
 }

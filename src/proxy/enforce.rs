@@ -14,9 +14,9 @@ use hyper::body::Incoming;
 use tokio::sync::Notify;
 
 use crate::{
-    access::{CanonicalRequest, DecisionId, Malformed, Principal, Reason, Scheme, Timestamp},
+    access::{CanonicalRequest, DecisionId, Grants, Malformed, Principal, Reason, Scheme, Timestamp},
     audit::AuditLog,
-    identity::{AuthenticationError, SeenCredential},
+    identity::{Authenticated, AuthenticationError, SeenCredential},
     net::{Client, Handler, HeadProblem, Peer, Transport},
     policy::{RequestContext, TaskRule},
     route::{Inputs, Operation, Route, UpstreamId},
@@ -88,6 +88,7 @@ struct Asked {
     head: CanonicalRequest,
     route: Arc<Route>,
     principal: Arc<Principal>,
+    grants: Option<Arc<Grants>>,
 }
 
 /// A request that is permitted.
@@ -139,13 +140,24 @@ impl Worker {
         exchange.by_snapshot(snapshot.revision);
         let head = CanonicalRequest::parse(parts, scheme(peer))?;
         exchange.canonical(&head);
+        let challenges = snapshot.authenticator.challenges();
+        if let Some(document) = challenges.metadata(&head) {
+            return Err(Rejection::metadata(document));
+        }
         let route = Arc::clone(snapshot.routes.find(&head)?);
         exchange.routed(&route);
-        let authenticated = snapshot.authenticator.authenticate(&head, seen, now);
-        let authenticated = authenticated.inspect_err(|error| self.note(error))?;
+        let operation = route.operation(&head)?;
+        let authenticated = snapshot.authenticator.authenticate(&head, seen, now).map_err(|error| {
+            self.note(&error);
+            Rejection::unauthenticated(&error, challenges.unauthenticated(&error, &operation.scopes))
+        })?;
         exchange.authenticated(&authenticated);
-        let body = Received::new(route.operation(&head)?.body, body, exchange.sent())?;
-        Ok((Asked { snapshot, head, route, principal: authenticated.principal }, body))
+        let Authenticated { principal, grants, .. } = authenticated;
+        operation.check_scopes(grants.as_deref()).map_err(|problem| {
+            Rejection::insufficient_scope(&problem, challenges.insufficient_scope(&operation.scopes))
+        })?;
+        let body = Received::new(operation.body, body, exchange.sent())?;
+        Ok((Asked { snapshot, head, route, principal, grants }, body))
     }
 
     async fn authorize_read(
@@ -170,12 +182,13 @@ impl Worker {
         asked: Asked,
         body: Inspected,
     ) -> Result<Sending, Rejection> {
-        let Asked { snapshot, head, route, principal } = asked;
+        let Asked { snapshot, head, route, principal, grants } = asked;
         let operation = route.operation(&head)?;
         let captures = route.captures(&head);
         let inputs = Inputs { head: &head, captures: &captures, principal: &principal, body: body.document.as_ref() };
         let accesses = operation.accesses(inputs)?;
         exchange.mapped(&accesses);
+        operation.check_details(inputs, grants.as_deref())?;
         let deciding = Instant::now();
         let permit =
             snapshot.policy.authorize(&principal, accesses, task_rule(operation), &RequestContext::default().at(now));

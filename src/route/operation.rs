@@ -2,9 +2,9 @@
 
 use thiserror::Error;
 
-use crate::access::{Place, RelationName, Template};
+use crate::access::{Place, RelationName, Scope, Template};
 
-use super::source::Source;
+use super::{coverage::DetailRule, source::Source};
 
 /// An access with variables: the action is fixed, the resource is filled in from the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +84,10 @@ pub struct Operation {
     pub body: BodyRule,
     /// Whether the chain must have a task.
     pub task_required: bool,
+    /// The scopes that the credential must have, all of them.
+    pub scopes: Box<[Scope]>,
+    /// The authorization detail that must cover the request.
+    pub details: Option<DetailRule>,
     /// The filter of the answer, if it is a list.
     pub filter: Option<ItemFilter>,
 }

@@ -92,7 +92,7 @@ impl Shared {
                 }
                 Refusal::Unauthenticated(error)
             })?;
-        let caller = snapshot.callers.admit(&authenticated.principal)?.clone();
+        let caller = snapshot.callers.admit(&authenticated.principal, authenticated.grants.as_deref())?.clone();
         Ok(Admitted { snapshot, caller, now })
     }
 

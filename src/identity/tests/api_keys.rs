@@ -7,7 +7,7 @@ use super::{
     worlds::{NOW, claims, head, header, issuer, members, token},
 };
 use crate::{
-    access::{ActorMode, Reason, Timestamp},
+    access::{Reason, Timestamp},
     identity::{
         ApiKey, ApiKeyHash, ApiKeySettings, AuthenticationError, Authenticator, AuthenticatorSettings, InvalidSettings,
         Method, NewApiKey, SeenCredential,
@@ -29,6 +29,7 @@ fn stored(key: &NewApiKey) -> ApiKey {
         subject: "user:mara".parse().unwrap(),
         actors: vec!["agent:nightly".parse().unwrap()],
         task: Some("task:close-books".parse().unwrap()),
+        scopes: vec!["books.close".parse().unwrap()],
         owner: Some("finance@harbor.example".into()),
         expires: Some(Timestamp::from_seconds(NOW + 60)),
     }
@@ -36,7 +37,7 @@ fn stored(key: &NewApiKey) -> ApiKey {
 
 fn settings(keys: Vec<ApiKey>) -> AuthenticatorSettings {
     let api_keys = Some(ApiKeySettings { header: ApiKeySettings::DEFAULT_HEADER, keys });
-    AuthenticatorSettings { issuers: Vec::new(), api_keys, actor_mode: ActorMode::All }
+    AuthenticatorSettings { api_keys, ..Default::default() }
 }
 
 fn present(asked: &Authenticator, text: &str, now: i64) -> Result<String, AuthenticationError> {

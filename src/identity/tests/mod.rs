@@ -4,7 +4,9 @@
 
 mod api_keys;
 mod chains;
+mod challenges;
 mod claims;
+mod grants;
 mod key_sets;
 mod minting;
 mod properties;

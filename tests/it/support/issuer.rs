@@ -40,7 +40,12 @@ impl Issuer {
 
     /// A token with these claims, whatever they are.
     pub(crate) fn sign(&self, claims: &Value) -> String {
-        let header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": self.key_id });
+        self.sign_as("at+jwt", claims)
+    }
+
+    /// The same of another type.
+    pub(crate) fn sign_as(&self, kind: &str, claims: &Value) -> String {
+        let header = json!({ "alg": "ES256", "typ": kind, "kid": self.key_id });
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let signed = format!("{}.{}", part(&header), part(claims));
         let signature = self.key.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
