@@ -188,6 +188,8 @@ reasons! {
     UnknownRelation = "unknown_relation", FORBIDDEN, "The request is not permitted";
     /// The route needs a task and the chain has none.
     TaskRequired = "task_required", FORBIDDEN, "A task is needed";
+    /// The request names a task that its credential is not bound to.
+    TaskNotBound = "task_not_bound", FORBIDDEN, "The credential is not bound to this task";
     /// A member of the chain does not hold the task.
     NotTaskHolder = "not_task_holder", FORBIDDEN, "The task belongs to somebody else";
     /// A condition needs a value that the request does not bring.

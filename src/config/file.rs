@@ -125,6 +125,9 @@ pub(super) struct Policy {
     pub(super) max_staleness: Option<Located<String>>,
     /// The relation of a task's type that says who works in it. Without it a request with a task is denied.
     pub(super) task_holder: Option<Located<String>>,
+    /// Types of resources that need a task wherever a route asks for them, as if `require_task` stood there.
+    #[serde(default)]
+    pub(super) require_task: Vec<Located<String>>,
     /// The most tuples that one check may look at. By default 1000000.
     pub(super) max_steps: Option<u32>,
 }

@@ -15,6 +15,9 @@ pub(super) struct Identity {
     pub(super) api_keys: Option<ApiKeys>,
     /// Which actors of a chain must be permitted: `all` (the default) or only the `current` one.
     pub(super) actors: Actors,
+    /// The field in which requests name their task by its id, such as `x-task-id`. The credential must be bound to that
+    /// task: by the claim of `task`, which then may be a list, or by the entry of the API key.
+    pub(super) task_header: Option<Located<String>>,
     /// What clients are told of this API (RFC 9728). Without it they are told nothing but that a token is needed.
     pub(super) protected_resource: Option<ProtectedResource>,
 }

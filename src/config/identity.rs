@@ -52,6 +52,7 @@ pub(super) fn settings(
         Actors::All => ActorMode::All,
         Actors::Current => ActorMode::Current,
     };
+    let task_header = identity.task_header.as_ref().and_then(|name| reading.problems.parse(name));
     let repeated = repeated_issuers(identity, reading);
     let described = identity.protected_resource.as_ref();
     let protected_resource = described.map(|described| resource::settings(described, identity, routes, reading));
@@ -62,6 +63,7 @@ pub(super) fn settings(
         issuers,
         api_keys: api_keys?,
         actor_mode,
+        task_header,
         // A problem was reported if there is one that came to nothing.
         protected_resource: protected_resource.flatten(),
     };
@@ -109,6 +111,7 @@ fn place_of(problem: &InvalidSettings, identity: &file::Identity) -> Place {
         | InvalidSettings::MaxActors { index }
         | InvalidSettings::NoUsableKey { index } => issuer(index),
         InvalidSettings::RepeatedApiKey { index, .. } | InvalidSettings::ApiKeyId { index, .. } => keys(index),
+        InvalidSettings::TaskHeader(_) => identity.task_header.as_ref().map(|header| header.place),
         InvalidSettings::ApiKeyHeader(_) => {
             identity.api_keys.as_ref().and_then(|keys| keys.header.as_ref()).map(|header| header.place)
         }

@@ -233,11 +233,12 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
         body_timeout: problems.duration(file.timeouts.body.as_ref(), defaults.1.body_timeout),
     };
     let drain = problems.duration(file.timeouts.drain.as_ref(), Duration::from_secs(30));
-    let limits = routes::Limits {
+    let common = routes::Common {
         body: problems.count_of(file.limits.body_bytes.as_ref(), 1024 * 1024),
         filtered: problems.count_of(file.limits.filtered_bytes.as_ref(), 8 * 1024 * 1024),
+        task_types: &file.policy.require_task,
     };
-    let routes = routes::table(&file.routes, &names, limits, problems);
+    let routes = routes::table(&file.routes, &names, common, problems);
     let workers = workers(file.workers.as_ref(), problems);
     let authenticator = identity::settings(&file.identity, routes.as_ref(), reading);
     let audit = match &file.audit.file {

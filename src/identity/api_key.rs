@@ -6,7 +6,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use http::HeaderName;
 use thiserror::Error;
 
-use super::{digest::sha256, error::AuthenticationError, settings::InvalidSettings};
+use super::{digest::sha256, error::AuthenticationError, settings::InvalidSettings, tasks::Chain};
 use crate::access::{ActorMode, Entity, Grants, Principal, Scope, Timestamp, hex_byte};
 
 /// The digits of RFC 4648, section 6, in lower case: five bits each, none of them easily mistaken.
@@ -132,7 +132,7 @@ pub(super) struct ApiKeys {
 /// The one key that a request came with.
 pub(super) struct StoredKey {
     pub(super) id: Arc<str>,
-    pub(super) principal: Arc<Principal>,
+    pub(super) chain: Chain,
     pub(super) grants: Option<Arc<Grants>>,
     pub(super) owner: Option<Arc<str>>,
     pub(super) expires: Option<Timestamp>,
@@ -150,7 +150,7 @@ impl ApiKeys {
             let principal = Principal::new(key.subject.clone(), key.actors.clone(), key.task.clone(), mode);
             let stored = StoredKey {
                 id: Arc::clone(&id),
-                principal: Arc::new(principal),
+                chain: Chain::Fixed(Arc::new(principal)),
                 grants: (!key.scopes.is_empty())
                     .then(|| Arc::new(Grants { scopes: key.scopes.clone(), details: None })),
                 owner: key.owner.clone(),

@@ -9,6 +9,7 @@ use super::{
     api_key::ApiKeys,
     challenge::Challenges,
     claims,
+    delegation::{ChainRules, TaskNaming},
     digest::sha256,
     error::{AuthenticationError, InvalidToken, Shown},
     issuer::{Issuer, Verified},
@@ -123,14 +124,18 @@ impl Authenticator {
             Some(keys) => head.header(keys.header())?.map(|text| (keys, text)),
             None => None,
         };
+        let task = match &self.settings.task_header {
+            Some(name) => head.header(name).map_err(AuthenticationError::TaskField)?,
+            None => None,
+        };
         match (authorization, api_key) {
             (None, None) => Err(AuthenticationError::Missing),
             (Some(_), Some(_)) => Err(AuthenticationError::Several),
-            (Some(field), None) => self.token(field, seen, now),
+            (Some(field), None) => self.token((field, task), seen, now),
             (None, Some((keys, text))) => {
                 let key = keys.find(text, now)?;
                 Ok(Authenticated {
-                    principal: Arc::clone(&key.principal),
+                    principal: Arc::clone(key.chain.within(task)?),
                     method: Method::ApiKey { id: Arc::clone(&key.id), owner: key.owner.clone() },
                     expires: key.expires,
                     token_id: None,
@@ -140,7 +145,12 @@ impl Authenticator {
         }
     }
 
-    fn token(&self, field: &str, seen: &SeenCredential, now: Timestamp) -> Result<Authenticated, AuthenticationError> {
+    fn token(
+        &self,
+        (field, task): (&str, Option<&str>),
+        seen: &SeenCredential,
+        now: Timestamp,
+    ) -> Result<Authenticated, AuthenticationError> {
         let known = seen.find(field, &self.identity).filter(|remembered| remembered.is_fresh(now));
         let remembered = match known {
             Some(remembered) => remembered,
@@ -151,7 +161,7 @@ impl Authenticator {
             }
         };
         remembered.token.validity.check(now)?;
-        Ok(self.authenticated(&remembered.token))
+        self.authenticated(&remembered.token, task)
     }
 
     /// The token as it was verified, not long ago or now.
@@ -174,7 +184,7 @@ impl Authenticator {
         // The name finds the issuer, and only its own keys are asked: there is no common set of keys.
         let mut issuers = self.issuers();
         match issuers.find(|issuer| *issuer.settings.issuer == *name) {
-            Some(issuer) => issuer.verify(&token, self.settings.actor_mode, now),
+            Some(issuer) => issuer.verify(&token, self.rules(), now),
             None => {
                 self.issuers().take(1).for_each(|issuer| issuer.spend(&token));
                 Err(InvalidToken::UnknownIssuer(Shown::new(name)).into())
@@ -186,15 +196,20 @@ impl Authenticator {
         self.settings.issuers.iter().enumerate().map(|(index, settings)| Issuer { index, settings })
     }
 
-    fn authenticated(&self, token: &Verified) -> Authenticated {
+    fn rules(&self) -> ChainRules {
+        let naming = if self.settings.task_header.is_some() { TaskNaming::ByRequest } else { TaskNaming::ByToken };
+        ChainRules { mode: self.settings.actor_mode, naming }
+    }
+
+    fn authenticated(&self, token: &Verified, task: Option<&str>) -> Result<Authenticated, AuthenticationError> {
         let name = self.settings.issuers.get(token.issuer).map(|settings| Arc::clone(&settings.issuer));
-        Authenticated {
-            principal: Arc::clone(&token.principal),
+        Ok(Authenticated {
+            principal: Arc::clone(token.chain.within(task)?),
             method: Method::Jwt { index: token.issuer, issuer: name.unwrap_or_default() },
             expires: Some(token.validity.end()),
             token_id: token.token_id.clone(),
             grants: token.grants.clone(),
-        }
+        })
     }
 }
 

@@ -1,15 +1,21 @@
 //! The chain of subjects that a verified token stands for.
 
+use std::sync::Arc;
+
 use thiserror::Error;
 
 use super::{
     json::{self, Object},
+    tasks::Chain,
     template::EntityTemplate,
 };
 use crate::{
     access::{ActorMode, Entity, Principal},
     protocol::Json,
 };
+
+/// The most tasks that one token may be bound to.
+const MOST_TASKS: usize = 16;
 
 /// What chain the tokens of one issuer stand for.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,7 +29,8 @@ pub struct ChainSettings {
     /// An actor, made of the members of an `act` claim (RFC 8693, section 4.1). Without it a token with `act` is
     /// refused, because its actor must not go unseen.
     pub actor: Option<EntityTemplate>,
-    /// The task, made of the token's claims. It is used if a claim that it needs is there.
+    /// The task, made of the token's claims. It is used if a claim that it needs is there. If requests may name a task,
+    /// its only claim may be an array: then the request must name one of these.
     pub task: Option<EntityTemplate>,
     /// The actor of a token without `act`, made of the token's claims. With it every token has such an actor, or is
     /// refused, unless its client is one of `human_clients`; and the current actor of an `act` must be this one.
@@ -38,6 +45,22 @@ pub struct ChainSettings {
 impl ChainSettings {
     /// The most actors if nothing else is said.
     pub const DEFAULT_MAX_ACTORS: usize = 3;
+}
+
+/// What is the same for all issuers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ChainRules {
+    pub(super) mode: ActorMode,
+    pub(super) naming: TaskNaming,
+}
+
+/// Who says within which of its tasks a credential is used.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum TaskNaming {
+    /// The token alone: it is bound to one.
+    ByToken,
+    /// The request may name one of the token's.
+    ByRequest,
 }
 
 /// Why a verified token names no chain.
@@ -61,6 +84,9 @@ pub enum InvalidChain {
     /// More actors than the issuer's bound.
     #[error("it has more than {0} actors")]
     TooManyActors(usize),
+    /// A list of tasks that is empty, or longer than the bound.
+    #[error("it is bound to no task, or to more than {0}")]
+    Tasks(usize),
     /// `client_id` and `azp` name two clients.
     #[error("`client_id` and `azp` are not the same")]
     TwoClients,
@@ -83,7 +109,7 @@ pub enum InvalidChain {
 
 impl ChainSettings {
     /// The chain that the claims stand for. Nothing in them is skipped: what cannot be named is refused.
-    pub(super) fn principal(&self, claims: Object<'_>, mode: ActorMode) -> Result<Principal, InvalidChain> {
+    pub(super) fn chain(&self, claims: Object<'_>, rules: ChainRules) -> Result<Chain, InvalidChain> {
         let client = Client::read(claims, self.client.as_ref())?;
         let subject = self.subject(claims, &client)?;
         let client = self.client_entity(claims, &client)?;
@@ -96,11 +122,18 @@ impl ChainSettings {
             return Err(InvalidChain::ClientIsNotActor);
         }
         self.check_may_act(claims, actors.first())?;
-        let task = match &self.task {
-            Some(task) if task.is_touched_by(claims) => Some(task.render(claims)?),
-            Some(_) | None => None,
+        let principal = |task| Arc::new(Principal::new(subject.clone(), actors.clone(), task, rules.mode));
+        let Some(task) = self.task.as_ref().filter(|task| task.is_touched_by(claims)) else {
+            return Ok(Chain::Fixed(principal(None)));
         };
-        Ok(Principal::new(subject, actors, task, mode))
+        match rules.naming {
+            TaskNaming::ByRequest => match task.render_each(claims)? {
+                Some(tasks) if !(1..=MOST_TASKS).contains(&tasks.len()) => Err(InvalidChain::Tasks(MOST_TASKS)),
+                Some(tasks) => Ok(Chain::Choice(tasks.into_iter().map(|task| principal(Some(task))).collect())),
+                None => Ok(Chain::Fixed(principal(Some(task.render(claims)?)))),
+            },
+            TaskNaming::ByToken => Ok(Chain::Fixed(principal(Some(task.render(claims)?)))),
+        }
     }
 
     fn subject(&self, claims: Object<'_>, client: &Client<'_>) -> Result<Entity, InvalidChain> {

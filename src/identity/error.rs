@@ -72,6 +72,15 @@ pub enum AuthenticationError {
     /// The token is genuine, but names no chain of subjects.
     #[error("chain: {0}")]
     Chain(#[from] InvalidChain),
+    /// The field that names the task has no one value.
+    #[error("the task's field {0}")]
+    TaskField(HeaderProblem),
+    /// The request names a task, and the credential is not bound to it. A name that anybody can write is no proof.
+    #[error("the request names a task that its credential is not bound to")]
+    UnboundTask,
+    /// The credential is bound to several tasks, and the request names none.
+    #[error("the credential is bound to several tasks, and the request does not name one")]
+    UnnamedTask,
     /// Not the form of an API key, or its checksum is wrong.
     #[error("the API key is mistyped or cut")]
     MalformedApiKey,
@@ -88,6 +97,10 @@ impl AuthenticationError {
     pub const fn reason(&self) -> Reason {
         match self {
             Self::Missing => Reason::MissingCredential,
+            Self::TaskField(HeaderProblem::Repeated) => Reason::RepeatedHeader,
+            Self::TaskField(HeaderProblem::NotText | HeaderProblem::ConnectionListed) => Reason::MalformedHeader,
+            Self::UnboundTask => Reason::TaskNotBound,
+            Self::UnnamedTask => Reason::TaskRequired,
             Self::Several
             | Self::Field(_)
             | Self::Scheme
@@ -107,6 +120,9 @@ impl AuthenticationError {
             Self::Token(InvalidToken::UnknownKey { issuer }) => Some(*issuer),
             Self::Token(_)
             | Self::Missing
+            | Self::TaskField(_)
+            | Self::UnboundTask
+            | Self::UnnamedTask
             | Self::Several
             | Self::Field(_)
             | Self::Scheme

@@ -6,15 +6,17 @@ use aws_lc_rs::signature::ParsedPublicKey;
 
 use super::{
     claims::{self, Validity},
+    delegation::ChainRules,
     error::{AuthenticationError, InvalidToken},
     settings::IssuerSettings,
+    tasks::Chain,
     token::Token,
 };
-use crate::access::{ActorMode, Grants, Principal, Timestamp};
+use crate::access::{Grants, Timestamp};
 
 /// What is known of a token whose signature, claims and chain hold.
 pub(super) struct Verified {
-    pub(super) principal: Arc<Principal>,
+    pub(super) chain: Chain,
     pub(super) issuer: usize,
     pub(super) token_id: Option<Arc<str>>,
     pub(super) validity: Validity,
@@ -33,7 +35,7 @@ impl<'s> Issuer<'s> {
     pub(super) fn verify(
         self,
         token: &Token<'_>,
-        mode: ActorMode,
+        rules: ChainRules,
         now: Timestamp,
     ) -> Result<Verified, AuthenticationError> {
         let (settings, claims) = (self.settings, token.claims.read());
@@ -49,7 +51,7 @@ impl<'s> Issuer<'s> {
             return Err(InvalidToken::Bound.into());
         }
         Ok(Verified {
-            principal: Arc::new(settings.chain.principal(claims, mode)?),
+            chain: settings.chain.chain(claims, rules)?,
             issuer: self.index,
             token_id: claims::token_id(claims)?.map(Arc::from),
             validity,

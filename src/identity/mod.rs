@@ -16,6 +16,7 @@ mod jwk;
 mod jwks;
 mod seen;
 mod settings;
+mod tasks;
 mod template;
 #[cfg(test)]
 mod tests;

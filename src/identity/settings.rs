@@ -28,6 +28,9 @@ pub struct AuthenticatorSettings {
     pub api_keys: Option<ApiKeySettings>,
     /// Which actors of a chain must be permitted.
     pub actor_mode: ActorMode,
+    /// The field in which requests name the task that they are within, if they may. A name alone is never enough: the
+    /// credential must be bound to that task, or to a list with it.
+    pub task_header: Option<HeaderName>,
     /// What clients are told of this API, if they are.
     pub protected_resource: Option<ProtectedResource>,
 }
@@ -140,6 +143,9 @@ pub enum InvalidSettings {
         id: Arc<str>,
     },
     /// A field that has another meaning or never travels.
+    #[error("a task cannot be named in the field `{0}`")]
+    TaskHeader(HeaderName),
+    /// The same for API keys.
     #[error("API keys cannot come in the field `{0}`")]
     ApiKeyHeader(HeaderName),
 }
@@ -157,7 +163,7 @@ impl InvalidSettings {
             | Self::MaxAge { index }
             | Self::MaxActors { index }
             | Self::NoUsableKey { index } => Some(*index),
-            Self::RepeatedApiKey { .. } | Self::ApiKeyId { .. } | Self::ApiKeyHeader(_) => None,
+            Self::RepeatedApiKey { .. } | Self::ApiKeyId { .. } | Self::TaskHeader(_) | Self::ApiKeyHeader(_) => None,
         }
     }
 
@@ -174,6 +180,7 @@ impl InvalidSettings {
             | Self::MaxAge { .. }
             | Self::MaxActors { .. }
             | Self::NoUsableKey { .. }
+            | Self::TaskHeader(_)
             | Self::ApiKeyHeader(_) => None,
         }
     }
@@ -189,8 +196,12 @@ impl AuthenticatorSettings {
                 return Err(InvalidSettings::RepeatedIssuer { index, first, issuer: Arc::clone(&issuer.issuer) });
             }
         }
+        let key_header = self.api_keys.as_ref().map(|keys| &keys.header);
+        if let Some(name) = self.task_header.as_ref().filter(|name| !may_carry(name) || key_header == Some(*name)) {
+            return Err(InvalidSettings::TaskHeader(name.clone()));
+        }
         match &self.api_keys {
-            Some(api_keys) if !may_carry_a_key(&api_keys.header) => {
+            Some(api_keys) if !may_carry(&api_keys.header) => {
                 Err(InvalidSettings::ApiKeyHeader(api_keys.header.clone()))
             }
             Some(_) | None => Ok(()),
@@ -228,7 +239,7 @@ impl IssuerSettings {
     }
 }
 
-fn may_carry_a_key(name: &HeaderName) -> bool {
+fn may_carry(name: &HeaderName) -> bool {
     let taken = [
         header::AUTHORIZATION,
         header::HOST,

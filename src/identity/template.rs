@@ -9,7 +9,10 @@ use super::{
     delegation::InvalidChain,
     json::{self, Object},
 };
-use crate::access::{Entity, InvalidName, InvalidTemplate, RenderProblem, Template};
+use crate::{
+    access::{Entity, InvalidName, InvalidTemplate, RenderProblem, Template},
+    protocol::Json,
+};
 
 /// Why a text is not a template of an entity.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -88,9 +91,26 @@ impl EntityTemplate {
     }
 
     pub(super) fn render(&self, claims: Object<'_>) -> Result<Entity, InvalidChain> {
+        self.render_by(|name| {
+            let value = claims.get(name).ok_or_else(|| InvalidChain::MissingClaim(name.into()))?;
+            Ok(json::text(value))
+        })
+    }
+
+    /// One entity for each text of the array that its only claim is; `None` if that is no array.
+    pub(super) fn render_each(&self, claims: Object<'_>) -> Result<Option<Vec<Entity>>, InvalidChain> {
+        let Some(name) = self.only_claim() else { return Ok(None) };
+        let Some(Json::Array(elements)) = claims.get(name) else { return Ok(None) };
+        let entities = elements.iter().map(|element| self.render_by(|_| Ok(json::text(element))));
+        entities.collect::<Result<_, _>>().map(Some)
+    }
+
+    fn render_by<'c>(
+        &self,
+        claim: impl Fn(&str) -> Result<Option<&'c str>, InvalidChain>,
+    ) -> Result<Entity, InvalidChain> {
         let text = self.0.render(|name, out| {
-            let value = claims.get(name).ok_or_else(|| InvalidChain::MissingClaim(name.clone()))?;
-            let value = json::text(value).filter(|value| value.chars().all(is_plain));
+            let value = claim(name)?.filter(|value| value.chars().all(is_plain));
             out.push_str(value.ok_or_else(|| InvalidChain::MalformedClaim(name.clone()))?);
             Ok(())
         });

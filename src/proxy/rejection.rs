@@ -43,9 +43,10 @@ impl Rejection {
         Self { reason, detail: None, denied: None, detail_is_public: false, close: false, special: None }
     }
 
-    /// A refusal of the request's credential.
+    /// A refusal of the request's credential. Only a 401 challenges the client.
     pub(super) fn unauthenticated(error: &AuthenticationError, challenge: HeaderValue) -> Self {
-        let special = Some(Box::new(Special::Challenge(challenge)));
+        let is_challenged = error.reason().status() == StatusCode::UNAUTHORIZED;
+        let special = is_challenged.then(|| Box::new(Special::Challenge(challenge)));
         Self { special, ..Self::with_detail(error.reason(), error.to_string()) }
     }
 
@@ -135,7 +136,10 @@ const fn remedy(reason: Reason) -> Option<&'static str> {
         Reason::NotPermitted | Reason::NotTaskHolder => {
             Some("do not retry: somebody who may grant this access has to be asked")
         }
-        Reason::TaskRequired => Some("send a token that is bound to a task"),
+        Reason::TaskRequired => {
+            Some("send a token that is bound to a task, and name the task if it is bound to several")
+        }
+        Reason::TaskNotBound => Some("get a token for this task, or name the task of the token"),
         Reason::MappingFailed | Reason::MalformedBody | Reason::NonCanonicalPath => {
             Some("send the request once more with each value spelled once and plainly")
         }

@@ -11,5 +11,6 @@ mod key_sets;
 mod minting;
 mod properties;
 mod settings;
+mod tasks;
 mod tokens;
 mod worlds;
