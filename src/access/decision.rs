@@ -175,6 +175,8 @@ reasons! {
     /// The credential is malformed, expired, unknown, or for somebody else.
     InvalidCredential = "invalid_credential", UNAUTHORIZED, "The credential is not accepted";
 
+    /// The credential was revoked. The client is told what it is told of every bad credential.
+    Revoked = "revoked", UNAUTHORIZED, "The credential is not accepted";
     /// The credential has not all scopes of the operation.
     InsufficientScope = "insufficient_scope", FORBIDDEN, "The credential has not the scopes that are needed";
     /// The authorization details of the credential do not cover the request.
@@ -192,6 +194,8 @@ reasons! {
     TaskNotBound = "task_not_bound", FORBIDDEN, "The credential is not bound to this task";
     /// A member of the chain does not hold the task.
     NotTaskHolder = "not_task_holder", FORBIDDEN, "The task belongs to somebody else";
+    /// The grant was used as often as it may be.
+    BudgetExhausted = "budget_exhausted", TOO_MANY_REQUESTS, "This was used as often as it may be";
     /// A condition needs a value that the request does not bring.
     MissingContext = "missing_context", FORBIDDEN, "The request is not permitted";
     /// A condition has no answer.

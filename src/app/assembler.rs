@@ -213,6 +213,7 @@ fn surroundings(settings: Settings, authenticator: Arc<Authenticator>) -> Surrou
         routes: Arc::new(settings.routes),
         upstreams: settings.upstreams.into(),
         authenticator,
+        denylist: settings.denylist,
         callers: Arc::new(settings.decision.map(|decision| decision.callers).unwrap_or_default()),
         settings: settings.policy.settings,
         max_staleness: settings.policy.max_staleness,

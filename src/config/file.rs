@@ -125,6 +125,8 @@ pub(super) struct Policy {
     pub(super) max_staleness: Option<Located<String>>,
     /// The relation of a task's type that says who works in it. Without it a request with a task is denied.
     pub(super) task_holder: Option<Located<String>>,
+    /// A file of what was revoked: tokens, API keys, and whoever may be in a chain. It is watched like the tuples.
+    pub(super) denylist: Option<Located<String>>,
     /// Types of resources that need a task wherever a route asks for them, as if `require_task` stood there.
     #[serde(default)]
     pub(super) require_task: Vec<Located<String>>,
@@ -269,8 +271,37 @@ pub(super) struct Operation {
     /// The authorization detail (RFC 9396) that must cover the request. A token with `authorization_details` is refused
     /// where there is none.
     pub(super) authorization_details: Option<Located<DetailRule>>,
+    /// How often it may be used.
+    pub(super) uses: Option<Located<Uses>>,
     /// For lists: what must be permitted for an element to be shown.
     pub(super) filter: Option<Located<Filter>>,
+}
+
+/// How often an operation may be used: `{ most: 3, within: 1h, per: task }`. Every permitted request counts, in this process.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Uses {
+    /// So often.
+    pub(super) most: Located<u32>,
+    /// Within this time from the first use on.
+    pub(super) within: Located<String>,
+    /// Whose uses count together: those within one `task` (which is required then), of one `subject`, of one current
+    /// `actor` (or of the subject if there is none), or with one `credential` (a token must have a `jti` then).
+    pub(super) per: UsesPer,
+}
+
+/// Whose uses count together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum UsesPer {
+    /// Those within one task.
+    Task,
+    /// Those on the authority of one subject.
+    Subject,
+    /// Those of one current actor.
+    Actor,
+    /// Those with one token or API key.
+    Credential,
 }
 
 /// What one element of a token's `authorization_details` must hold (RFC 9396, section 2). The element must have each

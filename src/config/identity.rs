@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::HeaderName;
 
 use crate::{
-    access::{ActorMode, Diagnostic, Entity, Place, Timestamp},
+    access::{ActorMode, Diagnostic, Entity, Place},
     identity::{
         Algorithm, ApiKey, ApiKeySettings, Authenticator, AuthenticatorSettings, AuthorizationDetails, ChainSettings,
         GrantSettings, InvalidKeySet, InvalidSettings, IssuerSettings, KeySet, is_loopback,
@@ -15,6 +15,7 @@ use crate::{
 };
 
 use super::{
+    denylist,
     file_identity::{self as file, Actors},
     located::Located,
     resource,
@@ -257,14 +258,7 @@ fn api_keys(keys: &file::ApiKeys, reading: &mut Reading<'_>) -> Option<ApiKeySet
             }
             Arc::from(owner.as_str())
         });
-        let expires = key.expires.as_ref().and_then(|text| match humantime::parse_rfc3339_weak(&text.value) {
-            Ok(time) => Some(Timestamp::from(time)),
-            Err(_) => {
-                let message = format!("`{}` is not a time", text.value);
-                problems.add_with_help(text.place, message, "write it in UTC, such as `2027-01-31T00:00:00Z`");
-                None
-            }
-        });
+        let expires = key.expires.as_ref().and_then(|text| denylist::time(text, problems));
         if let Some((hash, subject)) = hash.zip(subject) {
             made.push(ApiKey { id: key.id.as_str().into(), hash, subject, actors, task, scopes, owner, expires });
         }

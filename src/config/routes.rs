@@ -9,7 +9,7 @@ use crate::{
     policy::did_you_mean,
     route::{
         AccessTemplate, BodyRule, DetailRule, HeaderMatch, HostPattern, ItemFilter, JsonPath, Operation, Operations,
-        PathTemplate, Route, RouteTable, Source, UpstreamId,
+        PathTemplate, Route, RouteTable, Source, UpstreamId, UseRule, UsedBy,
     },
 };
 
@@ -210,6 +210,8 @@ fn operation(
         accesses.iter().chain(filter.iter().map(|filter| &filter.access)).filter_map(|it| it.resource.type_name());
     let task_required =
         written.require_task || types.into_iter().any(|name| common.task_types.iter().any(|it| it.value == name));
+    let uses = written.uses.as_ref().map(|uses| self::uses(uses, problems));
+    let task_required = task_required || uses.is_some_and(|rule| rule.by == UsedBy::Task);
     let scopes = written.scopes.iter().filter_map(|scope| problems.parse(scope)).collect();
     let details = written.authorization_details.as_ref().and_then(|rule| details::rule(rule, path, problems));
     let body = body(written, method, (&accesses, details.as_ref()), common, problems);
@@ -219,8 +221,24 @@ fn operation(
         task_required,
         scopes,
         details,
+        uses,
         filter,
     })
+}
+
+fn uses(written: &Located<file::Uses>, problems: &mut Problems) -> UseRule {
+    if written.most.value == 0 {
+        problems.add(written.most.place, "0 uses would deny everything, write a number above zero");
+    }
+    let by = match written.per {
+        file::UsesPer::Task => UsedBy::Task,
+        file::UsesPer::Subject => UsedBy::Subject,
+        file::UsesPer::Actor => UsedBy::Actor,
+        file::UsesPer::Credential => UsedBy::Credential,
+    };
+    // A problem was reported if it is no duration.
+    let within = problems.optional_duration(Some(&written.within)).unwrap_or_default();
+    UseRule { most: written.most.value, within, by }
 }
 
 fn body(

@@ -13,7 +13,7 @@ use crate::{
     access::{Diagnostic, Place},
     admin::BaseUrl,
     audit::{AuditSink, OnFailure},
-    identity::AuthenticatorSettings,
+    identity::{AuthenticatorSettings, Denylist},
     net::{ClientTls, ServerSettings, ServerTls, Target},
     proxy::EnforcerSettings,
     route::{AccessTemplate, RouteTable},
@@ -22,6 +22,7 @@ use crate::{
 };
 
 use super::{
+    denylist,
     documents::read_text,
     file::{self, File},
     identity,
@@ -99,6 +100,8 @@ pub struct Settings {
     pub upstreams: Vec<Upstream>,
     /// Who is asking; what is missing if a key set has not been fetched yet.
     pub authenticator: Result<AuthenticatorSettings, String>,
+    /// Whose credentials were revoked.
+    pub denylist: Arc<Denylist>,
     /// Where model and tuples are.
     pub policy: PolicyFiles,
 }
@@ -200,7 +203,7 @@ fn read(path: &Path, problems: &mut Problems) -> Option<File> {
     serde_saphyr::from_str(&text).map_err(|error| syntax(&error, problems)).ok()
 }
 
-fn syntax(error: &serde_saphyr::Error, problems: &mut Problems) {
+pub(super) fn syntax(error: &serde_saphyr::Error, problems: &mut Problems) {
     let at = error.location().map(place).unwrap_or_default();
     let text = error.without_snippet().to_string();
     // The reader repeats its place in the text; the diagnostic has it already.
@@ -241,6 +244,10 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
     let routes = routes::table(&file.routes, &names, common, problems);
     let workers = workers(file.workers.as_ref(), problems);
     let authenticator = identity::settings(&file.identity, routes.as_ref(), reading);
+    let denylist = match &file.policy.denylist {
+        Some(name) => denylist::read(name, reading),
+        None => Some(Arc::default()),
+    };
     let audit = match &file.audit.file {
         // The log is written, not read: it is no reason to build a snapshot.
         Some(name) => AuditSink::File(reading.folder.join(&name.value)),
@@ -265,6 +272,7 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
         routes: routes?,
         upstreams: upstreams?,
         authenticator: authenticator?,
+        denylist: denylist?,
         policy: policy.clone()?,
     })
 }

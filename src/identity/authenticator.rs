@@ -34,6 +34,8 @@ pub struct Authenticated {
     pub method: Method,
     /// From when on the credential is refused, with the issuer's leeway.
     pub expires: Option<Timestamp>,
+    /// When a token was issued, if it says so.
+    pub issued: Option<Timestamp>,
     /// The token's own id (`jti`; RFC 7519, section 4.1.7).
     pub token_id: Option<Arc<str>>,
     /// Its scopes and authorization details, if it has any.
@@ -138,6 +140,7 @@ impl Authenticator {
                     principal: Arc::clone(key.chain.within(task)?),
                     method: Method::ApiKey { id: Arc::clone(&key.id), owner: key.owner.clone() },
                     expires: key.expires,
+                    issued: None,
                     token_id: None,
                     grants: key.grants.clone(),
                 })
@@ -207,6 +210,7 @@ impl Authenticator {
             principal: Arc::clone(token.chain.within(task)?),
             method: Method::Jwt { index: token.issuer, issuer: name.unwrap_or_default() },
             expires: Some(token.validity.end()),
+            issued: token.validity.issued(),
             token_id: token.token_id.clone(),
             grants: token.grants.clone(),
         })

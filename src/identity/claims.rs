@@ -19,6 +19,8 @@ pub(super) struct Validity {
     expires: Timestamp,
     not_before: Option<Timestamp>,
     issued: Option<Timestamp>,
+    // As the token says it.
+    issued_at: Option<Timestamp>,
     too_old: Option<Timestamp>,
 }
 
@@ -42,6 +44,7 @@ impl Validity {
             expires: Timestamp::from_seconds(expires + leeway),
             not_before: date(claims, "nbf")?.map(earlier),
             issued: issued.map(earlier),
+            issued_at: issued.map(Timestamp::from_seconds),
             too_old,
         })
     }
@@ -61,6 +64,11 @@ impl Validity {
             return Err(InvalidToken::TooOld);
         }
         Ok(())
+    }
+
+    /// When the token says that it was issued.
+    pub(super) fn issued(&self) -> Option<Timestamp> {
+        self.issued_at
     }
 
     /// The moment from which it never holds again.

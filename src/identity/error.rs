@@ -4,7 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::{algorithm::Algorithm, delegation::InvalidChain};
+use super::{algorithm::Algorithm, delegation::InvalidChain, denylist::Revoked};
 use crate::access::{HeaderProblem, Reason};
 
 /// An identifier that a stranger sent: cut to 128 characters, with everything unprintable escaped.
@@ -81,6 +81,9 @@ pub enum AuthenticationError {
     /// The credential is bound to several tasks, and the request names none.
     #[error("the credential is bound to several tasks, and the request does not name one")]
     UnnamedTask,
+    /// The credential is good, but was revoked.
+    #[error(transparent)]
+    Revoked(#[from] Revoked),
     /// Not the form of an API key, or its checksum is wrong.
     #[error("the API key is mistyped or cut")]
     MalformedApiKey,
@@ -100,6 +103,7 @@ impl AuthenticationError {
             Self::TaskField(HeaderProblem::Repeated) => Reason::RepeatedHeader,
             Self::TaskField(HeaderProblem::NotText | HeaderProblem::ConnectionListed) => Reason::MalformedHeader,
             Self::UnboundTask => Reason::TaskNotBound,
+            Self::Revoked(_) => Reason::Revoked,
             Self::UnnamedTask => Reason::TaskRequired,
             Self::Several
             | Self::Field(_)
@@ -122,6 +126,7 @@ impl AuthenticationError {
             | Self::Missing
             | Self::TaskField(_)
             | Self::UnboundTask
+            | Self::Revoked(_)
             | Self::UnnamedTask
             | Self::Several
             | Self::Field(_)

@@ -7,6 +7,7 @@ mod authenticator;
 mod challenge;
 mod claims;
 mod delegation;
+mod denylist;
 mod digest;
 mod error;
 mod grants;
@@ -27,6 +28,7 @@ pub use api_key::{ApiKey, ApiKeyHash, ApiKeySettings, InvalidApiKeyHash, NewApiK
 pub use authenticator::{Authenticated, Authenticator, Method};
 pub use challenge::{Challenges, InvalidResource, ProtectedResource, ResourceUrl, is_loopback};
 pub use delegation::{ChainSettings, InvalidChain};
+pub use denylist::{Denylist, Revocation, Revoked, Which};
 pub use error::{AuthenticationError, InvalidToken, Shown, TokenPart};
 pub use grants::{AuthorizationDetails, GrantSettings};
 pub use jwks::{IgnoredKeys, InvalidKeySet, KeySet};

@@ -25,6 +25,7 @@ use crate::{
 
 use super::{
     answer::{AnswerBody, Content, answer},
+    budget::{Budgets, Grant, Holder},
     exchange::{Exchange, Sinks},
     filter::Filtering,
     inspect::{Inspected, Received, ToRead},
@@ -62,8 +63,16 @@ struct Worker {
     sinks: Arc<Sinks>,
     settings: EnforcerSettings,
     client: Client,
-    // Told when a token names a key that is not there: the key set may be old.
-    unknown_key: Arc<Notify>,
+    shared: Shared,
+}
+
+/// What all workers share.
+#[derive(Debug, Clone, Default)]
+pub struct Shared {
+    /// Told when a token names a key that is not there: the key set may be old.
+    pub unknown_key: Arc<Notify>,
+    /// How often grants were used.
+    pub budgets: Arc<Budgets>,
 }
 
 impl Enforcer {
@@ -73,10 +82,10 @@ impl Enforcer {
         audit: AuditLog,
         metrics: ProxyMetrics,
         settings: EnforcerSettings,
-        unknown_key: Arc<Notify>,
+        shared: Shared,
     ) -> Self {
         let sinks = Arc::new(Sinks { audit, metrics });
-        let worker = Worker { snapshots, sinks, settings, client: Client::default(), unknown_key };
+        let worker = Worker { snapshots, sinks, settings, client: Client::default(), shared };
         Self { worker: Arc::new(worker), seen: Arc::default() }
     }
 }
@@ -89,6 +98,8 @@ struct Asked {
     route: Arc<Route>,
     principal: Arc<Principal>,
     grants: Option<Arc<Grants>>,
+    // Whose uses of the operation are counted, if they are.
+    holder: Option<Holder>,
 }
 
 /// A request that is permitted.
@@ -152,12 +163,17 @@ impl Worker {
             Rejection::unauthenticated(&error, challenges.unauthenticated(&error, &operation.scopes))
         })?;
         exchange.authenticated(&authenticated);
+        snapshot.denylist.check(&authenticated).map_err(|revoked| {
+            let error = AuthenticationError::from(revoked);
+            Rejection::unauthenticated(&error, challenges.unauthenticated(&error, &operation.scopes))
+        })?;
+        let holder = operation.uses.map(|rule| Holder::of(&authenticated, rule.by)).transpose()?;
         let Authenticated { principal, grants, .. } = authenticated;
         operation.check_scopes(grants.as_deref()).map_err(|problem| {
             Rejection::insufficient_scope(&problem, challenges.insufficient_scope(&operation.scopes))
         })?;
         let body = Received::new(operation.body, body, exchange.sent())?;
-        Ok((Asked { snapshot, head, route, principal, grants }, body))
+        Ok((Asked { snapshot, head, route, principal, grants, holder }, body))
     }
 
     async fn authorize_read(
@@ -182,7 +198,7 @@ impl Worker {
         asked: Asked,
         body: Inspected,
     ) -> Result<Sending, Rejection> {
-        let Asked { snapshot, head, route, principal, grants } = asked;
+        let Asked { snapshot, head, route, principal, grants, holder } = asked;
         let operation = route.operation(&head)?;
         let captures = route.captures(&head);
         let inputs = Inputs { head: &head, captures: &captures, principal: &principal, body: body.document.as_ref() };
@@ -194,6 +210,10 @@ impl Worker {
             snapshot.policy.authorize(&principal, accesses, task_rule(operation), &RequestContext::default().at(now));
         exchange.decided(deciding.elapsed());
         let permit = permit?;
+        if let Some((rule, holder)) = operation.uses.zip(holder) {
+            let grant = Grant { route: Arc::clone(&route.name), method: head.method().clone(), holder };
+            self.shared.budgets.spend(grant, rule, now)?;
+        }
         exchange.permit()?; // No place for its record, no passage.
         let filtering = operation.filter.as_ref().map(|rule| {
             let captures = captures.iter().map(|capture| Cow::Owned(capture.clone().into_owned())).collect();
@@ -237,7 +257,7 @@ impl Worker {
     /// A token with a key that is not there may be newer than the keys.
     fn note(&self, error: &AuthenticationError) {
         if error.unknown_key().is_some() {
-            self.unknown_key.notify_one();
+            self.shared.unknown_key.notify_one();
         }
     }
 }

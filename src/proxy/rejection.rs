@@ -14,6 +14,8 @@ use crate::{
     snapshot::Unusable,
 };
 
+use super::budget::Exhausted;
+
 /// Why a request is not answered by its upstream.
 #[derive(Debug)]
 pub(super) struct Rejection {
@@ -76,7 +78,12 @@ impl Rejection {
         }
         // What the credential was granted says nothing of whether something exists.
         let denied = self.reason.status() == StatusCode::FORBIDDEN && self.reason != Reason::InsufficientScope;
-        let shown = if hides_existence && denied { Reason::NotFound } else { self.reason };
+        let shown = match self.reason {
+            // Why a credential is refused is for the log.
+            Reason::Revoked => Reason::InvalidCredential,
+            _ if hides_existence && denied => Reason::NotFound,
+            reason => reason,
+        };
         let requested = self
             .denied
             .as_ref()
@@ -133,6 +140,7 @@ const fn remedy(reason: Reason) -> Option<&'static str> {
             Some("get a token with all scopes that WWW-Authenticate names, then try once more")
         }
         Reason::OutsideAuthorization => Some("get a token whose authorization details cover this request"),
+        Reason::BudgetExhausted => Some("do not retry: the grant has been used up"),
         Reason::NotPermitted | Reason::NotTaskHolder => {
             Some("do not retry: somebody who may grant this access has to be asked")
         }
@@ -220,6 +228,12 @@ impl From<Denial> for Rejection {
         let detail = denial.to_string();
         let denied = denial.member.zip(denial.access);
         Self { denied, ..Self::with_detail(denial.reason, detail) }
+    }
+}
+
+impl From<Exhausted> for Rejection {
+    fn from(problem: Exhausted) -> Self {
+        Self::with_detail(Reason::BudgetExhausted, problem.to_string())
     }
 }
 

@@ -231,6 +231,7 @@ mod tests {
             task_required: false,
             scopes: Box::default(),
             details: None,
+            uses: None,
             filter: None,
         };
         let header = |word: &str| {

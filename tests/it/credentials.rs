@@ -373,3 +373,104 @@ fn a_type_that_needs_a_task_is_spelled_right() {
     assert!(!output.status.success() && said.contains("no route asks for the type `documents`"), "{said}");
     assert!(said.contains("did you mean `document`?"), "{said}");
 }
+
+#[test]
+fn what_is_revoked_is_refused_from_the_next_revision_on() {
+    let mut world = World::new();
+    world.policy_more = "task_holder: holder\n  denylist: denied.yaml".to_owned();
+    world.write("denied.yaml", "[]");
+    let portcullis = world.start();
+    let get = |change: &dyn Fn(&mut Value)| portcullis.get("/documents/d1", &token(&world.issuer, "erin", change));
+    let now = token(&world.issuer, "erin", |_| ());
+    let cases: &[(&str, &dyn Fn(&mut Value))] = &[
+        ("- { token: stolen, issuer: \"https://idp.acme.example\", reason: lost laptop }", &|claims| {
+            claims["jti"] = json!("stolen")
+        }),
+        ("- { entity: agent:reader }", &|claims| claims["act"] = json!({"sub": "planner", "act": {"sub": "reader"}})),
+        ("- { entity: task:t1 }", &|claims| claims["task"] = json!("t1")),
+        ("- { entity: user:erin, issued_before: 2020-09-13T12:26:41Z }", &|claims| {
+            claims["iat"] = json!(1_600_000_000)
+        }),
+        ("- { issuer: \"https://idp.acme.example\", issued_before: 2020-09-13T12:26:41Z }", &|claims| {
+            claims["iat"] = json!(1_600_000_000)
+        }),
+    ];
+    let mut revision = portcullis.revision();
+    for (entry, change) in cases {
+        let token = token(&world.issuer, "erin", change);
+        assert_eq!(portcullis.get("/documents/d1", &token).status, 200, "{entry}");
+        world.replace("denied.yaml", entry);
+        revision = portcullis.until_revision_above(revision);
+        // The same token, which is known to be good.
+        let answer = portcullis.get("/documents/d1", &token);
+        assert_eq!(told(&answer), (401, "invalid_credential".to_owned()), "{entry}");
+        assert!(answer.header("www-authenticate").unwrap().contains("error=\"invalid_token\""));
+        let record = world.record_of(&answer);
+        assert_eq!((&record["reason"], &record["outcome"]), (&json!("revoked"), &json!("deny")), "{entry}");
+        assert_eq!(record["principal"]["subject"], "user:erin", "who tried is known");
+        assert_eq!(portcullis.get("/documents/d1", &now).status, 200, "others are not touched: {entry}");
+    }
+    // What is wrong is refused whole, and what was in force stays.
+    for (wrong, says) in [
+        ("", "denied.yaml"),
+        ("- { entity: erin }", "not an object"),
+        ("- { issuer: x }", "does not say what is revoked"),
+        ("- { token: a, entity: user:erin }", "does not say what is revoked"),
+        ("- { token: \"\" }", "nothing would be revoked"),
+        ("- { entity: user:erin, issued_before: yesterday }", "is not a time"),
+        ("- { entiti: user:erin }", "entiti"),
+    ] {
+        world.replace("denied.yaml", wrong);
+        portcullis.until_logged(says);
+        assert_eq!(get(&|claims| claims["iat"] = json!(1_600_000_000)).status, 401, "{wrong}");
+    }
+    assert_eq!(portcullis.revision(), revision);
+}
+
+#[test]
+fn a_grant_is_good_for_so_many_uses() {
+    let mut world = World::with_routes(
+        r#"
+  - path: /documents/{document}
+    upstream: main
+    operations:
+      GET: { action: can_read, resource: "document:{path.document}", uses: { most: 2, within: 1h, per: task } }
+      PUT: { action: can_write, resource: "document:{path.document}", uses: { most: 1, within: 1h, per: credential } }
+"#,
+    );
+    world.policy_more = "task_holder: holder".to_owned();
+    let portcullis = world.start();
+    let of = |subject: &str, jti: &str, task: &str| {
+        token(&world.issuer, subject, |claims| {
+            claims["jti"] = json!(jti);
+            if !task.is_empty() {
+                claims["task"] = json!(task);
+            }
+        })
+    };
+    let get = |token: &str, path: &str| told(&portcullis.get(path, token));
+    let exhausted = (429, "budget_exhausted".to_owned());
+    assert_eq!(get(&of("erin", "a", ""), "/documents/d1"), (403, "task_required".to_owned()));
+    assert_eq!(get(&of("frank", "a", "t1"), "/documents/d1"), (403, "not_task_holder".to_owned()));
+    assert_eq!(get(&of("erin", "a", "t1"), "/documents/none").0, 403, "what is denied uses nothing");
+    assert_eq!(get(&of("erin", "a", "t1"), "/documents/d1").0, 200);
+    assert_eq!(get(&of("erin", "b", "t1"), "/documents/d2").0, 200);
+    assert_eq!(get(&of("erin", "c", "t1"), "/documents/d1"), exhausted);
+    let put = |token: &str| portcullis.request("PUT", "/documents/d1", token, "", "{}");
+    assert_eq!(put(&of("erin", "once", "")).status, 200);
+    let again = put(&of("erin", "once", ""));
+    assert_eq!(told(&again), exhausted);
+    assert_eq!(world.record_of(&again)["principal"]["subject"], "user:erin");
+    assert_eq!(put(&of("erin", "other", "")).status, 200);
+    let nameless = token(&world.issuer, "erin", |claims| drop(claims.as_object_mut().unwrap().remove("jti")));
+    assert_eq!(told(&put(&nameless)), exhausted, "what cannot be counted is not for ever good");
+
+    // A new revision gives nothing back.
+    let revision = portcullis.revision();
+    world.replace(
+        "tuples.yaml",
+        format!("{}- {{ user: agent:x, relation: viewer, object: folder:open }}\n", world.tuples()),
+    );
+    portcullis.until_revision_above(revision);
+    assert_eq!(get(&of("erin", "d", "t1"), "/documents/d1"), exhausted);
+}

@@ -92,6 +92,7 @@ impl Shared {
                 }
                 Refusal::Unauthenticated(error)
             })?;
+        snapshot.denylist.check(&authenticated).map_err(|revoked| Refusal::Unauthenticated(revoked.into()))?;
         let caller = snapshot.callers.admit(&authenticated.principal, authenticated.grants.as_deref())?.clone();
         Ok(Admitted { snapshot, caller, now })
     }
