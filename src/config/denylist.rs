@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use crate::{
-    access::{Entity, Timestamp},
+    access::{Entity, Place, Timestamp},
     identity::{Denylist, Revocation, Which},
 };
 
@@ -49,17 +49,22 @@ pub(super) fn read(name: &Located<String>, reading: &mut Reading<'_>) -> Option<
 }
 
 fn entries(text: &str, problems: &mut Problems) -> Option<Denylist> {
-    let entries: Vec<Located<Entry>> = match serde_saphyr::from_str(text) {
+    let entries: Option<Vec<Located<Entry>>> = match serde_saphyr::from_str(text) {
         Ok(entries) => entries,
         Err(error) => {
             super::settings::syntax(&error, problems);
             return None;
         }
     };
+    let Some(entries) = entries else {
+        let help = "write `[]` if nothing is revoked: a file that lost its content must not revoke nothing by that";
+        problems.add_with_help(Place::default(), "the list is empty without saying so", help);
+        return None;
+    };
     if entries.len() > MOST {
         let message = format!("at most {MOST} entries are read, these are {}", entries.len());
         let help = "remove those of tokens that have expired, or revoke by `entity` or `issued_before`";
-        problems.add_with_help(crate::access::Place::default(), message, help);
+        problems.add_with_help(Place::default(), message, help);
         return None;
     }
     Some(entries.iter().filter_map(|entry| revocation(entry, problems)).collect())
@@ -102,5 +107,58 @@ pub(super) fn time(text: &Located<String>, problems: &mut Problems) -> Option<Ti
             problems.add_with_help(text.place, message, "write it in UTC, such as `2027-01-31T00:00:00Z`");
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<usize, String> {
+        let mut problems = Problems::of_file(Path::new("denied.yaml"));
+        let list = entries(text, &mut problems);
+        let list = problems.settle(list).map_err(|found| found.iter().map(ToString::to_string).collect::<String>());
+        list.map(|list| list.len())
+    }
+
+    #[test]
+    fn an_empty_list_says_so() {
+        assert_eq!(read("[]"), Ok(0));
+        for text in ["", "\n", "# nothing\n", "null", "~", "---\n"] {
+            assert!(read(text).is_err_and(|problem| problem.contains("without saying so")), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_entry_says_one_thing() {
+        let good = "- { token: a }\n- { token: b, issuer: x }\n- { entity: user:erin }\n- { api_key: abcdefgh }\n\
+                    - { entity: task:t, issued_before: 2026-01-01T00:00:00Z, reason: why }\n\
+                    - { issuer: x, issued_before: 2026-01-01T00:00:00Z }\n";
+        assert_eq!(read(good), Ok(6));
+        for text in [
+            "- {}",
+            "- { issuer: x }",
+            "- { token: a, entity: user:erin }",
+            "- { token: a, api_key: b }",
+            "- { token: a, issued_before: 2026-01-01T00:00:00Z }",
+            "- { api_key: a, issued_before: 2026-01-01T00:00:00Z }",
+            "- { entity: erin }",
+            "- { entity: \"user:*\" }",
+            "- { token: \"\" }",
+            "- { tokens: a }",
+            "- a",
+            "a: b",
+            "- { token: a, token: b }",
+        ] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn entries_are_bounded() {
+        assert_eq!(read(&"- { token: a }\n".repeat(MOST)), Ok(1));
+        assert!(read(&"- { token: a }\n".repeat(MOST + 1)).is_err_and(|problem| problem.contains("at most 10000")));
     }
 }

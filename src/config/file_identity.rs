@@ -15,11 +15,26 @@ pub(super) struct Identity {
     pub(super) api_keys: Option<ApiKeys>,
     /// Which actors of a chain must be permitted: `all` (the default) or only the `current` one.
     pub(super) actors: Actors,
+    /// Tokens that are bound to a key by `cnf.jkt` (DPoP, RFC 9449). Without it they are refused.
+    pub(super) dpop: Option<Dpop>,
     /// The field in which requests name their task by its id, such as `x-task-id`. The credential must be bound to that
     /// task: by the claim of `task`, which then may be a list, or by the entry of the API key.
     pub(super) task_header: Option<Located<String>>,
     /// What clients are told of this API (RFC 9728). Without it they are told nothing but that a token is needed.
     pub(super) protected_resource: Option<ProtectedResource>,
+}
+
+/// Tokens that are bound to a key: each request with one brings a proof of its possession in the field `DPoP`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Dpop {
+    /// How far the time of a proof may be from this machine's. By default 60s, at most 300s.
+    pub(super) window: Option<Located<String>>,
+    /// The scheme and host that clients see, if something before this proxy changes them: `https://api.acme.example`.
+    pub(super) origin: Option<Located<String>>,
+    /// Whether tokens that are bound to no key are refused. By default they are not.
+    #[serde(default)]
+    pub(super) required: bool,
 }
 
 /// What clients are told of this API (RFC 9728): served at `/.well-known/oauth-protected-resource`, there too with the

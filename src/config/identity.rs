@@ -8,7 +8,7 @@ use crate::{
     access::{ActorMode, Diagnostic, Entity, Place},
     identity::{
         Algorithm, ApiKey, ApiKeySettings, Authenticator, AuthenticatorSettings, AuthorizationDetails, ChainSettings,
-        GrantSettings, InvalidKeySet, InvalidSettings, IssuerSettings, KeySet, is_loopback,
+        GrantSettings, InvalidKeySet, InvalidSettings, IssuerSettings, KeySet, ProofNeed, ProofSettings, is_loopback,
     },
     route::RouteTable,
     supply::{KeyDocument, KeyUrl},
@@ -53,6 +53,11 @@ pub(super) fn settings(
         Actors::All => ActorMode::All,
         Actors::Current => ActorMode::Current,
     };
+    let proofs = identity.dpop.as_ref().map(|dpop| ProofSettings {
+        window: reading.problems.duration(dpop.window.as_ref(), ProofSettings::DEFAULT_WINDOW),
+        origin: dpop.origin.as_ref().and_then(|origin| reading.problems.parse(origin)),
+        need: if dpop.required { ProofNeed::Always } else { ProofNeed::WhereBound },
+    });
     let task_header = identity.task_header.as_ref().and_then(|name| reading.problems.parse(name));
     let repeated = repeated_issuers(identity, reading);
     let described = identity.protected_resource.as_ref();
@@ -65,6 +70,7 @@ pub(super) fn settings(
         api_keys: api_keys?,
         actor_mode,
         task_header,
+        proofs,
         // A problem was reported if there is one that came to nothing.
         protected_resource: protected_resource.flatten(),
     };
@@ -112,6 +118,9 @@ fn place_of(problem: &InvalidSettings, identity: &file::Identity) -> Place {
         | InvalidSettings::MaxActors { index }
         | InvalidSettings::NoUsableKey { index } => issuer(index),
         InvalidSettings::RepeatedApiKey { index, .. } | InvalidSettings::ApiKeyId { index, .. } => keys(index),
+        InvalidSettings::ProofWindow => {
+            identity.dpop.as_ref().and_then(|dpop| dpop.window.as_ref()).map(|window| window.place)
+        }
         InvalidSettings::TaskHeader(_) => identity.task_header.as_ref().map(|header| header.place),
         InvalidSettings::ApiKeyHeader(_) => {
             identity.api_keys.as_ref().and_then(|keys| keys.header.as_ref()).map(|header| header.place)

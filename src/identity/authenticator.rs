@@ -13,6 +13,7 @@ use super::{
     digest::sha256,
     error::{AuthenticationError, InvalidToken, Shown},
     issuer::{Issuer, Verified},
+    proof::{self, InvalidProof, ProofNeed, SeenProofs},
     seen::{Identity, SeenCredential},
     settings::{AuthenticatorSettings, InvalidSettings},
     token::{self, Token},
@@ -71,6 +72,7 @@ pub struct Authenticator {
     credential_fields: Vec<HeaderName>,
     // INVARIANT: the key is the SHA-256 digest of the whole token; issuers, keys and rules are this authenticator's.
     verified: Cache<[u8; 32], Arc<Remembered>>,
+    proofs: Arc<SeenProofs>,
     identity: Arc<Identity>,
     challenges: Challenges,
 }
@@ -84,15 +86,26 @@ impl Authenticator {
     /// An authenticator by these settings. Without any method it refuses every request as
     /// [`AuthenticationError::Missing`].
     pub fn new(settings: AuthenticatorSettings) -> Result<Self, InvalidSettings> {
+        Self::with_proofs(settings, Arc::default())
+    }
+
+    /// The same, which knows the proofs that another one has seen: none of them is good once more.
+    pub fn after(settings: AuthenticatorSettings, other: &Self) -> Result<Self, InvalidSettings> {
+        Self::with_proofs(settings, Arc::clone(&other.proofs))
+    }
+
+    fn with_proofs(settings: AuthenticatorSettings, proofs: Arc<SeenProofs>) -> Result<Self, InvalidSettings> {
         settings.check()?;
         let api_keys = settings.api_keys.as_ref().map(|keys| ApiKeys::new(keys, settings.actor_mode)).transpose()?;
         let authorization = (!settings.issuers.is_empty()).then_some(header::AUTHORIZATION);
         let key = api_keys.as_ref().map(|keys| keys.header().clone());
+        let proof = settings.proofs.as_ref().map(|_| proof::FIELD);
         Ok(Self {
-            credential_fields: authorization.into_iter().chain(key).collect(),
+            credential_fields: authorization.into_iter().chain(proof).chain(key).collect(),
             verified: Cache::new(REMEMBERED),
+            proofs,
             identity: Arc::default(),
-            challenges: Challenges::new(settings.protected_resource.as_ref()),
+            challenges: Challenges::new(settings.protected_resource.as_ref(), settings.proofs.as_ref()),
             settings,
             api_keys,
         })
@@ -133,7 +146,7 @@ impl Authenticator {
         match (authorization, api_key) {
             (None, None) => Err(AuthenticationError::Missing),
             (Some(_), Some(_)) => Err(AuthenticationError::Several),
-            (Some(field), None) => self.token((field, task), seen, now),
+            (Some(field), None) => self.token(head, (field, task), seen, now),
             (None, Some((keys, text))) => {
                 let key = keys.find(text, now)?;
                 Ok(Authenticated {
@@ -150,6 +163,7 @@ impl Authenticator {
 
     fn token(
         &self,
+        head: &CanonicalRequest,
         (field, task): (&str, Option<&str>),
         seen: &SeenCredential,
         now: Timestamp,
@@ -158,13 +172,47 @@ impl Authenticator {
         let remembered = match known {
             Some(remembered) => remembered,
             None => {
-                let remembered = self.remembered(bearer(field)?, now)?;
+                let remembered = self.remembered(self.token_of(field)?, now)?;
                 seen.keep(field, &self.identity, &remembered);
                 remembered
             }
         };
         remembered.token.validity.check(now)?;
+        self.check_possession(head, (field, &remembered.token), now)?;
         self.authenticated(&remembered.token, task)
+    }
+
+    /// The text of the token, by one of the schemes that are served.
+    fn token_of<'f>(&self, field: &'f str) -> Result<&'f str, AuthenticationError> {
+        let (scheme, token) = field.split_once(' ').ok_or(AuthenticationError::Scheme)?;
+        let served = scheme.eq_ignore_ascii_case("bearer")
+            || self.settings.proofs.is_some() && scheme.eq_ignore_ascii_case("dpop");
+        if served { token68(token) } else { Err(AuthenticationError::Scheme) }
+    }
+
+    /// Whether the request comes from the holder of the key that the token is bound to. That is asked of each request,
+    /// whether or not the token was seen before.
+    fn check_possession(
+        &self,
+        head: &CanonicalRequest,
+        (field, token): (&str, &Verified),
+        now: Timestamp,
+    ) -> Result<(), AuthenticationError> {
+        // Only two schemes come here.
+        let is_proven = field.starts_with(['d', 'D']);
+        match (&token.key, &self.settings.proofs) {
+            (None, None) => Ok(()),
+            (Some(_), None) => Err(InvalidToken::Bound.into()),
+            (None, Some(settings)) if is_proven || settings.need == ProofNeed::Always => {
+                Err(InvalidToken::Unbound.into())
+            }
+            (None, Some(_)) => Ok(()),
+            (Some(_), Some(_)) if !is_proven => Err(InvalidProof::Missing.into()),
+            (Some(key), Some(settings)) => {
+                let text = field.split_once(' ').map_or("", |(_, text)| text);
+                Ok(settings.check(head, (text, key), &self.proofs, now)?)
+            }
+        }
     }
 
     /// The token as it was verified, not long ago or now.
@@ -210,7 +258,7 @@ impl Authenticator {
             principal: Arc::clone(token.chain.within(task)?),
             method: Method::Jwt { index: token.issuer, issuer: name.unwrap_or_default() },
             expires: Some(token.validity.end()),
-            issued: token.validity.issued(),
+            issued: token.validity.issued_at(),
             token_id: token.token_id.clone(),
             grants: token.grants.clone(),
         })
@@ -230,12 +278,8 @@ impl Remembered {
     }
 }
 
-/// The token of `Bearer`, one space and a token68 (RFC 6750, section 2.1, and RFC 9110, section 11.2).
-fn bearer(field: &str) -> Result<&str, AuthenticationError> {
-    let (scheme, token) = field.split_once(' ').ok_or(AuthenticationError::Scheme)?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(AuthenticationError::Scheme);
-    }
+/// A token68, one space after its scheme (RFC 6750, section 2.1, and RFC 9110, section 11.2).
+fn token68(token: &str) -> Result<&str, AuthenticationError> {
     let text = token.trim_end_matches('=');
     // Every byte is looked at, with no branch between them: tokens are long, and almost always legal.
     let legal = text.bytes().fold(true, |legal, byte| legal & is_token68(byte));

@@ -7,7 +7,11 @@ use http::{HeaderValue, Method, Uri};
 use serde_json::{Value, json};
 use thiserror::Error;
 
-use super::error::AuthenticationError;
+use super::{
+    algorithm::Algorithm,
+    error::AuthenticationError,
+    proof::{ProofNeed, ProofSettings},
+};
 use crate::access::{CanonicalPath, CanonicalRequest, Scope};
 
 /// Where the metadata of a protected resource is, before its own path (RFC 9728, section 3).
@@ -78,7 +82,7 @@ pub struct ProtectedResource {
 }
 
 impl ProtectedResource {
-    fn document(&self) -> Bytes {
+    fn document(&self, proofs: Option<&ProofSettings>) -> Bytes {
         let mut document = json!({
             "resource": &*self.resource.text,
             "authorization_servers": self.authorization_servers,
@@ -95,6 +99,10 @@ impl ProtectedResource {
         if !self.detail_types.is_empty() {
             add("authorization_details_types_supported", self.detail_types.iter().map(AsRef::as_ref).collect());
         }
+        if let Some(proofs) = proofs {
+            add("dpop_signing_alg_values_supported", algorithms().into());
+            add("dpop_bound_access_tokens_required", (proofs.need == ProofNeed::Always).into());
+        }
         if let Some(name) = &self.name {
             add("resource_name", (**name).into());
         }
@@ -105,10 +113,17 @@ impl ProtectedResource {
     }
 }
 
+/// What proofs may be signed with.
+fn algorithms() -> Vec<&'static str> {
+    Algorithm::ALL.iter().map(|algorithm| algorithm.name()).collect()
+}
+
 /// The challenges of one API (RFC 6750, section 3, and RFC 9728, section 5.1), and its metadata.
 #[derive(Debug)]
 pub struct Challenges {
     published: Option<Published>,
+    // The second challenge, if proofs are served (RFC 9449, section 7.1).
+    scheme: Option<Box<str>>,
 }
 
 #[derive(Debug)]
@@ -120,13 +135,13 @@ struct Published {
 }
 
 impl Challenges {
-    pub(super) fn new(resource: Option<&ProtectedResource>) -> Self {
+    pub(super) fn new(resource: Option<&ProtectedResource>, proofs: Option<&ProofSettings>) -> Self {
         let published = resource.map(|described| {
             let resource = described.resource.clone();
             let url = format!("{}{}", resource.origin, resource.own).into();
-            Published { resource, url, document: described.document() }
+            Published { resource, url, document: described.document(proofs) }
         });
-        Self { published }
+        Self { published, scheme: proofs.map(|_| format!(", DPoP algs=\"{}\"", algorithms().join(" ")).into()) }
     }
 
     /// The metadata, if that is what the request asks for: in JSON, open to everybody.
@@ -165,6 +180,7 @@ impl Challenges {
         if let Some(published) = &self.published {
             add("resource_metadata", &published.url);
         }
+        text.push_str(self.scheme.as_deref().unwrap_or_default());
         // Scopes and URLs are visible ASCII without quotes, so that it always is a field's value.
         HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("Bearer"))
     }

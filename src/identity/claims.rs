@@ -67,7 +67,7 @@ impl Validity {
     }
 
     /// When the token says that it was issued.
-    pub(super) fn issued(&self) -> Option<Timestamp> {
+    pub(super) fn issued_at(&self) -> Option<Timestamp> {
         self.issued_at
     }
 

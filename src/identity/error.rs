@@ -4,7 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::{algorithm::Algorithm, delegation::InvalidChain, denylist::Revoked};
+use super::{algorithm::Algorithm, delegation::InvalidChain, denylist::Revoked, proof::InvalidProof};
 use crate::access::{HeaderProblem, Reason};
 
 /// An identifier that a stranger sent: cut to 128 characters, with everything unprintable escaped.
@@ -60,8 +60,8 @@ pub enum AuthenticationError {
     /// The field that carries the credential has no one value.
     #[error("the credential's field {0}")]
     Field(#[from] HeaderProblem),
-    /// Another scheme than `Bearer`.
-    #[error("the authorization scheme is not Bearer")]
+    /// Another scheme than `Bearer`, or `DPoP` (RFC 9449, section 7.1) where that is configured.
+    #[error("the authorization scheme is not Bearer, or DPoP where that is configured")]
     Scheme,
     /// Not `Bearer`, one space and a token68 (RFC 6750, section 2.1).
     #[error("the bearer token has a character that no token has")]
@@ -69,6 +69,9 @@ pub enum AuthenticationError {
     /// The token is refused.
     #[error("token: {0}")]
     Token(#[from] InvalidToken),
+    /// The token is bound to a key, and the proof of its possession is refused.
+    #[error("proof: {0}")]
+    Proof(#[from] InvalidProof),
     /// The token is genuine, but names no chain of subjects.
     #[error("chain: {0}")]
     Chain(#[from] InvalidChain),
@@ -110,6 +113,7 @@ impl AuthenticationError {
             | Self::Scheme
             | Self::Bearer
             | Self::Token(_)
+            | Self::Proof(_)
             | Self::Chain(_)
             | Self::MalformedApiKey
             | Self::UnknownApiKey
@@ -132,6 +136,7 @@ impl AuthenticationError {
             | Self::Field(_)
             | Self::Scheme
             | Self::Bearer
+            | Self::Proof(_)
             | Self::Chain(_)
             | Self::MalformedApiKey
             | Self::UnknownApiKey
@@ -227,6 +232,9 @@ pub enum InvalidToken {
     /// `iat` is longer ago than the issuer's `max_age`.
     #[error("it was issued too long ago")]
     TooOld,
+    /// It was sent as one that is bound to a key, or must be one, and is bound to none.
+    #[error("it is bound to no key")]
+    Unbound,
     /// `cnf` binds it to a key or a certificate whose possession is not proven (RFC 7800, section 3.1).
     #[error("it is bound to a key by `cnf`, so it is no bearer token")]
     Bound,

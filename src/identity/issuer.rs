@@ -8,6 +8,7 @@ use super::{
     claims::{self, Validity},
     delegation::ChainRules,
     error::{AuthenticationError, InvalidToken},
+    proof::{Thumbprint, bound_to},
     settings::IssuerSettings,
     tasks::Chain,
     token::Token,
@@ -20,6 +21,8 @@ pub(super) struct Verified {
     pub(super) issuer: usize,
     pub(super) token_id: Option<Arc<str>>,
     pub(super) validity: Validity,
+    /// The key that it is bound to.
+    pub(super) key: Option<Thumbprint>,
     pub(super) grants: Option<Arc<Grants>>,
 }
 
@@ -47,14 +50,16 @@ impl<'s> Issuer<'s> {
         let validity = Validity::read(claims, settings)?;
         validity.check(now)?;
         claims::check_subject(claims)?;
-        if claims.contains("cnf") {
-            return Err(InvalidToken::Bound.into());
-        }
+        let key = match claims.get("cnf") {
+            None => None,
+            Some(confirmation) => Some(bound_to(confirmation).ok_or(InvalidToken::Bound)?),
+        };
         Ok(Verified {
             chain: settings.chain.chain(claims, rules)?,
             issuer: self.index,
             token_id: claims::token_id(claims)?.map(Arc::from),
             validity,
+            key,
             grants: settings.grants.read(claims)?.map(Arc::new),
         })
     }

@@ -6,8 +6,13 @@ use http::{HeaderName, header};
 use thiserror::Error;
 
 use super::{
-    algorithm::Algorithm, api_key::ApiKeySettings, challenge::ProtectedResource, delegation::ChainSettings,
-    grants::GrantSettings, jwks::KeySet,
+    algorithm::Algorithm,
+    api_key::ApiKeySettings,
+    challenge::ProtectedResource,
+    delegation::ChainSettings,
+    grants::GrantSettings,
+    jwks::KeySet,
+    proof::{self, ProofSettings},
 };
 use crate::access::{ActorMode, is_hop_by_hop, is_reserved};
 
@@ -31,6 +36,8 @@ pub struct AuthenticatorSettings {
     /// The field in which requests name the task that they are within, if they may. A name alone is never enough: the
     /// credential must be bound to that task, or to a list with it.
     pub task_header: Option<HeaderName>,
+    /// How tokens that are bound to a key are accepted (DPoP); without it they are refused.
+    pub proofs: Option<ProofSettings>,
     /// What clients are told of this API, if they are.
     pub protected_resource: Option<ProtectedResource>,
 }
@@ -142,6 +149,9 @@ pub enum InvalidSettings {
         /// The id.
         id: Arc<str>,
     },
+    /// Less than a second, more than 300, or not whole seconds.
+    #[error("the window of proofs is whole seconds, at least one and at most 300")]
+    ProofWindow,
     /// A field that has another meaning or never travels.
     #[error("a task cannot be named in the field `{0}`")]
     TaskHeader(HeaderName),
@@ -163,7 +173,11 @@ impl InvalidSettings {
             | Self::MaxAge { index }
             | Self::MaxActors { index }
             | Self::NoUsableKey { index } => Some(*index),
-            Self::RepeatedApiKey { .. } | Self::ApiKeyId { .. } | Self::TaskHeader(_) | Self::ApiKeyHeader(_) => None,
+            Self::RepeatedApiKey { .. }
+            | Self::ApiKeyId { .. }
+            | Self::ProofWindow
+            | Self::TaskHeader(_)
+            | Self::ApiKeyHeader(_) => None,
         }
     }
 
@@ -180,6 +194,7 @@ impl InvalidSettings {
             | Self::MaxAge { .. }
             | Self::MaxActors { .. }
             | Self::NoUsableKey { .. }
+            | Self::ProofWindow
             | Self::TaskHeader(_)
             | Self::ApiKeyHeader(_) => None,
         }
@@ -194,6 +209,12 @@ impl AuthenticatorSettings {
             issuer.check(index)?;
             if let Some(first) = seen.insert(&issuer.issuer, index) {
                 return Err(InvalidSettings::RepeatedIssuer { index, first, issuer: Arc::clone(&issuer.issuer) });
+            }
+        }
+        if let Some(proofs) = &self.proofs {
+            let window = proofs.window;
+            if window.as_secs() == 0 || window > ProofSettings::LONGEST_WINDOW || window.subsec_nanos() != 0 {
+                return Err(InvalidSettings::ProofWindow);
             }
         }
         let key_header = self.api_keys.as_ref().map(|keys| &keys.header);
@@ -242,6 +263,7 @@ impl IssuerSettings {
 fn may_carry(name: &HeaderName) -> bool {
     let taken = [
         header::AUTHORIZATION,
+        proof::FIELD,
         header::HOST,
         header::COOKIE,
         header::CONTENT_TYPE,

@@ -37,8 +37,16 @@ pub(super) struct Header {
     pub(super) kind: Option<String>,
 }
 
-impl<'t> Token<'t> {
-    /// Takes a text of at most [`LONGEST`] bytes apart; refuses every spelling but the strict one.
+/// The parts of a JWS in compact serialization, none of them read yet.
+pub(super) struct Signed<'t> {
+    signed: &'t str,
+    header: &'t str,
+    claims: &'t str,
+    signature: &'t str,
+}
+
+impl<'t> Signed<'t> {
+    /// Takes a text of at most [`LONGEST`] bytes apart.
     pub(super) fn parse(text: &'t str) -> Result<Self, InvalidToken> {
         if text.bytes().filter(|byte| *byte == b'.').count() != 2 {
             return Err(InvalidToken::NotThreeParts);
@@ -48,11 +56,44 @@ impl<'t> Token<'t> {
         if header.is_empty() || claims.is_empty() || signature.is_empty() {
             return Err(InvalidToken::NotThreeParts);
         }
+        Ok(Self { signed, header, claims, signature })
+    }
+
+    /// What the signature covers, as it was sent.
+    pub(super) fn signed(&self) -> &'t str {
+        self.signed
+    }
+
+    /// The members of the header or the claims.
+    pub(super) fn object(&self, part: TokenPart) -> Result<Members, InvalidToken> {
+        match part {
+            TokenPart::Header => object(self.header, part),
+            TokenPart::Claims => object(self.claims, part),
+            TokenPart::Signature => Err(InvalidToken::NotAnObject(part)),
+        }
+    }
+
+    /// The JSON of the header.
+    pub(super) fn header_text(&self) -> Result<String, InvalidToken> {
+        let bytes = decode(self.header, TokenPart::Header)?;
+        String::from_utf8(bytes).map_err(|_| InvalidToken::NotJson(TokenPart::Header))
+    }
+
+    /// The bytes of the signature.
+    pub(super) fn signature(&self) -> Result<Vec<u8>, InvalidToken> {
+        decode(self.signature, TokenPart::Signature)
+    }
+}
+
+impl<'t> Token<'t> {
+    /// Takes a text of at most [`LONGEST`] bytes apart; refuses every spelling but the strict one.
+    pub(super) fn parse(text: &'t str) -> Result<Self, InvalidToken> {
+        let parts = Signed::parse(text)?;
         Ok(Self {
-            signed,
-            header: Header::read(object(header, TokenPart::Header)?.read())?,
-            claims: object(claims, TokenPart::Claims)?,
-            signature: decode(signature, TokenPart::Signature)?,
+            signed: parts.signed,
+            header: Header::read(parts.object(TokenPart::Header)?.read())?,
+            claims: parts.object(TokenPart::Claims)?,
+            signature: parts.signature()?,
         })
     }
 }

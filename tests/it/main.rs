@@ -26,6 +26,7 @@ mod memory;
 mod model_diagnostics;
 mod openfga;
 mod openfga_fields;
+mod principals;
 mod readme;
 mod reload;
 mod store_tests;

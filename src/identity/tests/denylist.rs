@@ -61,7 +61,7 @@ fn each_entry_revokes_what_it_names_and_nothing_else() {
         (of_issuer("https://login.harbor.example/", issued + 1), None),
         (Revocation::ApiKey("t-81".into()), None),
     ] {
-        assert_eq!(revoked(&[entry.clone()], &answer), expected, "{entry:?}");
+        assert_eq!(revoked(std::slice::from_ref(&entry), &answer), expected, "{entry:?}");
     }
     assert_eq!(revoked(&[], &answer), None);
 }

@@ -10,6 +10,7 @@ mod denylist;
 mod grants;
 mod key_sets;
 mod minting;
+mod proofs;
 mod properties;
 mod settings;
 mod tasks;
