@@ -4,6 +4,20 @@ use std::{borrow::Cow, fmt, net::Ipv6Addr, str::FromStr, sync::Arc};
 
 use thiserror::Error;
 
+use super::bytes::ByteClasses;
+
+const UPPER: u8 = 1;
+const ILLEGAL: u8 = 2;
+const DOT: u8 = 4;
+/// A dot at the beginning, or after another.
+const EMPTY_LABEL: u8 = 8;
+
+/// The bytes of a name.
+static BYTES: ByteClasses = ByteClasses::of(
+    &[(b"abcdefghijklmnopqrstuvwxyz0123456789-_", 0), (b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", UPPER), (b".", DOT)],
+    ILLEGAL,
+);
+
 /// The text is not `host` or `host:port`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("not a host with an optional port")]
@@ -72,8 +86,8 @@ fn parts(text: &str) -> Result<(Cow<'_, str>, Option<u16>), InvalidAuthority> {
             let port = if after.is_empty() { None } else { Some(after.strip_prefix(':').ok_or(InvalidAuthority)?) };
             (Cow::Owned(format!("[{address}]")), port)
         }
-        None => match text.split_once(':') {
-            Some((host, port)) => (name(host)?, Some(port)),
+        None => match text.bytes().position(|byte| byte == b':') {
+            Some(colon) => (name(text.get(..colon).unwrap_or_default())?, text.get(colon + 1..)),
             None => (name(text)?, None),
         },
     };
@@ -82,21 +96,19 @@ fn parts(text: &str) -> Result<(Cow<'_, str>, Option<u16>), InvalidAuthority> {
 
 fn name(text: &str) -> Result<Cow<'_, str>, InvalidAuthority> {
     let text = text.strip_suffix('.').unwrap_or(text);
-    let mut label = 0;
-    let mut is_lower = true;
-    for byte in text.bytes() {
-        label = if byte == b'.' { 0 } else { label + 1 };
-        is_lower &= !byte.is_ascii_uppercase();
-        let legal = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-        if label > 63 || !(legal || byte == b'.') {
-            return Err(InvalidAuthority);
-        }
-    }
-    // A label is empty before a dot that begins the name or follows another.
-    if label == 0 || text.len() > 253 || text.starts_with('.') || text.contains("..") {
+    let mut before = DOT;
+    let found = text.bytes().fold(0, |found, byte| {
+        let class = BYTES.class(byte);
+        let empty_label = (before & class & DOT) << 1;
+        before = class;
+        found | class | empty_label
+    });
+    // A label has 1 to 63 characters; the whole name may be shorter than the longest of them.
+    let has_short_labels = text.len() <= 63 || text.split('.').all(|label| label.len() <= 63);
+    if found & (ILLEGAL | EMPTY_LABEL) != 0 || before == DOT || !has_short_labels || text.len() > 253 {
         return Err(InvalidAuthority);
     }
-    Ok(if is_lower { Cow::Borrowed(text) } else { Cow::Owned(text.to_ascii_lowercase()) })
+    Ok(if found & UPPER == 0 { Cow::Borrowed(text) } else { Cow::Owned(text.to_ascii_lowercase()) })
 }
 
 fn number(text: &str) -> Result<u16, InvalidAuthority> {
@@ -115,6 +127,19 @@ mod tests {
         }
         assert_eq!(Authority::parse("[0::1]:8080", 80).unwrap().to_string(), "[::1]:8080");
         assert_eq!(Authority::parse("10.0.0.1:443", 80).unwrap().to_string(), "10.0.0.1:443");
+    }
+
+    #[test]
+    fn names_and_labels_have_their_longest() {
+        let label = "a".repeat(63);
+        let name = [label.as_str(); 3].join(".");
+        assert!(name.parse::<Authority>().is_ok() && format!("{label}.").parse::<Authority>().is_ok());
+        assert!(format!("{name}.{}", "a".repeat(61)).parse::<Authority>().is_ok());
+        for text in
+            [format!("a{label}"), format!("{name}.{}", "a".repeat(62)), format!("{label}..a"), format!(".{label}")]
+        {
+            assert!(text.parse::<Authority>().is_err(), "{text}");
+        }
     }
 
     #[test]

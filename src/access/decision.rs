@@ -34,21 +34,18 @@ impl fmt::Display for Revision {
 
 /// The name of one decision, unique for all time: 16 bytes, written as a UUID (RFC 9562).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct DecisionId([u8; 16]);
+pub struct DecisionId {
+    // INVARIANT: hexadecimal digits and hyphens. Every answer and every record carries it, so it is written once.
+    text: [u8; 36],
+}
 
 impl DecisionId {
     /// The decision with these 16 bytes.
-    pub const fn new(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
-
-    /// The text of the UUID, in ASCII.
-    pub fn encode(self) -> [u8; 36] {
-        // Every answer carries one: written whole, not byte by byte through a formatter.
+    pub fn new(bytes: [u8; 16]) -> Self {
         let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble };
         let mut text = [b'-'; 36];
         let mut next = 0;
-        for (index, byte) in self.0.iter().enumerate() {
+        for (index, byte) in bytes.iter().enumerate() {
             // A hyphen stands before the bytes 4, 6, 8 and 10.
             next += usize::from(matches!(index, 4 | 6 | 8 | 10));
             if let Some([high, low]) = text.get_mut(next..next + 2) {
@@ -56,13 +53,18 @@ impl DecisionId {
             }
             next += 2;
         }
-        text
+        Self { text }
+    }
+
+    /// The text of the UUID, in ASCII.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.text
     }
 }
 
 impl fmt::Display for DecisionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(str::from_utf8(&self.encode()).unwrap_or_default())
+        f.write_str(str::from_utf8(&self.text).unwrap_or_default())
     }
 }
 

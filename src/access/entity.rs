@@ -129,12 +129,13 @@ impl Entity {
 
     /// The type and the id in `text`, by the same rules as [`Entity::from_str`], without keeping them.
     pub fn split(text: &str) -> Result<(&str, &str), InvalidName> {
-        let (type_name, id) = text.split_once(':').ok_or_else(|| InvalidName::Object(text.to_owned()))?;
+        let colon = text.bytes().position(|byte| byte == b':');
+        let parts = colon.and_then(|colon| text.get(..colon).zip(text.get(colon + 1..)));
+        let (type_name, id) = parts.ok_or_else(|| InvalidName::Object(text.to_owned()))?;
         if !TypeName::is_valid(type_name) {
             return Err(InvalidName::Type(type_name.to_owned()));
         }
-        let legal = |c: char| c != ':' && c != '#' && !c.is_whitespace() && !c.is_control();
-        if id.is_empty() || id == "*" || !id.chars().all(legal) {
+        if id.is_empty() || id == "*" || !all_legal(id, |byte| !matches!(byte, b':' | b'#')) {
             return Err(InvalidName::Id(text.to_owned()));
         }
         // Bytes are never fewer than characters, so most texts need no count.
@@ -178,9 +179,19 @@ impl fmt::Display for Access {
 }
 
 fn is_name(text: &str, longest: usize) -> bool {
-    let legal = |c: char| !matches!(c, ':' | '#' | '@') && !c.is_whitespace() && !c.is_control();
     let short = text.len() <= longest || text.chars().count() <= longest;
-    !text.is_empty() && short && text.chars().all(legal)
+    !text.is_empty() && short && all_legal(text, |byte| !matches!(byte, b':' | b'#' | b'@'))
+}
+
+/// Whether the text holds no white space and no control character, and of ASCII only what `legal` allows.
+fn all_legal(text: &str, legal: impl Fn(u8) -> bool) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() & legal(byte);
+    // Every byte is looked at, with no branch between them: almost all names are short, and plain.
+    text.bytes().fold(true, |plain, byte| plain & is_plain(byte))
+        || text.chars().all(|c| match u8::try_from(u32::from(c)) {
+            Ok(byte) if byte.is_ascii() => is_plain(byte),
+            Ok(_) | Err(_) => !c.is_whitespace() && !c.is_control(),
+        })
 }
 
 #[cfg(test)]
@@ -208,5 +219,16 @@ mod tests {
         assert!("x".repeat(50).parse::<RelationName>().is_ok());
         assert!("x".repeat(51).parse::<RelationName>().is_err());
         assert!("a b".parse::<TypeName>().is_err());
+    }
+
+    #[test]
+    fn what_is_not_ascii_is_legal_too() {
+        for text in ["user:zoë", "bücher:ß", "user:東京", "user:ÿ"] {
+            assert!(text.parse::<Entity>().is_ok(), "{text}");
+        }
+        for text in ["user:zoë b", "user:ë#x", "user:ë:x", "user:a\u{a0}", "user:a\u{85}", "user:a\u{2028}", "us@ër:a"]
+        {
+            assert!(text.parse::<Entity>().is_err(), "{text}");
+        }
     }
 }

@@ -46,8 +46,8 @@ const HOP_BY_HOP: &[&str] = &[
     "upgrade",
 ];
 
-/// What frames a message, and which service it is for: written anew for the next hop.
-const FRAMING: &[&str] = &["content-length", "expect", "host"];
+/// What frames a message: written anew for the next hop.
+const FRAMING: &[&str] = &["content-length", "expect"];
 
 /// Fields that `Connection` may not name, because dropping them would change what was decided.
 const PROTECTED: &[&str] = &[
@@ -231,12 +231,45 @@ pub(super) fn connection_names(headers: &HeaderMap, name: &HeaderName) -> bool {
     connection_tokens(headers).any(|token| token.eq_ignore_ascii_case(name.as_str()))
 }
 
+/// The fields that change how a head is read and passed on, looked for once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Noted {
+    /// There is a `Connection`.
+    pub(super) connection: bool,
+    /// There is an `Upgrade`.
+    pub(super) upgrade: bool,
+    /// There is a `Content-Length` or a `Transfer-Encoding`.
+    framing: bool,
+    expect: bool,
+    cookie: bool,
+    /// Some field's name holds `_`.
+    underscore: bool,
+}
+
+impl Noted {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut noted = Self::default();
+        for name in headers.keys() {
+            match *name {
+                header::CONNECTION => noted.connection = true,
+                header::UPGRADE => noted.upgrade = true,
+                header::CONTENT_LENGTH | header::TRANSFER_ENCODING => noted.framing = true,
+                header::EXPECT => noted.expect = true,
+                header::COOKIE => noted.cookie = true,
+                _ => noted.underscore |= name.as_str().bytes().fold(false, |found, byte| found | (byte == b'_')),
+            }
+        }
+        noted
+    }
+}
+
 /// Refuses what has more than one reading (rules for names, single fields, framing, `Connection`, `Expect`).
-pub(super) fn check(headers: &HeaderMap, version: Version) -> Result<(), Malformed> {
+pub(super) fn check(headers: &HeaderMap, version: Version) -> Result<Noted, Malformed> {
     if headers.len() > FIELDS {
         return Err(Malformed::Header("too many fields"));
     }
-    if headers.keys().any(|name| name.as_str().bytes().fold(false, |found, byte| found | (byte == b'_'))) {
+    let noted = Noted::of(headers);
+    if noted.underscore {
         return Err(Malformed::Header("a field's name holds `_`"));
     }
     // Most heads repeat no field at all, and then none that must be single.
@@ -249,29 +282,40 @@ pub(super) fn check(headers: &HeaderMap, version: Version) -> Result<(), Malform
             });
         }
     }
-    check_framing(headers, version)?;
-    check_connection(headers)?;
-    match headers.get(header::EXPECT) {
+    if noted.framing {
+        check_framing(headers, version)?;
+    }
+    if noted.connection {
+        check_connection(headers)?;
+    }
+    match noted.expect.then(|| headers.get(header::EXPECT)).flatten() {
         Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => Err(Malformed::Expectation),
-        Some(_) | None => Ok(()),
+        Some(_) | None => Ok(noted),
     }
 }
 
-/// What travels on: everything but the hop-by-hop, the `Connection`-listed, the reserved, the framing and `removed`.
-pub(super) fn outbound(mut headers: HeaderMap, removed: &[HeaderName]) -> HeaderMap {
-    let listed = headers.contains_key(header::CONNECTION);
-    let ends = |name: &&HeaderName| {
+/// What travels on: everything but the hop-by-hop, the `Connection`-listed, the reserved, the framing and `removed`. The
+/// caller replaces `Host`.
+pub(super) fn outbound(mut headers: HeaderMap, noted: Noted, removed: &[HeaderName]) -> HeaderMap {
+    let ends = |name: &HeaderName| {
         let may_end = ENDING_BEGINNINGS.may_hold(name.as_str().as_bytes());
         (may_end && (FRAMING.contains(&name.as_str()) || ends_here(name)))
             || removed.contains(name)
-            || (listed && connection_names(&headers, name))
+            || (noted.connection && connection_names(&headers, name))
     };
     // Few fields end here: to take them out is less than to copy all others.
-    let ending: SmallVec<[HeaderName; 8]> = headers.keys().filter(ends).cloned().collect();
+    let mut ending: SmallVec<[HeaderName; 8]> = SmallVec::new();
+    for name in headers.keys() {
+        if ends(name) {
+            ending.push(name.clone());
+        }
+    }
     for name in ending {
         headers.remove(name);
     }
-    join_cookies(&mut headers);
+    if noted.cookie {
+        join_cookies(&mut headers);
+    }
     headers
 }
 

@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 mod authority;
+mod bytes;
 mod decision;
 mod diagnostic;
 mod entity;
@@ -14,6 +15,7 @@ mod template;
 mod timestamp;
 
 pub use authority::Authority;
+pub use bytes::{ALPHANUMERIC, ByteClasses};
 pub use decision::{DecisionId, Outcome, Reason, Revision};
 pub use diagnostic::{Diagnostic, Place};
 pub use entity::{Access, Entity, InvalidName, RelationName, TypeName};

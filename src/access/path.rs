@@ -1,9 +1,23 @@
 //! The one spelling of a path that is decided on and forwarded.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use thiserror::Error;
 use unicode_normalization::UnicodeNormalization;
+
+use super::bytes::{ALPHANUMERIC, ByteClasses};
+
+const SLASH: u8 = 1;
+const DOT: u8 = 2;
+/// An escape, or a parameter.
+const SPECIAL: u8 = 4;
+const ILLEGAL: u8 = 8;
+
+/// The bytes of a path: `pchar`, slash and escapes (RFC 3986, section 3.3).
+static BYTES: ByteClasses = ByteClasses::of(
+    &[(ALPHANUMERIC, 0), (b"-_~!$&'()*+,=:@", 0), (b"/", SLASH), (b".", DOT), (b";%", SPECIAL)],
+    ILLEGAL,
+);
 
 /// Why a path is refused. The texts name no byte of the request, so they are safe to log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -40,31 +54,36 @@ pub enum NonCanonical {
 /// literal of its segment; `%25` stays as it is and is never decoded a second time.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CanonicalPath {
-    // INVARIANT: begins with `/`; every segment passed `canonical_segment`.
-    text: String,
+    // INVARIANT: begins with `/`; every segment passed `canonical_segment`. Shared with the record.
+    text: Arc<str>,
 }
 
 impl CanonicalPath {
     /// The canonical spelling of a raw path, or why it has none.
     pub fn parse(raw: &str) -> Result<Self, NonCanonical> {
         if is_canonical(raw.as_bytes()) {
-            return Ok(Self { text: raw.to_owned() });
+            return Ok(Self { text: raw.into() });
         }
         let rest = raw.strip_prefix('/').ok_or(NonCanonical::Relative)?;
         let mut text = String::with_capacity(raw.len());
         if rest.is_empty() {
             text.push('/');
-            return Ok(Self { text });
+            return Ok(Self { text: text.into() });
         }
         for segment in rest.split('/') {
             text.push('/');
             canonical_segment(segment, &mut text)?;
         }
-        Ok(Self { text })
+        Ok(Self { text: text.into() })
     }
 
     /// The spelling that is forwarded.
     pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The same, shared.
+    pub fn text(&self) -> &Arc<str> {
         &self.text
     }
 
@@ -103,20 +122,15 @@ pub fn hex_byte(high: u8, low: u8) -> Option<u8> {
 /// Whether this is canonical at first sight, as almost all paths are: no escape, and no segment that is empty, begins
 /// with a dot or has parameters.
 fn is_canonical(raw: &[u8]) -> bool {
-    let mut before = None;
-    for byte in raw {
-        let plain = match byte {
-            b'/' => before != Some(b'/'),
-            b'.' => before.is_some_and(|before| before != b'/'),
-            b';' => false,
-            byte => before.is_some() && is_pchar(*byte),
-        };
-        if !plain {
-            return false;
-        }
-        before = Some(*byte);
-    }
-    before.is_some_and(|last| last != b'/')
+    let mut before = 0;
+    let found = raw.iter().fold(0, |found, byte| {
+        let class = BYTES.class(*byte);
+        // After a slash a segment begins: not by another slash, nor by a dot.
+        let begun_badly = (before & SLASH) & (class | class >> 1);
+        before = class;
+        found | (class & (SPECIAL | ILLEGAL)) | begun_badly
+    });
+    found == 0 && raw.first() == Some(&b'/') && before & SLASH == 0
 }
 
 fn canonical_segment(raw: &str, text: &mut String) -> Result<(), NonCanonical> {
@@ -192,7 +206,7 @@ fn is_unreserved(byte: u8) -> bool {
 }
 
 fn is_pchar(byte: u8) -> bool {
-    is_unreserved(byte) || matches!(byte, b'!' | b'$' | b'&'..=b',' | b';' | b'=' | b':' | b'@')
+    BYTES.class(byte) & (ILLEGAL | SLASH) == 0 && byte != b'%'
 }
 
 #[cfg(test)]
@@ -201,6 +215,14 @@ mod tests {
 
     fn canonical(raw: &str) -> Result<String, NonCanonical> {
         CanonicalPath::parse(raw).map(|path| path.as_str().to_owned())
+    }
+
+    #[test]
+    fn these_bytes_stand_for_themselves() {
+        let legal = "-._~!$&'()*+,;=:@ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+        for byte in 0..=u8::MAX {
+            assert_eq!(is_pchar(byte), legal.as_bytes().contains(&byte), "{byte}");
+        }
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! The one request object: what is decided on is what is sent.
 
-use http::{HeaderMap, HeaderName, Method, Uri, Version, header, request::Parts, uri::PathAndQuery};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header, request::Parts, uri::PathAndQuery};
 use thiserror::Error;
 
 use super::{
     authority::Authority,
     decision::Reason,
-    fields,
+    fields::{self, Noted},
     path::{CanonicalPath, NonCanonical, decoded_segment},
 };
 
@@ -104,6 +104,15 @@ pub enum HeaderProblem {
     ConnectionListed,
 }
 
+/// Path and query as the upstream gets them.
+#[derive(Debug, Clone)]
+enum Target {
+    // As it was parsed, because it is spelled canonically, as almost all are.
+    Received(PathAndQuery),
+    // The canonical path, and the query without its `?`.
+    Respelled { query: Option<Box<str>> },
+}
+
 /// A request head in its one canonical spelling.
 ///
 /// It is made in one place, [`CanonicalRequest::parse`]; route, credential and upstream request are all read from it
@@ -115,11 +124,10 @@ pub struct CanonicalRequest {
     scheme: Scheme,
     authority: Authority,
     path: CanonicalPath,
-    query: Option<Box<str>>,
-    // The target as it was parsed, if it is spelled canonically, as almost all are.
-    received: Option<PathAndQuery>,
-    // INVARIANT: passed `fields::check`.
+    target: Target,
+    // INVARIANT: passed `fields::check`, which noted this of them.
     headers: HeaderMap,
+    noted: Noted,
 }
 
 impl CanonicalRequest {
@@ -133,12 +141,15 @@ impl CanonicalRequest {
         if matches!(method, Method::CONNECT | Method::TRACE) || uri.path() == "*" {
             return Err(Malformed::RefusedMethod);
         }
-        fields::check(&headers, version)?;
+        let noted = fields::check(&headers, version)?;
         let authority = authority(&uri, version, &headers, scheme)?;
         let path = CanonicalPath::parse(uri.path())?;
-        let query = uri.query().map(checked_query).transpose()?;
-        let received = uri.into_parts().path_and_query.filter(|target| target.path() == path.as_str());
-        Ok(Self { method, version, scheme, authority, path, query, received, headers })
+        uri.query().map_or(Ok(()), check_query)?;
+        let target = match uri.into_parts().path_and_query {
+            Some(received) if received.path() == path.as_str() => Target::Received(received),
+            other => Target::Respelled { query: other.and_then(|target| target.query().map(Box::from)) },
+        };
+        Ok(Self { method, version, scheme, authority, path, target, headers, noted })
     }
 
     /// The method, in upper-case letters.
@@ -168,43 +179,54 @@ impl CanonicalRequest {
 
     /// The query as it was sent, without its `?`.
     pub fn query(&self) -> Option<&str> {
-        self.query.as_deref()
+        match &self.target {
+            Target::Received(received) => received.query(),
+            Target::Respelled { query } => query.as_deref(),
+        }
     }
 
-    /// The one value of a header field, `None` if there is no such field.
+    /// The one value of a header field as text, `None` if there is no such field.
     pub fn header(&self, name: &HeaderName) -> Result<Option<&str>, HeaderProblem> {
+        let value = self.header_value(name)?;
+        value.map(HeaderValue::to_str).transpose().map_err(|_| HeaderProblem::NotText)
+    }
+
+    /// The one value of a header field as it was sent, `None` if there is no such field.
+    pub fn header_value(&self, name: &HeaderName) -> Result<Option<&HeaderValue>, HeaderProblem> {
         let mut values = self.headers.get_all(name).iter();
         let Some(value) = values.next() else { return Ok(None) };
         if values.next().is_some() {
             return Err(HeaderProblem::Repeated);
         }
-        if fields::connection_names(&self.headers, name) {
+        if self.noted.connection && fields::connection_names(&self.headers, name) {
             return Err(HeaderProblem::ConnectionListed);
         }
-        value.to_str().map(Some).map_err(|_| HeaderProblem::NotText)
+        Ok(Some(value))
     }
 
     /// Whether the client asked for another protocol on this connection. It is not given one.
     pub fn asks_for_upgrade(&self) -> bool {
-        self.headers.contains_key(header::UPGRADE)
+        self.noted.upgrade
     }
 
     /// Path and query for the upstream, in origin form.
     pub fn target(&self) -> Result<PathAndQuery, Malformed> {
-        if let Some(received) = &self.received {
-            return Ok(received.clone());
-        }
-        let target = match &self.query {
-            Some(query) => PathAndQuery::try_from(format!("{}?{query}", self.path.as_str())),
-            None => PathAndQuery::try_from(self.path.as_str()),
+        let target = match &self.target {
+            Target::Received(received) => return Ok(received.clone()),
+            Target::Respelled { query: Some(query) } => {
+                PathAndQuery::try_from(format!("{}?{query}", self.path.as_str()))
+            }
+            Target::Respelled { query: None } => PathAndQuery::try_from(self.path.as_str()),
         };
         target.map_err(|_| Malformed::Target("the canonical target is not one"))
     }
 
-    /// The fields for the upstream: without `removed`, and without those that end at this hop, that only a proxy may
-    /// set, or that frame the message. It ends the request: what is sent is not decided on any more.
-    pub fn into_outbound_headers(self, removed: &[HeaderName]) -> HeaderMap {
-        fields::outbound(self.headers, removed)
+    /// The fields for the upstream: with this `Host`, without `removed`, and without those that end at this hop, that
+    /// only a proxy may set, or that frame the message. It ends the request: what is sent is not decided on any more.
+    pub fn into_outbound_headers(self, host: HeaderValue, removed: &[HeaderName]) -> HeaderMap {
+        let mut headers = fields::outbound(self.headers, self.noted, removed);
+        headers.insert(header::HOST, host);
+        headers
     }
 }
 
@@ -235,19 +257,22 @@ fn is_method_override(name: &str) -> bool {
     decoded.eq_ignore_ascii_case("_method") || decoded.eq_ignore_ascii_case("x-http-method-override")
 }
 
-fn checked_query(query: &str) -> Result<Box<str>, Malformed> {
+fn check_query(query: &str) -> Result<(), Malformed> {
     let legal = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'"' | b'<' | b'>' | b'\\' | b'^' | b'`');
-    if !query.bytes().all(legal) {
+    // Every byte is looked at, with no branch between them. Without an `m`, plain or escaped, no name can be one that
+    // overrides the method.
+    let (is_legal, may_override) = query.bytes().fold((true, false), |(is_legal, may_override), byte| {
+        (is_legal & legal(byte), may_override | matches!(byte, b'm' | b'M' | b'%'))
+    });
+    if !is_legal {
         return Err(Malformed::Target("the query holds an illegal byte"));
     }
-    // Without an `m`, plain or escaped, no name can be one that overrides the method.
-    let may_override = query.bytes().any(|byte| matches!(byte, b'm' | b'M' | b'%'));
     let mut names = query.split(['&', ';']).map(|pair| pair.split('=').next().unwrap_or_default());
     // Frameworks read another method from it than the one that is decided.
     if may_override && names.any(is_method_override) {
         return Err(Malformed::Target("the query overrides the method"));
     }
-    Ok(query.into())
+    Ok(())
 }
 
 #[cfg(test)]
@@ -361,10 +386,12 @@ mod tests {
             ("cookie", "a=b"),
         ];
         let request = head("POST", "/", &fields).unwrap();
-        let outbound = request.clone().into_outbound_headers(&[header::AUTHORIZATION]);
+        let host = HeaderValue::from_static("crm.internal");
+        let outbound = request.clone().into_outbound_headers(host.clone(), &[header::AUTHORIZATION]);
         let mut names: Vec<_> = outbound.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
-        assert_eq!(names, ["accept", "cookie"]);
+        assert_eq!(names, ["accept", "cookie", "host"]);
+        assert!(outbound.get_all(header::HOST).iter().eq([&host]));
         assert_eq!(request.header(&HeaderName::from_static("x-private")), Err(HeaderProblem::ConnectionListed));
     }
 

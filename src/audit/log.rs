@@ -12,9 +12,6 @@ use crate::telemetry::{MetricsError, Registry};
 
 use super::record::AuditRecord;
 
-/// What a record is long at first, in bytes; most are shorter.
-const RECORD_BYTES: usize = 1024;
-
 /// What happens to requests while records cannot be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnFailure {
@@ -62,8 +59,8 @@ pub(super) struct Capacity {
 
 /// Records that wait to be written, and the places of those that will come.
 ///
-/// They wait as the lines that they will be: the thread that decided writes its record out, and the one that keeps it
-/// only hands bytes to the sink.
+/// They wait as the lines that they will be: the thread that decided writes its record out,
+/// and the one that keeps it only hands bytes to the sink.
 #[derive(Debug)]
 pub(super) struct Queue {
     waiting: Mutex<Waiting>,
@@ -92,11 +89,33 @@ struct Waiting {
 pub(super) struct Batch {
     pub(super) lines: Vec<u8>,
     pub(super) records: usize,
+    // What is after it is a line that was not finished.
+    whole: usize,
+}
+
+impl Batch {
+    /// Adds a line, and says how long it is.
+    fn push(&mut self, record: &AuditRecord) -> usize {
+        let begin = self.whole;
+        self.lines.truncate(begin);
+        record.write(&mut self.lines);
+        self.lines.push(b'\n');
+        self.records += 1;
+        self.whole = self.lines.len();
+        self.whole - begin
+    }
+
+    /// Empties it; room for more than `bytes` is given back.
+    pub(super) fn clear(&mut self, bytes: usize) {
+        self.lines.clear();
+        self.lines.shrink_to(bytes);
+        (self.records, self.whole) = (0, 0);
+    }
 }
 
 impl Queue {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        // Lines are put in whole: a fault elsewhere leaves none of them half there.
+        // A fault leaves a line behind that is not finished, and that the next one replaces.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -115,11 +134,10 @@ impl Queue {
         self.places.fetch_sub(places, Ordering::Relaxed);
     }
 
-    fn push(&self, line: &[u8]) {
-        self.bytes.fetch_add(line.len(), Ordering::Relaxed);
+    fn push(&self, record: &AuditRecord) {
         let mut waiting = self.waiting();
-        waiting.batch.lines.extend_from_slice(line);
-        waiting.batch.records += 1;
+        let bytes = waiting.batch.push(record);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
         if std::mem::take(&mut waiting.is_awaited) {
             self.came.notify_one();
         }
@@ -204,10 +222,7 @@ impl Slot {
             queue.metrics.lost.inc();
             return;
         }
-        let mut line = Vec::with_capacity(RECORD_BYTES);
-        record.write(&mut line);
-        line.push(b'\n');
-        queue.push(&line);
+        queue.push(record);
     }
 }
 
@@ -228,16 +243,15 @@ impl Outlet {
             waiting = self.0.came.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
         std::mem::swap(&mut waiting.batch, batch);
+        batch.lines.truncate(batch.whole);
         batch.records > 0
     }
 
     /// Frees the places of records that are written.
-    pub(super) fn written(&self, batch: &mut Batch) {
+    pub(super) fn written(&self, batch: &Batch) {
         self.0.give_back(batch.records);
         self.0.bytes.fetch_sub(batch.lines.len(), Ordering::Relaxed);
         self.0.metrics.written.inc_by(u64::try_from(batch.records).unwrap_or(0));
-        batch.lines.clear();
-        batch.records = 0;
     }
 
     /// Notes whether the sink fails; true if that is new.

@@ -1,10 +1,10 @@
 //! What is kept of a decision. Never a credential, a query or a body.
 
-use std::{io::Write, sync::Arc, time::SystemTime};
+use std::{sync::Arc, time::SystemTime};
 
 use http::Method;
 
-use super::line::{Object, text};
+use super::line::{Object, name, text, time};
 use crate::access::{Access, Authority, DecisionId, Entity, Outcome, Principal, Reason, Revision};
 
 /// One decision, as one line of JSON.
@@ -24,14 +24,14 @@ pub struct AuditRecord {
     pub detail: Option<String>,
     /// Who asked; absent if nobody was authenticated.
     pub principal: Option<PrincipalRecord>,
-    /// The address at the other end.
+    /// The address at the other end: it holds nothing that JSON escapes.
     pub peer: Arc<str>,
     /// The method; absent if the head was refused.
     pub method: Option<Method>,
     /// The canonical host.
     pub host: Option<Authority>,
-    /// The canonical path, without the query.
-    pub path: Option<String>,
+    /// The canonical path, without the query: it holds nothing that JSON escapes (RFC 3986, section 3.3).
+    pub path: Option<Arc<str>>,
     /// The name of the route.
     pub route: Option<Arc<str>>,
     /// What the request stands for.
@@ -89,56 +89,53 @@ impl AuditRecord {
     }
 
     fn members(&self, record: &mut Object<'_>) {
-        // A clock before 1970 is wrong; its records are kept all the same.
-        let time = humantime::format_rfc3339_micros(self.time.max(SystemTime::UNIX_EPOCH));
-        let mut buffer = [0; 32];
-        record.text("time", displayed(&mut buffer, time));
-        record.text("decision_id", str::from_utf8(&self.decision_id.encode()).unwrap_or_default());
-        record.number("revision", self.revision.number());
-        record.text("outcome", self.outcome.name());
-        record.text("reason", self.reason.name());
-        record.text_if("detail", self.detail.as_deref());
+        record.member(name!("time"), |line| time(line, self.time));
+        record.plain(name!("decision_id"), self.decision_id.as_bytes());
+        record.number(name!("revision"), self.revision.number());
+        record.plain(name!("outcome"), self.outcome.name());
+        record.plain(name!("reason"), self.reason.name());
+        record.text_if(name!("detail"), self.detail.as_deref());
         if let Some(principal) = &self.principal {
-            record.object("principal", |object| principal.members(object));
+            record.member(name!("principal"), |line| line.extend_from_slice(&principal.0));
         }
-        record.text("peer", &self.peer);
-        record.text_if("method", self.method.as_ref().map(Method::as_str));
-        record.text_if("host", self.host.as_ref().map(Authority::as_str));
-        record.text_if("path", self.path.as_deref());
-        record.text_if("route", self.route.as_deref());
-        record.array("accesses", &self.accesses, |line, access| Object::write(line, |object| access.members(object)));
-        record.text_if("denied_member", self.denied_member.as_ref().map(Entity::as_str));
-        if let Some(access) = &self.denied_access {
-            record.object("denied_access", |object| access.members(object));
+        record.plain(name!("peer"), self.peer.as_bytes());
+        if let Some(method) = &self.method {
+            // Letters, digits and some signs, of which JSON escapes none (RFC 9110, section 5.6.2).
+            record.plain(name!("method"), method.as_str());
         }
-        record.number_if("status", self.status.map(u64::from));
-        record.number_if("upstream_status", self.upstream_status.map(u64::from));
-        record.flag("complete", self.complete);
-        record.object("durations_us", |object| {
-            object.number("decision", self.durations_us.decision);
-            object.number("upstream", self.durations_us.upstream);
-            object.number("total", self.durations_us.total);
+        if let Some(host) = &self.host {
+            record.plain(name!("host"), host.as_str());
+        }
+        if let Some(path) = &self.path {
+            record.plain(name!("path"), path.as_bytes());
+        }
+        record.text_if(name!("route"), self.route.as_deref());
+        record.array(name!("accesses"), &self.accesses, |line, access| {
+            Object::write(line, |object| access.members(object));
         });
-        record.object("bytes", |object| {
-            object.number("request", self.bytes.request);
-            object.number("response", self.bytes.response);
+        record.text_if(name!("denied_member"), self.denied_member.as_ref().map(Entity::as_str));
+        if let Some(access) = &self.denied_access {
+            record.object(name!("denied_access"), |object| access.members(object));
+        }
+        record.number_if(name!("status"), self.status.map(u64::from));
+        record.number_if(name!("upstream_status"), self.upstream_status.map(u64::from));
+        record.flag(name!("complete"), self.complete);
+        record.object(name!("durations_us"), |object| {
+            object.number(name!("decision"), self.durations_us.decision);
+            object.number(name!("upstream"), self.durations_us.upstream);
+            object.number(name!("total"), self.durations_us.total);
+        });
+        record.object(name!("bytes"), |object| {
+            object.number(name!("request"), self.bytes.request);
+            object.number(name!("response"), self.bytes.response);
         });
         if let Some(items) = self.items {
-            record.object("items", |object| {
-                object.number("kept", u64::try_from(items.kept).unwrap_or(u64::MAX));
-                object.number("removed", u64::try_from(items.removed).unwrap_or(u64::MAX));
+            record.object(name!("items"), |object| {
+                object.number(name!("kept"), u64::try_from(items.kept).unwrap_or(u64::MAX));
+                object.number(name!("removed"), u64::try_from(items.removed).unwrap_or(u64::MAX));
             });
         }
     }
-}
-
-/// A text of at most 32 bytes, written without a place of its own.
-fn displayed(buffer: &mut [u8; 32], value: impl std::fmt::Display) -> &str {
-    let mut rest = buffer.as_mut_slice();
-    // What does not fit is cut: the record is kept all the same.
-    let _ = write!(rest, "{value}");
-    let left = rest.len();
-    str::from_utf8(buffer.get(..buffer.len() - left).unwrap_or_default()).unwrap_or_default()
 }
 
 /// Elements of a filtered answer.
@@ -150,28 +147,24 @@ pub struct Items {
     pub removed: usize,
 }
 
-/// The chain behind a request, and how it was authenticated.
+/// The chain behind a request, and how it was authenticated: on whose authority it ran, through whom and within which
+/// task, by which kind of credential, and by which issuer or key. Written out once, for many requests are of one chain.
 #[derive(Debug, Clone)]
-pub struct PrincipalRecord {
-    /// On whose authority it ran, through whom, and within which task.
-    pub principal: Arc<Principal>,
-    /// The kind of the credential: `jwt` or `api_key`.
-    pub credential: &'static str,
-    /// Which issuer, or which key.
-    pub authority: Arc<str>,
-    /// Who answers for the key, if it is one and somebody does.
-    pub owner: Option<Arc<str>>,
-}
+pub struct PrincipalRecord(Arc<[u8]>);
 
 impl PrincipalRecord {
-    fn members(&self, object: &mut Object<'_>) {
-        object.text("subject", self.principal.subject().as_str());
-        object.array("actors", self.principal.actors(), |line, actor| text(line, actor.as_str()));
-        if let Some(task) = self.principal.task() {
-            object.text("task", task.as_str());
-        }
-        object.text("credential", &[self.credential, &self.authority].join(" "));
-        object.text_if("owner", self.owner.as_deref());
+    /// The record of a chain that `credential`, `jwt` or `api_key`, of this issuer or key came to. The owner answers for
+    /// the key, if it is one and somebody does.
+    pub fn new(principal: &Principal, credential: &str, authority: &str, owner: Option<&str>) -> Self {
+        let mut written = Vec::new();
+        Object::write(&mut written, |object| {
+            object.text(name!("subject"), principal.subject().as_str());
+            object.array(name!("actors"), principal.actors(), |line, actor| text(line, actor.as_str()));
+            object.text_if(name!("task"), principal.task().map(Entity::as_str));
+            object.text(name!("credential"), &[credential, authority].join(" "));
+            object.text_if(name!("owner"), owner);
+        });
+        Self(written.into())
     }
 }
 
@@ -181,8 +174,8 @@ pub struct AccessRecord(pub Access);
 
 impl AccessRecord {
     fn members(&self, object: &mut Object<'_>) {
-        object.text("action", self.0.action.as_str());
-        object.text("resource", self.0.resource.as_str());
+        object.text(name!("action"), self.0.action.as_str());
+        object.text(name!("resource"), self.0.resource.as_str());
     }
 }
 

@@ -153,9 +153,8 @@ fn write_all(outlet: &Outlet, files: &mut Files) {
             return;
         }
         let is_full = batch.lines.len() >= BATCH_BYTES;
-        outlet.written(&mut batch);
-        // What a burst needed is given back.
-        batch.lines.shrink_to(BATCH_BYTES);
+        outlet.written(&batch);
+        batch.clear(BATCH_BYTES);
         // A full batch shows that more wait already.
         if !is_full {
             thread::sleep(GATHER);

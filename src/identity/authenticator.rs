@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use http::{HeaderName, header};
+use http::{HeaderName, HeaderValue, header};
 use quick_cache::sync::Cache;
 
 use super::{
@@ -18,7 +18,7 @@ use super::{
     settings::{AuthenticatorSettings, InvalidSettings},
     token::{self, Token},
 };
-use crate::access::{CanonicalRequest, Grants, Principal, Timestamp};
+use crate::access::{CanonicalRequest, Grants, HeaderProblem, Principal, Timestamp};
 
 /// How many verified tokens are remembered.
 const REMEMBERED: usize = 10_000;
@@ -134,7 +134,8 @@ impl Authenticator {
         seen: &SeenCredential,
         now: Timestamp,
     ) -> Result<Authenticated, AuthenticationError> {
-        let authorization = if self.settings.issuers.is_empty() { None } else { head.header(&header::AUTHORIZATION)? };
+        let authorization =
+            if self.settings.issuers.is_empty() { None } else { head.header_value(&header::AUTHORIZATION)? };
         let api_key = match &self.api_keys {
             Some(keys) => head.header(keys.header())?.map(|text| (keys, text)),
             None => None,
@@ -164,14 +165,15 @@ impl Authenticator {
     fn token(
         &self,
         head: &CanonicalRequest,
-        (field, task): (&str, Option<&str>),
+        (field, task): (&HeaderValue, Option<&str>),
         seen: &SeenCredential,
         now: Timestamp,
     ) -> Result<Authenticated, AuthenticationError> {
-        let known = seen.find(field, &self.identity).filter(|remembered| remembered.is_fresh(now));
+        let known = seen.find(field.as_bytes(), &self.identity).filter(|remembered| remembered.is_fresh(now));
         let remembered = match known {
             Some(remembered) => remembered,
             None => {
+                let field = field.to_str().map_err(|_| HeaderProblem::NotText)?;
                 let remembered = self.remembered(self.token_of(field)?, now)?;
                 seen.keep(field, &self.identity, &remembered);
                 remembered
@@ -195,11 +197,11 @@ impl Authenticator {
     fn check_possession(
         &self,
         head: &CanonicalRequest,
-        (field, token): (&str, &Verified),
+        (field, token): (&HeaderValue, &Verified),
         now: Timestamp,
     ) -> Result<(), AuthenticationError> {
         // Only two schemes come here.
-        let is_proven = field.starts_with(['d', 'D']);
+        let is_proven = matches!(field.as_bytes().first(), Some(b'd' | b'D'));
         match (&token.key, &self.settings.proofs) {
             (None, None) => Ok(()),
             (Some(_), None) => Err(InvalidToken::Bound.into()),
@@ -209,6 +211,7 @@ impl Authenticator {
             (None, Some(_)) => Ok(()),
             (Some(_), Some(_)) if !is_proven => Err(InvalidProof::Missing.into()),
             (Some(key), Some(settings)) => {
+                let field = field.to_str().map_err(|_| HeaderProblem::NotText)?;
                 let text = field.split_once(' ').map_or("", |(_, text)| text);
                 Ok(settings.check(head, (text, key), &self.proofs, now)?)
             }

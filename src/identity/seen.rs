@@ -26,9 +26,9 @@ struct Seen {
 pub(super) struct Identity;
 
 impl SeenCredential {
-    pub(super) fn find(&self, field: &str, by: &Arc<Identity>) -> Option<Arc<Remembered>> {
+    pub(super) fn find(&self, field: &[u8], by: &Arc<Identity>) -> Option<Arc<Remembered>> {
         let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let seen = seen.as_ref().filter(|seen| *seen.field == *field && Arc::ptr_eq(&seen.by, by))?;
+        let seen = seen.as_ref().filter(|seen| seen.field.as_bytes() == field && Arc::ptr_eq(&seen.by, by))?;
         Some(Arc::clone(&seen.remembered))
     }
 

@@ -205,26 +205,32 @@ pub struct Client {
 }
 
 impl Client {
-    /// Sends the request and waits for the head of the answer.
+    /// Sends the request, now, and waits for the head of the answer.
     ///
     /// A request is tried again on another connection only if not one byte of it was sent.
     pub async fn send(
         &self,
         target: &Target,
         mut request: Request<OutboundBody>,
+        now: std::time::Instant,
     ) -> Result<Response<UpstreamBody>, ClientError> {
+        let mut begun = Instant::from_std(now);
         let origin = Origin { url: Arc::clone(&target.url), tls: target.tls.clone() };
         loop {
-            let reused = self.take(&origin);
+            let reused = self.take(&origin, begun);
             let is_reused = reused.is_some();
             let mut connection = match reused {
                 Some(connection) => connection,
-                // Rare and large: in a box of its own, so that it does not make every request's future larger.
-                None => Connection { sender: Box::pin(connect(target)).await?, timer: ConnectionTimer::new() },
+                None => {
+                    // Rare and large: in a box of its own, so that it does not make every request's future larger.
+                    let sender = Box::pin(connect(target)).await?;
+                    begun = Instant::now();
+                    Connection { sender, timer: ConnectionTimer::new() }
+                }
             };
             let progress = request.body().progress();
             let answer = pin!(connection.sender.try_send_request(request));
-            match within(&connection.timer, target.response_timeout, &progress, answer)
+            match within(&connection.timer, begun, target.response_timeout, &progress, answer)
                 .await
                 .ok_or(ClientError::ResponseTimeout)?
             {
@@ -241,11 +247,12 @@ impl Client {
     }
 
     /// A connection whose last exchange is complete, the youngest first.
-    fn take(&self, origin: &Origin) -> Option<Connection> {
+    fn take(&self, origin: &Origin, now: Instant) -> Option<Connection> {
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
         let idle = pool.get_mut(origin)?;
-        if idle.first().is_some_and(|oldest| oldest.since.elapsed() > IDLE_TIME) {
-            idle.retain(|idle| idle.since.elapsed() <= IDLE_TIME && !idle.connection.sender.is_closed());
+        let is_old = |idle: &Idle| now.saturating_duration_since(idle.since) > IDLE_TIME;
+        if idle.first().is_some_and(is_old) {
+            idle.retain(|idle| !is_old(idle) && !idle.connection.sender.is_closed());
         }
         let ready = idle.iter().rposition(|idle| idle.connection.sender.is_ready())?;
         Some(idle.remove(ready).connection)
@@ -255,15 +262,16 @@ impl Client {
 /// The outcome of an exchange, unless neither the request's body nor the answer moves for so long.
 async fn within<T>(
     timer: &ConnectionTimer,
+    mut begun: Instant,
     limit: Duration,
     progress: &AtomicU64,
     mut exchange: Pin<&mut impl Future<Output = T>>,
 ) -> Option<T> {
     loop {
         let before = progress.load(Ordering::Relaxed);
-        match timer.within(limit, exchange.as_mut()).await {
+        match timer.before(begun + limit, exchange.as_mut()).await {
             Some(outcome) => return Some(outcome),
-            None if progress.load(Ordering::Relaxed) > before => {}
+            None if progress.load(Ordering::Relaxed) > before => begun = Instant::now(),
             None => return None,
         }
     }

@@ -5,7 +5,7 @@ use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
     sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker},
 };
 
 use hyper::rt::Timer;
@@ -13,7 +13,14 @@ use tokio::time::{Duration, Instant, Sleep, sleep_until};
 
 /// The timer of one connection, for one deadline at a time.
 #[derive(Debug, Clone)]
-pub(super) struct ConnectionTimer(Arc<Mutex<Pin<Box<Sleep>>>>);
+pub(super) struct ConnectionTimer(Arc<Mutex<Set>>);
+
+#[derive(Debug)]
+struct Set {
+    sleep: Pin<Box<Sleep>>,
+    // Whom it wakes when it goes off.
+    wakes: Option<Waker>,
+}
 
 /// Ends when its time has come.
 #[derive(Debug)]
@@ -25,7 +32,7 @@ pub(super) struct Deadline {
 impl ConnectionTimer {
     /// A timer that is not set yet. Only within a runtime.
     pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(Box::pin(sleep_until(Instant::now())))))
+        Self(Arc::new(Mutex::new(Set { sleep: Box::pin(sleep_until(Instant::now())), wakes: None })))
     }
 
     pub(super) fn until(&self, at: Instant) -> Deadline {
@@ -33,8 +40,8 @@ impl ConnectionTimer {
     }
 
     /// The outcome, if it is there before the time is over.
-    pub(super) async fn within<T>(&self, limit: Duration, mut doing: Pin<&mut impl Future<Output = T>>) -> Option<T> {
-        let mut deadline = pin!(self.until(Instant::now() + limit));
+    pub(super) async fn before<T>(&self, at: Instant, mut doing: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+        let mut deadline = pin!(self.until(at));
         poll_fn(|cx| match doing.as_mut().poll(cx) {
             Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
             Poll::Pending => deadline.as_mut().poll(cx).map(|()| None),
@@ -47,12 +54,22 @@ impl Future for Deadline {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut sleep = self.timer.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut set = self.timer.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Set { sleep, wakes } = &mut *set;
         if self.at < sleep.deadline() {
             sleep.as_mut().reset(self.at);
+            *wakes = None;
         }
+        // It will wake this task already: most requests find it so.
+        if !sleep.is_elapsed() && wakes.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            return Poll::Pending;
+        }
+        *wakes = None;
         loop {
-            ready!(sleep.as_mut().poll(cx));
+            if sleep.as_mut().poll(cx).is_pending() {
+                *wakes = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
             if sleep.deadline() >= self.at {
                 return Poll::Ready(());
             }
@@ -72,6 +89,13 @@ impl Timer for ConnectionTimer {
     fn sleep_until(&self, deadline: std::time::Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
         Box::pin(self.until(deadline.into()))
     }
+
+    fn reset(&self, sleep: &mut Pin<Box<dyn hyper::rt::Sleep>>, deadline: std::time::Instant) {
+        match sleep.as_mut().downcast_mut_pin::<Deadline>() {
+            Some(mut sleep) => sleep.at = deadline.into(),
+            None => *sleep = self.sleep_until(deadline),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -86,15 +110,19 @@ mod tests {
         let begun = Instant::now();
         let after = |milliseconds: u64| begun + Duration::from_millis(milliseconds);
         // Set, and given up before its time.
-        assert_eq!(timer.within(Duration::from_secs(600), pin!(async { 7 })).await, Some(7));
+        assert_eq!(timer.before(after(600_000), pin!(async { 7 })).await, Some(7));
         // Later and earlier ones than the timer was set to, one of them over already.
         for at in [5, 20, 21, 3, 30] {
             timer.until(after(at)).await;
             assert!(Instant::now() >= after(at));
         }
+        let mut sleep = timer.sleep(Duration::from_secs(600));
+        timer.reset(&mut sleep, after(33).into_std());
+        sleep.await;
+        assert!(Instant::now() >= after(33));
         let given_up = tokio::time::timeout(Duration::from_millis(1), timer.until(after(600_000))).await;
         assert!(given_up.is_err());
-        let never: Option<()> = timer.within(Duration::from_millis(4), pin!(pending())).await;
+        let never: Option<()> = timer.before(Instant::now() + Duration::from_millis(4), pin!(pending())).await;
         assert_eq!(never, None);
     }
 }

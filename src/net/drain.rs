@@ -1,6 +1,11 @@
 //! Shutdown in order: new work stops, work in flight ends, then the deadline.
 
-use std::time::Duration;
+use std::{
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    task::{Poll, Waker},
+    time::Duration,
+};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -53,8 +58,74 @@ impl DrainSignal {
         let _ = self.ordered.wait_for(|ordered| *ordered).await;
     }
 
+    /// The outcome of the work, or nothing once the order is there: then the work can be told, and waited for.
+    ///
+    /// The work is polled for every request. The order comes once in a life, so its watch is set once: it is not
+    /// polled again as long as the one who waits is the same.
+    pub(super) async fn unless_ordered<T>(&mut self, mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+        let watched = self.ordered.clone();
+        let mut ordered = pin!(self.ordered());
+        let mut waiting: Option<Waker> = None;
+        poll_fn(|cx| {
+            if let Poll::Ready(outcome) = work.as_mut().poll(cx) {
+                return Poll::Ready(Some(outcome));
+            }
+            let is_watched = waiting.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+            if is_watched && !watched.has_changed().unwrap_or(true) {
+                return Poll::Pending;
+            }
+            waiting = Some(cx.waker().clone());
+            ordered.as_mut().poll(cx).map(|()| None)
+        })
+        .await
+    }
+
     /// Whether the drain has been ordered.
     pub fn is_ordered(&self) -> bool {
         *self.ordered.borrow()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use tokio::{sync::Notify, task::yield_now};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_ends_or_is_told_of_the_order() {
+        let (drain, mut signal) = Drain::new();
+        assert_eq!(signal.unless_ordered(pin!(ready(1))).await, Some(1));
+        let step = Notify::new();
+        // It is polled several times before the order, and the order alone wakes it then.
+        let mut stepping = pin!(async {
+            step.notified().await;
+            step.notified().await;
+            pending::<()>().await;
+        });
+        let ordering = async {
+            for _ in 0..2 {
+                yield_now().await;
+                step.notify_one();
+            }
+            yield_now().await;
+            drain.order();
+        };
+        let (told, ()) = tokio::join!(signal.unless_ordered(stepping.as_mut()), ordering);
+        assert_eq!(told, None);
+        // An order that was there before is seen, but work that is done is done.
+        assert_eq!(signal.clone().unless_ordered(pin!(pending::<()>())).await, None);
+        assert_eq!(signal.unless_ordered(pin!(ready(2))).await, Some(2));
+    }
+
+    #[tokio::test]
+    async fn nobody_left_to_order_is_an_order() {
+        let (drain, mut signal) = Drain::new();
+        let waiting = tokio::spawn(async move { signal.unless_ordered(pin!(pending::<()>())).await });
+        yield_now().await;
+        drop(drain);
+        assert_eq!(waiting.await.unwrap(), None);
     }
 }

@@ -1,6 +1,9 @@
 //! One small document over HTTP, from a URL of the configuration.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::{Request, StatusCode, Uri, header};
@@ -53,7 +56,7 @@ pub async fn fetch(url: &str, tls: Option<ClientTls>, limit: usize, deadline: Du
         .body(OutboundBody::whole(Bytes::new(), Arc::default()))
         .map_err(|_| invalid())?;
     let document = async {
-        let response = Client::default().send(&target, request).await?;
+        let response = Client::default().send(&target, request, Instant::now()).await?;
         if response.status() != StatusCode::OK {
             return Err(FetchError::Status(response.status()));
         }

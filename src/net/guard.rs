@@ -104,7 +104,9 @@ impl<T> Guarded<T> {
             };
         }
         let known = self.head.len();
-        let end = self.find_end(bytes)?;
+        let mut framing = Framing::default();
+        // Almost every head comes in one piece: then its lines are looked at while its end is searched.
+        let end = if known == 0 { find_whole(bytes, &mut framing)? } else { self.find_end(bytes)? };
         if known + end.unwrap_or(bytes.len()) > HEAD_BYTES {
             return Err(HeadProblem::TooLong);
         }
@@ -113,13 +115,12 @@ impl<T> Guarded<T> {
             return Ok(&[]);
         };
         let (last, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
-        if known == 0 {
-            self.state = framing(last)?;
-        } else {
+        if known > 0 {
             self.head.extend_from_slice(last);
             let head = std::mem::take(&mut self.head);
-            self.state = if head == b"\r\n" { State::Head } else { framing(&head)? };
+            head.split(|byte| *byte == b'\n').for_each(|line| framing.line(line));
         }
+        self.state = framing.next()?;
         Ok(rest)
     }
 
@@ -187,42 +188,66 @@ impl<T> Guarded<T> {
     }
 }
 
-/// What follows a complete head, or why the head is refused.
-fn framing(head: &[u8]) -> Result<State, HeadProblem> {
-    let mut lines = lines(head);
-    if memchr(b'#', lines.next().unwrap_or_default()).is_some() {
-        return Err(HeadProblem::Fragment);
-    }
-    let (mut length, mut chunked, mut clear) = (None, false, true);
-    // Only two fields frame a message, and their names begin with two letters.
-    for line in lines.filter(|line| matches!(line.first(), Some(b'c' | b'C' | b't' | b'T'))) {
-        let Some((name, value)) = memchr(b':', line).and_then(|colon| line.split_at_checked(colon)) else { continue };
-        let value = value.get(1..).unwrap_or_default().trim_ascii();
-        if name.eq_ignore_ascii_case(b"content-length") {
-            if length.is_some() {
-                return Err(HeadProblem::UnclearFraming);
-            }
-            let number = std::str::from_utf8(value).ok().and_then(|text| text.parse::<u64>().ok());
-            clear &= number.is_some();
-            length = Some(number.unwrap_or(0));
-        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            clear &= !chunked && value.eq_ignore_ascii_case(b"chunked");
-            chunked = true;
+/// Where in `bytes` the head that begins there ends, after its empty line; its lines are noted in `framing`.
+fn find_whole(bytes: &[u8], framing: &mut Framing) -> Result<Option<usize>, HeadProblem> {
+    let mut begin = 0;
+    for index in memchr_iter(b'\n', bytes) {
+        let line = bytes.get(std::mem::replace(&mut begin, index + 1)..index).unwrap_or_default();
+        match line.split_last() {
+            Some((b'\r', [])) => return Ok(Some(begin)),
+            Some((b'\r', line)) => framing.line(line),
+            Some(_) | None => return Err(HeadProblem::BareLineFeed),
         }
     }
-    match (length, chunked) {
-        (Some(_), true) => Err(HeadProblem::TwoFramings),
-        _ if !clear => Ok(State::Opaque),
-        (None, true) => Ok(FIRST_CHUNK),
-        (Some(length), false) if length > 0 => Ok(State::Body(length)),
-        (Some(_) | None, false) => Ok(State::Head),
-    }
+    Ok(None)
 }
 
-/// The lines of a head, each without its LF.
-fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut begin = 0;
-    memchr_iter(b'\n', head).map(move |end| head.get(std::mem::replace(&mut begin, end + 1)..end).unwrap_or_default())
+/// What the lines of a head say of what follows it.
+#[derive(Debug, Default)]
+struct Framing {
+    in_fields: bool,
+    fragment: bool,
+    repeated: bool,
+    unclear: bool,
+    length: Option<u64>,
+    chunked: bool,
+}
+
+impl Framing {
+    /// Notes the next line, without its LF.
+    fn line(&mut self, line: &[u8]) {
+        if !std::mem::replace(&mut self.in_fields, true) {
+            self.fragment = memchr(b'#', line).is_some();
+            return;
+        }
+        // Only two fields frame a message, and their names begin with two letters.
+        if !matches!(line.first(), Some(b'c' | b'C' | b't' | b'T')) {
+            return;
+        }
+        let Some((name, value)) = memchr(b':', line).and_then(|colon| line.split_at_checked(colon)) else { return };
+        let value = value.get(1..).unwrap_or_default().trim_ascii();
+        if name.eq_ignore_ascii_case(b"content-length") {
+            let number = std::str::from_utf8(value).ok().and_then(|text| text.parse::<u64>().ok());
+            self.unclear |= number.is_none();
+            self.repeated |= self.length.replace(number.unwrap_or(0)).is_some();
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            self.unclear |= self.chunked || !value.eq_ignore_ascii_case(b"chunked");
+            self.chunked = true;
+        }
+    }
+
+    /// What follows the head, now that it is complete, or why the head is refused.
+    fn next(&self) -> Result<State, HeadProblem> {
+        match (self.length, self.chunked) {
+            _ if self.fragment => Err(HeadProblem::Fragment),
+            _ if self.repeated => Err(HeadProblem::UnclearFraming),
+            (Some(_), true) => Err(HeadProblem::TwoFramings),
+            _ if self.unclear => Ok(State::Opaque),
+            (None, true) => Ok(FIRST_CHUNK),
+            (Some(length), false) if length > 0 => Ok(State::Body(length)),
+            (Some(_) | None, false) => Ok(State::Head),
+        }
+    }
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {

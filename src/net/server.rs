@@ -99,8 +99,8 @@ pub trait Handler: Clone + Send + Sync + 'static {
 
 /// Accepts connections until the drain is ordered, and serves HTTP/1.1 and HTTP/2 on them.
 ///
-/// In the clear, HTTP/2 is taken by prior knowledge; over TLS by ALPN. A Unix socket is always in the clear. Every connection holds its clone of the drain's
-/// signal until its last answer is sent.
+/// In the clear, HTTP/2 is taken by prior knowledge; over TLS by ALPN. A Unix socket is always in the clear. Every
+/// connection holds its clone of the drain's signal until its last answer is sent.
 pub async fn serve<H: Handler>(
     listener: impl Into<Accepting>,
     tls: Option<watch::Receiver<ServerTls>>,
@@ -212,10 +212,9 @@ where
     let connection = builder.serve_connection(TokioIo::new(io), service);
     let mut connection = std::pin::pin!(connection);
     let (handler, peer) = shared.as_ref();
-    let ended = tokio::select! {
-        biased;
-        ended = connection.as_mut() => ended,
-        () = drain.ordered() => {
+    let ended = match drain.unless_ordered(connection.as_mut()).await {
+        Some(ended) => ended,
+        None => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -254,9 +253,9 @@ where
     let connection = builder.serve_connection(TokioIo::new(io), service);
     let mut connection = std::pin::pin!(connection);
     let begun = Instant::now();
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = drain.ordered() => {
+    let ended = match drain.unless_ordered(connection.as_mut()).await {
+        Some(ended) => ended,
+        None => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

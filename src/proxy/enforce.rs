@@ -14,9 +14,9 @@ use hyper::body::Incoming;
 use tokio::sync::Notify;
 
 use crate::{
-    access::{CanonicalRequest, DecisionId, Grants, Malformed, Principal, Reason, Scheme, Timestamp},
+    access::{CanonicalRequest, DecisionId, Grants, Malformed, Reason, Scheme, Timestamp},
     audit::AuditLog,
-    identity::{Authenticated, AuthenticationError, SeenCredential},
+    identity::{Authenticated, AuthenticationError},
     net::{Client, Handler, HeadProblem, Peer, Transport},
     policy::{RequestContext, TaskRule},
     route::{Inputs, Operation, Route, UpstreamId},
@@ -26,6 +26,7 @@ use crate::{
 use super::{
     answer::{AnswerBody, Content, answer},
     budget::{Budgets, Grant, Holder},
+    caller::{Caller, Seen},
     exchange::{Exchange, Sinks},
     filter::Filtering,
     inspect::{Inspected, Received, ToRead},
@@ -54,7 +55,7 @@ impl Default for EnforcerSettings {
 pub struct Enforcer {
     worker: Arc<Worker>,
     // Of the one connection that it is for.
-    seen: Arc<SeenCredential>,
+    seen: Arc<Seen>,
 }
 
 #[derive(Debug)]
@@ -96,7 +97,7 @@ struct Asked {
     snapshot: Arc<Snapshot>,
     head: CanonicalRequest,
     route: Arc<Route>,
-    principal: Arc<Principal>,
+    caller: Arc<Caller>,
     grants: Option<Arc<Grants>>,
     // Whose uses of the operation are counted, if they are.
     holder: Option<Holder>,
@@ -124,7 +125,7 @@ impl Worker {
         &self,
         exchange: &mut Exchange,
         now: Timestamp,
-        (peer, seen): (&Peer, &SeenCredential),
+        (peer, seen): (&Peer, &Seen),
         request: Request<Incoming>,
     ) -> Result<Response<Content>, Rejection> {
         let (asked, body) = self.receive(exchange, now, (peer, seen), request)?;
@@ -141,14 +142,14 @@ impl Worker {
         &self,
         exchange: &mut Exchange,
         now: Timestamp,
-        (peer, seen): (&Peer, &SeenCredential),
+        (peer, seen): (&Peer, &Seen),
         request: Request<Incoming>,
     ) -> Result<(Asked, Received), Rejection> {
         let (parts, body) = request.into_parts();
         exchange.received(&parts);
         self.check_load()?;
         let snapshot = self.snapshots.usable(now)?; // One request, one snapshot.
-        exchange.by_snapshot(snapshot.revision);
+        exchange.by_snapshot(snapshot.revision, seen);
         let head = CanonicalRequest::parse(parts, scheme(peer))?;
         exchange.canonical(&head);
         let challenges = snapshot.authenticator.challenges();
@@ -158,22 +159,23 @@ impl Worker {
         let route = Arc::clone(snapshot.routes.find(&head)?);
         exchange.routed(&route);
         let operation = route.operation(&head)?;
-        let authenticated = snapshot.authenticator.authenticate(&head, seen, now).map_err(|error| {
+        let authenticated = snapshot.authenticator.authenticate(&head, &seen.credential, now).map_err(|error| {
             self.note(&error);
             Rejection::unauthenticated(&error, challenges.unauthenticated(&error, &operation.scopes))
         })?;
-        exchange.authenticated(&authenticated);
+        let caller = seen.caller(&authenticated)?;
+        exchange.authenticated(&caller);
         snapshot.denylist.check(&authenticated).map_err(|revoked| {
             let error = AuthenticationError::from(revoked);
             Rejection::unauthenticated(&error, challenges.unauthenticated(&error, &operation.scopes))
         })?;
         let holder = operation.uses.map(|rule| Holder::of(&authenticated, rule.by)).transpose()?;
-        let Authenticated { principal, grants, .. } = authenticated;
+        let Authenticated { grants, .. } = authenticated;
         operation.check_scopes(grants.as_deref()).map_err(|problem| {
             Rejection::insufficient_scope(&problem, challenges.insufficient_scope(&operation.scopes))
         })?;
         let body = Received::new(operation.body, body, exchange.sent())?;
-        Ok((Asked { snapshot, head, route, principal, grants, holder }, body))
+        Ok((Asked { snapshot, head, route, caller, grants, holder }, body))
     }
 
     async fn authorize_read(
@@ -198,16 +200,17 @@ impl Worker {
         asked: Asked,
         body: Inspected,
     ) -> Result<Sending, Rejection> {
-        let Asked { snapshot, head, route, principal, grants, holder } = asked;
+        let Asked { snapshot, head, route, caller, grants, holder } = asked;
+        let principal = &caller.principal;
         let operation = route.operation(&head)?;
         let captures = route.captures(&head);
-        let inputs = Inputs { head: &head, captures: &captures, principal: &principal, body: body.document.as_ref() };
+        let inputs = Inputs { head: &head, captures: &captures, principal, body: body.document.as_ref() };
         let accesses = operation.accesses(inputs)?;
         exchange.mapped(&accesses);
         operation.check_details(inputs, grants.as_deref())?;
         let deciding = Instant::now();
         let permit =
-            snapshot.policy.authorize(&principal, accesses, task_rule(operation), &RequestContext::default().at(now));
+            snapshot.policy.authorize(principal, accesses, task_rule(operation), &RequestContext::default().at(now));
         exchange.decided(deciding.elapsed());
         let permit = permit?;
         if let Some((rule, holder)) = operation.uses.zip(holder) {
@@ -221,8 +224,13 @@ impl Worker {
         });
         drop(captures);
         // What was decided on is what is sent: the head ends here.
-        let permitted =
-            Permitted { snapshot: &snapshot, permit: &permit, route: &route, filtered: filtering.is_some() };
+        let permitted = Permitted {
+            snapshot: &snapshot,
+            permit: &permit,
+            caller: &caller,
+            route: &route,
+            filtered: filtering.is_some(),
+        };
         let request = upstream::request(permitted, head, body.outbound, peer, exchange.marks())?;
         Ok(Sending { snapshot, upstream: route.upstream, request, filtering })
     }
@@ -231,7 +239,7 @@ impl Worker {
         let Sending { snapshot, upstream, request, filtering } = sending;
         let upstream = snapshot.upstream(upstream).ok_or_else(|| Rejection::new(Reason::InternalError))?;
         let begun = Instant::now();
-        let response = request.send(&self.client, upstream).await.inspect_err(|rejection| {
+        let response = request.send(&self.client, upstream, begun).await.inspect_err(|rejection| {
             // What the client broke off is no failure of the upstream.
             if rejection.reason != Reason::MalformedMessage {
                 exchange.upstream_failed(&upstream.name, rejection.reason);

@@ -12,13 +12,17 @@ use http::{HeaderValue, Method, request::Parts};
 
 use crate::{
     access::{Access, CanonicalRequest, DecisionId, Outcome, Reason, Revision},
-    audit::{AccessRecord, AuditLog, AuditRecord, AuditUnavailable, Items, PrincipalRecord, Slot},
-    identity::{self, Authenticated},
+    audit::{AccessRecord, AuditLog, AuditRecord, AuditUnavailable, Items, Slot},
     net::Peer,
     route::Route,
 };
 
-use super::{metrics::ProxyMetrics, rejection::Rejection, upstream::Marks};
+use super::{
+    caller::{Caller, Seen},
+    metrics::ProxyMetrics,
+    rejection::Rejection,
+    upstream::Marks,
+};
 
 /// The longest path in a record, in characters.
 const LONGEST: usize = 1024;
@@ -62,7 +66,7 @@ impl Exchange {
             record: AuditRecord::new(now, id, Arc::clone(&peer.address)),
             marks: Marks {
                 // Digits and hyphens are always a field's value.
-                id: HeaderValue::from_bytes(&id.encode()).unwrap_or(HeaderValue::from_static("")),
+                id: HeaderValue::from_bytes(id.as_bytes()).unwrap_or(HeaderValue::from_static("")),
                 revision: HeaderValue::from_static("0"),
             },
             begun: Instant::now(),
@@ -98,8 +102,8 @@ impl Exchange {
         Arc::clone(&self.0.sent)
     }
 
-    pub(super) fn by_snapshot(&mut self, revision: Revision) {
-        self.0.marks.revision = HeaderValue::from(revision.number());
+    pub(super) fn by_snapshot(&mut self, revision: Revision, seen: &Seen) {
+        self.0.marks.revision = seen.revision(revision);
         self.0.record.revision = revision;
     }
 
@@ -113,7 +117,7 @@ impl Exchange {
     pub(super) fn canonical(&mut self, head: &CanonicalRequest) {
         let record = &mut self.0.record;
         record.host = Some(head.authority().clone());
-        record.path = Some(shortened(head.path().as_str()));
+        record.path = Some(shortened(head.path().text()));
     }
 
     pub(super) fn routed(&mut self, route: &Route) {
@@ -121,13 +125,8 @@ impl Exchange {
         self.0.hides_existence = route.hides_existence;
     }
 
-    pub(super) fn authenticated(&mut self, authenticated: &Authenticated) {
-        let (credential, authority, owner) = match &authenticated.method {
-            identity::Method::Jwt { issuer, .. } => ("jwt", Arc::clone(issuer), None),
-            identity::Method::ApiKey { id, owner } => ("api_key", Arc::clone(id), owner.clone()),
-        };
-        let principal = Arc::clone(&authenticated.principal);
-        self.0.record.principal = Some(PrincipalRecord { principal, credential, authority, owner });
+    pub(super) fn authenticated(&mut self, caller: &Caller) {
+        self.0.record.principal = Some(caller.record.clone());
     }
 
     pub(super) fn mapped(&mut self, accesses: &[Access]) {
@@ -216,13 +215,11 @@ impl Drop for Exchange {
 }
 
 /// The beginning of a text that a stranger chose the length of.
-fn shortened(text: &str) -> String {
-    if text.len() <= LONGEST {
-        return text.to_owned();
-    }
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
+fn shortened(text: &Arc<str>) -> Arc<str> {
+    let end = if text.len() <= LONGEST { None } else { text.char_indices().nth(LONGEST) };
+    match end {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()).into(),
+        None => Arc::clone(text),
     }
 }
 

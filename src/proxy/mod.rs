@@ -2,6 +2,7 @@
 
 mod answer;
 mod budget;
+mod caller;
 mod enforce;
 mod exchange;
 mod filter;

@@ -1,23 +1,22 @@
 //! The way to an upstream. It takes a permit, which only the engine makes.
 
+use std::{sync::Arc, time::Instant};
+
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
 use smallvec::SmallVec;
 
 use crate::{
-    access::{CanonicalRequest, CredentialHandling, Entity, Malformed, Reason, ends_here},
+    access::{CanonicalRequest, CredentialHandling, Malformed, Reason, ends_here},
     net::{Client, OutboundBody, Peer, UpstreamBody},
     policy::Permit,
     route::Route,
     snapshot::{Snapshot, Upstream},
 };
 
-use super::rejection::Rejection;
+use super::{caller::Caller, rejection::Rejection};
 
 pub(super) const DECISION_ID: HeaderName = HeaderName::from_static("portcullis-decision-id");
 pub(super) const REVISION: HeaderName = HeaderName::from_static("portcullis-revision");
-const SUBJECT: HeaderName = HeaderName::from_static("portcullis-subject");
-const ACTORS: HeaderName = HeaderName::from_static("portcullis-actors");
-const TASK: HeaderName = HeaderName::from_static("portcullis-task");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -27,6 +26,7 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 pub(super) struct Permitted<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) permit: &'a Permit,
+    pub(super) caller: &'a Caller,
     pub(super) route: &'a Route,
     /// Whether the answer will be filtered: then it must come whole and readable.
     pub(super) filtered: bool,
@@ -60,10 +60,15 @@ pub(super) fn request(
 }
 
 impl Outgoing {
-    /// Sends it, and waits for the head of the answer.
-    pub(super) async fn send(self, client: &Client, upstream: &Upstream) -> Result<Response<UpstreamBody>, Rejection> {
+    /// Sends it, now, and waits for the head of the answer.
+    pub(super) async fn send(
+        self,
+        client: &Client,
+        upstream: &Upstream,
+        now: Instant,
+    ) -> Result<Response<UpstreamBody>, Rejection> {
         let closes = self.closes;
-        let mut response = client.send(&upstream.target, self.request).await?;
+        let mut response = client.send(&upstream.target, self.request, now).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Rejection::with_detail(Reason::UpstreamMalformed, "101 without having been asked to switch"));
         }
@@ -82,14 +87,19 @@ fn request_headers(
     peer: &Peer,
     marks: &Marks,
 ) -> Result<HeaderMap, Rejection> {
-    let Permitted { snapshot, permit, route, filtered, .. } = permitted;
+    let Permitted { snapshot, permit, caller, route, filtered } = permitted;
+    if !Arc::ptr_eq(permit.principal(), &caller.principal) {
+        return Err(Rejection::with_detail(Reason::InternalError, "the permit is for another chain"));
+    }
     let removed = match route.credential {
         CredentialHandling::Strip => snapshot.authenticator.credential_fields(),
         CredentialHandling::Forward => &[],
     };
-    let host = text(head.authority().as_str())?;
+    let host = head.authority().as_str();
+    let host = HeaderValue::from_str(host).map_err(|_| Malformed::Host("it cannot be a field's value"))?;
     let scheme = head.scheme();
-    let mut headers = head.into_outbound_headers(removed);
+    let upstream_host = if upstream.preserve_host { host.clone() } else { upstream.target.url.authority().clone() };
+    let mut headers = head.into_outbound_headers(upstream_host, removed);
     if filtered {
         for name in
             [header::RANGE, header::IF_RANGE, header::ACCEPT_ENCODING, header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE]
@@ -97,26 +107,21 @@ fn request_headers(
             headers.remove(name);
         }
     }
-    headers.insert(FORWARDED_HOST, host.clone());
-    headers.insert(header::HOST, if upstream.preserve_host { host } else { upstream.target.url.authority().clone() });
+    headers.insert(FORWARDED_HOST, host);
     headers.insert(FORWARDED_FOR, peer.forwarded_for.clone());
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme.name()));
     headers.append(header::VIA, HeaderValue::from_static("1.1 portcullis"));
     mark(&mut headers, marks);
-    let principal = permit.principal();
-    headers.insert(SUBJECT, text(principal.subject().as_str())?);
-    if !principal.actors().is_empty() {
-        let actors: Vec<&str> = principal.actors().iter().map(Entity::as_str).collect();
-        headers.insert(ACTORS, text(&actors.join(" "))?);
-    }
-    if let Some(task) = principal.task() {
-        headers.insert(TASK, text(task.as_str())?);
-    }
+    caller.mark(&mut headers);
     Ok(headers)
 }
 
 /// Removes the fields of an upstream's answer that end here.
 fn strip(headers: &mut HeaderMap) {
+    // `Connection` is one of those that end here: without any, none is named either.
+    if !headers.keys().any(ends_here) {
+        return;
+    }
     let mut ending: SmallVec<[HeaderName; 4]> = SmallVec::new();
     for value in headers.get_all(header::CONNECTION) {
         let listed = value.to_str().unwrap_or_default().split(',');
@@ -141,9 +146,4 @@ pub(super) struct Marks {
 pub(super) fn mark(headers: &mut HeaderMap, marks: &Marks) {
     headers.insert(DECISION_ID, marks.id.clone());
     headers.insert(REVISION, marks.revision.clone());
-}
-
-/// Ids may hold any UTF-8 that is not white space or a control character: outside ASCII it travels as obs-text.
-fn text(text: &str) -> Result<HeaderValue, Rejection> {
-    HeaderValue::from_bytes(text.as_bytes()).map_err(|_| Malformed::Header("a name cannot be a field's value").into())
 }

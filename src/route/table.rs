@@ -51,16 +51,27 @@ impl Route {
 
     /// What the template captures of the path, decoded, in the template's order.
     pub fn captures<'h>(&self, head: &'h CanonicalRequest) -> Captures<'h> {
-        let mut segments = head.path().segments();
-        let captured = |segment: &Segment| match segment {
-            Segment::Literal(_) => {
-                segments.next();
-                None
+        let mut captures = Captures::new();
+        let mut rest = head.path().as_str().get(1..).unwrap_or_default();
+        for segment in self.path.segments() {
+            let length = match segment {
+                // The path holds this text here, or the route would not have been found.
+                Segment::Literal(text) => text.len(),
+                Segment::Capture => rest.bytes().position(|byte| byte == b'/').unwrap_or(rest.len()),
+                Segment::Rest => rest.len(),
+            };
+            let (text, after) = rest.split_at_checked(length).unwrap_or((rest, ""));
+            rest = after.get(1..).unwrap_or_default();
+            match segment {
+                Segment::Literal(_) => {}
+                Segment::Capture => captures.push(decoded_segment(text)),
+                Segment::Rest => {
+                    let decoded: Vec<_> = text.split('/').map(decoded_segment).collect();
+                    captures.push(Cow::Owned(decoded.join("/")));
+                }
             }
-            Segment::Capture => segments.next().map(decoded_segment),
-            Segment::Rest => Some(Cow::Owned(segments.by_ref().map(decoded_segment).collect::<Vec<_>>().join("/"))),
-        };
-        self.path.segments().iter().filter_map(captured).collect()
+        }
+        captures
     }
 }
 

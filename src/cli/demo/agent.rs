@@ -1,6 +1,10 @@
 //! An agent's side: a plain HTTP client that knows nothing of Portcullis.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 use bytes::Bytes;
@@ -60,7 +64,7 @@ impl Agent {
         }
         let body = Bytes::from_static(scenario.body.unwrap_or_default().as_bytes());
         let request = request.body(OutboundBody::whole(body, Arc::default()))?;
-        let response = self.client.send(&self.target, request).await.context(scenario.name)?;
+        let response = self.client.send(&self.target, request, Instant::now()).await.context(scenario.name)?;
         let (parts, body) = response.into_parts();
         let read = Limited::new(body, ANSWER_BYTES).collect().await;
         let bytes = read.map_err(anyhow::Error::from_boxed).context(scenario.name)?.to_bytes();

@@ -1,0 +1,93 @@
+//! Who is behind a request, in the words of records and upstreams.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::{
+    access::{Entity, Malformed, Principal, Revision},
+    audit::PrincipalRecord,
+    identity::{Authenticated, Method, SeenCredential},
+};
+
+use super::rejection::Rejection;
+
+const SUBJECT: HeaderName = HeaderName::from_static("portcullis-subject");
+const ACTORS: HeaderName = HeaderName::from_static("portcullis-actors");
+const TASK: HeaderName = HeaderName::from_static("portcullis-task");
+
+/// A chain that was authenticated, and what records and upstreams are told of it.
+#[derive(Debug)]
+pub(super) struct Caller {
+    pub(super) principal: Arc<Principal>,
+    pub(super) record: PrincipalRecord,
+    subject: HeaderValue,
+    actors: Option<HeaderValue>,
+    task: Option<HeaderValue>,
+}
+
+impl Caller {
+    fn new(authenticated: &Authenticated) -> Result<Self, Rejection> {
+        let Authenticated { principal, method, .. } = authenticated;
+        let record = match method {
+            Method::Jwt { issuer, .. } => PrincipalRecord::new(principal, "jwt", issuer, None),
+            Method::ApiKey { id, owner } => PrincipalRecord::new(principal, "api_key", id, owner.as_deref()),
+        };
+        let actors: Vec<&str> = principal.actors().iter().map(Entity::as_str).collect();
+        Ok(Self {
+            subject: text(principal.subject().as_str())?,
+            actors: if actors.is_empty() { None } else { Some(text(&actors.join(" "))?) },
+            task: principal.task().map(|task| text(task.as_str())).transpose()?,
+            record,
+            principal: Arc::clone(principal),
+        })
+    }
+
+    /// Tells an upstream.
+    pub(super) fn mark(&self, headers: &mut HeaderMap) {
+        headers.insert(SUBJECT, self.subject.clone());
+        for (name, value) in [(ACTORS, &self.actors), (TASK, &self.task)] {
+            if let Some(value) = value {
+                headers.insert(name, value.clone());
+            }
+        }
+    }
+}
+
+/// What a connection brought last, and what it was decided by: an agent sends the same credential with every request.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub(super) credential: SeenCredential,
+    caller: Mutex<Option<Arc<Caller>>>,
+    revision: Mutex<Option<(Revision, HeaderValue)>>,
+}
+
+impl Seen {
+    /// The caller that was authenticated: the one that was kept, if this is the same chain of the same credential.
+    pub(super) fn caller(&self, authenticated: &Authenticated) -> Result<Arc<Caller>, Rejection> {
+        let mut kept = self.caller.lock().unwrap_or_else(PoisonError::into_inner);
+        // A chain is shared by the answers to one credential, and by nothing else.
+        if let Some(caller) = kept.as_ref().filter(|caller| Arc::ptr_eq(&caller.principal, &authenticated.principal)) {
+            return Ok(Arc::clone(caller));
+        }
+        let caller = Arc::new(Caller::new(authenticated)?);
+        *kept = Some(Arc::clone(&caller));
+        Ok(caller)
+    }
+
+    /// The revision as a field's value.
+    pub(super) fn revision(&self, revision: Revision) -> HeaderValue {
+        let mut kept = self.revision.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, value)) = kept.as_ref().filter(|(kept, _)| *kept == revision) {
+            return value.clone();
+        }
+        let value = HeaderValue::from(revision.number());
+        *kept = Some((revision, value.clone()));
+        value
+    }
+}
+
+/// Ids may hold any UTF-8 that is not white space or a control character: outside ASCII it travels as obs-text.
+fn text(text: &str) -> Result<HeaderValue, Rejection> {
+    HeaderValue::from_bytes(text.as_bytes()).map_err(|_| Malformed::Header("a name cannot be a field's value").into())
+}
