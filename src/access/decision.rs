@@ -81,6 +81,8 @@ pub enum Outcome {
     Allow,
     /// The request was not sent to the upstream.
     Deny,
+    /// The request was for what is public, and Portcullis answered it itself.
+    Answer,
 }
 
 impl Outcome {
@@ -89,6 +91,7 @@ impl Outcome {
         match self {
             Self::Allow => "allow",
             Self::Deny => "deny",
+            Self::Answer => "answer",
         }
     }
 }
@@ -125,6 +128,9 @@ macro_rules! reasons {
 reasons! {
     /// Every member of the chain is permitted every access.
     Permitted = "permitted", OK, "The request is permitted";
+
+    /// The request was for the metadata of the protected resource, which is open to everybody.
+    Metadata = "metadata", OK, "The metadata of the protected resource";
 
     /// The method is not 1 to 32 upper-case letters.
     MalformedMethod = "malformed_method", BAD_REQUEST, "The method is malformed";
@@ -171,6 +177,13 @@ reasons! {
     /// The credential is malformed, expired, unknown, or for somebody else.
     InvalidCredential = "invalid_credential", UNAUTHORIZED, "The credential is not accepted";
 
+    /// The credential was revoked. The client is told what it is told of every bad credential.
+    Revoked = "revoked", UNAUTHORIZED, "The credential is not accepted";
+    /// The credential has not all scopes of the operation.
+    InsufficientScope = "insufficient_scope", FORBIDDEN, "The credential has not the scopes that are needed";
+    /// The authorization details of the credential do not cover the request.
+    OutsideAuthorization = "outside_authorization", FORBIDDEN, "The credential's authorization details do not cover the request";
+
     /// A member of the chain is not permitted an access.
     NotPermitted = "not_permitted", FORBIDDEN, "The request is not permitted";
     /// The model has no such type.
@@ -179,8 +192,12 @@ reasons! {
     UnknownRelation = "unknown_relation", FORBIDDEN, "The request is not permitted";
     /// The route needs a task and the chain has none.
     TaskRequired = "task_required", FORBIDDEN, "A task is needed";
+    /// The request names a task that its credential is not bound to.
+    TaskNotBound = "task_not_bound", FORBIDDEN, "The credential is not bound to this task";
     /// A member of the chain does not hold the task.
     NotTaskHolder = "not_task_holder", FORBIDDEN, "The task belongs to somebody else";
+    /// The grant was used as often as it may be.
+    BudgetExhausted = "budget_exhausted", TOO_MANY_REQUESTS, "This was used as often as it may be";
     /// A condition needs a value that the request does not bring.
     MissingContext = "missing_context", FORBIDDEN, "The request is not permitted";
     /// A condition has no answer.
@@ -237,9 +254,10 @@ mod tests {
     }
 
     #[test]
-    fn only_a_permit_is_answered_with_success() {
+    fn only_a_permit_and_what_is_public_are_answered_with_success() {
         for reason in Reason::ALL {
-            assert_eq!(reason.status().is_success(), *reason == Reason::Permitted, "{reason}");
+            let good = matches!(reason, Reason::Permitted | Reason::Metadata);
+            assert_eq!(reason.status().is_success(), good, "{reason}");
         }
     }
 }

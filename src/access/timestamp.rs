@@ -22,6 +22,12 @@ impl Timestamp {
         self.0
     }
 
+    /// So much later; the last moment there is if that is beyond it.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+    }
+
     /// The time from `earlier` to this, zero if the clock went backwards.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

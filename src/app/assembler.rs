@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::{
     access::{Diagnostic, Place, Revision, Timestamp},
     config::{self, ListenSettings, LoadedPolicy, Loading, PolicyFiles, PolicySource, Settings, load_policy},
-    identity::{Authenticator, AuthenticatorSettings},
+    identity::{Authenticator, AuthenticatorSettings, InvalidSettings},
     net::ServerTls,
     snapshot::{MemoryStore, Snapshot, SnapshotCell, Surroundings, accesses_against_model},
     supply::{Assemble, Assembly, KeyDocuments, Loaded},
@@ -152,7 +152,8 @@ impl Assembler {
     ) -> Result<Arc<Authenticator>, Vec<Diagnostic>> {
         match &self.authenticator {
             Some(known) if *known.settings() == settings => Ok(Arc::clone(known)),
-            Some(_) | None => new_authenticator(settings, file),
+            Some(known) => authenticator(Authenticator::after(settings, known), file),
+            None => authenticator(Authenticator::new(settings), file),
         }
     }
 }
@@ -170,7 +171,7 @@ pub fn load_snapshot(path: &Path) -> Result<Snapshot, Vec<Diagnostic>> {
         // Keys that are fetched at run time are not needed to see whether the rest is right.
         Err(_) => AuthenticatorSettings::default(),
     };
-    let authenticator = new_authenticator(authenticator, &settings.file)?;
+    let authenticator = self::authenticator(Authenticator::new(authenticator), &settings.file)?;
     snapshot(settings, authenticator, Revision::new(1))
 }
 
@@ -192,9 +193,11 @@ fn settle(loading: Loading) -> Result<Settings, Vec<Diagnostic>> {
     })
 }
 
-fn new_authenticator(settings: AuthenticatorSettings, file: &Arc<str>) -> Result<Arc<Authenticator>, Vec<Diagnostic>> {
-    let made = Authenticator::new(settings).map(Arc::new);
-    made.map_err(|error| vec![Diagnostic::new(file, Place::default(), error.to_string())])
+fn authenticator(
+    made: Result<Authenticator, InvalidSettings>,
+    file: &Arc<str>,
+) -> Result<Arc<Authenticator>, Vec<Diagnostic>> {
+    made.map(Arc::new).map_err(|error| vec![Diagnostic::new(file, Place::default(), error.to_string())])
 }
 
 fn snapshot(
@@ -213,6 +216,7 @@ fn surroundings(settings: Settings, authenticator: Arc<Authenticator>) -> Surrou
         routes: Arc::new(settings.routes),
         upstreams: settings.upstreams.into(),
         authenticator,
+        denylist: settings.denylist,
         callers: Arc::new(settings.decision.map(|decision| decision.callers).unwrap_or_default()),
         settings: settings.policy.settings,
         max_staleness: settings.policy.max_staleness,

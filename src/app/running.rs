@@ -21,7 +21,7 @@ use crate::{
     audit::{AuditLog, AuditWriter, SinkError},
     config::{PolicySource, Settings},
     net::{Drain, DrainSignal, Listener, ListenerError, ServerSettings, ServerTls, UnixSocket, serve},
-    proxy::{Enforcer, ProxyMetrics},
+    proxy::{Enforcer, ProxyMetrics, Shared},
     snapshot::{CompactionMetrics, SnapshotCell, register_metrics},
     supply::{FileSource, Replicator, SupplyMetrics},
     telemetry::{MetricsError, Registry},
@@ -153,13 +153,14 @@ impl Running {
         };
         let admin = settings.admin.as_deref().map(|path| told.at(path, &control, health_signal.clone())).transpose()?;
         let handler = TelemetryHandler::new(registry, Arc::clone(&snapshots), readiness);
+        let shared = Shared { unknown_key, budgets: Arc::default() };
         for worker in 0..settings.workers {
             let enforcer = Enforcer::new(
                 Arc::clone(&snapshots),
                 AuditLog::clone(&audit),
                 metrics.clone(),
                 settings.enforcer,
-                Arc::clone(&unknown_key),
+                shared.clone(),
             );
             let name = format!("worker-{worker}");
             threads.push(start_worker(name, data_served, settings.server, signals.clone(), enforcer)?);

@@ -153,14 +153,16 @@ pub struct Items {
 pub struct PrincipalRecord(Arc<[u8]>);
 
 impl PrincipalRecord {
-    /// The record of a chain that `credential`, `jwt` or `api_key`, of this issuer or key came to.
-    pub fn new(principal: &Principal, credential: &str, authority: &str) -> Self {
+    /// The record of a chain that `credential`, `jwt` or `api_key`, of this issuer or key came to. The owner answers for
+    /// the key, if it is one and somebody does.
+    pub fn new(principal: &Principal, credential: &str, authority: &str, owner: Option<&str>) -> Self {
         let mut written = Vec::new();
         Object::write(&mut written, |object| {
             object.text(name!("subject"), principal.subject().as_str());
             object.array(name!("actors"), principal.actors(), |line, actor| text(line, actor.as_str()));
             object.text_if(name!("task"), principal.task().map(Entity::as_str));
             object.text(name!("credential"), &[credential, authority].join(" "));
+            object.text_if(name!("owner"), owner);
         });
         Self(written.into())
     }

@@ -1,6 +1,6 @@
 //! What the command line says.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -323,14 +323,30 @@ pub(super) enum Key {
     /// Make an API key: the key goes to standard output, once; its entry for the configuration to standard error
     #[command(after_help = "\
 Example:
-  portcullis key new --subject agent:nightly-report > nightly-report.key 2> nightly-report.entry
+  portcullis key new --subject agent:nightly-report --owner finance@acme.example --valid-for 90d \\
+    > nightly-report.key 2> nightly-report.entry
 
 The entry belongs below `identity.api_keys.keys`. The key is sent in the header field x-api-key.")]
-    New {
-        /// Whom the key stands for
-        #[arg(long, value_name = "SUBJECT")]
-        subject: Entity,
-    },
+    New(NewKey),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct NewKey {
+    /// Whom the key stands for
+    #[arg(long, value_name = "SUBJECT")]
+    pub(super) subject: Entity,
+    /// An agent that acts for the subject with this key; the current one first
+    #[arg(long = "via", value_name = "ACTOR")]
+    pub(super) actors: Vec<Entity>,
+    /// The task that the key is bound to
+    #[arg(long, value_name = "TASK")]
+    pub(super) task: Option<Entity>,
+    /// Who answers for the key: a person or a team
+    #[arg(long, value_name = "OWNER")]
+    pub(super) owner: Option<String>,
+    /// How long the key holds from now on, such as 90d; for ever if nothing is said
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(super) valid_for: Option<Duration>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use crate::{
+    access::Scope,
     app::load_snapshot,
-    route::{BodyRule, Operation, Route},
+    route::{BodyRule, DetailNeed, Operation, Route},
     snapshot::Snapshot,
 };
 
@@ -95,6 +96,20 @@ fn notes(route: &Route, operation: &Operation) -> Vec<String> {
     }
     if operation.task_required {
         notes.push("task required".to_owned());
+    }
+    if !operation.scopes.is_empty() {
+        let scopes: Vec<&str> = operation.scopes.iter().map(Scope::as_str).collect();
+        notes.push(format!("scopes {}", scopes.join(" ")));
+    }
+    if let Some(rule) = &operation.details {
+        let need = match rule.need {
+            DetailNeed::Required => "required",
+            DetailNeed::Cap => "if there are any",
+        };
+        notes.push(format!("authorization details of type {} {need}", rule.kind));
+    }
+    if let Some(rule) = &operation.uses {
+        notes.push(format!("at most {} uses within {:?}", rule.most, rule.within));
     }
     if let Some(filter) = &operation.filter {
         notes.push(format!("each element: {} on {}", filter.access.action, filter.access.resource));

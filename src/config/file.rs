@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::located::{Located, OneOrMany};
+use super::{
+    file_identity::Identity,
+    located::{Located, OneOrMany},
+};
 
 /// The configuration of Portcullis. Paths of files are relative to this file's directory.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -112,108 +115,6 @@ pub(super) struct Upstream {
     pub(super) response_timeout: Option<Located<String>>,
 }
 
-/// Whose credentials are accepted.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Identity {
-    /// Issuers of JSON Web Tokens.
-    pub(super) jwt: Vec<Located<Issuer>>,
-    /// API keys, stored as hashes.
-    pub(super) api_keys: Option<ApiKeys>,
-    /// Which actors of a chain must be permitted: `all` (the default) or only the `current` one.
-    pub(super) actors: Actors,
-}
-
-/// Which actors of a chain must be permitted.
-#[derive(Debug, Default, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Actors {
-    /// The current actor and all prior ones.
-    #[default]
-    All,
-    /// The current actor only (RFC 8693, section 4.1).
-    Current,
-}
-
-/// One issuer of tokens.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Issuer {
-    /// The exact value of `iss`.
-    pub(super) issuer: Located<String>,
-    /// The values of `aud` that are meant for this proxy; a token must have one of them.
-    pub(super) audiences: Located<Vec<String>>,
-    /// Where its keys are.
-    pub(super) jwks: Keys,
-    /// The subject, from claims: `user:{sub}`.
-    pub(super) subject: Located<String>,
-    /// An actor, from the members of an `act` claim: `agent:{sub}`. Without it a token with `act` is refused.
-    pub(super) actor: Option<Located<String>>,
-    /// The task, from claims: `task:{task}`. Used if the claim is there.
-    pub(super) task: Option<Located<String>>,
-    /// The actor of a token without `act`, from claims: `agent:{client_id}`.
-    pub(super) client: Option<Located<String>>,
-    /// Values of `client_id` of programs through which people act themselves, so that `client` makes no actor of them.
-    #[serde(default)]
-    pub(super) human_clients: Vec<String>,
-    /// Signature algorithms. By default ES256, EdDSA, RS256 and PS256.
-    pub(super) algorithms: Option<Vec<Located<String>>>,
-    /// Values of `typ`. By default `at+jwt`, `application/at+jwt` and `JWT`.
-    pub(super) types: Option<Vec<String>>,
-    /// How far clocks may differ. By default 30s, at most 120s.
-    pub(super) leeway: Option<Located<String>>,
-    /// The greatest age of a token, by its `iat`. By default none.
-    pub(super) max_age: Option<Located<String>>,
-    /// The most actors in one chain. By default 3.
-    pub(super) max_actors: Option<usize>,
-}
-
-/// Where a key set (JWKS) is.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Keys {
-    /// A file; read again when it changes.
-    pub(super) file: Option<Located<String>>,
-    /// An `https` URL (or `http`, to loopback); fetched again before it is old and when a token names an unknown key.
-    pub(super) url: Option<Located<String>>,
-    /// For `url`: how often it is fetched. By default 5m.
-    pub(super) refresh: Option<Located<String>>,
-    /// For `url`: how long the last good keys are used while they cannot be fetched; then every token of the issuer is
-    /// refused. By default 1h.
-    pub(super) max_staleness: Option<Located<String>>,
-    /// For `url`: a PEM file with the only authorities to trust. By default the machine's.
-    pub(super) ca_file: Option<Located<String>>,
-}
-
-/// API keys.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ApiKeys {
-    /// The header field that carries a key. By default `x-api-key`.
-    pub(super) header: Option<Located<String>>,
-    /// The keys.
-    pub(super) keys: Vec<Located<ApiKey>>,
-}
-
-/// One API key, made by `portcullis key new`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ApiKey {
-    /// Its public part.
-    pub(super) id: String,
-    /// `sha256:` and 64 hexadecimal digits.
-    pub(super) hash: Located<String>,
-    /// Whom it stands for: `user:erin` or `agent:nightly-report`.
-    pub(super) subject: Located<String>,
-    /// Actors that act for the subject, the current one first.
-    #[serde(default)]
-    pub(super) actors: Vec<Located<String>>,
-    /// The task that it is bound to.
-    pub(super) task: Option<Located<String>>,
-    /// When it ends: `2027-01-31T00:00:00Z`.
-    pub(super) expires: Option<Located<String>>,
-}
-
 /// Who may do what.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -224,6 +125,11 @@ pub(super) struct Policy {
     pub(super) max_staleness: Option<Located<String>>,
     /// The relation of a task's type that says who works in it. Without it a request with a task is denied.
     pub(super) task_holder: Option<Located<String>>,
+    /// A file of what was revoked: tokens, API keys, and whoever may be in a chain. It is watched like the tuples.
+    pub(super) denylist: Option<Located<String>>,
+    /// Types of resources that need a task wherever a route asks for them, as if `require_task` stood there.
+    #[serde(default)]
+    pub(super) require_task: Vec<Located<String>>,
     /// The most tuples that one check may look at. By default 1000000.
     pub(super) max_steps: Option<u32>,
 }
@@ -359,8 +265,67 @@ pub(super) struct Operation {
     /// Whether the request must be within a task.
     #[serde(default)]
     pub(super) require_task: bool,
+    /// The scopes that the credential must have, all of them.
+    #[serde(default)]
+    pub(super) scopes: Vec<Located<String>>,
+    /// The authorization detail (RFC 9396) that must cover the request. A token with `authorization_details` is refused
+    /// where there is none.
+    pub(super) authorization_details: Option<Located<DetailRule>>,
+    /// How often it may be used.
+    pub(super) uses: Option<Located<Uses>>,
     /// For lists: what must be permitted for an element to be shown.
     pub(super) filter: Option<Located<Filter>>,
+}
+
+/// How often an operation may be used: `{ most: 3, within: 1h, per: task }`. Every permitted request counts, in this process.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Uses {
+    /// So often.
+    pub(super) most: Located<u32>,
+    /// Within this time from the first use on.
+    pub(super) within: Located<String>,
+    /// Whose uses count together: those within one `task` (which is required then), of one `subject`, of one current
+    /// `actor` (or of the subject if there is none), or with one `credential` (a token must have a `jti` then).
+    pub(super) per: UsesPer,
+}
+
+/// Whose uses count together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum UsesPer {
+    /// Those within one task.
+    Task,
+    /// Those on the authority of one subject.
+    Subject,
+    /// Those of one current actor.
+    Actor,
+    /// Those with one token or API key.
+    Credential,
+}
+
+/// What one element of a token's `authorization_details` must hold (RFC 9396, section 2). The element must have each
+/// field that is named here with all of its values, and no other field. Values have the variables of `resource`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DetailRule {
+    /// Its type.
+    pub(super) r#type: Located<String>,
+    /// Its `actions`.
+    pub(super) actions: Option<Vec<Located<String>>>,
+    /// Its `locations`: `["https://crm.acme.example/accounts/{path.account}"]`.
+    pub(super) locations: Option<Vec<Located<String>>>,
+    /// Its `datatypes`.
+    pub(super) datatypes: Option<Vec<Located<String>>>,
+    /// Its `identifier`: `"{path.account}"`.
+    pub(super) identifier: Option<Located<String>>,
+    /// Its `privileges`.
+    pub(super) privileges: Option<Vec<Located<String>>>,
+    /// Other members that it may have, and that are not looked at.
+    #[serde(default)]
+    pub(super) ignore: Vec<String>,
+    /// Whether a credential without authorization details is refused (the default), or passes.
+    pub(super) required: Option<bool>,
 }
 
 /// One access.

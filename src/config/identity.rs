@@ -5,17 +5,20 @@ use std::{sync::Arc, time::Duration};
 use http::HeaderName;
 
 use crate::{
-    access::{ActorMode, Diagnostic, Entity, Place, Timestamp},
+    access::{ActorMode, Diagnostic, Entity, Place},
     identity::{
-        Algorithm, ApiKey, ApiKeySettings, Authenticator, AuthenticatorSettings, ChainSettings, InvalidKeySet,
-        InvalidSettings, IssuerSettings, KeySet,
+        Algorithm, ApiKey, ApiKeySettings, Authenticator, AuthenticatorSettings, AuthorizationDetails, ChainSettings,
+        GrantSettings, InvalidKeySet, InvalidSettings, IssuerSettings, KeySet, ProofNeed, ProofSettings, is_loopback,
     },
+    route::RouteTable,
     supply::{KeyDocument, KeyUrl},
 };
 
 use super::{
-    file::{self, Actors},
+    denylist,
+    file_identity::{self as file, Actors},
     located::Located,
+    resource,
     settings::Reading,
 };
 
@@ -23,10 +26,13 @@ use super::{
 const REFRESH: Duration = Duration::from_secs(300);
 /// How long keys that cannot be fetched are used, unless the configuration says otherwise.
 const MAX_STALENESS: Duration = Duration::from_secs(3600);
+/// The longest owner of an API key, in bytes: it is in the record of each of its requests.
+const LONGEST_OWNER: usize = 256;
 
 /// The settings of an authenticator, or what they wait for; `None` after a problem.
 pub(super) fn settings(
     identity: &file::Identity,
+    routes: Option<&RouteTable>,
     reading: &mut Reading<'_>,
 ) -> Option<Result<AuthenticatorSettings, String>> {
     let mut issuers = Vec::new();
@@ -47,11 +53,27 @@ pub(super) fn settings(
         Actors::All => ActorMode::All,
         Actors::Current => ActorMode::Current,
     };
+    let proofs = identity.dpop.as_ref().map(|dpop| ProofSettings {
+        window: reading.problems.duration(dpop.window.as_ref(), ProofSettings::DEFAULT_WINDOW),
+        origin: dpop.origin.as_ref().and_then(|origin| reading.problems.parse(origin)),
+        need: if dpop.required { ProofNeed::Always } else { ProofNeed::WhereBound },
+    });
+    let task_header = identity.task_header.as_ref().and_then(|name| reading.problems.parse(name));
     let repeated = repeated_issuers(identity, reading);
+    let described = identity.protected_resource.as_ref();
+    let protected_resource = described.map(|described| resource::settings(described, identity, routes, reading));
     if !complete || repeated {
         return None;
     }
-    let settings = AuthenticatorSettings { issuers, api_keys: api_keys?, actor_mode };
+    let settings = AuthenticatorSettings {
+        issuers,
+        api_keys: api_keys?,
+        actor_mode,
+        task_header,
+        proofs,
+        // A problem was reported if there is one that came to nothing.
+        protected_resource: protected_resource.flatten(),
+    };
     if let Some(missing) = waiting {
         return Some(Err(missing));
     }
@@ -96,6 +118,10 @@ fn place_of(problem: &InvalidSettings, identity: &file::Identity) -> Place {
         | InvalidSettings::MaxActors { index }
         | InvalidSettings::NoUsableKey { index } => issuer(index),
         InvalidSettings::RepeatedApiKey { index, .. } | InvalidSettings::ApiKeyId { index, .. } => keys(index),
+        InvalidSettings::ProofWindow => {
+            identity.dpop.as_ref().and_then(|dpop| dpop.window.as_ref()).map(|window| window.place)
+        }
+        InvalidSettings::TaskHeader(_) => identity.task_header.as_ref().map(|header| header.place),
         InvalidSettings::ApiKeyHeader(_) => {
             identity.api_keys.as_ref().and_then(|keys| keys.header.as_ref()).map(|header| header.place)
         }
@@ -120,8 +146,19 @@ fn issuer_settings(
     let subject = problems.parse(&issuer.subject);
     let mut template = |text: &Option<Located<String>>| text.as_ref().and_then(|text| problems.parse(text));
     let (actor, task, client) = (template(&issuer.actor), template(&issuer.task), template(&issuer.client));
+    let client_subject = template(&issuer.client_subject);
     let leeway = problems.duration(issuer.leeway.as_ref(), IssuerSettings::DEFAULT_LEEWAY);
     let max_age = problems.optional_duration(issuer.max_age.as_ref());
+    if issuer.scope_claim.as_ref().is_some_and(|claim| claim.is_empty()) {
+        problems.add(issuer.scope_claim.as_ref().map_or(issuer.issuer.place, |it| it.place), "a claim has a name");
+    }
+    let grants = GrantSettings {
+        scope_claim: issuer.scope_claim.as_ref().map_or(GrantSettings::DEFAULT_SCOPE_CLAIM, |claim| claim).into(),
+        details: match issuer.authorization_details {
+            file::AuthorizationDetails::Enforce => AuthorizationDetails::Enforce,
+            file::AuthorizationDetails::Ignore => AuthorizationDetails::Ignore,
+        },
+    };
     let complete = problems.count() == before;
     let keys = key_set(&issuer.jwks, issuer.issuer.place, reading)?;
     if !complete {
@@ -129,6 +166,7 @@ fn issuer_settings(
     }
     let chain = ChainSettings {
         subject: subject?,
+        client_subject,
         actor,
         task,
         client,
@@ -143,6 +181,7 @@ fn issuer_settings(
         leeway,
         max_age,
         chain,
+        grants,
         keys,
     }))
 }
@@ -204,11 +243,6 @@ fn fetched(keys: &file::Keys, url: &Located<String>, reading: &mut Reading<'_>) 
     Some(reading.documents.get(&url.value).cloned())
 }
 
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-}
-
 fn key_problem(file: &Arc<str>, problem: &InvalidKeySet) -> Diagnostic {
     Diagnostic::new(file, problem.place(), problem.to_string())
 }
@@ -226,16 +260,16 @@ fn api_keys(keys: &file::ApiKeys, reading: &mut Reading<'_>) -> Option<ApiKeySet
         let subject: Option<Entity> = problems.parse(&key.subject);
         let actors = key.actors.iter().filter_map(|actor| problems.parse(actor)).collect();
         let task = key.task.as_ref().and_then(|task| problems.parse(task));
-        let expires = key.expires.as_ref().and_then(|text| match humantime::parse_rfc3339_weak(&text.value) {
-            Ok(time) => Some(Timestamp::from(time)),
-            Err(_) => {
-                let message = format!("`{}` is not a time", text.value);
-                problems.add_with_help(text.place, message, "write it in UTC, such as `2027-01-31T00:00:00Z`");
-                None
+        let scopes = key.scopes.iter().filter_map(|scope| problems.parse(scope)).collect();
+        let owner = key.owner.as_ref().map(|owner| {
+            if owner.is_empty() || owner.len() > LONGEST_OWNER || owner.chars().any(char::is_control) {
+                problems.add(owner.place, "an owner is 1 to 256 bytes of plain text");
             }
+            Arc::from(owner.as_str())
         });
+        let expires = key.expires.as_ref().and_then(|text| denylist::time(text, problems));
         if let Some((hash, subject)) = hash.zip(subject) {
-            made.push(ApiKey { id: key.id.as_str().into(), hash, subject, actors, task, expires });
+            made.push(ApiKey { id: key.id.as_str().into(), hash, subject, actors, task, scopes, owner, expires });
         }
     }
     (problems.count() == before).then_some(())?;

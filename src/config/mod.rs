@@ -1,11 +1,15 @@
 //! The configuration file as it is written, and the settings that it stands for.
 
+mod denylist;
+mod details;
 mod documents;
 mod file;
+mod file_identity;
 mod identity;
 mod located;
 mod policy;
 mod problems;
+mod resource;
 mod routes;
 mod settings;
 mod store;

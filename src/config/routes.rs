@@ -8,33 +8,39 @@ use crate::{
     access::{CredentialHandling, Entity, Place, RelationName, Template},
     policy::did_you_mean,
     route::{
-        AccessTemplate, BodyRule, HeaderMatch, HostPattern, ItemFilter, JsonPath, Operation, Operations, PathTemplate,
-        Route, RouteTable, Source, UpstreamId,
+        AccessTemplate, BodyRule, DetailRule, HeaderMatch, HostPattern, ItemFilter, JsonPath, Operation, Operations,
+        PathTemplate, Route, RouteTable, Source, UpstreamId, UseRule, UsedBy,
     },
 };
 
 use super::{
+    details,
     file::{self, BodyUse, Credential},
     located::Located,
     problems::Problems,
 };
 
-/// Bounds that are the same for all routes.
+/// What is the same for all routes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub(super) struct Common<'a> {
+    /// The longest body that is inspected.
     pub(super) body: usize,
+    /// The longest answer that is filtered.
     pub(super) filtered: usize,
+    /// The types of resources that need a task.
+    pub(super) task_types: &'a [Located<String>],
 }
 
 /// The table of all routes; `None` after a problem.
 pub(super) fn table(
     routes: &[Located<file::Route>],
     upstreams: &[String],
-    limits: Limits,
+    common: Common<'_>,
     problems: &mut Problems,
 ) -> Option<RouteTable> {
     let before = problems.count();
-    let made: Vec<Route> = routes.iter().filter_map(|written| route(written, upstreams, limits, problems)).collect();
+    check_task_types(routes, common.task_types, problems);
+    let made: Vec<Route> = routes.iter().filter_map(|written| route(written, upstreams, common, problems)).collect();
     if problems.count() > before {
         return None;
     }
@@ -60,7 +66,7 @@ pub(super) fn table(
 fn route(
     written: &Located<file::Route>,
     upstreams: &[String],
-    limits: Limits,
+    common: Common<'_>,
     problems: &mut Problems,
 ) -> Option<Route> {
     let path = checked(PathTemplate::parse(&written.path.value), written.path.place, problems);
@@ -77,7 +83,7 @@ fn route(
     let mut operations = Operations::default();
     for (name, operation) in &written.operations {
         let method = method(name, operation.place, problems);
-        let made = self::operation(operation, method.as_ref(), &path, limits, problems);
+        let made = self::operation(operation, method.as_ref(), &path, common, problems);
         operations.extend(method.zip(made));
     }
     let name = written.name.clone().unwrap_or_else(|| match &host {
@@ -123,6 +129,22 @@ pub(super) fn accesses(routes: &[Located<file::Route>], file: &Path) -> Vec<Acce
     accesses
 }
 
+/// A type that no route asks for is misspelled: what should need a task would not.
+fn check_task_types(routes: &[Located<file::Route>], types: &[Located<String>], problems: &mut Problems) {
+    let operations = routes.iter().flat_map(|route| route.operations.values());
+    let resources = operations.flat_map(|operation| {
+        let several = operation.accesses.iter().flatten().map(|access| &access.resource);
+        several.chain(&operation.resource).chain(operation.filter.as_ref().map(|filter| &filter.resource))
+    });
+    let known: Vec<&str> = resources.filter_map(|resource| resource.split_once(':')).map(|(name, _)| name).collect();
+    for name in types.iter().filter(|name| !known.contains(&name.as_str())) {
+        let message = format!("no route asks for the type `{}`", name.value);
+        let help = did_you_mean(name, known.iter().copied())
+            .unwrap_or_else(|| "name a type that a `resource` begins with, or remove it".to_owned());
+        problems.add_with_help(name.place, message, help);
+    }
+}
+
 fn upstream(name: &Located<String>, upstreams: &[String], problems: &mut Problems) -> Option<UpstreamId> {
     let found = upstreams.iter().position(|upstream| *upstream == name.value);
     if found.is_none() {
@@ -160,7 +182,7 @@ fn operation(
     written: &Located<file::Operation>,
     method: Option<&Method>,
     path: &PathTemplate,
-    limits: Limits,
+    common: Common<'_>,
     problems: &mut Problems,
 ) -> Option<Operation> {
     let before = problems.count();
@@ -176,33 +198,60 @@ fn operation(
             "write `action` and `resource`, or a list `accesses` of such pairs",
         ),
     }
-    let body = body(written, method, &accesses, limits, problems);
     let filter = match &written.filter {
         Some(filter) if method == Some(&Method::HEAD) => {
             problems.add(filter.place, "the answer to HEAD has no elements to filter");
             None
         }
-        Some(filter) => self::filter(filter, path, limits, problems),
+        Some(filter) => self::filter(filter, path, common, problems),
         None => None,
     };
+    let types =
+        accesses.iter().chain(filter.iter().map(|filter| &filter.access)).filter_map(|it| it.resource.type_name());
+    let task_required =
+        written.require_task || types.into_iter().any(|name| common.task_types.iter().any(|it| it.value == name));
+    let uses = written.uses.as_ref().map(|uses| self::uses(uses, problems));
+    let task_required = task_required || uses.is_some_and(|rule| rule.by == UsedBy::Task);
+    let scopes = written.scopes.iter().filter_map(|scope| problems.parse(scope)).collect();
+    let details = written.authorization_details.as_ref().and_then(|rule| details::rule(rule, path, problems));
+    let body = body(written, method, (&accesses, details.as_ref()), common, problems);
     (problems.count() == before).then(|| Operation {
         accesses: accesses.into(),
         body,
-        task_required: written.require_task,
+        task_required,
+        scopes,
+        details,
+        uses,
         filter,
     })
+}
+
+fn uses(written: &Located<file::Uses>, problems: &mut Problems) -> UseRule {
+    if written.most.value == 0 {
+        problems.add(written.most.place, "0 uses would deny everything, write a number above zero");
+    }
+    let by = match written.per {
+        file::UsesPer::Task => UsedBy::Task,
+        file::UsesPer::Subject => UsedBy::Subject,
+        file::UsesPer::Actor => UsedBy::Actor,
+        file::UsesPer::Credential => UsedBy::Credential,
+    };
+    // A problem was reported if it is no duration.
+    let within = problems.optional_duration(Some(&written.within)).unwrap_or_default();
+    UseRule { most: written.most.value, within, by }
 }
 
 fn body(
     written: &file::Operation,
     method: Option<&Method>,
-    accesses: &[AccessTemplate],
-    limits: Limits,
+    (accesses, details): (&[AccessTemplate], Option<&DetailRule>),
+    common: Common<'_>,
     problems: &mut Problems,
 ) -> BodyRule {
-    let reads_body = accesses
-        .iter()
-        .flat_map(|access| access.resource.variables())
+    let resources = accesses.iter().map(|access| &access.resource);
+    let reads_body = resources
+        .chain(details.into_iter().flat_map(DetailRule::templates))
+        .flat_map(Template::variables)
         .any(|variable| matches!(variable.source, Source::Body(_)));
     let usual = !matches!(method, Some(&Method::GET | &Method::HEAD | &Method::DELETE | &Method::OPTIONS));
     match (&written.body, reads_body) {
@@ -210,7 +259,7 @@ fn body(
             problems.add(body.place, "`body: refuse` on an operation whose resource is in the body");
             BodyRule::Refuse
         }
-        (_, true) => BodyRule::Inspect { limit: limits.body },
+        (_, true) => BodyRule::Inspect { limit: common.body },
         (Some(body), false) if body.value == BodyUse::Allow => BodyRule::Stream,
         (Some(_), false) => BodyRule::Refuse,
         (None, false) if usual => BodyRule::Stream,
@@ -218,7 +267,12 @@ fn body(
     }
 }
 
-fn filter(written: &file::Filter, path: &PathTemplate, limits: Limits, problems: &mut Problems) -> Option<ItemFilter> {
+fn filter(
+    written: &file::Filter,
+    path: &PathTemplate,
+    common: Common<'_>,
+    problems: &mut Problems,
+) -> Option<ItemFilter> {
     let each = checked(JsonPath::parse(&written.each.value), written.each.place, problems);
     if each.as_ref().is_some_and(|each| !each.each) {
         problems.add_with_help(written.each.place, "`each` names no elements", "end it with `[*]`");
@@ -233,7 +287,7 @@ fn filter(written: &file::Filter, path: &PathTemplate, limits: Limits, problems:
     }
     let parse = |text: &str| Source::parse_item(text, path);
     let access = access_with(&written.action, &written.resource, parse, problems);
-    Some(ItemFilter { each: each?, access: access?, remove: remove.into(), limit: limits.filtered })
+    Some(ItemFilter { each: each?, access: access?, remove: remove.into(), limit: common.filtered })
 }
 
 fn access(
@@ -267,6 +321,6 @@ fn access_with(
     Some(AccessTemplate { action: action_name?, resource: template, place: resource.place })
 }
 
-fn checked<T, E: ToString>(result: Result<T, E>, place: Place, problems: &mut Problems) -> Option<T> {
+pub(super) fn checked<T, E: ToString>(result: Result<T, E>, place: Place, problems: &mut Problems) -> Option<T> {
     result.map_err(|problem| problems.add(place, problem.to_string())).ok()
 }

@@ -13,7 +13,7 @@ use crate::{
     access::{Diagnostic, Place},
     admin::BaseUrl,
     audit::{AuditSink, OnFailure},
-    identity::AuthenticatorSettings,
+    identity::{AuthenticatorSettings, Denylist},
     net::{ClientTls, ServerSettings, ServerTls, Target},
     proxy::EnforcerSettings,
     route::{AccessTemplate, RouteTable},
@@ -22,6 +22,7 @@ use crate::{
 };
 
 use super::{
+    denylist,
     documents::read_text,
     file::{self, File},
     identity,
@@ -99,6 +100,8 @@ pub struct Settings {
     pub upstreams: Vec<Upstream>,
     /// Who is asking; what is missing if a key set has not been fetched yet.
     pub authenticator: Result<AuthenticatorSettings, String>,
+    /// Whose credentials were revoked.
+    pub denylist: Arc<Denylist>,
     /// Where model and tuples are.
     pub policy: PolicyFiles,
 }
@@ -200,7 +203,7 @@ fn read(path: &Path, problems: &mut Problems) -> Option<File> {
     serde_saphyr::from_str(&text).map_err(|error| syntax(&error, problems)).ok()
 }
 
-fn syntax(error: &serde_saphyr::Error, problems: &mut Problems) {
+pub(super) fn syntax(error: &serde_saphyr::Error, problems: &mut Problems) {
     let at = error.location().map(place).unwrap_or_default();
     let text = error.without_snippet().to_string();
     // The reader repeats its place in the text; the diagnostic has it already.
@@ -233,13 +236,18 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
         body_timeout: problems.duration(file.timeouts.body.as_ref(), defaults.1.body_timeout),
     };
     let drain = problems.duration(file.timeouts.drain.as_ref(), Duration::from_secs(30));
-    let limits = routes::Limits {
+    let common = routes::Common {
         body: problems.count_of(file.limits.body_bytes.as_ref(), 1024 * 1024),
         filtered: problems.count_of(file.limits.filtered_bytes.as_ref(), 8 * 1024 * 1024),
+        task_types: &file.policy.require_task,
     };
-    let routes = routes::table(&file.routes, &names, limits, problems);
+    let routes = routes::table(&file.routes, &names, common, problems);
     let workers = workers(file.workers.as_ref(), problems);
-    let authenticator = identity::settings(&file.identity, reading);
+    let authenticator = identity::settings(&file.identity, routes.as_ref(), reading);
+    let denylist = match &file.policy.denylist {
+        Some(name) => denylist::read(name, reading),
+        None => Some(Arc::default()),
+    };
     let audit = match &file.audit.file {
         // The log is written, not read: it is no reason to build a snapshot.
         Some(name) => AuditSink::File(reading.folder.join(&name.value)),
@@ -264,6 +272,7 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
         routes: routes?,
         upstreams: upstreams?,
         authenticator: authenticator?,
+        denylist: denylist?,
         policy: policy.clone()?,
     })
 }

@@ -6,8 +6,8 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use http::HeaderName;
 use thiserror::Error;
 
-use super::{digest::sha256, error::AuthenticationError, settings::InvalidSettings};
-use crate::access::{ActorMode, Entity, Principal, Timestamp, hex_byte};
+use super::{digest::sha256, error::AuthenticationError, settings::InvalidSettings, tasks::Chain};
+use crate::access::{ActorMode, Entity, Grants, Principal, Scope, Timestamp, hex_byte};
 
 /// The digits of RFC 4648, section 6, in lower case: five bits each, none of them easily mistaken.
 const DIGITS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
@@ -90,6 +90,10 @@ pub struct ApiKey {
     pub actors: Vec<Entity>,
     /// The task that bounds it.
     pub task: Option<Entity>,
+    /// The scopes that it has.
+    pub scopes: Vec<Scope>,
+    /// Who answers for it, for the log and for whoever finds it.
+    pub owner: Option<Arc<str>>,
     /// From when on it is refused.
     pub expires: Option<Timestamp>,
 }
@@ -128,7 +132,9 @@ pub(super) struct ApiKeys {
 /// The one key that a request came with.
 pub(super) struct StoredKey {
     pub(super) id: Arc<str>,
-    pub(super) principal: Arc<Principal>,
+    pub(super) chain: Chain,
+    pub(super) grants: Option<Arc<Grants>>,
+    pub(super) owner: Option<Arc<str>>,
     pub(super) expires: Option<Timestamp>,
     hash: ApiKeyHash,
 }
@@ -142,8 +148,15 @@ impl ApiKeys {
                 return Err(InvalidSettings::ApiKeyId { index, id });
             }
             let principal = Principal::new(key.subject.clone(), key.actors.clone(), key.task.clone(), mode);
-            let stored =
-                StoredKey { id: Arc::clone(&id), principal: Arc::new(principal), expires: key.expires, hash: key.hash };
+            let stored = StoredKey {
+                id: Arc::clone(&id),
+                chain: Chain::Fixed(Arc::new(principal)),
+                grants: (!key.scopes.is_empty())
+                    .then(|| Arc::new(Grants { scopes: key.scopes.clone(), details: None })),
+                owner: key.owner.clone(),
+                expires: key.expires,
+                hash: key.hash,
+            };
             if keys.insert(Arc::clone(&id), stored).is_some() {
                 return Err(InvalidSettings::RepeatedApiKey { index, id });
             }

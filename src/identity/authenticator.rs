@@ -7,15 +7,18 @@ use quick_cache::sync::Cache;
 
 use super::{
     api_key::ApiKeys,
+    challenge::Challenges,
     claims,
+    delegation::{ChainRules, TaskNaming},
     digest::sha256,
     error::{AuthenticationError, InvalidToken, Shown},
     issuer::{Issuer, Verified},
+    proof::{self, InvalidProof, ProofNeed, SeenProofs},
     seen::{Identity, SeenCredential},
     settings::{AuthenticatorSettings, InvalidSettings},
     token::{self, Token},
 };
-use crate::access::{CanonicalRequest, HeaderProblem, Principal, Timestamp};
+use crate::access::{CanonicalRequest, Grants, HeaderProblem, Principal, Timestamp};
 
 /// How many verified tokens are remembered.
 const REMEMBERED: usize = 10_000;
@@ -32,8 +35,12 @@ pub struct Authenticated {
     pub method: Method,
     /// From when on the credential is refused, with the issuer's leeway.
     pub expires: Option<Timestamp>,
+    /// When a token was issued, if it says so.
+    pub issued: Option<Timestamp>,
     /// The token's own id (`jti`; RFC 7519, section 4.1.7).
     pub token_id: Option<Arc<str>>,
+    /// Its scopes and authorization details, if it has any.
+    pub grants: Option<Arc<Grants>>,
 }
 
 /// The kind of credential that a request came with.
@@ -50,6 +57,8 @@ pub enum Method {
     ApiKey {
         /// The key's public id.
         id: Arc<str>,
+        /// Who answers for the key.
+        owner: Option<Arc<str>>,
     },
 }
 
@@ -63,7 +72,9 @@ pub struct Authenticator {
     credential_fields: Vec<HeaderName>,
     // INVARIANT: the key is the SHA-256 digest of the whole token; issuers, keys and rules are this authenticator's.
     verified: Cache<[u8; 32], Arc<Remembered>>,
+    proofs: Arc<SeenProofs>,
     identity: Arc<Identity>,
+    challenges: Challenges,
 }
 
 pub(super) struct Remembered {
@@ -75,14 +86,26 @@ impl Authenticator {
     /// An authenticator by these settings. Without any method it refuses every request as
     /// [`AuthenticationError::Missing`].
     pub fn new(settings: AuthenticatorSettings) -> Result<Self, InvalidSettings> {
+        Self::with_proofs(settings, Arc::default())
+    }
+
+    /// The same, which knows the proofs that another one has seen: none of them is good once more.
+    pub fn after(settings: AuthenticatorSettings, other: &Self) -> Result<Self, InvalidSettings> {
+        Self::with_proofs(settings, Arc::clone(&other.proofs))
+    }
+
+    fn with_proofs(settings: AuthenticatorSettings, proofs: Arc<SeenProofs>) -> Result<Self, InvalidSettings> {
         settings.check()?;
         let api_keys = settings.api_keys.as_ref().map(|keys| ApiKeys::new(keys, settings.actor_mode)).transpose()?;
         let authorization = (!settings.issuers.is_empty()).then_some(header::AUTHORIZATION);
         let key = api_keys.as_ref().map(|keys| keys.header().clone());
+        let proof = settings.proofs.as_ref().map(|_| proof::FIELD);
         Ok(Self {
-            credential_fields: authorization.into_iter().chain(key).collect(),
+            credential_fields: authorization.into_iter().chain(proof).chain(key).collect(),
             verified: Cache::new(REMEMBERED),
+            proofs,
             identity: Arc::default(),
+            challenges: Challenges::new(settings.protected_resource.as_ref(), settings.proofs.as_ref()),
             settings,
             api_keys,
         })
@@ -96,6 +119,11 @@ impl Authenticator {
     /// The fields that carry credentials, to be removed before the upstream sees the request.
     pub fn credential_fields(&self) -> &[HeaderName] {
         &self.credential_fields
+    }
+
+    /// What those are told whose credential is missing or refused.
+    pub fn challenges(&self) -> &Challenges {
+        &self.challenges
     }
 
     /// The principal of the request: from exactly one credential, and only if all of it holds `now`. A credential that
@@ -112,17 +140,23 @@ impl Authenticator {
             Some(keys) => head.header(keys.header())?.map(|text| (keys, text)),
             None => None,
         };
+        let task = match &self.settings.task_header {
+            Some(name) => head.header(name).map_err(AuthenticationError::TaskField)?,
+            None => None,
+        };
         match (authorization, api_key) {
             (None, None) => Err(AuthenticationError::Missing),
             (Some(_), Some(_)) => Err(AuthenticationError::Several),
-            (Some(field), None) => self.token(field, seen, now),
+            (Some(field), None) => self.token(head, (field, task), seen, now),
             (None, Some((keys, text))) => {
                 let key = keys.find(text, now)?;
                 Ok(Authenticated {
-                    principal: Arc::clone(&key.principal),
-                    method: Method::ApiKey { id: Arc::clone(&key.id) },
+                    principal: Arc::clone(key.chain.within(task)?),
+                    method: Method::ApiKey { id: Arc::clone(&key.id), owner: key.owner.clone() },
                     expires: key.expires,
+                    issued: None,
                     token_id: None,
+                    grants: key.grants.clone(),
                 })
             }
         }
@@ -130,7 +164,8 @@ impl Authenticator {
 
     fn token(
         &self,
-        field: &HeaderValue,
+        head: &CanonicalRequest,
+        (field, task): (&HeaderValue, Option<&str>),
         seen: &SeenCredential,
         now: Timestamp,
     ) -> Result<Authenticated, AuthenticationError> {
@@ -139,13 +174,48 @@ impl Authenticator {
             Some(remembered) => remembered,
             None => {
                 let field = field.to_str().map_err(|_| HeaderProblem::NotText)?;
-                let remembered = self.remembered(bearer(field)?, now)?;
+                let remembered = self.remembered(self.token_of(field)?, now)?;
                 seen.keep(field, &self.identity, &remembered);
                 remembered
             }
         };
         remembered.token.validity.check(now)?;
-        Ok(self.authenticated(&remembered.token))
+        self.check_possession(head, (field, &remembered.token), now)?;
+        self.authenticated(&remembered.token, task)
+    }
+
+    /// The text of the token, by one of the schemes that are served.
+    fn token_of<'f>(&self, field: &'f str) -> Result<&'f str, AuthenticationError> {
+        let (scheme, token) = field.split_once(' ').ok_or(AuthenticationError::Scheme)?;
+        let served = scheme.eq_ignore_ascii_case("bearer")
+            || self.settings.proofs.is_some() && scheme.eq_ignore_ascii_case("dpop");
+        if served { token68(token) } else { Err(AuthenticationError::Scheme) }
+    }
+
+    /// Whether the request comes from the holder of the key that the token is bound to. That is asked of each request,
+    /// whether or not the token was seen before.
+    fn check_possession(
+        &self,
+        head: &CanonicalRequest,
+        (field, token): (&HeaderValue, &Verified),
+        now: Timestamp,
+    ) -> Result<(), AuthenticationError> {
+        // Only two schemes come here.
+        let is_proven = matches!(field.as_bytes().first(), Some(b'd' | b'D'));
+        match (&token.key, &self.settings.proofs) {
+            (None, None) => Ok(()),
+            (Some(_), None) => Err(InvalidToken::Bound.into()),
+            (None, Some(settings)) if is_proven || settings.need == ProofNeed::Always => {
+                Err(InvalidToken::Unbound.into())
+            }
+            (None, Some(_)) => Ok(()),
+            (Some(_), Some(_)) if !is_proven => Err(InvalidProof::Missing.into()),
+            (Some(key), Some(settings)) => {
+                let field = field.to_str().map_err(|_| HeaderProblem::NotText)?;
+                let text = field.split_once(' ').map_or("", |(_, text)| text);
+                Ok(settings.check(head, (text, key), &self.proofs, now)?)
+            }
+        }
     }
 
     /// The token as it was verified, not long ago or now.
@@ -164,11 +234,11 @@ impl Authenticator {
 
     fn verify(&self, text: &str, now: Timestamp) -> Result<Verified, AuthenticationError> {
         let token = Token::parse(text)?;
-        let name = claims::issuer(&token.claims)?;
+        let name = claims::issuer(token.claims.read())?;
         // The name finds the issuer, and only its own keys are asked: there is no common set of keys.
         let mut issuers = self.issuers();
         match issuers.find(|issuer| *issuer.settings.issuer == *name) {
-            Some(issuer) => issuer.verify(&token, self.settings.actor_mode, now),
+            Some(issuer) => issuer.verify(&token, self.rules(), now),
             None => {
                 self.issuers().take(1).for_each(|issuer| issuer.spend(&token));
                 Err(InvalidToken::UnknownIssuer(Shown::new(name)).into())
@@ -180,14 +250,21 @@ impl Authenticator {
         self.settings.issuers.iter().enumerate().map(|(index, settings)| Issuer { index, settings })
     }
 
-    fn authenticated(&self, token: &Verified) -> Authenticated {
+    fn rules(&self) -> ChainRules {
+        let naming = if self.settings.task_header.is_some() { TaskNaming::ByRequest } else { TaskNaming::ByToken };
+        ChainRules { mode: self.settings.actor_mode, naming }
+    }
+
+    fn authenticated(&self, token: &Verified, task: Option<&str>) -> Result<Authenticated, AuthenticationError> {
         let name = self.settings.issuers.get(token.issuer).map(|settings| Arc::clone(&settings.issuer));
-        Authenticated {
-            principal: Arc::clone(&token.principal),
+        Ok(Authenticated {
+            principal: Arc::clone(token.chain.within(task)?),
             method: Method::Jwt { index: token.issuer, issuer: name.unwrap_or_default() },
             expires: Some(token.validity.end()),
+            issued: token.validity.issued_at(),
             token_id: token.token_id.clone(),
-        }
+            grants: token.grants.clone(),
+        })
     }
 }
 
@@ -204,12 +281,8 @@ impl Remembered {
     }
 }
 
-/// The token of `Bearer`, one space and a token68 (RFC 6750, section 2.1, and RFC 9110, section 11.2).
-fn bearer(field: &str) -> Result<&str, AuthenticationError> {
-    let (scheme, token) = field.split_once(' ').ok_or(AuthenticationError::Scheme)?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(AuthenticationError::Scheme);
-    }
+/// A token68, one space after its scheme (RFC 6750, section 2.1, and RFC 9110, section 11.2).
+fn token68(token: &str) -> Result<&str, AuthenticationError> {
     let text = token.trim_end_matches('=');
     // Every byte is looked at, with no branch between them: tokens are long, and almost always legal.
     let legal = text.bytes().fold(true, |legal, byte| legal & is_token68(byte));

@@ -2,10 +2,10 @@
 
 use super::{
     error::{InvalidToken, Shown},
-    json::{Json, Object},
+    json::{self, Object},
     settings::IssuerSettings,
 };
-use crate::access::Timestamp;
+use crate::{access::Timestamp, protocol::Json};
 
 /// The longest `sub` and `jti`, in bytes.
 const LONGEST: usize = 256;
@@ -19,13 +19,15 @@ pub(super) struct Validity {
     expires: Timestamp,
     not_before: Option<Timestamp>,
     issued: Option<Timestamp>,
+    // As the token says it.
+    issued_at: Option<Timestamp>,
     too_old: Option<Timestamp>,
 }
 
 impl Validity {
     /// Reads `exp`, `nbf` and `iat` (RFC 7519, sections 4.1.4 to 4.1.6). `exp` must be there, and `iat` if it has a
     /// greatest age.
-    pub(super) fn read(claims: &Object, settings: &IssuerSettings) -> Result<Self, InvalidToken> {
+    pub(super) fn read(claims: Object<'_>, settings: &IssuerSettings) -> Result<Self, InvalidToken> {
         let leeway = i64::try_from(settings.leeway.as_secs()).unwrap_or(0);
         let expires = date(claims, "exp")?.ok_or(InvalidToken::MissingClaim("exp"))?;
         let issued = date(claims, "iat")?;
@@ -42,6 +44,7 @@ impl Validity {
             expires: Timestamp::from_seconds(expires + leeway),
             not_before: date(claims, "nbf")?.map(earlier),
             issued: issued.map(earlier),
+            issued_at: issued.map(Timestamp::from_seconds),
             too_old,
         })
     }
@@ -63,6 +66,11 @@ impl Validity {
         Ok(())
     }
 
+    /// When the token says that it was issued.
+    pub(super) fn issued_at(&self) -> Option<Timestamp> {
+        self.issued_at
+    }
+
     /// The moment from which it never holds again.
     pub(super) fn end(&self) -> Timestamp {
         self.too_old.map_or(self.expires, |end| end.min(self.expires))
@@ -70,19 +78,19 @@ impl Validity {
 }
 
 /// The issuer that the token says it is from (RFC 7519, section 4.1.1).
-pub(super) fn issuer(claims: &Object) -> Result<&str, InvalidToken> {
+pub(super) fn issuer(claims: Object<'_>) -> Result<&str, InvalidToken> {
     let issuer = claims.get("iss").ok_or(InvalidToken::MissingClaim("iss"))?;
-    issuer.text().ok_or(InvalidToken::MalformedClaim("iss"))
+    json::text(issuer).ok_or(InvalidToken::MalformedClaim("iss"))
 }
 
 /// The subject: 1 to 256 bytes of plain text (RFC 7519, section 4.1.2).
-pub(super) fn check_subject(claims: &Object) -> Result<(), InvalidToken> {
+pub(super) fn check_subject(claims: Object<'_>) -> Result<(), InvalidToken> {
     let subject = claims.get("sub").ok_or(InvalidToken::MissingClaim("sub"))?;
     plain(subject).map(drop).ok_or(InvalidToken::MalformedClaim("sub"))
 }
 
 /// The token's own id, if it has one (RFC 7519, section 4.1.7).
-pub(super) fn token_id(claims: &Object) -> Result<Option<&str>, InvalidToken> {
+pub(super) fn token_id(claims: Object<'_>) -> Result<Option<&str>, InvalidToken> {
     match claims.get("jti") {
         None => Ok(None),
         Some(id) => plain(id).map(Some).ok_or(InvalidToken::MalformedClaim("jti")),
@@ -90,31 +98,29 @@ pub(super) fn token_id(claims: &Object) -> Result<Option<&str>, InvalidToken> {
 }
 
 /// One of the token's audiences is exactly one of ours (RFC 7519, section 4.1.3).
-pub(super) fn check_audience(claims: &Object, ours: &[Box<str>]) -> Result<(), InvalidToken> {
+pub(super) fn check_audience(claims: Object<'_>, ours: &[Box<str>]) -> Result<(), InvalidToken> {
     let malformed = InvalidToken::MalformedClaim("aud");
     let is_ours = |audience: &str| ours.iter().any(|our| **our == *audience);
     let (found, first) = match claims.get("aud") {
         None => return Err(InvalidToken::MissingClaim("aud")),
-        Some(Json::Text(one)) => (is_ours(one), one.as_str()),
-        Some(Json::Array(many)) => {
-            let many: Option<Vec<&str>> = many.iter().map(Json::text).collect();
-            let many = many.ok_or_else(|| malformed.clone())?;
+        Some(Json::String(one)) => (is_ours(one), one.as_str()),
+        Some(many) => {
+            let many = json::texts(many).ok_or_else(|| malformed.clone())?;
             (many.iter().any(|one| is_ours(one)), many.first().copied().ok_or(malformed)?)
         }
-        Some(Json::Null | Json::Bool | Json::Integer(_) | Json::Number | Json::Object(_)) => return Err(malformed),
     };
     if found { Ok(()) } else { Err(InvalidToken::OtherAudience(Shown::new(first))) }
 }
 
 /// The token's type is one of the issuer's, and a generic type hides no other kind of token (RFC 8725, section 3.11).
-pub(super) fn check_type(kind: Option<&str>, claims: &Object, accepted: &[Box<str>]) -> Result<(), InvalidToken> {
+pub(super) fn check_type(kind: Option<&str>, claims: Object<'_>, accepted: &[Box<str>]) -> Result<(), InvalidToken> {
     let spelling = kind.unwrap_or_default();
     if !accepted.iter().any(|one| one.eq_ignore_ascii_case(spelling)) || kind == Some("") {
         return Err(kind.map_or(InvalidToken::MissingType, |kind| InvalidToken::RefusedType(Shown::new(kind))));
     }
     let generic =
         spelling.is_empty() || ["jwt", "application/jwt"].iter().any(|one| one.eq_ignore_ascii_case(spelling));
-    match NEVER_IN_ACCESS_TOKENS.into_iter().find(|name| generic && claims.contains_key(*name)) {
+    match NEVER_IN_ACCESS_TOKENS.into_iter().find(|name| generic && claims.contains(name)) {
         Some(name) => Err(InvalidToken::NotAnAccessToken(name)),
         None => Ok(()),
     }
@@ -131,15 +137,15 @@ pub(super) fn is_visible(c: char) -> bool {
 }
 
 fn plain(value: &Json) -> Option<&str> {
-    value.text().filter(|text| (1..=LONGEST).contains(&text.len()) && text.chars().all(is_visible))
+    json::text(value).filter(|text| (1..=LONGEST).contains(&text.len()) && text.chars().all(is_visible))
 }
 
 /// A NumericDate (RFC 7519, section 2) in whole seconds from 1970 on.
-fn date(claims: &Object, name: &'static str) -> Result<Option<i64>, InvalidToken> {
+fn date(claims: Object<'_>, name: &'static str) -> Result<Option<i64>, InvalidToken> {
     match claims.get(name) {
         None => Ok(None),
         Some(value) => {
-            let seconds = value.integer().filter(|seconds| *seconds >= 0);
+            let seconds = json::integer(value).filter(|seconds| *seconds >= 0);
             seconds.map(Some).ok_or(InvalidToken::MalformedClaim(name))
         }
     }

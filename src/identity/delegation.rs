@@ -1,116 +1,42 @@
 //! The chain of subjects that a verified token stands for.
 
-use std::{fmt, str::FromStr};
+use std::sync::Arc;
 
 use thiserror::Error;
 
 use super::{
-    claims::is_visible,
-    json::{Json, Object},
+    json::{self, Object},
+    tasks::Chain,
+    template::EntityTemplate,
 };
-use crate::access::{ActorMode, Entity, InvalidName, InvalidTemplate, Principal, RenderProblem, Template};
+use crate::{
+    access::{ActorMode, Entity, Principal},
+    protocol::Json,
+};
 
-/// Why a text is not a template of an entity.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum InvalidEntityTemplate {
-    /// Its braces are wrong.
-    #[error(transparent)]
-    Template(#[from] InvalidTemplate),
-    /// It holds no claim, so all tokens would be the same entity.
-    #[error("`{0}` holds no claim, write it like `user:{{sub}}`")]
-    NoClaim(String),
-    /// It does not begin with a type, so a token would choose its own type.
-    #[error("`{0}` does not begin with a type, write it like `user:{{sub}}`")]
-    NoType(String),
-    /// No claim could make it an entity.
-    #[error("`{text}` never makes an entity: {problem}")]
-    NoEntity {
-        /// The template.
-        text: String,
-        /// What is wrong with all it makes.
-        problem: InvalidName,
-    },
-}
-
-/// A text such as `user:{sub}` or `agent:{client_id}` that claims make an entity of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EntityTemplate(Template<Box<str>>);
-
-impl FromStr for EntityTemplate {
-    type Err = InvalidEntityTemplate;
-
-    fn from_str(text: &str) -> Result<Self, InvalidEntityTemplate> {
-        let claim = |name: &str| match name {
-            "" => Err("a claim has a name, write it like `{sub}`".to_owned()),
-            name => Ok(name.into()),
-        };
-        let template = Template::parse(text, claim)?;
-        if template.variables().next().is_none() {
-            return Err(InvalidEntityTemplate::NoClaim(text.to_owned()));
-        }
-        if template.type_name().is_none() {
-            return Err(InvalidEntityTemplate::NoType(text.to_owned()));
-        }
-        // A stand-in that is in no literal, so that only the literals decide.
-        let sample = template.render(|_, out| {
-            out.push('\u{10ffff}');
-            Ok::<(), ()>(())
-        });
-        match sample.unwrap_or_default().parse::<Entity>() {
-            Ok(_) => Ok(Self(template)),
-            Err(problem) => Err(InvalidEntityTemplate::NoEntity { text: text.to_owned(), problem }),
-        }
-    }
-}
-
-impl fmt::Display for EntityTemplate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl EntityTemplate {
-    /// The type of all entities that it makes.
-    pub fn type_name(&self) -> &str {
-        self.0.type_name().unwrap_or_default()
-    }
-
-    /// Whether a claim that it needs is there, whatever it holds.
-    fn is_touched_by(&self, claims: &Object) -> bool {
-        self.0.variables().any(|variable| claims.contains_key(&*variable.source))
-    }
-
-    fn render(&self, claims: &Object) -> Result<Entity, InvalidChain> {
-        let text = self.0.render(|name, out| {
-            let value = claims.get(&**name).ok_or_else(|| InvalidChain::MissingClaim(name.clone()))?;
-            let value = value.text().filter(|value| value.chars().all(is_plain));
-            out.push_str(value.ok_or_else(|| InvalidChain::MalformedClaim(name.clone()))?);
-            Ok(())
-        });
-        match text {
-            Ok(text) => text.parse().map_err(|_| InvalidChain::NoEntity(self.to_string().into())),
-            Err(RenderProblem::Value(problem)) => Err(problem),
-            Err(RenderProblem::Empty(name) | RenderProblem::Ambiguous(name)) => {
-                Err(InvalidChain::MalformedClaim(name.into()))
-            }
-        }
-    }
-}
+/// The most tasks that one token may be bound to.
+const MOST_TASKS: usize = 16;
 
 /// What chain the tokens of one issuer stand for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChainSettings {
     /// The subject, made of the token's claims.
     pub subject: EntityTemplate,
+    /// The subject of a token that a client got for itself (RFC 9068, section 2.2): its `sub` is its client's id, or its
+    /// `sub_entity_type` is `agent` or `app`. Without it such a subject is made by `subject`, unless the token says
+    /// that it is an agent: then it is refused, because it must not be taken for a human.
+    pub client_subject: Option<EntityTemplate>,
     /// An actor, made of the members of an `act` claim (RFC 8693, section 4.1). Without it a token with `act` is
     /// refused, because its actor must not go unseen.
     pub actor: Option<EntityTemplate>,
-    /// The task, made of the token's claims. It is used if a claim that it needs is there.
+    /// The task, made of the token's claims. It is used if a claim that it needs is there. If requests may name a task,
+    /// its only claim may be an array: then the request must name one of these.
     pub task: Option<EntityTemplate>,
     /// The actor of a token without `act`, made of the token's claims. With it every token has such an actor, or is
-    /// refused, unless its `client_id` is one of `human_clients`.
+    /// refused, unless its client is one of `human_clients`; and the current actor of an `act` must be this one.
     pub client: Option<EntityTemplate>,
-    /// The values of `client_id` (RFC 8693, section 4.3) of programs through which people act themselves.
+    /// The ids of programs through which people act themselves: `client_id` (RFC 8693, section 4.3), `azp`, or the claim
+    /// of `client`.
     pub human_clients: Vec<Box<str>>,
     /// The most actors that `act` may name.
     pub max_actors: usize,
@@ -119,6 +45,22 @@ pub struct ChainSettings {
 impl ChainSettings {
     /// The most actors if nothing else is said.
     pub const DEFAULT_MAX_ACTORS: usize = 3;
+}
+
+/// What is the same for all issuers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ChainRules {
+    pub(super) mode: ActorMode,
+    pub(super) naming: TaskNaming,
+}
+
+/// Who says within which of its tasks a credential is used.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum TaskNaming {
+    /// The token alone: it is bound to one.
+    ByToken,
+    /// The request may name one of the token's.
+    ByRequest,
 }
 
 /// Why a verified token names no chain.
@@ -142,21 +84,76 @@ pub enum InvalidChain {
     /// More actors than the issuer's bound.
     #[error("it has more than {0} actors")]
     TooManyActors(usize),
+    /// A list of tasks that is empty, or longer than the bound.
+    #[error("it is bound to no task, or to more than {0}")]
+    Tasks(usize),
+    /// `client_id` and `azp` name two clients.
+    #[error("`client_id` and `azp` are not the same")]
+    TwoClients,
+    /// The token says that its subject is an agent, and the issuer's settings do not say what such a subject is.
+    #[error("its subject is an agent, and its issuer has no template for such subjects")]
+    UnexpectedAgent,
+    /// The token says that its client is an agent, and nothing makes an actor of it.
+    #[error("its client is an agent, and its issuer has no template for clients")]
+    UnseenClient,
+    /// The token was given to another client than its current actor.
+    #[error("its client is not the current actor")]
+    ClientIsNotActor,
+    /// `may_act` is not an object that names an actor.
+    #[error("`may_act` is malformed")]
+    MalformedMayAct,
+    /// The current actor is not the one that `may_act` allows.
+    #[error("its current actor is not the one of `may_act`")]
+    ForbiddenActor,
 }
 
 impl ChainSettings {
     /// The chain that the claims stand for. Nothing in them is skipped: what cannot be named is refused.
-    pub(super) fn principal(&self, claims: &Object, mode: ActorMode) -> Result<Principal, InvalidChain> {
-        let subject = self.subject.render(claims)?;
+    pub(super) fn chain(&self, claims: Object<'_>, rules: ChainRules) -> Result<Chain, InvalidChain> {
+        let client = Client::read(claims, self.client.as_ref())?;
+        let subject = self.subject(claims, &client)?;
+        let client = self.client_entity(claims, &client)?;
         let actors = match claims.get("act") {
             Some(act) => self.actors(act)?,
-            None => self.client(claims)?.filter(|client| *client != subject).into_iter().collect(),
+            None => client.clone().filter(|client| *client != subject).into_iter().collect(),
         };
-        let task = match &self.task {
-            Some(task) if task.is_touched_by(claims) => Some(task.render(claims)?),
-            Some(_) | None => None,
+        // Whoever holds the token is the last of the chain, or it is somebody else's.
+        if client.is_some_and(|client| client != *actors.first().unwrap_or(&subject)) {
+            return Err(InvalidChain::ClientIsNotActor);
+        }
+        self.check_may_act(claims, actors.first())?;
+        let principal = |task| Arc::new(Principal::new(subject.clone(), actors.clone(), task, rules.mode));
+        let Some(task) = self.task.as_ref().filter(|task| task.is_touched_by(claims)) else {
+            return Ok(Chain::Fixed(principal(None)));
         };
-        Ok(Principal::new(subject, actors, task, mode))
+        match rules.naming {
+            TaskNaming::ByRequest => match task.render_each(claims)? {
+                Some(tasks) if !(1..=MOST_TASKS).contains(&tasks.len()) => Err(InvalidChain::Tasks(MOST_TASKS)),
+                Some(tasks) => Ok(Chain::Choice(tasks.into_iter().map(|task| principal(Some(task))).collect())),
+                None => Ok(Chain::Fixed(principal(Some(task.render(claims)?)))),
+            },
+            TaskNaming::ByToken => Ok(Chain::Fixed(principal(Some(task.render(claims)?)))),
+        }
+    }
+
+    fn subject(&self, claims: Object<'_>, client: &Client<'_>) -> Result<Entity, InvalidChain> {
+        let says = kind(claims, "sub_entity_type")?;
+        let is_own = match says {
+            Some(kind) => kind == Kind::Program,
+            None => client.id.is_some() && client.id == claims.get("sub").and_then(json::text),
+        };
+        match &self.client_subject {
+            Some(template) if is_own => template.render(claims),
+            None if says == Some(Kind::Program) && !self.is_of_actors(&self.subject) => {
+                Err(InvalidChain::UnexpectedAgent)
+            }
+            Some(_) | None => self.subject.render(claims),
+        }
+    }
+
+    /// Whether what the template makes is of the actors' type, so that nobody takes it for a human.
+    fn is_of_actors(&self, template: &EntityTemplate) -> bool {
+        self.actor.iter().chain(&self.client).any(|actor| actor.type_name() == template.type_name())
     }
 
     /// The current actor first, then the prior ones (RFC 8693, section 4.1).
@@ -165,7 +162,7 @@ impl ChainSettings {
         let mut actors = Vec::new();
         let mut next = Some(act);
         while let Some(act) = next {
-            let act = object(act).ok_or(InvalidChain::MalformedActor)?;
+            let act = Object::of(act).ok_or(InvalidChain::MalformedActor)?;
             if actors.len() == self.max_actors {
                 return Err(InvalidChain::TooManyActors(self.max_actors));
             }
@@ -175,22 +172,69 @@ impl ChainSettings {
         Ok(actors)
     }
 
-    fn client(&self, claims: &Object) -> Result<Option<Entity>, InvalidChain> {
-        let Some(template) = &self.client else { return Ok(None) };
-        let client_id = claims.get("client_id").and_then(Json::text);
-        let is_human = client_id.is_some_and(|id| self.human_clients.iter().any(|human| **human == *id));
-        if is_human { Ok(None) } else { template.render(claims).map(Some) }
+    /// The client as an actor, if it is one.
+    fn client_entity(&self, claims: Object<'_>, client: &Client<'_>) -> Result<Option<Entity>, InvalidChain> {
+        let is_agent = kind(claims, "client_entity_type")? == Some(Kind::Program);
+        let has_act = claims.contains("act");
+        let Some(template) = &self.client else {
+            return if is_agent && !has_act { Err(InvalidChain::UnseenClient) } else { Ok(None) };
+        };
+        let is_human = !is_agent && client.id.is_some_and(|id| self.human_clients.iter().any(|human| **human == *id));
+        if is_human || (has_act && !template.is_touched_by(claims)) {
+            return Ok(None);
+        }
+        template.render(claims).map(Some)
+    }
+
+    /// The current actor is the one that the subject has allowed (RFC 8693, section 4.4), if it has.
+    fn check_may_act(&self, claims: Object<'_>, current: Option<&Entity>) -> Result<(), InvalidChain> {
+        let Some(may_act) = claims.get("may_act") else { return Ok(()) };
+        let may_act = Object::of(may_act).ok_or(InvalidChain::MalformedMayAct)?;
+        let template = self.actor.as_ref().ok_or(InvalidChain::UnexpectedActor)?;
+        let allowed = template.render(may_act).map_err(|_| InvalidChain::MalformedMayAct)?;
+        let act = claims.get("act").and_then(Object::of);
+        // All that it says of the actor must be so, such as its issuer.
+        let differs = |name: &str| act.is_some_and(|act| act.get(name) != may_act.get(name));
+        if current.is_some_and(|current| *current != allowed) || may_act.names().any(differs) {
+            return Err(InvalidChain::ForbiddenActor);
+        }
+        Ok(())
     }
 }
 
-fn object(value: &Json) -> Option<&Object> {
-    match value {
-        Json::Object(members) => Some(members),
-        Json::Null | Json::Bool | Json::Integer(_) | Json::Number | Json::Text(_) | Json::Array(_) => None,
+/// The program that a token was given to.
+struct Client<'c> {
+    id: Option<&'c str>,
+}
+
+impl<'c> Client<'c> {
+    /// By the claim of the template, or else by `client_id` (RFC 9068) or `azp` (OpenID Connect), which must agree.
+    fn read(claims: Object<'c>, template: Option<&EntityTemplate>) -> Result<Self, InvalidChain> {
+        let claim = |name: &str| match claims.get(name) {
+            None => Ok(None),
+            Some(value) => json::text(value).map(Some).ok_or_else(|| InvalidChain::MalformedClaim(name.into())),
+        };
+        let (client_id, party) = (claim("client_id")?, claim("azp")?);
+        if client_id.is_some() && party.is_some() && client_id != party {
+            return Err(InvalidChain::TwoClients);
+        }
+        let own = template.and_then(EntityTemplate::only_claim).map(claim).transpose()?.flatten();
+        Ok(Self { id: own.or(client_id).or(party) })
     }
 }
 
-/// Whether a claim may bring the character into an id.
-fn is_plain(c: char) -> bool {
-    !matches!(c, '*' | ':' | '#') && !c.is_whitespace() && is_visible(c)
+/// What a token says that its subject or its client is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Human,
+    Program,
+}
+
+fn kind(claims: Object<'_>, name: &'static str) -> Result<Option<Kind>, InvalidChain> {
+    match claims.get(name).map(json::text) {
+        None => Ok(None),
+        Some(Some("user")) => Ok(Some(Kind::Human)),
+        Some(Some("agent" | "app")) => Ok(Some(Kind::Program)),
+        Some(_) => Err(InvalidChain::MalformedClaim(name.into())),
+    }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::{algorithm::Algorithm, delegation::InvalidChain};
+use super::{algorithm::Algorithm, delegation::InvalidChain, denylist::Revoked, proof::InvalidProof};
 use crate::access::{HeaderProblem, Reason};
 
 /// An identifier that a stranger sent: cut to 128 characters, with everything unprintable escaped.
@@ -60,8 +60,8 @@ pub enum AuthenticationError {
     /// The field that carries the credential has no one value.
     #[error("the credential's field {0}")]
     Field(#[from] HeaderProblem),
-    /// Another scheme than `Bearer`.
-    #[error("the authorization scheme is not Bearer")]
+    /// Another scheme than `Bearer`, or `DPoP` (RFC 9449, section 7.1) where that is configured.
+    #[error("the authorization scheme is not Bearer, or DPoP where that is configured")]
     Scheme,
     /// Not `Bearer`, one space and a token68 (RFC 6750, section 2.1).
     #[error("the bearer token has a character that no token has")]
@@ -69,9 +69,24 @@ pub enum AuthenticationError {
     /// The token is refused.
     #[error("token: {0}")]
     Token(#[from] InvalidToken),
+    /// The token is bound to a key, and the proof of its possession is refused.
+    #[error("proof: {0}")]
+    Proof(#[from] InvalidProof),
     /// The token is genuine, but names no chain of subjects.
     #[error("chain: {0}")]
     Chain(#[from] InvalidChain),
+    /// The field that names the task has no one value.
+    #[error("the task's field {0}")]
+    TaskField(HeaderProblem),
+    /// The request names a task, and the credential is not bound to it. A name that anybody can write is no proof.
+    #[error("the request names a task that its credential is not bound to")]
+    UnboundTask,
+    /// The credential is bound to several tasks, and the request names none.
+    #[error("the credential is bound to several tasks, and the request does not name one")]
+    UnnamedTask,
+    /// The credential is good, but was revoked.
+    #[error(transparent)]
+    Revoked(#[from] Revoked),
     /// Not the form of an API key, or its checksum is wrong.
     #[error("the API key is mistyped or cut")]
     MalformedApiKey,
@@ -88,11 +103,17 @@ impl AuthenticationError {
     pub const fn reason(&self) -> Reason {
         match self {
             Self::Missing => Reason::MissingCredential,
+            Self::TaskField(HeaderProblem::Repeated) => Reason::RepeatedHeader,
+            Self::TaskField(HeaderProblem::NotText | HeaderProblem::ConnectionListed) => Reason::MalformedHeader,
+            Self::UnboundTask => Reason::TaskNotBound,
+            Self::Revoked(_) => Reason::Revoked,
+            Self::UnnamedTask => Reason::TaskRequired,
             Self::Several
             | Self::Field(_)
             | Self::Scheme
             | Self::Bearer
             | Self::Token(_)
+            | Self::Proof(_)
             | Self::Chain(_)
             | Self::MalformedApiKey
             | Self::UnknownApiKey
@@ -107,10 +128,15 @@ impl AuthenticationError {
             Self::Token(InvalidToken::UnknownKey { issuer }) => Some(*issuer),
             Self::Token(_)
             | Self::Missing
+            | Self::TaskField(_)
+            | Self::UnboundTask
+            | Self::Revoked(_)
+            | Self::UnnamedTask
             | Self::Several
             | Self::Field(_)
             | Self::Scheme
             | Self::Bearer
+            | Self::Proof(_)
             | Self::Chain(_)
             | Self::MalformedApiKey
             | Self::UnknownApiKey
@@ -206,6 +232,9 @@ pub enum InvalidToken {
     /// `iat` is longer ago than the issuer's `max_age`.
     #[error("it was issued too long ago")]
     TooOld,
+    /// It was sent as one that is bound to a key, or must be one, and is bound to none.
+    #[error("it is bound to no key")]
+    Unbound,
     /// `cnf` binds it to a key or a certificate whose possession is not proven (RFC 7800, section 3.1).
     #[error("it is bound to a key by `cnf`, so it is no bearer token")]
     Bound,

@@ -6,18 +6,24 @@ use aws_lc_rs::signature::ParsedPublicKey;
 
 use super::{
     claims::{self, Validity},
+    delegation::ChainRules,
     error::{AuthenticationError, InvalidToken},
+    proof::{Thumbprint, bound_to},
     settings::IssuerSettings,
+    tasks::Chain,
     token::Token,
 };
-use crate::access::{ActorMode, Principal, Timestamp};
+use crate::access::{Grants, Timestamp};
 
 /// What is known of a token whose signature, claims and chain hold.
 pub(super) struct Verified {
-    pub(super) principal: Arc<Principal>,
+    pub(super) chain: Chain,
     pub(super) issuer: usize,
     pub(super) token_id: Option<Arc<str>>,
     pub(super) validity: Validity,
+    /// The key that it is bound to.
+    pub(super) key: Option<Thumbprint>,
+    pub(super) grants: Option<Arc<Grants>>,
 }
 
 /// One issuer of the settings, by its index in them.
@@ -32,26 +38,29 @@ impl<'s> Issuer<'s> {
     pub(super) fn verify(
         self,
         token: &Token<'_>,
-        mode: ActorMode,
+        rules: ChainRules,
         now: Timestamp,
     ) -> Result<Verified, AuthenticationError> {
-        let settings = self.settings;
-        claims::check_type(token.header.kind.as_deref(), &token.claims, &settings.types)?;
+        let (settings, claims) = (self.settings, token.claims.read());
+        claims::check_type(token.header.kind.as_deref(), claims, &settings.types)?;
         let verifier = self.verifier(token)?;
         let signed = token.signed.as_bytes();
         verifier.verify_sig(signed, &token.signature).map_err(|_| InvalidToken::Signature)?;
-        claims::check_audience(&token.claims, &settings.audiences)?;
-        let validity = Validity::read(&token.claims, settings)?;
+        claims::check_audience(claims, &settings.audiences)?;
+        let validity = Validity::read(claims, settings)?;
         validity.check(now)?;
-        claims::check_subject(&token.claims)?;
-        if token.claims.contains_key("cnf") {
-            return Err(InvalidToken::Bound.into());
-        }
+        claims::check_subject(claims)?;
+        let key = match claims.get("cnf") {
+            None => None,
+            Some(confirmation) => Some(bound_to(confirmation).ok_or(InvalidToken::Bound)?),
+        };
         Ok(Verified {
-            principal: Arc::new(settings.chain.principal(&token.claims, mode)?),
+            chain: settings.chain.chain(claims, rules)?,
             issuer: self.index,
-            token_id: claims::token_id(&token.claims)?.map(Arc::from),
+            token_id: claims::token_id(claims)?.map(Arc::from),
             validity,
+            key,
+            grants: settings.grants.read(claims)?.map(Arc::new),
         })
     }
 

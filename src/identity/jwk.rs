@@ -10,13 +10,8 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{
-    algorithm::Algorithm,
-    json::{self, NotStrict},
-    jwks::InvalidKeySet,
-    token::LONGEST_KEY_ID,
-};
-use crate::access::Place;
+use super::{algorithm::Algorithm, digest::sha256, json, jwks::InvalidKeySet, token::LONGEST_KEY_ID};
+use crate::{access::Place, protocol::NotStrict};
 
 /// Members that only a private key has (RFC 7518, sections 6.2.2 and 6.3.2).
 const PRIVATE: [&str; 7] = ["d", "p", "q", "dp", "dq", "qi", "oth"];
@@ -88,6 +83,7 @@ impl<'d> Jwk<'d> {
                 Err(NotStrict::Syntax) => "is malformed",
                 Err(NotStrict::RepeatedMember) => "repeats a member inside",
                 Err(NotStrict::TooDeep) => "is nested too deep",
+                Err(NotStrict::TooManyItems) => "has too many members and elements",
             };
             let message = format!("`{name}` {message}");
             return Err(InvalidKeySet::Syntax { place: place(self.document, value, 0), message });
@@ -98,6 +94,23 @@ impl<'d> Jwk<'d> {
     fn bytes(&self, name: &str) -> Result<Vec<u8>, Ignored> {
         let text = self.text(name)?.ok_or(Ignored::Malformed)?;
         URL_SAFE_NO_PAD.decode(text).map_err(|_| Ignored::Malformed)
+    }
+
+    /// The SHA-256 thumbprint of the key (RFC 7638, section 3): of its required members in their order, and no others.
+    pub(super) fn thumbprint(&self) -> Result<[u8; 32], Ignored> {
+        let kind = self.text("kty")?.ok_or(Ignored::Malformed)?;
+        let required: &[&str] = match kind.as_str() {
+            "EC" => &["crv", "kty", "x", "y"],
+            "RSA" => &["e", "kty", "n"],
+            "OKP" => &["crv", "kty", "x"],
+            _ => return Err(Ignored::Unserved),
+        };
+        let mut members = BTreeMap::new();
+        for name in required {
+            members.insert(*name, self.text(name)?.ok_or(Ignored::Malformed)?);
+        }
+        // Sorted names and no white space: serde_json writes just that.
+        serde_json::to_vec(&members).map(|text| sha256(&text)).map_err(|_| Ignored::Malformed)
     }
 
     /// The key, once for each algorithm that it may be used for.

@@ -5,7 +5,15 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use http::{HeaderName, header};
 use thiserror::Error;
 
-use super::{algorithm::Algorithm, api_key::ApiKeySettings, delegation::ChainSettings, jwks::KeySet};
+use super::{
+    algorithm::Algorithm,
+    api_key::ApiKeySettings,
+    challenge::ProtectedResource,
+    delegation::ChainSettings,
+    grants::GrantSettings,
+    jwks::KeySet,
+    proof::{self, ProofSettings},
+};
 use crate::access::{ActorMode, is_hop_by_hop, is_reserved};
 
 /// The longest leeway.
@@ -25,6 +33,13 @@ pub struct AuthenticatorSettings {
     pub api_keys: Option<ApiKeySettings>,
     /// Which actors of a chain must be permitted.
     pub actor_mode: ActorMode,
+    /// The field in which requests name the task that they are within, if they may. A name alone is never enough: the
+    /// credential must be bound to that task, or to a list with it.
+    pub task_header: Option<HeaderName>,
+    /// How tokens that are bound to a key are accepted (DPoP); without it they are refused.
+    pub proofs: Option<ProofSettings>,
+    /// What clients are told of this API, if they are.
+    pub protected_resource: Option<ProtectedResource>,
 }
 
 /// One issuer of tokens.
@@ -44,6 +59,8 @@ pub struct IssuerSettings {
     pub max_age: Option<Duration>,
     /// What chain its tokens stand for.
     pub chain: ChainSettings,
+    /// What its tokens grant beside their chain.
+    pub grants: GrantSettings,
     /// Its public keys.
     pub keys: Arc<KeySet>,
 }
@@ -132,7 +149,13 @@ pub enum InvalidSettings {
         /// The id.
         id: Arc<str>,
     },
+    /// Less than a second, more than 300, or not whole seconds.
+    #[error("the window of proofs is whole seconds, at least one and at most 300")]
+    ProofWindow,
     /// A field that has another meaning or never travels.
+    #[error("a task cannot be named in the field `{0}`")]
+    TaskHeader(HeaderName),
+    /// The same for API keys.
     #[error("API keys cannot come in the field `{0}`")]
     ApiKeyHeader(HeaderName),
 }
@@ -150,7 +173,11 @@ impl InvalidSettings {
             | Self::MaxAge { index }
             | Self::MaxActors { index }
             | Self::NoUsableKey { index } => Some(*index),
-            Self::RepeatedApiKey { .. } | Self::ApiKeyId { .. } | Self::ApiKeyHeader(_) => None,
+            Self::RepeatedApiKey { .. }
+            | Self::ApiKeyId { .. }
+            | Self::ProofWindow
+            | Self::TaskHeader(_)
+            | Self::ApiKeyHeader(_) => None,
         }
     }
 
@@ -167,6 +194,8 @@ impl InvalidSettings {
             | Self::MaxAge { .. }
             | Self::MaxActors { .. }
             | Self::NoUsableKey { .. }
+            | Self::ProofWindow
+            | Self::TaskHeader(_)
             | Self::ApiKeyHeader(_) => None,
         }
     }
@@ -182,8 +211,18 @@ impl AuthenticatorSettings {
                 return Err(InvalidSettings::RepeatedIssuer { index, first, issuer: Arc::clone(&issuer.issuer) });
             }
         }
+        if let Some(proofs) = &self.proofs {
+            let window = proofs.window;
+            if window.as_secs() == 0 || window > ProofSettings::LONGEST_WINDOW || window.subsec_nanos() != 0 {
+                return Err(InvalidSettings::ProofWindow);
+            }
+        }
+        let key_header = self.api_keys.as_ref().map(|keys| &keys.header);
+        if let Some(name) = self.task_header.as_ref().filter(|name| !may_carry(name) || key_header == Some(*name)) {
+            return Err(InvalidSettings::TaskHeader(name.clone()));
+        }
         match &self.api_keys {
-            Some(api_keys) if !may_carry_a_key(&api_keys.header) => {
+            Some(api_keys) if !may_carry(&api_keys.header) => {
                 Err(InvalidSettings::ApiKeyHeader(api_keys.header.clone()))
             }
             Some(_) | None => Ok(()),
@@ -221,9 +260,10 @@ impl IssuerSettings {
     }
 }
 
-fn may_carry_a_key(name: &HeaderName) -> bool {
+fn may_carry(name: &HeaderName) -> bool {
     let taken = [
         header::AUTHORIZATION,
+        proof::FIELD,
         header::HOST,
         header::COOKIE,
         header::CONTENT_TYPE,

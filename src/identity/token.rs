@@ -5,8 +5,9 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use super::{
     algorithm::Algorithm,
     error::{InvalidToken, Shown, TokenPart},
-    json::{self, Json, NotStrict, Object},
+    json::{self, Members, Object},
 };
+use crate::protocol::NotStrict;
 
 /// The longest token, in bytes.
 pub(super) const LONGEST: usize = 8 * 1024;
@@ -25,7 +26,7 @@ pub(super) struct Token<'t> {
     /// What the signature covers: header, dot, claims, as they were sent.
     pub(super) signed: &'t str,
     pub(super) header: Header,
-    pub(super) claims: Object,
+    pub(super) claims: Members,
     pub(super) signature: Vec<u8>,
 }
 
@@ -36,8 +37,16 @@ pub(super) struct Header {
     pub(super) kind: Option<String>,
 }
 
-impl<'t> Token<'t> {
-    /// Takes a text of at most [`LONGEST`] bytes apart; refuses every spelling but the strict one.
+/// The parts of a JWS in compact serialization, none of them read yet.
+pub(super) struct Signed<'t> {
+    signed: &'t str,
+    header: &'t str,
+    claims: &'t str,
+    signature: &'t str,
+}
+
+impl<'t> Signed<'t> {
+    /// Takes a text of at most [`LONGEST`] bytes apart.
     pub(super) fn parse(text: &'t str) -> Result<Self, InvalidToken> {
         if text.bytes().filter(|byte| *byte == b'.').count() != 2 {
             return Err(InvalidToken::NotThreeParts);
@@ -47,23 +56,56 @@ impl<'t> Token<'t> {
         if header.is_empty() || claims.is_empty() || signature.is_empty() {
             return Err(InvalidToken::NotThreeParts);
         }
+        Ok(Self { signed, header, claims, signature })
+    }
+
+    /// What the signature covers, as it was sent.
+    pub(super) fn signed(&self) -> &'t str {
+        self.signed
+    }
+
+    /// The members of the header or the claims.
+    pub(super) fn object(&self, part: TokenPart) -> Result<Members, InvalidToken> {
+        match part {
+            TokenPart::Header => object(self.header, part),
+            TokenPart::Claims => object(self.claims, part),
+            TokenPart::Signature => Err(InvalidToken::NotAnObject(part)),
+        }
+    }
+
+    /// The JSON of the header.
+    pub(super) fn header_text(&self) -> Result<String, InvalidToken> {
+        let bytes = decode(self.header, TokenPart::Header)?;
+        String::from_utf8(bytes).map_err(|_| InvalidToken::NotJson(TokenPart::Header))
+    }
+
+    /// The bytes of the signature.
+    pub(super) fn signature(&self) -> Result<Vec<u8>, InvalidToken> {
+        decode(self.signature, TokenPart::Signature)
+    }
+}
+
+impl<'t> Token<'t> {
+    /// Takes a text of at most [`LONGEST`] bytes apart; refuses every spelling but the strict one.
+    pub(super) fn parse(text: &'t str) -> Result<Self, InvalidToken> {
+        let parts = Signed::parse(text)?;
         Ok(Self {
-            signed,
-            header: Header::read(&object(header, TokenPart::Header)?)?,
-            claims: object(claims, TokenPart::Claims)?,
-            signature: decode(signature, TokenPart::Signature)?,
+            signed: parts.signed,
+            header: Header::read(parts.object(TokenPart::Header)?.read())?,
+            claims: parts.object(TokenPart::Claims)?,
+            signature: parts.signature()?,
         })
     }
 }
 
 impl Header {
-    fn read(members: &Object) -> Result<Self, InvalidToken> {
-        if let Some(refused) = REFUSED.into_iter().find(|name| members.contains_key(*name)) {
+    fn read(members: Object<'_>) -> Result<Self, InvalidToken> {
+        if let Some(refused) = REFUSED.into_iter().find(|name| members.contains(name)) {
             return Err(InvalidToken::RefusedParameter(refused));
         }
         let text = |name: &'static str| match members.get(name) {
             None => Ok(None),
-            Some(value) => value.text().map(Some).ok_or(InvalidToken::MalformedParameter(name)),
+            Some(value) => json::text(value).map(Some).ok_or(InvalidToken::MalformedParameter(name)),
         };
         let algorithm = text("alg")?.ok_or(InvalidToken::MalformedParameter("alg"))?;
         let key_id = text("kid")?;
@@ -83,13 +125,11 @@ fn decode(text: &str, part: TokenPart) -> Result<Vec<u8>, InvalidToken> {
     URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidToken::NotBase64(part))
 }
 
-fn object(text: &str, part: TokenPart) -> Result<Object, InvalidToken> {
+fn object(text: &str, part: TokenPart) -> Result<Members, InvalidToken> {
     match json::parse(&decode(text, part)?) {
-        Ok(Json::Object(members)) => Ok(members),
-        Ok(Json::Null | Json::Bool | Json::Integer(_) | Json::Number | Json::Text(_) | Json::Array(_)) => {
-            Err(InvalidToken::NotAnObject(part))
-        }
-        Err(NotStrict::Syntax) => Err(InvalidToken::NotJson(part)),
+        Ok(value) => Members::of(value).ok_or(InvalidToken::NotAnObject(part)),
+        // No token is long enough for too many items.
+        Err(NotStrict::Syntax | NotStrict::TooManyItems) => Err(InvalidToken::NotJson(part)),
         Err(NotStrict::RepeatedMember) => Err(InvalidToken::RepeatedMember(part)),
         Err(NotStrict::TooDeep) => Err(InvalidToken::TooDeep(part)),
     }

@@ -4,7 +4,7 @@ use std::{borrow::Cow, cell::Cell, fmt};
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
-    de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor},
+    de::{DeserializeSeed, MapAccess, SeqAccess, Visitor},
     ser::{SerializeMap, SerializeSeq},
 };
 use serde_json::Number;
@@ -43,10 +43,37 @@ impl Default for JsonLimits {
     }
 }
 
-/// The bytes are not one strict JSON document (RFC 8259 and RFC 7493: UTF-8, distinct members, nothing after it).
+/// Why bytes are not one strict JSON document (RFC 8259 and RFC 7493: UTF-8, distinct members, nothing after it).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotStrict {
+    /// Not one JSON value in UTF-8, or more than one.
+    Syntax,
+    /// An object has two members of one name.
+    RepeatedMember,
+    /// More nesting than the limit.
+    TooDeep,
+    /// More members and elements than the limit.
+    TooManyItems,
+}
+
+/// The bytes are not one strict JSON document: why, and the same in words with the place.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("not one strict JSON document: {0}")]
-pub struct JsonProblem(String);
+#[error("not one strict JSON document: {message}")]
+pub struct JsonProblem {
+    kind: NotStrict,
+    message: String,
+}
+
+impl JsonProblem {
+    fn syntax(message: &str) -> Self {
+        Self { kind: NotStrict::Syntax, message: message.to_owned() }
+    }
+
+    /// Why.
+    pub fn kind(&self) -> NotStrict {
+        self.kind
+    }
+}
 
 /// Why a member has no one value that a decision may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -67,15 +94,15 @@ pub enum MemberProblem {
 
 /// Reads one strict document.
 pub fn parse_json(bytes: &[u8], limits: JsonLimits) -> Result<Json, JsonProblem> {
-    let text = std::str::from_utf8(bytes).map_err(|_| JsonProblem("it is not UTF-8".to_owned()))?;
+    let text = std::str::from_utf8(bytes).map_err(|_| JsonProblem::syntax("it is not UTF-8"))?;
     if text.starts_with('\u{feff}') {
-        return Err(JsonProblem("it begins with a byte order mark".to_owned()));
+        return Err(JsonProblem::syntax("it begins with a byte order mark"));
     }
-    let items = Cell::new(limits.items);
+    let (items, problem) = (Cell::new(limits.items), Cell::new(NotStrict::Syntax));
     let mut reader = serde_json::Deserializer::from_str(text);
-    let seed = Document { depth: limits.depth, items: &items };
+    let seed = Document { depth: limits.depth, items: &items, problem: &problem };
     let json = seed.deserialize(&mut reader).and_then(|json| reader.end().map(|()| json));
-    json.map_err(|error| JsonProblem(error.to_string()))
+    json.map_err(|error| JsonProblem { kind: problem.get(), message: error.to_string() })
 }
 
 impl Json {
@@ -132,16 +159,25 @@ fn is_invisible(c: char) -> bool {
 struct Document<'a> {
     depth: usize,
     items: &'a Cell<usize>,
+    // What the error that is being returned stands for, if it is no error of the syntax.
+    problem: &'a Cell<NotStrict>,
 }
 
 impl Document<'_> {
     fn inner<E: serde::de::Error>(self) -> Result<Self, E> {
-        let depth = self.depth.checked_sub(1).ok_or_else(|| E::custom("nested too deeply"))?;
-        Ok(Self { depth, items: self.items })
+        let deep = || self.refuse(NotStrict::TooDeep, "nested too deeply");
+        let depth = self.depth.checked_sub(1).ok_or_else(deep)?;
+        Ok(Self { depth, ..self })
+    }
+
+    fn refuse<E: serde::de::Error>(self, problem: NotStrict, message: &str) -> E {
+        self.problem.set(problem);
+        E::custom(message)
     }
 
     fn count<E: serde::de::Error>(self) -> Result<(), E> {
-        let left = self.items.get().checked_sub(1).ok_or_else(|| E::custom("too many members and elements"))?;
+        let many = || self.refuse(NotStrict::TooManyItems, "too many members and elements");
+        let left = self.items.get().checked_sub(1).ok_or_else(many)?;
         self.items.set(left);
         Ok(())
     }
@@ -212,7 +248,7 @@ impl<'de> Visitor<'de> for Document<'_> {
         if names.is_sorted_by(|one, next| one < next) {
             Ok(Json::Object(members))
         } else {
-            Err(A::Error::custom("an object has two members of one name"))
+            Err(self.refuse(NotStrict::RepeatedMember, "an object has two members of one name"))
         }
     }
 }
@@ -220,7 +256,7 @@ impl<'de> Visitor<'de> for Document<'_> {
 impl<'de> Deserialize<'de> for Json {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let JsonLimits { depth, items } = JsonLimits::default();
-        Document { depth, items: &Cell::new(items) }.deserialize(deserializer)
+        Document { depth, items: &Cell::new(items), problem: &Cell::new(NotStrict::Syntax) }.deserialize(deserializer)
     }
 }
 
@@ -329,6 +365,23 @@ mod tests {
         let many = |count: usize| format!("[{}0]", "0,".repeat(count - 1));
         assert!(parse(&many(10_000)).is_ok());
         assert!(parse(&many(10_001)).is_err());
+    }
+
+    #[test]
+    fn a_problem_says_of_what_kind_it_is() {
+        let kind =
+            |text: &str| parse_json(text.as_bytes(), JsonLimits { depth: 2, items: 3 }).err().map(|it| it.kind());
+        for (text, expected) in [
+            ("[[1,2]]", None),
+            ("{", Some(NotStrict::Syntax)),
+            ("[[1]] 2", Some(NotStrict::Syntax)),
+            (r#"{"a":1,"a":1}"#, Some(NotStrict::RepeatedMember)),
+            (r#"[{"a":1,"\u0061":1}]"#, Some(NotStrict::RepeatedMember)),
+            ("[[[1]]]", Some(NotStrict::TooDeep)),
+            ("[1,2,3,4]", Some(NotStrict::TooManyItems)),
+        ] {
+            assert_eq!(kind(text), expected, "{text}");
+        }
     }
 
     #[test]

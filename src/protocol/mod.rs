@@ -6,5 +6,5 @@ mod json;
 mod media_type;
 
 pub use edit::{Edit, EditChange, edited};
-pub use json::{Json, JsonLimits, JsonProblem, MemberProblem, parse_json};
+pub use json::{Json, JsonLimits, JsonProblem, MemberProblem, NotStrict, parse_json};
 pub use media_type::{JsonKind, is_json};

@@ -27,11 +27,11 @@ pub(super) struct Caller {
 }
 
 impl Caller {
-    fn new(authenticated: Authenticated) -> Result<Self, Rejection> {
+    fn new(authenticated: &Authenticated) -> Result<Self, Rejection> {
         let Authenticated { principal, method, .. } = authenticated;
-        let record = match &method {
-            Method::Jwt { issuer, .. } => PrincipalRecord::new(&principal, "jwt", issuer),
-            Method::ApiKey { id } => PrincipalRecord::new(&principal, "api_key", id),
+        let record = match method {
+            Method::Jwt { issuer, .. } => PrincipalRecord::new(principal, "jwt", issuer, None),
+            Method::ApiKey { id, owner } => PrincipalRecord::new(principal, "api_key", id, owner.as_deref()),
         };
         let actors: Vec<&str> = principal.actors().iter().map(Entity::as_str).collect();
         Ok(Self {
@@ -39,7 +39,7 @@ impl Caller {
             actors: if actors.is_empty() { None } else { Some(text(&actors.join(" "))?) },
             task: principal.task().map(|task| text(task.as_str())).transpose()?,
             record,
-            principal,
+            principal: Arc::clone(principal),
         })
     }
 
@@ -64,7 +64,7 @@ pub(super) struct Seen {
 
 impl Seen {
     /// The caller that was authenticated: the one that was kept, if this is the same chain of the same credential.
-    pub(super) fn caller(&self, authenticated: Authenticated) -> Result<Arc<Caller>, Rejection> {
+    pub(super) fn caller(&self, authenticated: &Authenticated) -> Result<Arc<Caller>, Rejection> {
         let mut kept = self.caller.lock().unwrap_or_else(PoisonError::into_inner);
         // A chain is shared by the answers to one credential, and by nothing else.
         if let Some(caller) = kept.as_ref().filter(|caller| Arc::ptr_eq(&caller.principal, &authenticated.principal)) {

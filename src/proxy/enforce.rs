@@ -14,9 +14,9 @@ use hyper::body::Incoming;
 use tokio::sync::Notify;
 
 use crate::{
-    access::{CanonicalRequest, DecisionId, Malformed, Reason, Scheme, Timestamp},
+    access::{CanonicalRequest, DecisionId, Grants, Malformed, Reason, Scheme, Timestamp},
     audit::AuditLog,
-    identity::AuthenticationError,
+    identity::{Authenticated, AuthenticationError},
     net::{Client, Handler, HeadProblem, Peer, Transport},
     policy::{RequestContext, TaskRule},
     route::{Inputs, Operation, Route, UpstreamId},
@@ -25,6 +25,7 @@ use crate::{
 
 use super::{
     answer::{AnswerBody, Content, answer},
+    budget::{Budgets, Grant, Holder},
     caller::{Caller, Seen},
     exchange::{Exchange, Sinks},
     filter::Filtering,
@@ -63,8 +64,16 @@ struct Worker {
     sinks: Arc<Sinks>,
     settings: EnforcerSettings,
     client: Client,
-    // Told when a token names a key that is not there: the key set may be old.
-    unknown_key: Arc<Notify>,
+    shared: Shared,
+}
+
+/// What all workers share.
+#[derive(Debug, Clone, Default)]
+pub struct Shared {
+    /// Told when a token names a key that is not there: the key set may be old.
+    pub unknown_key: Arc<Notify>,
+    /// How often grants were used.
+    pub budgets: Arc<Budgets>,
 }
 
 impl Enforcer {
@@ -74,10 +83,10 @@ impl Enforcer {
         audit: AuditLog,
         metrics: ProxyMetrics,
         settings: EnforcerSettings,
-        unknown_key: Arc<Notify>,
+        shared: Shared,
     ) -> Self {
         let sinks = Arc::new(Sinks { audit, metrics });
-        let worker = Worker { snapshots, sinks, settings, client: Client::default(), unknown_key };
+        let worker = Worker { snapshots, sinks, settings, client: Client::default(), shared };
         Self { worker: Arc::new(worker), seen: Arc::default() }
     }
 }
@@ -89,6 +98,9 @@ struct Asked {
     head: CanonicalRequest,
     route: Arc<Route>,
     caller: Arc<Caller>,
+    grants: Option<Arc<Grants>>,
+    // Whose uses of the operation are counted, if they are.
+    holder: Option<Holder>,
 }
 
 /// A request that is permitted.
@@ -140,13 +152,30 @@ impl Worker {
         exchange.by_snapshot(snapshot.revision, seen);
         let head = CanonicalRequest::parse(parts, scheme(peer))?;
         exchange.canonical(&head);
+        let challenges = snapshot.authenticator.challenges();
+        if let Some(document) = challenges.metadata(&head) {
+            return Err(Rejection::metadata(document));
+        }
         let route = Arc::clone(snapshot.routes.find(&head)?);
         exchange.routed(&route);
-        let authenticated = snapshot.authenticator.authenticate(&head, &seen.credential, now);
-        let caller = seen.caller(authenticated.inspect_err(|error| self.note(error))?)?;
+        let operation = route.operation(&head)?;
+        let authenticated = snapshot.authenticator.authenticate(&head, &seen.credential, now).map_err(|error| {
+            self.note(&error);
+            Rejection::unauthenticated(&error, challenges.unauthenticated(&error, &operation.scopes))
+        })?;
+        let caller = seen.caller(&authenticated)?;
         exchange.authenticated(&caller);
-        let body = Received::new(route.operation(&head)?.body, body, exchange.sent())?;
-        Ok((Asked { snapshot, head, route, caller }, body))
+        snapshot.denylist.check(&authenticated).map_err(|revoked| {
+            let error = AuthenticationError::from(revoked);
+            Rejection::unauthenticated(&error, challenges.unauthenticated(&error, &operation.scopes))
+        })?;
+        let holder = operation.uses.map(|rule| Holder::of(&authenticated, rule.by)).transpose()?;
+        let Authenticated { grants, .. } = authenticated;
+        operation.check_scopes(grants.as_deref()).map_err(|problem| {
+            Rejection::insufficient_scope(&problem, challenges.insufficient_scope(&operation.scopes))
+        })?;
+        let body = Received::new(operation.body, body, exchange.sent())?;
+        Ok((Asked { snapshot, head, route, caller, grants, holder }, body))
     }
 
     async fn authorize_read(
@@ -171,18 +200,23 @@ impl Worker {
         asked: Asked,
         body: Inspected,
     ) -> Result<Sending, Rejection> {
-        let Asked { snapshot, head, route, caller } = asked;
+        let Asked { snapshot, head, route, caller, grants, holder } = asked;
         let principal = &caller.principal;
         let operation = route.operation(&head)?;
         let captures = route.captures(&head);
         let inputs = Inputs { head: &head, captures: &captures, principal, body: body.document.as_ref() };
         let accesses = operation.accesses(inputs)?;
         exchange.mapped(&accesses);
+        operation.check_details(inputs, grants.as_deref())?;
         let deciding = Instant::now();
         let permit =
             snapshot.policy.authorize(principal, accesses, task_rule(operation), &RequestContext::default().at(now));
         exchange.decided(deciding.elapsed());
         let permit = permit?;
+        if let Some((rule, holder)) = operation.uses.zip(holder) {
+            let grant = Grant { route: Arc::clone(&route.name), method: head.method().clone(), holder };
+            self.shared.budgets.spend(grant, rule, now)?;
+        }
         exchange.permit()?; // No place for its record, no passage.
         let filtering = operation.filter.as_ref().map(|rule| {
             let captures = captures.iter().map(|capture| Cow::Owned(capture.clone().into_owned())).collect();
@@ -231,7 +265,7 @@ impl Worker {
     /// A token with a key that is not there may be newer than the keys.
     fn note(&self, error: &AuthenticationError) {
         if error.unknown_key().is_some() {
-            self.unknown_key.notify_one();
+            self.shared.unknown_key.notify_one();
         }
     }
 }

@@ -167,6 +167,9 @@ impl Exchange {
     pub(super) fn rejected(&mut self, rejection: &Rejection) {
         let record = &mut self.0.record;
         record.reason = rejection.reason;
+        if rejection.reason == Reason::Metadata {
+            record.outcome = Outcome::Answer;
+        }
         record.detail.clone_from(&rejection.detail);
         if let Some((member, access)) = &rejection.denied {
             record.denied_member = Some(member.clone());

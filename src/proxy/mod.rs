@@ -1,6 +1,7 @@
 //! The enforcement point: decides each request and forwards or denies it.
 
 mod answer;
+mod budget;
 mod caller;
 mod enforce;
 mod exchange;
@@ -11,5 +12,6 @@ mod rejection;
 mod upstream;
 
 pub use answer::AnswerBody;
-pub use enforce::{Enforcer, EnforcerSettings};
+pub use budget::Budgets;
+pub use enforce::{Enforcer, EnforcerSettings, Shared};
 pub use metrics::ProxyMetrics;

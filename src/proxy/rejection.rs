@@ -10,9 +10,11 @@ use crate::{
     identity::AuthenticationError,
     net::ClientError,
     policy::Denial,
-    route::{MappingProblem, RouteProblem},
+    route::{MappingProblem, RouteProblem, Uncovered},
     snapshot::Unusable,
 };
+
+use super::budget::Exhausted;
 
 /// Why a request is not answered by its upstream.
 #[derive(Debug)]
@@ -26,11 +28,39 @@ pub(super) struct Rejection {
     detail_is_public: bool,
     /// Whether the connection must not carry another request.
     close: bool,
+    special: Option<Box<Special>>,
+}
+
+/// What only some answers have.
+#[derive(Debug)]
+enum Special {
+    /// How the client would get a better credential.
+    Challenge(HeaderValue),
+    /// A document in JSON that is open to everybody, and the whole answer.
+    Document(Bytes),
 }
 
 impl Rejection {
     pub(super) fn new(reason: Reason) -> Self {
-        Self { reason, detail: None, denied: None, detail_is_public: false, close: false }
+        Self { reason, detail: None, denied: None, detail_is_public: false, close: false, special: None }
+    }
+
+    /// A refusal of the request's credential. Only a 401 challenges the client.
+    pub(super) fn unauthenticated(error: &AuthenticationError, challenge: HeaderValue) -> Self {
+        let is_challenged = error.reason().status() == StatusCode::UNAUTHORIZED;
+        let special = is_challenged.then(|| Box::new(Special::Challenge(challenge)));
+        Self { special, ..Self::with_detail(error.reason(), error.to_string()) }
+    }
+
+    /// A refusal because the credential lacks scopes.
+    pub(super) fn insufficient_scope(problem: &Uncovered, challenge: HeaderValue) -> Self {
+        let special = Some(Box::new(Special::Challenge(challenge)));
+        Self { special, ..Self::with_detail(Reason::InsufficientScope, problem.to_string()) }
+    }
+
+    /// No refusal: the metadata of the protected resource is the answer.
+    pub(super) fn metadata(document: Bytes) -> Self {
+        Self { special: Some(Box::new(Special::Document(document))), ..Self::new(Reason::Metadata) }
     }
 
     pub(super) fn with_detail(reason: Reason, detail: impl Into<String>) -> Self {
@@ -43,8 +73,17 @@ impl Rejection {
 
     /// The answer to the client (RFC 9457; for 401, RFC 6750, section 3).
     pub(super) fn response(&self, named: &HeaderValue, revision: Revision, hides_existence: bool) -> Response<Bytes> {
-        let denied = matches!(self.reason.status(), StatusCode::FORBIDDEN);
-        let shown = if hides_existence && denied { Reason::NotFound } else { self.reason };
+        if let Some(Special::Document(document)) = self.special.as_deref() {
+            return public(document.clone());
+        }
+        // What the credential was granted says nothing of whether something exists.
+        let denied = self.reason.status() == StatusCode::FORBIDDEN && self.reason != Reason::InsufficientScope;
+        let shown = match self.reason {
+            // Why a credential is refused is for the log.
+            Reason::Revoked => Reason::InvalidCredential,
+            _ if hides_existence && denied => Reason::NotFound,
+            reason => reason,
+        };
         let requested = self
             .denied
             .as_ref()
@@ -69,18 +108,11 @@ impl Rejection {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        match shown {
-            Reason::MissingCredential => {
-                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"portcullis\""));
-            }
-            Reason::InvalidCredential => {
-                let challenge = "Bearer realm=\"portcullis\", error=\"invalid_token\"";
-                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
-            }
-            _ if shown.status() == StatusCode::SERVICE_UNAVAILABLE => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-            }
-            _ => {}
+        if let Some(Special::Challenge(challenge)) = self.special.as_deref() {
+            headers.insert(header::WWW_AUTHENTICATE, challenge.clone());
+        }
+        if shown.status() == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if self.close {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -89,15 +121,33 @@ impl Rejection {
     }
 }
 
+/// A document in JSON for everybody, pages of browsers too.
+fn public(document: Bytes) -> Response<Bytes> {
+    let mut response = Response::new(document);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=300"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response
+}
+
 /// What would help, for an agent to act on.
 const fn remedy(reason: Reason) -> Option<&'static str> {
     match reason {
         Reason::MissingCredential => Some("send an access token of a configured issuer as `Authorization: Bearer`"),
         Reason::InvalidCredential => Some("get a new access token for this service, then try once more"),
+        Reason::InsufficientScope => {
+            Some("get a token with all scopes that WWW-Authenticate names, then try once more")
+        }
+        Reason::OutsideAuthorization => Some("get a token whose authorization details cover this request"),
+        Reason::BudgetExhausted => Some("do not retry: the grant has been used up"),
         Reason::NotPermitted | Reason::NotTaskHolder => {
             Some("do not retry: somebody who may grant this access has to be asked")
         }
-        Reason::TaskRequired => Some("send a token that is bound to a task"),
+        Reason::TaskRequired => {
+            Some("send a token that is bound to a task, and name the task if it is bound to several")
+        }
+        Reason::TaskNotBound => Some("get a token for this task, or name the task of the token"),
         Reason::MappingFailed | Reason::MalformedBody | Reason::NonCanonicalPath => {
             Some("send the request once more with each value spelled once and plainly")
         }
@@ -155,15 +205,21 @@ impl From<RouteProblem> for Rejection {
     }
 }
 
-impl From<AuthenticationError> for Rejection {
-    fn from(error: AuthenticationError) -> Self {
-        Self::with_detail(error.reason(), error.to_string())
-    }
-}
-
 impl From<MappingProblem> for Rejection {
     fn from(problem: MappingProblem) -> Self {
         Self::with_public_detail(Reason::MappingFailed, problem.to_string())
+    }
+}
+
+impl From<Uncovered> for Rejection {
+    fn from(problem: Uncovered) -> Self {
+        match problem {
+            Uncovered::Mapping(problem) => problem.into(),
+            Uncovered::Scope => Self::with_detail(Reason::InsufficientScope, problem.to_string()),
+            Uncovered::NoDetails | Uncovered::UnknownDetails | Uncovered::Details => {
+                Self::with_detail(Reason::OutsideAuthorization, problem.to_string())
+            }
+        }
     }
 }
 
@@ -172,6 +228,12 @@ impl From<Denial> for Rejection {
         let detail = denial.to_string();
         let denied = denial.member.zip(denial.access);
         Self { denied, ..Self::with_detail(denial.reason, detail) }
+    }
+}
+
+impl From<Exhausted> for Rejection {
+    fn from(problem: Exhausted) -> Self {
+        Self::with_detail(Reason::BudgetExhausted, problem.to_string())
     }
 }
 

@@ -6,7 +6,7 @@ use http::HeaderName;
 use thiserror::Error;
 
 use crate::{
-    access::{Access, CanonicalRequest, HeaderProblem, InvalidName, Principal, RenderProblem},
+    access::{Access, CanonicalRequest, HeaderProblem, InvalidName, Principal, RenderProblem, Template},
     protocol::{Json, MemberProblem},
 };
 
@@ -76,12 +76,7 @@ impl ItemFilter {
 }
 
 fn access(template: &AccessTemplate, inputs: Inputs<'_>, item: Option<&Json>) -> Result<Access, MappingProblem> {
-    let text = template.resource.render(|source, text| value(source, inputs, item, text));
-    let text = text.map_err(|problem| match problem {
-        RenderProblem::Value(problem) => problem,
-        RenderProblem::Empty(name) => MappingProblem::Empty(name),
-        RenderProblem::Ambiguous(name) => MappingProblem::Ambiguous(name),
-    })?;
+    let text = filled(&template.resource, inputs, item)?;
     let resource = text.parse().map_err(|problem| {
         MappingProblem::NotAnObject(match problem {
             InvalidName::Type(_) | InvalidName::Relation(_) | InvalidName::Object(_) => "it is not `type:id`",
@@ -90,6 +85,20 @@ fn access(template: &AccessTemplate, inputs: Inputs<'_>, item: Option<&Json>) ->
         })
     })?;
     Ok(Access { action: template.action.clone(), resource })
+}
+
+/// The template with its variables filled in.
+pub(super) fn filled(
+    template: &Template<Source>,
+    inputs: Inputs<'_>,
+    item: Option<&Json>,
+) -> Result<String, MappingProblem> {
+    let text = template.render(|source, text| value(source, inputs, item, text));
+    text.map_err(|problem| match problem {
+        RenderProblem::Value(problem) => problem,
+        RenderProblem::Empty(name) => MappingProblem::Empty(name),
+        RenderProblem::Ambiguous(name) => MappingProblem::Ambiguous(name),
+    })
 }
 
 fn value(source: &Source, inputs: Inputs<'_>, item: Option<&Json>, text: &mut String) -> Result<(), MappingProblem> {

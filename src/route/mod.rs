@@ -1,6 +1,7 @@
 //! From a request to the accesses it stands for, by the routes of the configuration.
 #![warn(missing_docs)]
 
+mod coverage;
 mod extract;
 mod matcher;
 mod operation;
@@ -8,8 +9,9 @@ mod query;
 mod source;
 mod table;
 
+pub use coverage::{DetailNeed, DetailRule, Uncovered};
 pub use extract::{Inputs, MappingProblem};
 pub use matcher::{HeaderMatch, HostPattern, InvalidPattern, PathTemplate};
-pub use operation::{AccessTemplate, BodyRule, ItemFilter, JsonPath, Operation};
+pub use operation::{AccessTemplate, BodyRule, ItemFilter, JsonPath, Operation, UseRule, UsedBy};
 pub use source::{PrincipalField, Source};
 pub use table::{Captures, Conflict, Operations, Route, RouteProblem, RouteTable, UpstreamId};

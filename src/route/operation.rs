@@ -1,10 +1,12 @@
 //! What one method of a route stands for.
 
+use std::time::Duration;
+
 use thiserror::Error;
 
-use crate::access::{Place, RelationName, Template};
+use crate::access::{Place, RelationName, Scope, Template};
 
-use super::source::Source;
+use super::{coverage::DetailRule, source::Source};
 
 /// An access with variables: the action is fixed, the resource is filled in from the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +77,30 @@ pub struct ItemFilter {
     pub limit: usize,
 }
 
+/// How often an operation may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UseRule {
+    /// So often, at least once.
+    pub most: u32,
+    /// Within this time from the first use on.
+    pub within: Duration,
+    /// Whose uses count together.
+    pub by: UsedBy,
+}
+
+/// Whose uses count together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UsedBy {
+    /// Those within one task. The chain must have one.
+    Task,
+    /// Those on the authority of one subject.
+    Subject,
+    /// Those of one current actor, or of the subject if there is none.
+    Actor,
+    /// Those with one token, by its issuer and `jti`, or with one API key.
+    Credential,
+}
+
 /// What one method of a route stands for: all of its accesses must be permitted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operation {
@@ -84,6 +110,12 @@ pub struct Operation {
     pub body: BodyRule,
     /// Whether the chain must have a task.
     pub task_required: bool,
+    /// The scopes that the credential must have, all of them.
+    pub scopes: Box<[Scope]>,
+    /// The authorization detail that must cover the request.
+    pub details: Option<DetailRule>,
+    /// How often it may be used.
+    pub uses: Option<UseRule>,
     /// The filter of the answer, if it is a list.
     pub filter: Option<ItemFilter>,
 }

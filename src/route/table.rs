@@ -236,8 +236,15 @@ mod tests {
         let mut words = text.split(' ');
         let methods = words.next().unwrap();
         let (host, path) = words.next().unwrap().split_once('/').unwrap();
-        let operation =
-            Operation { accesses: Box::default(), body: BodyRule::Stream, task_required: false, filter: None };
+        let operation = Operation {
+            accesses: Box::default(),
+            body: BodyRule::Stream,
+            task_required: false,
+            scopes: Box::default(),
+            details: None,
+            uses: None,
+            filter: None,
+        };
         let header = |word: &str| {
             let (name, value) = word.split_once('=').unwrap();
             HeaderMatch::new(name.parse().unwrap(), value)

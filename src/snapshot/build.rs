@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     access::{Diagnostic, Place, Revision, Timestamp},
-    identity::Authenticator,
+    identity::{Authenticator, Denylist},
     policy::{Model, Policy, PolicySettings},
     route::{AccessTemplate, RouteTable},
 };
@@ -26,6 +26,8 @@ pub struct Surroundings {
     pub upstreams: Arc<[Upstream]>,
     /// Who is asking.
     pub authenticator: Arc<Authenticator>,
+    /// Whose credentials were revoked.
+    pub denylist: Arc<Denylist>,
     /// Who may ask for decisions.
     pub callers: Arc<Callers>,
     /// Where model and tuples come from, for people.
@@ -46,7 +48,8 @@ impl Surroundings {
         revision: Revision,
         now: Timestamp,
     ) -> Result<Snapshot, Vec<Diagnostic>> {
-        let Self { routes_file, routes, upstreams, authenticator, callers, source, settings, max_staleness } = self;
+        let Self { routes_file, routes, upstreams, authenticator, denylist, callers, source, settings, max_staleness } =
+            self;
         let problems = routes_against_model(&routes_file, &routes, &upstreams, &model);
         if !problems.is_empty() {
             return Err(problems);
@@ -60,6 +63,7 @@ impl Surroundings {
             routes,
             upstreams,
             authenticator,
+            denylist,
             callers,
             model,
             policy,

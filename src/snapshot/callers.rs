@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use crate::access::{Entity, InvalidName, Principal, TypeName};
+use crate::access::{Entity, Grants, InvalidName, Principal, TypeName};
 
 /// Why a text names no caller.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -37,6 +37,9 @@ pub enum NotACaller {
     /// It acts for somebody, or within a task: what it is told could go further than what it may do.
     #[error("a caller speaks for itself, not for somebody else and not within a task")]
     Delegated,
+    /// Its credential is restricted by authorization details: what it is told could go further than these.
+    #[error("a credential that is restricted by authorization details may not ask")]
+    Restricted,
     /// It is not among the callers.
     #[error("not among those who may ask for decisions")]
     Unlisted,
@@ -60,10 +63,13 @@ pub struct Callers {
 }
 
 impl Callers {
-    /// The caller that the principal is.
-    pub fn admit<'p>(&self, principal: &'p Principal) -> Result<&'p Entity, NotACaller> {
+    /// The caller that the principal is, with what its credential was granted.
+    pub fn admit<'p>(&self, principal: &'p Principal, grants: Option<&Grants>) -> Result<&'p Entity, NotACaller> {
         if principal.current_actor().is_some() || principal.task().is_some() {
             return Err(NotACaller::Delegated);
+        }
+        if grants.is_some_and(|grants| grants.details.is_some()) {
+            return Err(NotACaller::Restricted);
         }
         let subject = principal.subject();
         if self.all.iter().any(|caller| caller.is(subject)) { Ok(subject) } else { Err(NotACaller::Unlisted) }
@@ -104,7 +110,7 @@ mod tests {
     #[test]
     fn a_caller_is_listed_by_name_or_by_type_and_speaks_for_itself() {
         let callers: Callers = ["service:crm", "robot:*"].iter().map(|text| text.parse::<Caller>().unwrap()).collect();
-        let admits = |subject: &str| callers.admit(&Principal::alone(entity(subject))).is_ok();
+        let admits = |subject: &str| callers.admit(&Principal::alone(entity(subject)), None).is_ok();
         assert!(admits("service:crm") && admits("robot:a"));
         assert!(!admits("service:crm2") && !admits("robots:a") && !admits("user:erin"));
         assert!(!callers.may_write(&entity("service:crm")));
@@ -112,11 +118,16 @@ mod tests {
         assert!(callers.may_write(&entity("service:crm")) && !callers.may_write(&entity("robot:a")));
         let chain = |actors: &[&str], task: Option<&str>| {
             let actors = actors.iter().map(|actor| entity(actor)).collect();
-            callers.admit(&Principal::new(entity("service:crm"), actors, task.map(entity), ActorMode::All)).err()
+            callers.admit(&Principal::new(entity("service:crm"), actors, task.map(entity), ActorMode::All), None).err()
         };
         assert_eq!(chain(&["robot:a"], None), Some(NotACaller::Delegated));
         assert_eq!(chain(&[], Some("task:t")), Some(NotACaller::Delegated));
-        assert!(Callers::default().admit(&Principal::alone(entity("service:crm"))).is_err());
+        let granted = |details| {
+            let grants = Grants { scopes: Vec::new(), details };
+            callers.admit(&Principal::alone(entity("service:crm")), Some(&grants)).err()
+        };
+        assert_eq!((granted(None), granted(Some(Vec::new()))), (None, Some(NotACaller::Restricted)));
+        assert!(Callers::default().admit(&Principal::alone(entity("service:crm")), None).is_err());
     }
 
     #[test]

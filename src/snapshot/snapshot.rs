@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     access::{Revision, Timestamp},
-    identity::Authenticator,
+    identity::{Authenticator, Denylist},
     net::Target,
     policy::Policy,
     route::{RouteTable, UpstreamId},
@@ -40,6 +40,8 @@ pub struct Snapshot {
     pub(super) upstreams: Arc<[Upstream]>,
     /// Who is asking.
     pub authenticator: Arc<Authenticator>,
+    /// Whose credentials were revoked.
+    pub denylist: Arc<Denylist>,
     /// Who may ask for decisions.
     pub callers: Arc<Callers>,
     /// The model of the policy, with its id and as JSON.

@@ -92,7 +92,8 @@ impl Shared {
                 }
                 Refusal::Unauthenticated(error)
             })?;
-        let caller = snapshot.callers.admit(&authenticated.principal)?.clone();
+        snapshot.denylist.check(&authenticated).map_err(|revoked| Refusal::Unauthenticated(revoked.into()))?;
+        let caller = snapshot.callers.admit(&authenticated.principal, authenticated.grants.as_deref())?.clone();
         Ok(Admitted { snapshot, caller, now })
     }
 

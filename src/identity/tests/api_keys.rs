@@ -7,7 +7,7 @@ use super::{
     worlds::{NOW, claims, head, header, issuer, members, token},
 };
 use crate::{
-    access::{ActorMode, Reason, Timestamp},
+    access::{Reason, Timestamp},
     identity::{
         ApiKey, ApiKeyHash, ApiKeySettings, AuthenticationError, Authenticator, AuthenticatorSettings, InvalidSettings,
         Method, NewApiKey, SeenCredential,
@@ -29,13 +29,15 @@ fn stored(key: &NewApiKey) -> ApiKey {
         subject: "user:mara".parse().unwrap(),
         actors: vec!["agent:nightly".parse().unwrap()],
         task: Some("task:close-books".parse().unwrap()),
+        scopes: vec!["books.close".parse().unwrap()],
+        owner: Some("finance@harbor.example".into()),
         expires: Some(Timestamp::from_seconds(NOW + 60)),
     }
 }
 
 fn settings(keys: Vec<ApiKey>) -> AuthenticatorSettings {
     let api_keys = Some(ApiKeySettings { header: ApiKeySettings::DEFAULT_HEADER, keys });
-    AuthenticatorSettings { issuers: Vec::new(), api_keys, actor_mode: ActorMode::All }
+    AuthenticatorSettings { api_keys, ..Default::default() }
 }
 
 fn present(asked: &Authenticator, text: &str, now: i64) -> Result<String, AuthenticationError> {
@@ -62,7 +64,10 @@ fn a_key_stands_for_its_chain_until_it_expires() {
             Timestamp::from_seconds(NOW),
         )
         .unwrap();
-    assert_eq!(answer.method, Method::ApiKey { id: key.id.as_str().into() });
+    assert_eq!(
+        answer.method,
+        Method::ApiKey { id: key.id.as_str().into(), owner: Some("finance@harbor.example".into()) }
+    );
     assert_eq!(answer.expires, Some(Timestamp::from_seconds(NOW + 60)));
 }
 

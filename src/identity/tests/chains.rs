@@ -45,7 +45,7 @@ fn the_outermost_actor_is_the_current_one() {
 #[test]
 fn the_mode_comes_from_the_settings() {
     let issuers = vec![issuer(&[super::minting::ES256.jwk("k1")])];
-    let settings = AuthenticatorSettings { issuers, api_keys: None, actor_mode: ActorMode::Current };
+    let settings = AuthenticatorSettings { issuers, actor_mode: ActorMode::Current, ..Default::default() };
     let asked = Authenticator::new(settings).unwrap();
     let nested = json!({"act": {"sub": "coder", "act": {"sub": "planner"}}});
     assert_eq!(chain_of(&asked, nested.clone()), "user:mara agent:coder");
@@ -130,11 +130,122 @@ fn a_client_that_is_an_agent_is_never_taken_for_the_human() {
     assert_eq!(chain_of(&asked, json!({"client_id": "coder"})), "user:mara agent:coder");
     assert_eq!(chain_of(&asked, json!({"client_id": "harbor-web"})), "user:mara");
     assert_eq!(chain_of(&asked, json!({"client_id": "Harbor-Web"})), "user:mara agent:Harbor-Web");
-    assert_eq!(chain_of(&asked, json!({"client_id": "coder", "act": {"sub": "planner"}})), "user:mara agent:planner");
     assert_eq!(refused(&asked, json!({})), InvalidChain::MissingClaim("client_id".into()));
     for client in [json!(7), json!("*"), json!(["harbor-web"]), json!("")] {
         let malformed = InvalidChain::MalformedClaim("client_id".into());
         assert_eq!(refused(&asked, json!({"client_id": client})), malformed, "{client}");
+    }
+}
+
+#[test]
+fn the_client_is_the_current_actor_where_both_are_named() {
+    let asked = chained(|chain| {
+        chain.client = Some("agent:{client_id}".parse().unwrap());
+        chain.human_clients = vec!["harbor-web".into()];
+    });
+    let nested = json!({"sub": "coder", "act": {"sub": "planner"}});
+    let chain = "user:mara agent:coder agent:planner";
+    for agreeing in [json!({}), json!({"client_id": "coder"}), json!({"client_id": "harbor-web"})] {
+        assert_eq!(chain_of(&asked, with(agreeing, json!({"act": nested}))), chain);
+    }
+    for client in ["planner", "Coder", "mara", "other"] {
+        let refusal = refused(&asked, json!({"client_id": client, "act": nested}));
+        assert_eq!(refusal, InvalidChain::ClientIsNotActor, "{client}");
+    }
+    let malformed = InvalidChain::MalformedClaim("client_id".into());
+    assert_eq!(refused(&asked, json!({"client_id": 7, "act": nested})), malformed);
+    // Without a template for clients they say nothing.
+    assert_eq!(chain_of(&usual(), json!({"client_id": "other", "act": nested})), chain);
+}
+
+#[test]
+fn the_claims_that_name_a_client_agree() {
+    let by = |template: &str| {
+        let template = template.parse().unwrap();
+        chained(|chain| {
+            chain.client = Some(template);
+            chain.human_clients = vec!["harbor-web".into()];
+        })
+    };
+    let azp = by("agent:{azp}");
+    assert_eq!(chain_of(&azp, json!({"azp": "coder"})), "user:mara agent:coder");
+    assert_eq!(chain_of(&azp, json!({"azp": "harbor-web"})), "user:mara");
+    assert_eq!(chain_of(&azp, json!({"azp": "coder", "client_id": "coder"})), "user:mara agent:coder");
+    assert_eq!(refused(&azp, json!({"client_id": "coder"})), InvalidChain::MissingClaim("azp".into()));
+    for (client_id, party) in [("coder", "harbor-web"), ("harbor-web", "coder")] {
+        for asked in [&azp, &by("agent:{client_id}"), &usual()] {
+            let refusal = refused(asked, json!({"client_id": client_id, "azp": party}));
+            assert_eq!(refusal, InvalidChain::TwoClients);
+        }
+    }
+    let own = by("agent:{cid}");
+    assert_eq!(chain_of(&own, json!({"cid": "coder", "client_id": "harbor-web"})), "user:mara agent:coder");
+    assert_eq!(chain_of(&own, json!({"cid": "harbor-web"})), "user:mara");
+}
+
+#[test]
+fn what_a_token_says_of_its_kind_is_believed_only_where_it_narrows() {
+    let agent = json!({"client_entity_type": "agent", "client_id": "harbor-web"});
+    assert_eq!(refused(&usual(), agent.clone()), InvalidChain::UnseenClient);
+    assert_eq!(chain_of(&usual(), with(agent.clone(), json!({"act": {"sub": "coder"}}))), "user:mara agent:coder");
+    let asked = chained(|chain| {
+        chain.client = Some("agent:{client_id}".parse().unwrap());
+        chain.human_clients = vec!["harbor-web".into()];
+    });
+    assert_eq!(chain_of(&asked, agent), "user:mara agent:harbor-web", "an agent behind the name of a human client");
+    let user = json!({"client_entity_type": "user", "client_id": "coder"});
+    assert_eq!(chain_of(&asked, user), "user:mara agent:coder", "no word of the token makes a human of an agent");
+    for kind in [json!("robot"), json!(""), json!(7), json!(["agent"]), json!("Agent")] {
+        for claim in ["client_entity_type", "sub_entity_type"] {
+            let refusal = refused(&usual(), json!({claim: kind}));
+            assert_eq!(refusal, InvalidChain::MalformedClaim(claim.into()), "{kind}");
+        }
+    }
+}
+
+#[test]
+fn an_agent_s_own_token_is_not_a_human_s() {
+    let own = json!({"sub": "coder", "client_id": "coder"});
+    let said = json!({"sub": "coder", "sub_entity_type": "agent"});
+    let plain = chained(|chain| chain.client = Some("agent:{client_id}".parse().unwrap()));
+    assert_eq!(chain_of(&plain, own.clone()), "user:coder agent:coder", "it is no user, so that it may do nothing");
+    assert_eq!(refused(&usual(), said.clone()), InvalidChain::UnexpectedAgent);
+    let asked = chained(|chain| {
+        chain.client = Some("agent:{client_id}".parse().unwrap());
+        chain.client_subject = Some("agent:{sub}".parse().unwrap());
+    });
+    assert_eq!(chain_of(&asked, own.clone()), "agent:coder");
+    assert_eq!(chain_of(&asked, with(said.clone(), json!({"client_id": "planner"}))), "agent:coder agent:planner");
+    assert_eq!(chain_of(&asked, json!({"client_id": "coder"})), "user:mara agent:coder");
+    assert_eq!(chain_of(&asked, with(own, json!({"sub_entity_type": "user"}))), "user:coder agent:coder");
+    let agents = chained(|chain| chain.subject = "agent:{sub}".parse().unwrap());
+    assert_eq!(chain_of(&agents, said), "agent:coder");
+}
+
+#[test]
+fn only_the_actor_that_may_act_acts() {
+    let asked = chained(|chain| chain.client = Some("agent:{client_id}".parse().unwrap()));
+    let may = json!({"sub": "coder"});
+    let act = |act: Value| json!({"may_act": may, "act": act});
+    assert_eq!(chain_of(&usual(), json!({"may_act": may})), "user:mara");
+    assert_eq!(chain_of(&usual(), act(json!({"sub": "coder"}))), "user:mara agent:coder");
+    assert_eq!(
+        chain_of(&usual(), act(json!({"sub": "coder", "act": {"sub": "planner"}}))),
+        "user:mara agent:coder agent:planner"
+    );
+    assert_eq!(chain_of(&asked, json!({"may_act": may, "client_id": "coder"})), "user:mara agent:coder");
+    for other in [json!({"sub": "planner"}), json!({"sub": "planner", "act": {"sub": "coder"}})] {
+        assert_eq!(refused(&usual(), act(other)), InvalidChain::ForbiddenActor);
+    }
+    assert_eq!(refused(&asked, json!({"may_act": may, "client_id": "planner"})), InvalidChain::ForbiddenActor);
+    let issuer = json!({"sub": "coder", "iss": "https://agents.example"});
+    assert_eq!(chain_of(&usual(), json!({"may_act": issuer, "act": issuer})), "user:mara agent:coder");
+    for iss in [json!({"sub": "coder"}), json!({"sub": "coder", "iss": "https://other.example"})] {
+        assert_eq!(refused(&usual(), json!({"may_act": issuer, "act": iss})), InvalidChain::ForbiddenActor);
+    }
+    for malformed in [json!("coder"), json!(["coder"]), json!([{"sub": "coder"}]), json!({}), json!({"sub": 7})] {
+        let refusal = refused(&usual(), json!({"may_act": malformed, "act": {"sub": "coder"}}));
+        assert_eq!(refusal, InvalidChain::MalformedMayAct, "{malformed}");
     }
 }
 

@@ -4,10 +4,15 @@
 
 mod api_keys;
 mod chains;
+mod challenges;
 mod claims;
+mod denylist;
+mod grants;
 mod key_sets;
 mod minting;
+mod proofs;
 mod properties;
 mod settings;
+mod tasks;
 mod tokens;
 mod worlds;

@@ -53,6 +53,24 @@ fn visible(byte: u8) -> u8 {
     if byte < 0x20 || byte == 0x7f { b'.' } else { byte }
 }
 
+/// Any JSON that is not too deep.
+fn json_value() -> impl Strategy<Value = serde_json::Value> {
+    let leaf = prop_oneof![
+        Just(serde_json::Value::Null),
+        any::<bool>().prop_map(Into::into),
+        any::<i32>().prop_map(Into::into),
+        "[a-z:* ]{0,6}".prop_map(serde_json::Value::from),
+    ];
+    leaf.prop_recursive(3, 12, 4, |inner| {
+        let name = prop::sample::select(&["sub", "act", "type", "actions", "identifier", "jkt", "x"][..]);
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(serde_json::Value::from),
+            prop::collection::vec((name, inner), 0..4)
+                .prop_map(|members| { members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect() }),
+        ]
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
@@ -89,6 +107,19 @@ proptest! {
         let answer = ask_at(&ASKED, &token(&header(), &claims), now);
         if answer.is_ok() {
             prop_assert!(exp > now.saturating_sub(31) && nbf <= now.saturating_add(30));
+        }
+    }
+
+    #[test]
+    fn any_grants_and_chains_are_answered(
+        claim in prop::sample::select(&["scope", "authorization_details", "act", "may_act", "task", "azp", "cnf"][..]),
+        value in json_value(),
+    ) {
+        let token = token(&header(), &with(claims(), serde_json::json!({claim: value})));
+        // Whatever it says, the subject is in the chain that is answered, if one is.
+        if let Ok(answer) = ask(&ASKED, &token) {
+            prop_assert_eq!(answer.principal.subject().as_str(), "user:mara");
+            prop_assert!(claim != "cnf" || value.is_null(), "a bound token is no bearer token");
         }
     }
 

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use super::minting::{ES256, Signer};
 use crate::{
-    access::{ActorMode, CanonicalRequest, Scheme, Timestamp},
+    access::{CanonicalRequest, Scheme, Timestamp},
     identity::{
         Algorithm, Authenticated, AuthenticationError, Authenticator, AuthenticatorSettings, ChainSettings,
-        InvalidToken, IssuerSettings, KeySet, SeenCredential,
+        GrantSettings, InvalidToken, IssuerSettings, KeySet, SeenCredential,
     },
 };
 
@@ -28,6 +28,7 @@ pub(super) fn issuer(keys: &[Value]) -> IssuerSettings {
         leeway: IssuerSettings::DEFAULT_LEEWAY,
         max_age: None,
         chain: chain(),
+        grants: GrantSettings::default(),
         keys: keys_of(keys),
     }
 }
@@ -38,6 +39,7 @@ pub(super) fn chain() -> ChainSettings {
         actor: Some("agent:{sub}".parse().unwrap()),
         task: Some("task:{task}".parse().unwrap()),
         client: None,
+        client_subject: None,
         human_clients: Vec::new(),
         max_actors: ChainSettings::DEFAULT_MAX_ACTORS,
     }
@@ -48,7 +50,7 @@ pub(super) fn keys_of(keys: &[Value]) -> Arc<KeySet> {
 }
 
 pub(super) fn authenticator(issuers: Vec<IssuerSettings>) -> Authenticator {
-    Authenticator::new(AuthenticatorSettings { issuers, api_keys: None, actor_mode: ActorMode::All }).unwrap()
+    Authenticator::new(AuthenticatorSettings { issuers, ..Default::default() }).unwrap()
 }
 
 /// The authenticator that trusts `ES256` as the key `k1`, after a change of its settings.

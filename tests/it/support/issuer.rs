@@ -3,6 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::{
+    digest::{SHA256, digest},
     rand::SystemRandom,
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair},
 };
@@ -38,11 +39,37 @@ impl Issuer {
         json!({ "keys": [self.jwk()] }).to_string()
     }
 
+    /// The SHA-256 thumbprint of the key (RFC 7638).
+    pub(crate) fn thumbprint(&self) -> String {
+        let jwk = self.jwk();
+        let members = format!(r#"{{"crv":"P-256","kty":"EC","x":{},"y":{}}}"#, jwk["x"], jwk["y"]);
+        URL_SAFE_NO_PAD.encode(digest(&SHA256, members.as_bytes()))
+    }
+
+    /// A proof of the key's possession for a request with this token (RFC 9449).
+    pub(crate) fn proof(&self, method: &str, url: &str, token: &str, id: &str) -> String {
+        let mut jwk = self.jwk();
+        jwk.as_object_mut().unwrap().retain(|name, _| matches!(name.as_str(), "kty" | "crv" | "x" | "y"));
+        let header = json!({ "typ": "dpop+jwt", "alg": "ES256", "jwk": jwk });
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let hash = URL_SAFE_NO_PAD.encode(digest(&SHA256, token.as_bytes()));
+        self.signed(&header, &json!({ "jti": id, "htm": method, "htu": url, "iat": now, "ath": hash }))
+    }
+
     /// A token with these claims, whatever they are.
     pub(crate) fn sign(&self, claims: &Value) -> String {
-        let header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": self.key_id });
+        self.sign_as("at+jwt", claims)
+    }
+
+    /// The same of another type.
+    pub(crate) fn sign_as(&self, kind: &str, claims: &Value) -> String {
+        let header = json!({ "alg": "ES256", "typ": kind, "kid": self.key_id });
+        self.signed(&header, claims)
+    }
+
+    fn signed(&self, header: &Value, claims: &Value) -> String {
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let signed = format!("{}.{}", part(&header), part(claims));
+        let signed = format!("{}.{}", part(header), part(claims));
         let signature = self.key.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
     }

@@ -1,0 +1,171 @@
+//! The `identity` section of the configuration file, key by key, as people write it.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::located::Located;
+
+/// Whose credentials are accepted.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Identity {
+    /// Issuers of JSON Web Tokens.
+    pub(super) jwt: Vec<Located<Issuer>>,
+    /// API keys, stored as hashes.
+    pub(super) api_keys: Option<ApiKeys>,
+    /// Which actors of a chain must be permitted: `all` (the default) or only the `current` one.
+    pub(super) actors: Actors,
+    /// Tokens that are bound to a key by `cnf.jkt` (DPoP, RFC 9449). Without it they are refused.
+    pub(super) dpop: Option<Dpop>,
+    /// The field in which requests name their task by its id, such as `x-task-id`. The credential must be bound to that
+    /// task: by the claim of `task`, which then may be a list, or by the entry of the API key.
+    pub(super) task_header: Option<Located<String>>,
+    /// What clients are told of this API (RFC 9728). Without it they are told nothing but that a token is needed.
+    pub(super) protected_resource: Option<ProtectedResource>,
+}
+
+/// Tokens that are bound to a key: each request with one brings a proof of its possession in the field `DPoP`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Dpop {
+    /// How far the time of a proof may be from this machine's. By default 60s, at most 300s.
+    pub(super) window: Option<Located<String>>,
+    /// The scheme and host that clients see, if something before this proxy changes them: `https://api.acme.example`.
+    pub(super) origin: Option<Located<String>>,
+    /// Whether tokens that are bound to no key are refused. By default they are not.
+    #[serde(default)]
+    pub(super) required: bool,
+}
+
+/// What clients are told of this API (RFC 9728): served at `/.well-known/oauth-protected-resource`, there too with the
+/// path of `resource` after it, and named by every challenge.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProtectedResource {
+    /// Its `https` URL as clients know it, without a query.
+    pub(super) resource: Located<String>,
+    /// Where clients get tokens. By default the issuers.
+    pub(super) authorization_servers: Option<Vec<Located<String>>>,
+    /// The scopes that clients are told of. By default those that routes ask for.
+    pub(super) scopes: Option<Vec<Located<String>>>,
+    /// Its name, for people.
+    pub(super) name: Option<String>,
+    /// The URL of a page that says how it is used.
+    pub(super) documentation: Option<Located<String>>,
+}
+
+/// Which actors of a chain must be permitted.
+#[derive(Debug, Default, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Actors {
+    /// The current actor and all prior ones.
+    #[default]
+    All,
+    /// The current actor only (RFC 8693, section 4.1).
+    Current,
+}
+
+/// One issuer of tokens.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Issuer {
+    /// The exact value of `iss`.
+    pub(super) issuer: Located<String>,
+    /// The values of `aud` that are meant for this proxy; a token must have one of them.
+    pub(super) audiences: Located<Vec<String>>,
+    /// Where its keys are.
+    pub(super) jwks: Keys,
+    /// The subject, from claims: `user:{sub}`.
+    pub(super) subject: Located<String>,
+    /// The subject of a token that an agent got for itself, from claims: `agent:{sub}`. Such a token's `sub` is its client's
+    /// id, or its `sub_entity_type` is `agent` or `app`.
+    pub(super) client_subject: Option<Located<String>>,
+    /// An actor, from the members of an `act` claim: `agent:{sub}`. Without it a token with `act` is refused.
+    pub(super) actor: Option<Located<String>>,
+    /// The task, from claims: `task:{task}`. Used if the claim is there.
+    pub(super) task: Option<Located<String>>,
+    /// The actor of a token without `act`, from claims: `agent:{client_id}`. If there is an `act`, its current actor must be
+    /// this one.
+    pub(super) client: Option<Located<String>>,
+    /// Ids of programs through which people act themselves, so that `client` makes no actor of them.
+    #[serde(default)]
+    pub(super) human_clients: Vec<String>,
+    /// Signature algorithms. By default ES256, EdDSA, RS256 and PS256.
+    pub(super) algorithms: Option<Vec<Located<String>>>,
+    /// Values of `typ`. By default `at+jwt`, `application/at+jwt` and `JWT`.
+    pub(super) types: Option<Vec<String>>,
+    /// How far clocks may differ. By default 30s, at most 120s.
+    pub(super) leeway: Option<Located<String>>,
+    /// The greatest age of a token, by its `iat`. By default none.
+    pub(super) max_age: Option<Located<String>>,
+    /// The most actors in one chain. By default 3.
+    pub(super) max_actors: Option<usize>,
+    /// The claim of the scopes: a text of words, or an array of words. By default `scope`.
+    pub(super) scope_claim: Option<Located<String>>,
+    /// Whether the token's `authorization_details` restrict it: `enforce` (the default), or `ignore` if they are for
+    /// somebody else.
+    #[serde(default)]
+    pub(super) authorization_details: AuthorizationDetails,
+}
+
+/// How the authorization details of tokens are read.
+#[derive(Debug, Default, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum AuthorizationDetails {
+    /// A request must be covered by one of them, as its route says.
+    #[default]
+    Enforce,
+    /// They are for somebody else.
+    Ignore,
+}
+
+/// Where a key set (JWKS) is.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Keys {
+    /// A file; read again when it changes.
+    pub(super) file: Option<Located<String>>,
+    /// An `https` URL (or `http`, to loopback); fetched again before it is old and when a token names an unknown key.
+    pub(super) url: Option<Located<String>>,
+    /// For `url`: how often it is fetched. By default 5m.
+    pub(super) refresh: Option<Located<String>>,
+    /// For `url`: how long the last good keys are used while they cannot be fetched; then every token of the issuer is
+    /// refused. By default 1h.
+    pub(super) max_staleness: Option<Located<String>>,
+    /// For `url`: a PEM file with the only authorities to trust. By default the machine's.
+    pub(super) ca_file: Option<Located<String>>,
+}
+
+/// API keys.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ApiKeys {
+    /// The header field that carries a key. By default `x-api-key`.
+    pub(super) header: Option<Located<String>>,
+    /// The keys.
+    pub(super) keys: Vec<Located<ApiKey>>,
+}
+
+/// One API key, made by `portcullis key new`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ApiKey {
+    /// Its public part.
+    pub(super) id: String,
+    /// `sha256:` and 64 hexadecimal digits.
+    pub(super) hash: Located<String>,
+    /// Whom it stands for: `user:erin` or `agent:nightly-report`.
+    pub(super) subject: Located<String>,
+    /// Actors that act for the subject, the current one first.
+    #[serde(default)]
+    pub(super) actors: Vec<Located<String>>,
+    /// The task that it is bound to.
+    pub(super) task: Option<Located<String>>,
+    /// The scopes that it has.
+    #[serde(default)]
+    pub(super) scopes: Vec<Located<String>>,
+    /// Who answers for it: a person or a team. It is in the audit record of each request with the key.
+    pub(super) owner: Option<Located<String>>,
+    /// When it ends: `2027-01-31T00:00:00Z`.
+    pub(super) expires: Option<Located<String>>,
+}

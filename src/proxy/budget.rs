@@ -1,0 +1,188 @@
+//! How often a grant was used: counted in this replica, in bounded memory.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use foldhash::fast::RandomState;
+use http::Method;
+use thiserror::Error;
+
+use crate::{
+    access::{Entity, Timestamp},
+    identity::{self, Authenticated},
+    route::{UseRule, UsedBy},
+};
+
+/// How many grants are counted at one time.
+const MOST: usize = 100_000;
+
+/// How often those whose time is over are looked for, once there is no room.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Why a request may not use a grant once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub(super) enum Exhausted {
+    /// It was used as often as it may be.
+    #[error("it was used as often as it may be")]
+    Used,
+    /// Nobody knows whether this credential used it: it has no id.
+    #[error("the token has no `jti`, so that its uses cannot be counted")]
+    Nameless,
+    /// There is no room to count one more.
+    #[error("too many grants are counted already")]
+    NoRoom,
+}
+
+/// Whose uses are counted together. The parts are compared as they are, never joined to one text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Holder {
+    /// Of a task, a subject or an actor.
+    Entity(Entity),
+    /// Of one token, by its issuer and its id.
+    Token(Arc<str>, Arc<str>),
+    /// Of one API key, by its id.
+    ApiKey(Arc<str>),
+}
+
+impl Holder {
+    /// Whose uses a request counts among.
+    pub(super) fn of(authenticated: &Authenticated, by: UsedBy) -> Result<Self, Exhausted> {
+        let principal = &authenticated.principal;
+        let entity = match by {
+            // Without a task the request is denied anyway: it is required.
+            UsedBy::Task => principal.task().unwrap_or(principal.subject()),
+            UsedBy::Subject => principal.subject(),
+            UsedBy::Actor => principal.current_actor().unwrap_or(principal.subject()),
+            UsedBy::Credential => {
+                return match (&authenticated.method, &authenticated.token_id) {
+                    (identity::Method::Jwt { issuer, .. }, Some(id)) => {
+                        Ok(Self::Token(Arc::clone(issuer), Arc::clone(id)))
+                    }
+                    (identity::Method::Jwt { .. }, None) => Err(Exhausted::Nameless),
+                    (identity::Method::ApiKey { id, .. }, _) => Ok(Self::ApiKey(Arc::clone(id))),
+                };
+            }
+        };
+        Ok(Self::Entity(entity.clone()))
+    }
+}
+
+/// What is used: an operation of a route, by one holder.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Grant {
+    pub(super) route: Arc<str>,
+    pub(super) method: Method,
+    pub(super) holder: Holder,
+}
+
+/// All uses that still count. It outlives every snapshot, and ends with the process.
+#[derive(Debug, Default)]
+pub struct Budgets(Mutex<Counted>);
+
+#[derive(Debug, Default)]
+struct Counted {
+    // INVARIANT: never more than `MOST`.
+    spent: HashMap<Grant, Spent, RandomState>,
+    looked: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+struct Spent {
+    uses: u32,
+    // From when on they do not count any more.
+    until: Timestamp,
+}
+
+impl Budgets {
+    /// Uses the grant once more, if it may be.
+    pub(super) fn spend(&self, grant: Grant, rule: UseRule, now: Timestamp) -> Result<(), Exhausted> {
+        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(spent) = counted.spent.get_mut(&grant) {
+            if now >= spent.until {
+                *spent = Spent::first(rule, now);
+            } else if spent.uses >= rule.most {
+                return Err(Exhausted::Used);
+            } else {
+                spent.uses += 1;
+            }
+            return Ok(());
+        }
+        counted.make_room(now)?;
+        counted.spent.insert(grant, Spent::first(rule, now));
+        Ok(())
+    }
+}
+
+impl Counted {
+    /// Forgets what does not count any more. What counts is never forgotten, so that nobody gains by making many.
+    fn make_room(&mut self, now: Timestamp) -> Result<(), Exhausted> {
+        if self.spent.len() < MOST {
+            return Ok(());
+        }
+        if self.looked.is_none_or(|looked| now < looked || now.since(looked) >= PAUSE) {
+            self.spent.retain(|_, spent| now < spent.until);
+            self.looked = Some(now);
+        }
+        if self.spent.len() < MOST { Ok(()) } else { Err(Exhausted::NoRoom) }
+    }
+}
+
+impl Spent {
+    fn first(rule: UseRule, now: Timestamp) -> Self {
+        Self { uses: 1, until: now.plus(rule.within) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULE: UseRule = UseRule { most: 2, within: Duration::from_secs(60), by: UsedBy::Subject };
+
+    fn grant(holder: &str) -> Grant {
+        let holder = Holder::Entity(holder.parse().unwrap());
+        Grant { route: "/export".into(), method: Method::POST, holder }
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_seconds(seconds)
+    }
+
+    #[test]
+    fn a_grant_is_good_for_so_many_uses_within_its_time() {
+        let budgets = Budgets::default();
+        let spend = |holder: &str, seconds: i64| budgets.spend(grant(holder), RULE, at(seconds));
+        assert_eq!((spend("user:mara", 100), spend("user:mara", 159)), (Ok(()), Ok(())));
+        assert_eq!(spend("user:mara", 159), Err(Exhausted::Used));
+        assert_eq!(spend("user:erin", 159), Ok(()), "everybody has an own budget");
+        assert_eq!(spend("user:mara", 90), Err(Exhausted::Used), "a clock that goes backwards gives nothing back");
+        assert_eq!(spend("user:mara", 160), Ok(()), "60 s after the first use");
+        let other = Grant { method: Method::PUT, ..grant("user:mara") };
+        assert_eq!(budgets.spend(other, UseRule { most: 1, ..RULE }, at(160)), Ok(()));
+        let narrowed = budgets.spend(grant("user:mara"), UseRule { most: 1, ..RULE }, at(161));
+        assert_eq!(narrowed, Err(Exhausted::Used), "a new configuration counts what was used before");
+    }
+
+    #[test]
+    fn holders_of_other_kinds_or_borders_are_others() {
+        let token = |issuer: &str, id: &str| Holder::Token(issuer.into(), id.into());
+        assert_ne!(token("a", "bc"), token("ab", "c"));
+        assert_ne!(Holder::ApiKey("x".into()), token("", "x"));
+    }
+
+    #[test]
+    fn what_counts_is_not_forgotten_to_make_room() {
+        let budgets = Budgets::default();
+        let one = UseRule { most: 1, ..RULE };
+        for holder in 0..MOST {
+            assert_eq!(budgets.spend(grant(&format!("user:{holder}")), one, at(100)), Ok(()));
+        }
+        assert_eq!(budgets.spend(grant("user:more"), one, at(100)), Err(Exhausted::NoRoom));
+        assert_eq!(budgets.spend(grant("user:0"), one, at(101)), Err(Exhausted::Used));
+        assert_eq!(budgets.spend(grant("user:more"), one, at(160)), Ok(()));
+        assert_eq!(budgets.0.lock().unwrap().spent.len(), 1);
+    }
+}
