@@ -107,7 +107,7 @@ impl<'c, 'm, 't> Entries<'c, 'm, 't> {
     }
 
     /// Reads any entry, which stands in this place, and reports what is wrong with it.
-    pub(super) fn close_look<'a>(&mut self, entry: &'a RawValue, place: Place) {
+    pub(super) fn close_look(&mut self, entry: &RawValue, place: Place) {
         let places = Places::new(entry.get(), place);
         Reader { places, collector: &mut *self.collector }.close_look(entry);
     }
