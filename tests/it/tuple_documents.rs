@@ -277,6 +277,7 @@ fn what_is_not_json_is_refused_wherever_it_stands() {
         (format!("[{entry} {entry}]"), "1:62: this is not JSON: expected `,` or `]`"),
         (format!("[\n{entry}"), "2:60: this is not JSON: EOF while parsing a list"),
         ("[[\"user:a\",\"viewer\",\"document:1\"]]".to_owned(), "1:2: an object is expected"),
+        ("[{\"key\":[\"user:a\",\"viewer\",\"document:1\"]}]".to_owned(), "1:9: an object is expected"),
         ("[1 2]".to_owned(), "1:2: an object is expected"),
         ("{}".to_owned(), "1:1: `tuples` is missing"),
         ("{\"tuples\":{}}".to_owned(), "1:11: a list of tuples is expected"),
