@@ -101,13 +101,17 @@ impl<'c, 'm, 't> Entries<'c, 'm, 't> {
         let keyed = || first::<Keyed<'a>>(text).map(|(keyed, rest)| (keyed.key, true, rest));
         let read = if self.is_keyed { keyed().or_else(plain) } else { plain().or_else(keyed) };
         let (Plain { user, relation, object }, is_keyed, rest) = read?;
+        // What stands under `key` may be such a list too.
+        if is_keyed && text.strip_suffix(rest).is_some_and(|entry| entry.contains('[')) {
+            return None;
+        }
         self.is_keyed = is_keyed;
         let tuple = TupleText { user: &user, relation: &relation, object: &object };
         self.collector.add_text(tuple, None, place).is_ok().then_some(rest)
     }
 
     /// Reads any entry, which stands in this place, and reports what is wrong with it.
-    pub(super) fn close_look<'a>(&mut self, entry: &'a RawValue, place: Place) {
+    pub(super) fn close_look(&mut self, entry: &RawValue, place: Place) {
         let places = Places::new(entry.get(), place);
         Reader { places, collector: &mut *self.collector }.close_look(entry);
     }
