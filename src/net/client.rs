@@ -2,11 +2,9 @@
 
 use std::{
     collections::HashMap,
-    fmt,
-    hash::{BuildHasher, Hash, Hasher},
+    hash::{Hash, Hasher},
     io,
     pin::{Pin, pin},
-    str::FromStr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -14,8 +12,8 @@ use std::{
     time::Duration,
 };
 
-use foldhash::fast::{FixedState, RandomState};
-use http::{HeaderValue, Request, Response, Uri};
+use foldhash::fast::RandomState;
+use http::{Request, Response};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -30,6 +28,7 @@ use super::{
     body::{OutboundBody, UpstreamBody},
     deadline::ConnectionTimer,
     joined::Joined,
+    target::{Target, TargetUrl},
     tls::ClientTls,
 };
 
@@ -63,86 +62,6 @@ pub enum ClientError {
     /// No head of an answer in time.
     #[error("no answer in time")]
     ResponseTimeout,
-}
-
-/// Where an upstream is: `http://host:port` or `https://host:port`, without a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TargetUrl {
-    host: Box<str>,
-    port: u16,
-    tls: bool,
-    authority: HeaderValue,
-    // Of all the above, made once: a connection is looked up for every request.
-    hash: u64,
-}
-
-/// The text is not an upstream's URL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum InvalidUrl {
-    /// Not a URL with a host.
-    #[error("not a URL: write `http://host:port` or `https://host:port`")]
-    NotAUrl,
-    /// A scheme that is not spoken.
-    #[error("the scheme is neither `http` nor `https`")]
-    Scheme,
-    /// A path, query or user information.
-    #[error("only scheme, host and port: the request's own path is forwarded")]
-    MoreThanAnOrigin,
-}
-
-impl FromStr for TargetUrl {
-    type Err = InvalidUrl;
-
-    fn from_str(text: &str) -> Result<Self, InvalidUrl> {
-        let uri: Uri = text.parse().map_err(|_| InvalidUrl::NotAUrl)?;
-        let authority = uri.authority().ok_or(InvalidUrl::NotAUrl)?;
-        let tls = match uri.scheme_str() {
-            Some("http") => false,
-            Some("https") => true,
-            Some(_) => return Err(InvalidUrl::Scheme),
-            None => return Err(InvalidUrl::NotAUrl),
-        };
-        if !uri.path().trim_end_matches('/').is_empty() || uri.query().is_some() || authority.as_str().contains('@') {
-            return Err(InvalidUrl::MoreThanAnOrigin);
-        }
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-        let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
-        let hash = FixedState::default().hash_one((host, port, tls));
-        let authority = HeaderValue::from_str(authority.as_str()).map_err(|_| InvalidUrl::NotAUrl)?;
-        Ok(Self { host: host.into(), port, tls, authority, hash })
-    }
-}
-
-impl TargetUrl {
-    /// Whether the connection is encrypted.
-    pub fn is_tls(&self) -> bool {
-        self.tls
-    }
-
-    /// The value of `Host` for this upstream.
-    pub fn authority(&self) -> &HeaderValue {
-        &self.authority
-    }
-}
-
-impl fmt::Display for TargetUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.tls { "https" } else { "http" };
-        write!(f, "{scheme}://{}", self.authority.to_str().unwrap_or_default())
-    }
-}
-
-/// An upstream and how long it may take.
-#[derive(Debug, Clone)]
-pub struct Target {
-    /// Where it is.
-    pub url: Arc<TargetUrl>,
-    /// The roots for its certificate, if the URL is `https`.
-    pub tls: Option<ClientTls>,
-    /// From the first packet to the end of the TLS handshake.
-    pub connect_timeout: Duration,
-    /// From the end of the request to the head of the answer; while the request's body moves, time does not count.
-    pub response_timeout: Duration,
 }
 
 type Sender = http1::SendRequest<OutboundBody>;
@@ -191,10 +110,15 @@ impl Lease {
             // Reloads leave origins behind that nobody asks for any more.
             pool.retain(|_, idle| idle.iter().any(|idle| idle.since.elapsed() <= IDLE_TIME));
         }
-        let idle = pool.entry(self.origin).or_default();
-        if idle.len() < IDLE_CONNECTIONS && !self.connection.sender.is_closed() {
-            idle.push(Idle { connection: self.connection, since: Instant::now() });
+        if self.connection.sender.is_closed() {
+            return;
         }
+        let idle = pool.entry(self.origin).or_default();
+        if idle.len() >= IDLE_CONNECTIONS {
+            // The oldest, which the upstream has most likely closed.
+            idle.remove(0);
+        }
+        idle.push(Idle { connection: self.connection, since: Instant::now() });
     }
 }
 
@@ -254,8 +178,20 @@ impl Client {
         if idle.first().is_some_and(is_old) {
             idle.retain(|idle| !is_old(idle) && !idle.connection.sender.is_closed());
         }
-        let ready = idle.iter().rposition(|idle| idle.connection.sender.is_ready())?;
-        Some(idle.remove(ready).connection)
+        let mut index = idle.len();
+        while let Some(sender) =
+            index.checked_sub(1).and_then(|last| idle.get(last)).map(|idle| &idle.connection.sender)
+        {
+            index -= 1;
+            match (sender.is_ready(), sender.is_closed()) {
+                (true, _) => return Some(idle.remove(index).connection),
+                // What the upstream has closed is in nobody's way.
+                (false, true) => drop(idle.remove(index)),
+                // It has not noticed yet that its exchange is over.
+                (false, false) => {}
+            }
+        }
+        None
     }
 }
 
@@ -325,16 +261,75 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::{convert::Infallible, sync::atomic::AtomicUsize};
+
+    use bytes::Bytes;
+    use http_body_util::{BodyExt, Empty};
+    use hyper::{server, service::service_fn};
+    use tokio::{net::TcpListener, sync::Barrier, task::JoinSet};
+
     use super::*;
 
-    #[test]
-    fn a_url_is_an_origin() {
-        let url: TargetUrl = "https://crm.example".parse().unwrap();
-        assert_eq!((url.host.as_ref(), url.port, url.is_tls()), ("crm.example", 443, true));
-        let url: TargetUrl = "http://[::1]:9001/".parse().unwrap();
-        assert_eq!((url.host.as_ref(), url.port, url.to_string().as_str()), ("::1", 9001, "http://[::1]:9001"));
-        for text in ["", "crm", "crm:80", "ftp://a", "http://a/b", "http://a?b", "http://u@a", "/a"] {
-            assert!(text.parse::<TargetUrl>().is_err(), "{text}");
+    const COUNT: usize = IDLE_CONNECTIONS / 2 + 1;
+
+    /// An upstream's life: twice, so many requests at one time, each of which is answered when all have come. How many
+    /// connections they made.
+    async fn connections(client: &Client, target: &Target, listener: &TcpListener) -> usize {
+        let (all, accepted) = (Arc::new(Barrier::new(COUNT)), AtomicUsize::new(0));
+        let mut served = JoinSet::new();
+        let serving = async {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                accepted.fetch_add(1, Ordering::Relaxed);
+                let all = Arc::clone(&all);
+                let service = service_fn(move |_| {
+                    let all = Arc::clone(&all);
+                    async move {
+                        all.wait().await;
+                        Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+                    }
+                });
+                served.spawn(server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+            }
+        };
+        let asking = async {
+            for _ in 0..2 {
+                let mut asked = JoinSet::new();
+                for _ in 0..COUNT {
+                    let (client, target) = (client.clone(), target.clone());
+                    asked.spawn(async move {
+                        let request = Request::new(OutboundBody::whole(Bytes::new(), Arc::default()));
+                        let answer = client.send(&target, request, std::time::Instant::now()).await.unwrap();
+                        answer.into_body().collect().await.unwrap();
+                    });
+                }
+                asked.join_all().await;
+                // Until the connections have noticed that their exchanges are over.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::select! {
+            () = serving => {}
+            () = asking => {}
+        }
+        // The upstream ends, and the connections notice that too.
+        served.shutdown().await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        accepted.into_inner()
+    }
+
+    #[tokio::test]
+    async fn connections_that_an_upstream_closed_are_in_nobodys_way() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = Target {
+            url: Arc::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap()),
+            tls: None,
+            connect_timeout: Duration::from_secs(10),
+            response_timeout: Duration::from_secs(10),
+        };
+        let client = Client::default();
+        for _ in 0..4 {
+            assert_eq!(connections(&client, &target, &listener).await, COUNT);
         }
     }
 }

@@ -13,7 +13,8 @@ use tokio::time::timeout;
 
 use super::{
     body::OutboundBody,
-    client::{Client, ClientError, Target},
+    client::{Client, ClientError},
+    target::Target,
     tls::ClientTls,
 };
 
