@@ -1,6 +1,9 @@
 //! The `routes` section.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::Path,
+};
 
 use http::{HeaderName, Method};
 
@@ -41,6 +44,7 @@ pub(super) fn table(
     let before = problems.count();
     check_task_types(routes, common.task_types, problems);
     let made: Vec<Route> = routes.iter().filter_map(|written| route(written, upstreams, common, problems)).collect();
+    check_counted_names(&made, problems);
     if problems.count() > before {
         return None;
     }
@@ -224,6 +228,18 @@ fn operation(
         uses,
         filter,
     })
+}
+
+/// Uses are counted by the name of their route: two of one name would count into each other's.
+fn check_counted_names(routes: &[Route], problems: &mut Problems) {
+    let mut names = HashSet::new();
+    for route in routes.iter().filter(|route| route.operations.values().any(|operation| operation.uses.is_some())) {
+        if !names.insert(&route.name) {
+            let message =
+                format!("another route with `uses` is called `{}` too, by which they are counted", route.name);
+            problems.add_with_help(route.place, message, "give each of them a `name` of its own");
+        }
+    }
 }
 
 fn uses(written: &Located<file::Uses>, problems: &mut Problems) -> UseRule {

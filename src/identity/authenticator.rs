@@ -77,6 +77,13 @@ pub struct Authenticator {
     challenges: Challenges,
 }
 
+/// Whether the holder of a bound token has yet to prove that it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Possession {
+    ToProve,
+    Proven,
+}
+
 pub(super) struct Remembered {
     token: Verified,
     since: Timestamp,
@@ -134,6 +141,27 @@ impl Authenticator {
         seen: &SeenCredential,
         now: Timestamp,
     ) -> Result<Authenticated, AuthenticationError> {
+        self.authenticate_by(head, seen, now, Possession::ToProve)
+    }
+
+    /// The same for a request that was authenticated before, and waited since: the proof of possession that it brought is
+    /// good once, and was used then.
+    pub fn authenticate_again(
+        &self,
+        head: &CanonicalRequest,
+        seen: &SeenCredential,
+        now: Timestamp,
+    ) -> Result<Authenticated, AuthenticationError> {
+        self.authenticate_by(head, seen, now, Possession::Proven)
+    }
+
+    fn authenticate_by(
+        &self,
+        head: &CanonicalRequest,
+        seen: &SeenCredential,
+        now: Timestamp,
+        possession: Possession,
+    ) -> Result<Authenticated, AuthenticationError> {
         let authorization =
             if self.settings.issuers.is_empty() { None } else { head.header_value(&header::AUTHORIZATION)? };
         let api_key = match &self.api_keys {
@@ -147,7 +175,7 @@ impl Authenticator {
         match (authorization, api_key) {
             (None, None) => Err(AuthenticationError::Missing),
             (Some(_), Some(_)) => Err(AuthenticationError::Several),
-            (Some(field), None) => self.token(head, (field, task), seen, now),
+            (Some(field), None) => self.token(head, (field, task), seen, (now, possession)),
             (None, Some((keys, text))) => {
                 let key = keys.find(text, now)?;
                 Ok(Authenticated {
@@ -167,7 +195,7 @@ impl Authenticator {
         head: &CanonicalRequest,
         (field, task): (&HeaderValue, Option<&str>),
         seen: &SeenCredential,
-        now: Timestamp,
+        (now, possession): (Timestamp, Possession),
     ) -> Result<Authenticated, AuthenticationError> {
         let known = seen.find(field.as_bytes(), &self.identity).filter(|remembered| remembered.is_fresh(now));
         let remembered = match known {
@@ -180,7 +208,7 @@ impl Authenticator {
             }
         };
         remembered.token.validity.check(now)?;
-        self.check_possession(head, (field, &remembered.token), now)?;
+        self.check_possession(head, (field, &remembered.token), (now, possession))?;
         self.authenticated(&remembered.token, task)
     }
 
@@ -198,7 +226,7 @@ impl Authenticator {
         &self,
         head: &CanonicalRequest,
         (field, token): (&HeaderValue, &Verified),
-        now: Timestamp,
+        (now, possession): (Timestamp, Possession),
     ) -> Result<(), AuthenticationError> {
         // Only two schemes come here.
         let is_proven = matches!(field.as_bytes().first(), Some(b'd' | b'D'));
@@ -210,6 +238,7 @@ impl Authenticator {
             }
             (None, Some(_)) => Ok(()),
             (Some(_), Some(_)) if !is_proven => Err(InvalidProof::Missing.into()),
+            (Some(_), Some(_)) if possession == Possession::Proven => Ok(()),
             (Some(key), Some(settings)) => {
                 let field = field.to_str().map_err(|_| HeaderProblem::NotText)?;
                 let text = field.split_once(' ').map_or("", |(_, text)| text);

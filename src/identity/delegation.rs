@@ -180,7 +180,9 @@ impl ChainSettings {
             return if is_agent && !has_act { Err(InvalidChain::UnseenClient) } else { Ok(None) };
         };
         let is_human = !is_agent && client.id.is_some_and(|id| self.human_clients.iter().any(|human| **human == *id));
-        if is_human || (has_act && !template.is_touched_by(claims)) {
+        // A client that is named by another claim than the template's is not passed over.
+        let is_named = client.id.is_some() || template.is_touched_by(claims);
+        if is_human || (has_act && !is_named) {
             return Ok(None);
         }
         template.render(claims).map(Some)

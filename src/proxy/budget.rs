@@ -92,6 +92,7 @@ struct Counted {
 #[derive(Debug)]
 struct Spent {
     uses: u32,
+    since: Timestamp,
     // From when on they do not count any more.
     until: Timestamp,
 }
@@ -101,6 +102,8 @@ impl Budgets {
     pub(super) fn spend(&self, grant: Grant, rule: UseRule, now: Timestamp) -> Result<(), Exhausted> {
         let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(spent) = counted.spent.get_mut(&grant) {
+            // By the rule of now: a reload may have changed the time in which uses count.
+            spent.until = spent.since.plus(rule.within);
             if now >= spent.until {
                 *spent = Spent::first(rule, now);
             } else if spent.uses >= rule.most {
@@ -132,7 +135,7 @@ impl Counted {
 
 impl Spent {
     fn first(rule: UseRule, now: Timestamp) -> Self {
-        Self { uses: 1, until: now.plus(rule.within) }
+        Self { uses: 1, since: now, until: now.plus(rule.within) }
     }
 }
 
@@ -164,6 +167,13 @@ mod tests {
         assert_eq!(budgets.spend(other, UseRule { most: 1, ..RULE }, at(160)), Ok(()));
         let narrowed = budgets.spend(grant("user:mara"), UseRule { most: 1, ..RULE }, at(161));
         assert_eq!(narrowed, Err(Exhausted::Used), "a new configuration counts what was used before");
+        let lengthened = UseRule { most: 1, within: Duration::from_secs(600), ..RULE };
+        assert_eq!(
+            budgets.spend(grant("user:mara"), lengthened, at(700)),
+            Err(Exhausted::Used),
+            "for as long as it says"
+        );
+        assert_eq!(budgets.spend(grant("user:mara"), lengthened, at(760)), Ok(()));
     }
 
     #[test]

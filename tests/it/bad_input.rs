@@ -202,3 +202,23 @@ fn an_address_that_is_taken_is_named() {
     let said = Portcullis::try_start(&world.path("portcullis.yaml")).err().unwrap();
     says(&said, &[&format!("cannot listen on {address}")]);
 }
+
+#[test]
+fn uses_are_counted_for_one_route_only() {
+    let world = World::with_routes(
+        r#"
+  - path: /documents/{document}
+    upstream: main
+    operations: { GET: { action: can_read, resource: "document:{path.document}", uses: { most: 3, within: 1h, per: subject } } }
+  - path: /documents/{document}
+    headers: { x-version: "2" }
+    upstream: main
+    operations: { GET: { action: can_read, resource: "document:{path.document}", uses: { most: 9, within: 1s, per: subject } } }
+"#,
+    );
+    let said = report(&world);
+    says(
+        &said,
+        &["another route with `uses` is called `/documents/{document}` too", "give each of them a `name`", "1 problem"],
+    );
+}

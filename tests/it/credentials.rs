@@ -309,3 +309,19 @@ fn a_token_that_is_bound_to_a_key_needs_its_proof() {
         "others are bearer tokens"
     );
 }
+
+#[test]
+fn applications_ask_with_tokens_that_are_bound_to_a_key_too() {
+    let mut world = World::new();
+    world.identity_more = "dpop: { window: 60s }".to_owned();
+    world.more = "decision: { address: 127.0.0.1:0, callers: [\"user:erin\"] }".to_owned();
+    let portcullis = world.start();
+    let application = Issuer::new("application");
+    let bound = with_claim(&world, "cnf", json!({"jkt": application.thumbprint()}));
+    let ask = |proof: &str| {
+        let request = format!("GET /stores HTTP/1.1\r\n{HOST}authorization: DPoP {bound}\r\ndpop: {proof}\r\n\r\n");
+        answer_of(portcullis.decision.unwrap(), request).unwrap().status
+    };
+    let proof = application.proof("GET", "http://api.acme.example/stores", &bound, "p-1");
+    assert_eq!((ask(&proof), ask(&proof)), (200, 401), "a proof is good for one question");
+}

@@ -178,6 +178,11 @@ fn the_claims_that_name_a_client_agree() {
             assert_eq!(refusal, InvalidChain::TwoClients);
         }
     }
+    // A client that another claim names is not passed over because `act` names somebody.
+    let act = json!({"sub": "coder"});
+    let missing = InvalidChain::MissingClaim("azp".into());
+    assert_eq!(refused(&azp, json!({"client_id": "other", "act": act})), missing);
+    assert_eq!(chain_of(&azp, json!({"client_id": "harbor-web", "act": act})), "user:mara agent:coder");
     let own = by("agent:{cid}");
     assert_eq!(chain_of(&own, json!({"cid": "coder", "client_id": "harbor-web"})), "user:mara agent:coder");
     assert_eq!(chain_of(&own, json!({"cid": "harbor-web"})), "user:mara");
