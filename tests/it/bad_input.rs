@@ -216,6 +216,7 @@ fn uses_are_counted_for_one_route_only() {
     operations: { GET: { action: can_read, resource: "document:{path.document}", uses: { most: 9, within: 1s, per: subject } } }
 "#,
     );
+    world.write("portcullis.yaml", world.config());
     let said = report(&world);
     says(
         &said,
