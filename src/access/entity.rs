@@ -188,10 +188,8 @@ fn all_legal(text: &str, legal: impl Fn(u8) -> bool) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_graphic() & legal(byte);
     // Every byte is looked at, with no branch between them: almost all names are short, and plain.
     text.bytes().fold(true, |plain, byte| plain & is_plain(byte))
-        || text.chars().all(|c| match u8::try_from(u32::from(c)) {
-            Ok(byte) if byte.is_ascii() => is_plain(byte),
-            Ok(_) | Err(_) => !c.is_whitespace() && !c.is_control(),
-        })
+        || (text.bytes().filter(u8::is_ascii).all(is_plain)
+            && !text.contains(|c: char| c.is_whitespace() || c.is_control()))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 mod authority;
+mod bounded;
 mod bytes;
 mod decision;
 mod diagnostic;
@@ -15,6 +16,7 @@ mod template;
 mod timestamp;
 
 pub use authority::Authority;
+pub use bounded::Bounded;
 pub use bytes::{ALPHANUMERIC, ByteClasses};
 pub use decision::{DecisionId, Outcome, Reason, Revision};
 pub use diagnostic::{Diagnostic, Place};

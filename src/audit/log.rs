@@ -59,8 +59,8 @@ pub(super) struct Capacity {
 
 /// Records that wait to be written, and the places of those that will come.
 ///
-/// They wait as the lines that they will be: the thread that decided writes its record out,
-/// and the one that keeps it only hands bytes to the sink.
+/// They wait as the lines that they will be: the thread that decided writes its record out, and the one that keeps it
+/// only hands bytes to the sink.
 #[derive(Debug)]
 pub(super) struct Queue {
     waiting: Mutex<Waiting>,

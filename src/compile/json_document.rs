@@ -83,8 +83,9 @@ impl Document<'_, '_, '_, '_> {
             return Ok(());
         }
         let length = self.next_length()?;
-        if let Ok(entry) = serde_json::from_str(self.window.text().get(..length).unwrap_or_default()) {
-            self.entries.close_look(entry, place);
+        match serde_json::from_str(self.window.text().get(..length).unwrap_or_default()) {
+            Ok(entry) => self.entries.close_look(entry, place),
+            Err(error) => return Err(self.not_json(&error)),
         }
         self.window.skip(length);
         Ok(())

@@ -8,7 +8,7 @@ use crate::{
     access::{ActorMode, Diagnostic, Entity, Place},
     identity::{
         Algorithm, ApiKey, ApiKeySettings, Authenticator, AuthenticatorSettings, AuthorizationDetails, ChainSettings,
-        GrantSettings, InvalidKeySet, InvalidSettings, IssuerSettings, KeySet, ProofNeed, ProofSettings, is_loopback,
+        GrantSettings, InvalidKeySet, InvalidSettings, IssuerSettings, KeySet, ProofNeed, ProofSettings,
     },
     route::RouteTable,
     supply::{KeyDocument, KeyUrl},
@@ -18,7 +18,7 @@ use super::{
     denylist,
     file_identity::{self as file, Actors},
     located::Located,
-    resource,
+    resource::{self, is_secure_url},
     settings::Reading,
 };
 
@@ -224,13 +224,7 @@ fn fetched(keys: &file::Keys, url: &Located<String>, reading: &mut Reading<'_>) 
     let refresh = reading.problems.duration(keys.refresh.as_ref(), REFRESH);
     let max_staleness = reading.problems.duration(keys.max_staleness.as_ref(), MAX_STALENESS);
     let ca_file = keys.ca_file.as_ref().map(|name| reading.file(&name.value));
-    let target: Option<http::Uri> = url.value.parse().ok();
-    let allowed = target.as_ref().is_some_and(|uri| match uri.scheme_str() {
-        Some("https") => uri.host().is_some(),
-        Some("http") => uri.host().is_some_and(is_loopback),
-        Some(_) | None => false,
-    });
-    if !allowed {
+    if !is_secure_url(url) {
         let message = format!("`{}` is no URL to fetch keys from", url.value);
         reading.problems.add_with_help(
             url.place,

@@ -30,7 +30,7 @@ pub(super) fn settings(
         problems.add_with_help(written.resource.place, "clients are told of no authorization server", help);
     }
     for url in servers.iter().chain(&written.documentation) {
-        if !is_url(url) {
+        if !is_secure_url(url) {
             problems.add(url.place, format!("`{}` is no `https` URL, which clients need", url.value));
         }
     }
@@ -65,7 +65,8 @@ fn operations(routes: Option<&RouteTable>) -> impl Iterator<Item = &Operation> {
     routes.into_iter().flat_map(RouteTable::routes).flat_map(|route| route.operations.values())
 }
 
-fn is_url(text: &str) -> bool {
+/// Whether nobody can change what is between here and there: `https`, or `http` to this machine.
+pub(super) fn is_secure_url(text: &str) -> bool {
     text.parse::<http::Uri>().is_ok_and(|url| match url.scheme_str() {
         Some("https") => url.host().is_some(),
         Some("http") => url.host().is_some_and(is_loopback),

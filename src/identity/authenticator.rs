@@ -77,10 +77,12 @@ pub struct Authenticator {
     challenges: Challenges,
 }
 
-/// Whether the holder of a bound token has yet to prove that it is.
+/// Whether the holder of a token that is bound to a key has yet to prove that it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Possession {
+pub enum Possession {
+    /// It has, by the proof in its request.
     ToProve,
+    /// It did when this request came, which has waited since: a proof is good once, and was used then.
     Proven,
 }
 
@@ -141,26 +143,15 @@ impl Authenticator {
         seen: &SeenCredential,
         now: Timestamp,
     ) -> Result<Authenticated, AuthenticationError> {
-        self.authenticate_by(head, seen, now, Possession::ToProve)
+        self.authenticate_by(head, seen, (now, Possession::ToProve))
     }
 
-    /// The same for a request that was authenticated before, and waited since: the proof of possession that it brought is
-    /// good once, and was used then.
-    pub fn authenticate_again(
+    /// The same for one whose possession of its key was perhaps proven already.
+    pub fn authenticate_by(
         &self,
         head: &CanonicalRequest,
         seen: &SeenCredential,
-        now: Timestamp,
-    ) -> Result<Authenticated, AuthenticationError> {
-        self.authenticate_by(head, seen, now, Possession::Proven)
-    }
-
-    fn authenticate_by(
-        &self,
-        head: &CanonicalRequest,
-        seen: &SeenCredential,
-        now: Timestamp,
-        possession: Possession,
+        (now, possession): (Timestamp, Possession),
     ) -> Result<Authenticated, AuthenticationError> {
         let authorization =
             if self.settings.issuers.is_empty() { None } else { head.header_value(&header::AUTHORIZATION)? };

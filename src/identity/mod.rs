@@ -26,7 +26,7 @@ mod token;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use api_key::{ApiKey, ApiKeyHash, ApiKeySettings, InvalidApiKeyHash, NewApiKey};
-pub use authenticator::{Authenticated, Authenticator, Method};
+pub use authenticator::{Authenticated, Authenticator, Method, Possession};
 pub use challenge::{Challenges, InvalidResource, ProtectedResource, ResourceUrl, is_loopback};
 pub use delegation::{ChainSettings, InvalidChain};
 pub use denylist::{Denylist, Revocation, Revoked, Which};

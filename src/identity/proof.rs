@@ -1,13 +1,11 @@
 //! Proof that a request comes from the holder of the key that its token is bound to (DPoP, RFC 9449).
 
 use std::{
-    collections::HashMap,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use foldhash::fast::RandomState;
 use http::{HeaderName, Uri};
 use thiserror::Error;
 
@@ -19,16 +17,10 @@ use super::{
     jwk::Jwk,
     token::{LONGEST, Signed},
 };
-use crate::access::{Authority, CanonicalPath, CanonicalRequest, HeaderProblem, Scheme, Timestamp};
+use crate::access::{Authority, Bounded, CanonicalPath, CanonicalRequest, HeaderProblem, Scheme, Timestamp};
 
 /// The field of a proof (RFC 9449, section 4.1).
 pub(super) const FIELD: HeaderName = HeaderName::from_static("dpop");
-
-/// How many proofs are remembered at one time.
-const MOST: usize = 100_000;
-
-/// How often those whose time is over are looked for, once there is no room.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// How proofs are accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -231,36 +223,17 @@ fn check_signature(signed: &Signed<'_>, key: &Thumbprint) -> Result<(), InvalidP
 
 /// The proofs that were sent not long ago, each of which is good once. It outlives its authenticator.
 #[derive(Debug, Default)]
-pub(super) struct SeenProofs(Mutex<Remembered>);
-
-#[derive(Debug, Default)]
-struct Remembered {
-    // INVARIANT: never more than `MOST`; each is kept until it is too old to be accepted.
-    until: HashMap<[u8; 32], Timestamp, RandomState>,
-    looked: Option<Timestamp>,
-}
+pub(super) struct SeenProofs(Mutex<Bounded<[u8; 32], Timestamp>>);
 
 impl SeenProofs {
     /// Remembers the proof until it is too old; refuses one that is remembered, or that could not be.
     fn first(&self, proof: [u8; 32], until: Timestamp, now: Timestamp) -> Result<(), InvalidProof> {
         let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if remembered.until.len() >= MOST {
-            remembered.make_room(now)?;
+        if remembered.get_mut(&proof).is_some() {
+            return Err(InvalidProof::Replayed);
         }
-        match remembered.until.insert(proof, until) {
-            None => Ok(()),
-            Some(_) => Err(InvalidProof::Replayed),
-        }
-    }
-}
-
-impl Remembered {
-    fn make_room(&mut self, now: Timestamp) -> Result<(), InvalidProof> {
-        if self.looked.is_none_or(|looked| now < looked || now.since(looked) >= PAUSE) {
-            self.until.retain(|_, until| now <= *until);
-            self.looked = Some(now);
-        }
-        if self.until.len() < MOST { Ok(()) } else { Err(InvalidProof::NoRoom) }
+        let is_remembered = remembered.insert(proof, until, now, |until| now > *until);
+        if is_remembered { Ok(()) } else { Err(InvalidProof::NoRoom) }
     }
 }
 
@@ -273,12 +246,13 @@ mod tests {
         let proofs = SeenProofs::default();
         let at = Timestamp::from_seconds;
         let proof = |number: usize| sha256(&number.to_be_bytes());
-        for number in 0..MOST {
+        let most = Bounded::<[u8; 32], Timestamp>::MOST;
+        for number in 0..most {
             assert_eq!(proofs.first(proof(number), at(160), at(100)), Ok(()));
         }
-        assert_eq!(proofs.first(proof(MOST), at(160), at(160)), Err(InvalidProof::NoRoom));
-        assert_eq!(proofs.first(proof(MOST), at(221), at(161)), Ok(()));
-        assert_eq!(proofs.first(proof(MOST), at(221), at(161)), Err(InvalidProof::Replayed));
-        assert_eq!(proofs.0.lock().unwrap().until.len(), 1);
+        assert_eq!(proofs.first(proof(most), at(160), at(160)), Err(InvalidProof::NoRoom));
+        assert_eq!(proofs.first(proof(0), at(160), at(160)), Err(InvalidProof::Replayed));
+        assert_eq!(proofs.first(proof(most), at(221), at(161)), Ok(()));
+        assert_eq!(proofs.first(proof(most), at(221), at(161)), Err(InvalidProof::Replayed));
     }
 }

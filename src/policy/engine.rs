@@ -284,12 +284,8 @@ impl Policy {
         context: &RequestContext<'p>,
     ) -> Result<bool, CheckError> {
         let question = self.question(user, action, resource)?;
-        // Most questions end here, and need nothing of what an evaluation needs.
-        if let Some((is_true, _)) = self.plans.follow_unions(&self.graph, question, self.settings.most_steps) {
-            return Ok(is_true);
-        }
         let circumstances = Circumstances { context, unanswered: Unanswered::Fails };
-        Evaluator::evaluate(&self.graph, &self.plans, question, self.limits(), circumstances, Nobody).answer()
+        self.evaluate(question, circumstances, Nobody).answer()
     }
 
     pub(super) fn evaluate<'p, W: Witness>(

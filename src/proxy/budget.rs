@@ -1,26 +1,18 @@
 //! How often a grant was used: counted in this replica, in bounded memory.
 
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use foldhash::fast::RandomState;
 use http::Method;
 use thiserror::Error;
 
 use crate::{
-    access::{Entity, Timestamp},
+    access::{Bounded, Entity, Timestamp},
     identity::{self, Authenticated},
     route::{UseRule, UsedBy},
 };
-
-/// How many grants are counted at one time.
-const MOST: usize = 100_000;
-
-/// How often those whose time is over are looked for, once there is no room.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// Why a request may not use a grant once more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -80,62 +72,41 @@ pub(super) struct Grant {
 
 /// All uses that still count. It outlives every snapshot, and ends with the process.
 #[derive(Debug, Default)]
-pub struct Budgets(Mutex<Counted>);
-
-#[derive(Debug, Default)]
-struct Counted {
-    // INVARIANT: never more than `MOST`.
-    spent: HashMap<Grant, Spent, RandomState>,
-    looked: Option<Timestamp>,
-}
+pub struct Budgets(Mutex<Bounded<Grant, Spent>>);
 
 #[derive(Debug)]
 struct Spent {
     uses: u32,
+    /// When the first of them was.
     since: Timestamp,
-    // From when on they do not count any more.
-    until: Timestamp,
+    /// How long they count from then on, by the rule of the last use: a reload may change it.
+    within: Duration,
 }
 
 impl Budgets {
     /// Uses the grant once more, if it may be.
     pub(super) fn spend(&self, grant: Grant, rule: UseRule, now: Timestamp) -> Result<(), Exhausted> {
         let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(spent) = counted.spent.get_mut(&grant) {
-            // By the rule of now: a reload may have changed the time in which uses count.
-            spent.until = spent.since.plus(rule.within);
-            if now >= spent.until {
-                *spent = Spent::first(rule, now);
-            } else if spent.uses >= rule.most {
-                return Err(Exhausted::Used);
-            } else {
-                spent.uses += 1;
-            }
-            return Ok(());
+        let first = Spent { uses: 1, since: now, within: rule.within };
+        let Some(spent) = counted.get_mut(&grant) else {
+            let is_counted = counted.insert(grant, first, now, |spent| spent.is_over(now));
+            return if is_counted { Ok(()) } else { Err(Exhausted::NoRoom) };
+        };
+        spent.within = rule.within;
+        if spent.is_over(now) {
+            *spent = first;
+        } else if spent.uses >= rule.most {
+            return Err(Exhausted::Used);
+        } else {
+            spent.uses += 1;
         }
-        counted.make_room(now)?;
-        counted.spent.insert(grant, Spent::first(rule, now));
         Ok(())
     }
 }
 
-impl Counted {
-    /// Forgets what does not count any more. What counts is never forgotten, so that nobody gains by making many.
-    fn make_room(&mut self, now: Timestamp) -> Result<(), Exhausted> {
-        if self.spent.len() < MOST {
-            return Ok(());
-        }
-        if self.looked.is_none_or(|looked| now < looked || now.since(looked) >= PAUSE) {
-            self.spent.retain(|_, spent| now < spent.until);
-            self.looked = Some(now);
-        }
-        if self.spent.len() < MOST { Ok(()) } else { Err(Exhausted::NoRoom) }
-    }
-}
-
 impl Spent {
-    fn first(rule: UseRule, now: Timestamp) -> Self {
-        Self { uses: 1, since: now, until: now.plus(rule.within) }
+    fn is_over(&self, now: Timestamp) -> bool {
+        now >= self.since.plus(self.within)
     }
 }
 
@@ -187,12 +158,11 @@ mod tests {
     fn what_counts_is_not_forgotten_to_make_room() {
         let budgets = Budgets::default();
         let one = UseRule { most: 1, ..RULE };
-        for holder in 0..MOST {
+        for holder in 0..Bounded::<Grant, Spent>::MOST {
             assert_eq!(budgets.spend(grant(&format!("user:{holder}")), one, at(100)), Ok(()));
         }
         assert_eq!(budgets.spend(grant("user:more"), one, at(100)), Err(Exhausted::NoRoom));
         assert_eq!(budgets.spend(grant("user:0"), one, at(101)), Err(Exhausted::Used));
         assert_eq!(budgets.spend(grant("user:more"), one, at(160)), Ok(()));
-        assert_eq!(budgets.0.lock().unwrap().spent.len(), 1);
     }
 }

@@ -159,21 +159,19 @@ impl Worker {
         let route = Arc::clone(snapshot.routes.find(&head)?);
         exchange.routed(&route);
         let operation = route.operation(&head)?;
-        let authenticated = snapshot.authenticator.authenticate(&head, &seen.credential, now).map_err(|error| {
-            self.note(&error);
+        let refused = |error: AuthenticationError| {
             Rejection::unauthenticated(&error, challenges.unauthenticated(&error, &operation.scopes))
-        })?;
+        };
+        let authenticated = snapshot.authenticator.authenticate(&head, &seen.credential, now);
+        let authenticated = authenticated.inspect_err(|error| self.note(error)).map_err(refused)?;
         let caller = seen.caller(&authenticated)?;
         exchange.authenticated(&caller);
-        snapshot.denylist.check(&authenticated).map_err(|revoked| {
-            let error = AuthenticationError::from(revoked);
-            Rejection::unauthenticated(&error, challenges.unauthenticated(&error, &operation.scopes))
-        })?;
+        snapshot.denylist.check(&authenticated).map_err(|revoked| refused(revoked.into()))?;
         let holder = operation.uses.map(|rule| Holder::of(&authenticated, rule.by)).transpose()?;
         let Authenticated { grants, .. } = authenticated;
-        operation.check_scopes(grants.as_deref()).map_err(|problem| {
-            Rejection::insufficient_scope(&problem, challenges.insufficient_scope(&operation.scopes))
-        })?;
+        if !operation.has_scopes(grants.as_deref()) {
+            return Err(Rejection::insufficient_scope(challenges.insufficient_scope(&operation.scopes)));
+        }
         let body = Received::new(operation.body, body, exchange.sent())?;
         Ok((Asked { snapshot, head, route, caller, grants, holder }, body))
     }

@@ -53,9 +53,10 @@ impl Rejection {
     }
 
     /// A refusal because the credential lacks scopes.
-    pub(super) fn insufficient_scope(problem: &Uncovered, challenge: HeaderValue) -> Self {
+    pub(super) fn insufficient_scope(challenge: HeaderValue) -> Self {
         let special = Some(Box::new(Special::Challenge(challenge)));
-        Self { special, ..Self::with_detail(Reason::InsufficientScope, problem.to_string()) }
+        let detail = "the credential has not all scopes of the operation";
+        Self { special, ..Self::with_detail(Reason::InsufficientScope, detail) }
     }
 
     /// No refusal: the metadata of the protected resource is the answer.
@@ -215,7 +216,6 @@ impl From<Uncovered> for Rejection {
     fn from(problem: Uncovered) -> Self {
         match problem {
             Uncovered::Mapping(problem) => problem.into(),
-            Uncovered::Scope => Self::with_detail(Reason::InsufficientScope, problem.to_string()),
             Uncovered::NoDetails | Uncovered::UnknownDetails | Uncovered::Details => {
                 Self::with_detail(Reason::OutsideAuthorization, problem.to_string())
             }

@@ -36,9 +36,6 @@ pub enum DetailNeed {
 /// Why the grants of a credential do not cover a request.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Uncovered {
-    /// It has not all scopes that are needed.
-    #[error("the credential has not all scopes of the operation")]
-    Scope,
     /// It has no authorization details, and they are required.
     #[error("the credential has no authorization details")]
     NoDetails,
@@ -55,9 +52,8 @@ pub enum Uncovered {
 
 impl Operation {
     /// Whether the credential has all scopes of the operation.
-    pub fn check_scopes(&self, grants: Option<&Grants>) -> Result<(), Uncovered> {
-        let granted = self.scopes.is_empty() || grants.is_some_and(|grants| grants.has(&self.scopes));
-        if granted { Ok(()) } else { Err(Uncovered::Scope) }
+    pub fn has_scopes(&self, grants: Option<&Grants>) -> bool {
+        self.scopes.is_empty() || grants.is_some_and(|grants| grants.has(&self.scopes))
     }
 
     /// Whether one of the credential's authorization details covers all of this request.

@@ -21,7 +21,7 @@ use crate::{
         openfga,
         turns::AnswerTurns,
     },
-    identity::SeenCredential,
+    identity::{Possession, SeenCredential},
     net::{Handler, HeadProblem, Peer, Transport},
     snapshot::{MemoryStore, Snapshot, SnapshotCell},
 };
@@ -80,29 +80,19 @@ struct Admitted {
     now: Timestamp,
 }
 
-/// A caller is admitted when its head has come, and once more when its question is to be answered.
-#[derive(Debug, Clone, Copy)]
-enum Pass {
-    First,
-    Second,
-}
-
 impl Shared {
-    fn admit(&self, head: &CanonicalRequest, pass: Pass) -> Result<Admitted, Refusal> {
+    fn admit(&self, head: &CanonicalRequest, possession: Possession) -> Result<Admitted, Refusal> {
         let now = Timestamp::from(SystemTime::now());
         let snapshot = self.snapshots.usable(now)?;
-        let (authenticator, seen) = (&snapshot.authenticator, SeenCredential::default());
-        let authenticated = match pass {
-            Pass::First => authenticator.authenticate(head, &seen, now),
-            Pass::Second => authenticator.authenticate_again(head, &seen, now),
-        };
-        let authenticated = authenticated.map_err(|error| {
-            // A token with a key that is not there may be newer than the keys.
-            if error.unknown_key().is_some() {
-                self.unknown_key.notify_one();
-            }
-            Refusal::Unauthenticated(error)
-        })?;
+        let seen = SeenCredential::default();
+        let authenticated =
+            snapshot.authenticator.authenticate_by(head, &seen, (now, possession)).map_err(|error| {
+                // A token with a key that is not there may be newer than the keys.
+                if error.unknown_key().is_some() {
+                    self.unknown_key.notify_one();
+                }
+                Refusal::Unauthenticated(error)
+            })?;
         snapshot.denylist.check(&authenticated).map_err(|revoked| Refusal::Unauthenticated(revoked.into()))?;
         let caller = snapshot.callers.admit(&authenticated.principal, authenticated.grants.as_deref())?.clone();
         Ok(Admitted { snapshot, caller, now })
@@ -121,12 +111,12 @@ impl Shared {
         }
         let head = head?;
         // Nothing more is read of those who may not ask.
-        self.admit(&head, Pass::First)?;
+        self.admit(&head, Possession::ToProve)?;
         let (body, room) = self.room.read(body, QUESTION).await?;
         let turn = self.turns.take(endpoint.is_long).await.ok_or(Refusal::Overloaded)?;
         // That took a while, in which the policy may have changed, and the caller may have been removed. From here on
         // there is one snapshot for the request.
-        let Admitted { snapshot, caller, now } = self.admit(&head, Pass::Second)?;
+        let Admitted { snapshot, caller, now } = self.admit(&head, Possession::Proven)?;
         let asked = Asked { snapshot, caller, head, body, now };
         tracing::debug!(caller = %asked.caller, endpoint = endpoint.name, "a caller asks");
         let memory = self.memory.clone();

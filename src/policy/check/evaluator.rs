@@ -54,7 +54,9 @@ pub(in crate::policy) struct Evaluator<'a, 'q, W> {
 }
 
 impl<'a, 'q, W: Witness> Evaluator<'a, 'q, W> {
-    /// Answers a question by the rules of OpenFGA's check, in its first version.
+    /// Answers a question by the rules of OpenFGA's check, in its first version. Most end with following unions, and need
+    /// nothing of what an evaluation needs.
+    #[inline]
     pub(in crate::policy) fn answer(
         graph: &'a Graph,
         plans: &'a Plans,
@@ -72,8 +74,7 @@ impl<'a, 'q, W: Witness> Evaluator<'a, 'q, W> {
         Self::evaluate(graph, plans, question, limits, circumstances, witness)
     }
 
-    /// The same for a question that following unions does not answer.
-    pub(in crate::policy) fn evaluate(
+    fn evaluate(
         graph: &'a Graph,
         plans: &'a Plans,
         question: Question,

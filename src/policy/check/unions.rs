@@ -231,12 +231,7 @@ impl Plans {
     ///
     /// It is the answer that the evaluator would come to: what is found is found, and where nothing is left to be
     /// followed nothing is there. Whatever else comes up (a condition, a cycle, a long way) is left to the evaluator.
-    pub(in crate::policy) fn follow_unions(
-        &self,
-        graph: &Graph,
-        question: Question,
-        most_steps: u32,
-    ) -> Option<(bool, u32)> {
+    pub(super) fn follow_unions(&self, graph: &Graph, question: Question, most_steps: u32) -> Option<(bool, u32)> {
         let Subject::Object { user_type, number } = question.subject else { return None };
         let unions = &*self.unions().0;
         let asked = found(unions, question.relation)?;
