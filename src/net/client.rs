@@ -135,7 +135,7 @@ impl Client {
     pub async fn send(
         &self,
         target: &Target,
-        mut request: Request<OutboundBody>,
+        mut request: Box<Request<OutboundBody>>,
         now: std::time::Instant,
     ) -> Result<Response<UpstreamBody>, ClientError> {
         let mut begun = Instant::from_std(now);
@@ -153,7 +153,7 @@ impl Client {
                 }
             };
             let progress = request.body().progress();
-            let answer = pin!(connection.sender.try_send_request(request));
+            let answer = pin!(connection.sender.try_send_request(*request));
             match within(&connection.timer, begun, target.response_timeout, &progress, answer)
                 .await
                 .ok_or(ClientError::ResponseTimeout)?
@@ -163,7 +163,7 @@ impl Client {
                     return Ok(response.map(|incoming: Incoming| UpstreamBody::new(incoming, lease)));
                 }
                 Err(mut failed) => match failed.take_message() {
-                    Some(unsent) if is_reused => request = unsent,
+                    Some(unsent) if is_reused => request = Box::new(unsent),
                     Some(_) | None => return Err(broken(failed.into_error())),
                 },
             }
@@ -298,7 +298,7 @@ mod tests {
                 for _ in 0..COUNT {
                     let (client, target) = (client.clone(), target.clone());
                     asked.spawn(async move {
-                        let request = Request::new(OutboundBody::whole(Bytes::new(), Arc::default()));
+                        let request = Box::new(Request::new(OutboundBody::whole(Bytes::new(), Arc::default())));
                         let answer = client.send(&target, request, std::time::Instant::now()).await.unwrap();
                         answer.into_body().collect().await.unwrap();
                     });

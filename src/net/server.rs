@@ -90,8 +90,12 @@ pub trait Handler: Clone + Send + Sync + 'static {
         self.clone()
     }
 
-    /// The answer to one request; there always is one.
-    fn respond(&self, peer: &Peer, request: Request<Incoming>) -> impl Future<Output = Response<Self::Body>> + Send;
+    /// The answer to one request; there always is one. The request is in a box, because it moves through many hands.
+    fn respond(
+        &self,
+        peer: &Peer,
+        request: Box<Request<Incoming>>,
+    ) -> impl Future<Output = Response<Self::Body>> + Send;
 
     /// Told of bytes that were refused before they were a request. They are answered with 400 already.
     fn malformed(&self, peer: &Peer, problem: HeadProblem);
@@ -203,7 +207,7 @@ where
     let shared = Arc::new((handler, peer));
     let answering = Arc::clone(&shared);
     let service = service_fn(move |request| {
-        let shared = Arc::clone(&answering);
+        let (shared, request) = (Arc::clone(&answering), Box::new(request));
         // Boxed, because it is large and the connection moves what it is given.
         Box::pin(async move { Ok::<_, Infallible>(shared.0.respond(&shared.1, request).await) })
     });
@@ -236,7 +240,7 @@ where
 {
     let shared = Arc::new((handler, peer.clone()));
     let service = service_fn(move |request| {
-        let shared = Arc::clone(&shared);
+        let (shared, request) = (Arc::clone(&shared), Box::new(request));
         Box::pin(async move { Ok::<_, Infallible>(shared.0.respond(&shared.1, request).await) })
     });
     let mut builder = http2::Builder::new(TokioExecutor::new());
