@@ -163,7 +163,7 @@ impl Client {
                     return Ok(response.map(|incoming: Incoming| UpstreamBody::new(incoming, lease)));
                 }
                 Err(mut failed) => match failed.take_message() {
-                    Some(unsent) if is_reused => request = Box::new(unsent),
+                    Some(unsent) if is_reused => *request = unsent,
                     Some(_) | None => return Err(broken(failed.into_error())),
                 },
             }
@@ -266,7 +266,12 @@ mod tests {
     use bytes::Bytes;
     use http_body_util::{BodyExt, Empty};
     use hyper::{server, service::service_fn};
-    use tokio::{net::TcpListener, sync::Barrier, task::JoinSet};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+        sync::Barrier,
+        task::JoinSet,
+    };
 
     use super::*;
 
@@ -318,18 +323,43 @@ mod tests {
         accepted.into_inner()
     }
 
-    #[tokio::test]
-    async fn connections_that_an_upstream_closed_are_in_nobodys_way() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let target = Target {
+    fn target(listener: &TcpListener) -> Target {
+        Target {
             url: Arc::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap()),
             tls: None,
             connect_timeout: Duration::from_secs(10),
             response_timeout: Duration::from_secs(10),
-        };
-        let client = Client::default();
+        }
+    }
+
+    #[tokio::test]
+    async fn connections_that_an_upstream_closed_are_in_nobodys_way() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (client, target) = (Client::default(), target(&listener));
         for _ in 0..4 {
             assert_eq!(connections(&client, &target, &listener).await, COUNT);
         }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_the_upstream_closes_is_closed_without_being_asked_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (client, target) = (Client::default(), target(&listener));
+        let serving = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = [0; 1024];
+            assert!(stream.read(&mut head).await.unwrap() > 0);
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            stream.shutdown().await.unwrap();
+            // The other side closes too, or this is never over.
+            stream.read_to_end(&mut Vec::new()).await.unwrap();
+        };
+        let asking = async {
+            let request = Box::new(Request::new(OutboundBody::whole(Bytes::new(), Arc::default())));
+            let answer = client.send(&target, request, std::time::Instant::now()).await.unwrap();
+            assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "ok");
+        };
+        timeout(Duration::from_secs(30), async { tokio::join!(serving, asking) }).await.unwrap();
     }
 }
