@@ -13,7 +13,7 @@ use crate::{
     config::{self, ListenSettings, LoadedPolicy, Loading, PolicyFiles, PolicySource, Settings, load_policy},
     identity::{Authenticator, AuthenticatorSettings, InvalidSettings},
     net::ServerTls,
-    snapshot::{MemoryStore, Snapshot, SnapshotCell, Surroundings, accesses_against_model},
+    snapshot::{MemoryStore, Snapshot, SnapshotCell, Surroundings, accesses_against_model, mapped_against_model},
     supply::{Assemble, Assembly, KeyDocuments, Loaded},
 };
 
@@ -181,11 +181,14 @@ pub fn check_everything(path: &Path) -> Result<Settings, Vec<Diagnostic>> {
 }
 
 fn settle(loading: Loading) -> Result<Settings, Vec<Diagnostic>> {
-    let Loading { file, settings, policy, accesses, .. } = loading;
+    let Loading { file, settings, policy, accesses, mapped, .. } = loading;
     settings.map_err(|mut problems| {
         // Whoever mends the configuration wants to know of the policy's problems too, and where routes do not fit it.
         match policy.as_ref().map(load_policy) {
-            Some(Ok(loaded)) => problems.extend(accesses_against_model(&file, &accesses, &loaded.model.model)),
+            Some(Ok(loaded)) => {
+                problems.extend(accesses_against_model(&file, &accesses, &loaded.model.model));
+                problems.extend(mapped_against_model(&file, &mapped, &loaded.policy));
+            }
             Some(Err(more)) => problems.extend(more),
             None => {}
         }
@@ -216,6 +219,7 @@ fn surroundings(settings: Settings, authenticator: Arc<Authenticator>) -> Surrou
         routes: Arc::new(settings.routes),
         upstreams: settings.upstreams.into(),
         authenticator,
+        mapped: settings.mapped,
         denylist: settings.denylist,
         callers: Arc::new(settings.decision.map(|decision| decision.callers).unwrap_or_default()),
         settings: settings.policy.settings,

@@ -13,7 +13,7 @@ use crate::{
     access::{Diagnostic, Place},
     admin::BaseUrl,
     audit::{AuditSink, OnFailure},
-    identity::{AuthenticatorSettings, Denylist},
+    identity::{AuthenticatorSettings, Denylist, MappedTuple},
     net::{ClientTls, ServerSettings, ServerTls, Target},
     proxy::EnforcerSettings,
     route::{AccessTemplate, RouteTable},
@@ -100,6 +100,8 @@ pub struct Settings {
     pub upstreams: Vec<Upstream>,
     /// Who is asking; what is missing if a key set has not been fetched yet.
     pub authenticator: Result<AuthenticatorSettings, String>,
+    /// What their claims are mapped to.
+    pub mapped: Arc<[MappedTuple]>,
     /// Whose credentials were revoked.
     pub denylist: Arc<Denylist>,
     /// Where model and tuples are.
@@ -117,6 +119,8 @@ pub struct Loading {
     pub policy: Option<PolicyFiles>,
     /// If the settings do not hold, what the routes ask for all the same, as far as it could be told.
     pub accesses: Vec<AccessTemplate>,
+    /// What claims are mapped to.
+    pub mapped: Arc<[MappedTuple]>,
     /// Every file that was read or looked for, whether or not the settings hold.
     pub files: Vec<PathBuf>,
     /// Every key set that has to be fetched.
@@ -130,6 +134,7 @@ pub fn load(path: &Path, keys: &KeyDocuments) -> Loading {
         problems: Problems::of_file(path),
         files: vec![path.to_owned()],
         keys: Vec::new(),
+        mapped: Vec::new(),
         documents: keys,
     };
     let file = read(path, &mut reading.problems);
@@ -141,7 +146,8 @@ pub fn load(path: &Path, keys: &KeyDocuments) -> Loading {
         (Err(_), Some(file)) => routes::accesses(&file.routes, path),
         (Ok(_), _) | (Err(_), None) => Vec::new(),
     };
-    Loading { file: name, settings, policy, accesses, files: reading.files, keys: reading.keys }
+    let mapped = reading.mapped.into();
+    Loading { file: name, settings, policy, accesses, mapped, files: reading.files, keys: reading.keys }
 }
 
 /// What is gathered while a file is read.
@@ -151,6 +157,8 @@ pub(super) struct Reading<'a> {
     pub(super) problems: Problems,
     files: Vec<PathBuf>,
     pub(super) keys: Vec<KeyUrl>,
+    /// What claims are mapped to, to be held against the model.
+    pub(super) mapped: Vec<MappedTuple>,
     pub(super) documents: &'a KeyDocuments,
 }
 
@@ -272,6 +280,7 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
         routes: routes?,
         upstreams: upstreams?,
         authenticator: authenticator?,
+        mapped: reading.mapped.as_slice().into(),
         denylist: denylist?,
         policy: policy.clone()?,
     })

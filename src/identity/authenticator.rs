@@ -18,7 +18,7 @@ use super::{
     settings::{AuthenticatorSettings, InvalidSettings},
     token::{self, Token},
 };
-use crate::access::{CanonicalRequest, Grants, HeaderProblem, Principal, Timestamp};
+use crate::access::{CanonicalRequest, ContextualTuple, Grants, HeaderProblem, Principal, Timestamp};
 
 /// How many verified tokens are remembered.
 const REMEMBERED: usize = 10_000;
@@ -41,6 +41,8 @@ pub struct Authenticated {
     pub token_id: Option<Arc<str>>,
     /// Its scopes and authorization details, if it has any.
     pub grants: Option<Arc<Grants>>,
+    /// What its claims tell of the subject, if they do.
+    pub contextual: Option<Arc<[ContextualTuple]>>,
 }
 
 /// The kind of credential that a request came with.
@@ -176,6 +178,7 @@ impl Authenticator {
                     issued: None,
                     token_id: None,
                     grants: key.grants.clone(),
+                    contextual: None,
                 })
             }
         }
@@ -284,6 +287,7 @@ impl Authenticator {
             issued: token.validity.issued_at(),
             token_id: token.token_id.clone(),
             grants: token.grants.clone(),
+            contextual: token.contextual.clone(),
         })
     }
 }

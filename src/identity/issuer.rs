@@ -6,6 +6,7 @@ use aws_lc_rs::signature::ParsedPublicKey;
 
 use super::{
     claims::{self, Validity},
+    contextual,
     delegation::ChainRules,
     error::{AuthenticationError, InvalidToken},
     proof::{Thumbprint, bound_to},
@@ -13,7 +14,7 @@ use super::{
     tasks::Chain,
     token::Token,
 };
-use crate::access::{Grants, Timestamp};
+use crate::access::{ContextualTuple, Grants, Timestamp};
 
 /// What is known of a token whose signature, claims and chain hold.
 pub(super) struct Verified {
@@ -24,6 +25,8 @@ pub(super) struct Verified {
     /// The key that it is bound to.
     pub(super) key: Option<Thumbprint>,
     pub(super) grants: Option<Arc<Grants>>,
+    /// What its claims tell of its subject.
+    pub(super) contextual: Option<Arc<[ContextualTuple]>>,
 }
 
 /// One issuer of the settings, by its index in them.
@@ -54,8 +57,13 @@ impl<'s> Issuer<'s> {
             None => None,
             Some(confirmation) => Some(bound_to(confirmation).ok_or(InvalidToken::Bound)?),
         };
+        let chain = settings.chain.chain(claims, rules)?;
         Ok(Verified {
-            chain: settings.chain.chain(claims, rules)?,
+            contextual: match chain.subject() {
+                Some(subject) => contextual::tuples(&settings.contextual, claims, subject)?,
+                None => None,
+            },
+            chain,
             issuer: self.index,
             token_id: claims::token_id(claims)?.map(Arc::from),
             validity,

@@ -9,6 +9,7 @@ use super::{
     algorithm::Algorithm,
     api_key::ApiKeySettings,
     challenge::ProtectedResource,
+    contextual::TupleMapping,
     delegation::ChainSettings,
     grants::GrantSettings,
     jwks::KeySet,
@@ -61,6 +62,8 @@ pub struct IssuerSettings {
     pub chain: ChainSettings,
     /// What its tokens grant beside their chain.
     pub grants: GrantSettings,
+    /// What its tokens tell of their subject.
+    pub contextual: Vec<TupleMapping>,
     /// Its public keys.
     pub keys: Arc<KeySet>,
 }

@@ -1,13 +1,18 @@
 //! Who is behind a request, in the words of records and upstreams.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    borrow::Cow,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{
-    access::{Entity, Malformed, Principal, Revision},
+    access::{ContextualTuple, Entity, Malformed, Principal, Reason, Revision},
     audit::PrincipalRecord,
     identity::{Authenticated, Method, SeenCredential},
+    policy::Policy,
+    snapshot::Snapshot,
 };
 
 use super::rejection::Rejection;
@@ -24,14 +29,17 @@ pub(super) struct Caller {
     subject: HeaderValue,
     actors: Option<HeaderValue>,
     task: Option<HeaderValue>,
+    // What the credential tells of the subject, for the decisions of its own requests.
+    told: Option<Arc<[ContextualTuple]>>,
 }
 
 impl Caller {
     fn new(authenticated: &Authenticated) -> Result<Self, Rejection> {
-        let Authenticated { principal, method, .. } = authenticated;
+        let Authenticated { principal, method, contextual, .. } = authenticated;
+        let told = contextual.as_deref().unwrap_or_default();
         let record = match method {
-            Method::Jwt { issuer, .. } => PrincipalRecord::new(principal, "jwt", issuer, None),
-            Method::ApiKey { id, owner } => PrincipalRecord::new(principal, "api_key", id, owner.as_deref()),
+            Method::Jwt { issuer, .. } => PrincipalRecord::new(principal, "jwt", issuer, None, told),
+            Method::ApiKey { id, owner } => PrincipalRecord::new(principal, "api_key", id, owner.as_deref(), told),
         };
         let actors: Vec<&str> = principal.actors().iter().map(Entity::as_str).collect();
         Ok(Self {
@@ -40,7 +48,20 @@ impl Caller {
             task: principal.task().map(|task| text(task.as_str())).transpose()?,
             record,
             principal: Arc::clone(principal),
+            told: contextual.clone(),
         })
+    }
+
+    /// The policy that the caller's requests are decided by: the snapshot's, with what the credential tells laid over it.
+    pub(super) fn policy<'s>(&self, snapshot: &'s Snapshot) -> Result<Cow<'s, Policy>, Rejection> {
+        match &self.told {
+            None => Ok(Cow::Borrowed(&snapshot.policy)),
+            // The model lets every such tuple in, or there would be no such snapshot.
+            Some(told) => match snapshot.policy.with_told(told) {
+                Ok(policy) => Ok(Cow::Owned(policy)),
+                Err(problem) => Err(Rejection::with_detail(Reason::InternalError, problem.to_string())),
+            },
+        }
     }
 
     /// Tells an upstream.

@@ -18,7 +18,7 @@ use crate::{
     audit::AuditLog,
     identity::{Authenticated, AuthenticationError},
     net::{Client, Handler, HeadProblem, Peer, Transport},
-    policy::{RequestContext, TaskRule},
+    policy::{Policy, RequestContext, TaskRule},
     route::{Inputs, Operation, Route, UpstreamId},
     snapshot::{Snapshot, SnapshotCell},
 };
@@ -207,8 +207,8 @@ impl Worker {
         exchange.mapped(&accesses);
         operation.check_details(inputs, grants.as_deref())?;
         let deciding = Instant::now();
-        let permit =
-            snapshot.policy.authorize(principal, accesses, task_rule(operation), &RequestContext::default().at(now));
+        let policy = caller.policy(&snapshot)?;
+        let permit = policy.authorize(principal, accesses, task_rule(operation), &RequestContext::default().at(now));
         exchange.decided(deciding.elapsed());
         let permit = permit?;
         if let Some((rule, holder)) = operation.uses.zip(holder) {
@@ -218,9 +218,10 @@ impl Worker {
         exchange.permit()?; // No place for its record, no passage.
         let filtering = operation.filter.as_ref().map(|rule| {
             let captures = captures.iter().map(|capture| Cow::Owned(capture.clone().into_owned())).collect();
-            Box::new(Filtering { rule: rule.clone(), head: head.clone(), captures, permit: permit.clone(), now })
+            let told = if let Cow::Owned(policy) = &policy { Some(Policy::clone(policy)) } else { None };
+            Box::new(Filtering { rule: rule.clone(), head: head.clone(), captures, told, permit: permit.clone(), now })
         });
-        drop(captures);
+        drop((captures, policy));
         // What was decided on is what is sent: the head ends here.
         let permitted = Permitted {
             snapshot: &snapshot,
@@ -249,7 +250,8 @@ impl Worker {
             return Ok(response.map(Content::Upstream));
         };
         let reading = Instant::now();
-        let (response, items) = Box::pin(filtering.filter(&snapshot.policy, response)).await?;
+        let policy = filtering.told.as_ref().unwrap_or(&snapshot.policy);
+        let (response, items) = Box::pin(filtering.filter(policy, response)).await?;
         exchange.waited(reading.elapsed());
         exchange.filtered(items);
         Ok(response.map(Content::Whole))

@@ -24,6 +24,8 @@ pub(super) struct Filtering {
     pub(super) rule: ItemFilter,
     pub(super) head: CanonicalRequest,
     pub(super) captures: Captures<'static>,
+    /// What the request was decided by, if it was not the snapshot's policy alone.
+    pub(super) told: Option<Policy>,
     pub(super) permit: Permit,
     pub(super) now: Timestamp,
 }

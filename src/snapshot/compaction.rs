@@ -121,6 +121,7 @@ mod tests {
             routes: Arc::new(RouteTable::new(Vec::new()).unwrap()),
             upstreams: Arc::default(),
             authenticator: Arc::new(Authenticator::new(AuthenticatorSettings::default()).unwrap()),
+            mapped: Arc::default(),
             denylist: Arc::default(),
             callers: Arc::new(Callers::default()),
             settings: PolicySettings { most_steps, ..PolicySettings::default() },

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     access::{Revision, Timestamp},
-    identity::{Authenticator, Denylist},
+    identity::{Authenticator, Denylist, MappedTuple},
     net::Target,
     policy::Policy,
     route::{RouteTable, UpstreamId},
@@ -40,6 +40,8 @@ pub struct Snapshot {
     pub(super) upstreams: Arc<[Upstream]>,
     /// Who is asking.
     pub authenticator: Arc<Authenticator>,
+    // INVARIANT: the model of `policy` lets in every one of them.
+    pub(super) mapped: Arc<[MappedTuple]>,
     /// Whose credentials were revoked.
     pub denylist: Arc<Denylist>,
     /// Who may ask for decisions.

@@ -11,11 +11,13 @@
 mod admin_socket;
 mod authzen;
 mod bad_input;
+mod claims;
 mod commands;
 mod conditions;
 mod credentials;
 mod decision;
 mod demo;
+mod discovery;
 mod failures;
 mod gate;
 mod layers;

@@ -6,6 +6,7 @@ mod api_keys;
 mod chains;
 mod challenges;
 mod claims;
+mod contextual;
 mod denylist;
 mod grants;
 mod key_sets;
