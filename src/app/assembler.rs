@@ -220,6 +220,7 @@ fn surroundings(settings: Settings, authenticator: Arc<Authenticator>) -> Surrou
         upstreams: settings.upstreams.into(),
         authenticator,
         mapped: settings.mapped,
+        transaction_tokens: settings.transaction_tokens,
         denylist: settings.denylist,
         callers: Arc::new(settings.decision.map(|decision| decision.callers).unwrap_or_default()),
         settings: settings.policy.settings,

@@ -22,6 +22,9 @@ pub(super) struct Identity {
     /// The field in which requests name their task by its id, such as `x-task-id`. The credential must be bound to that
     /// task: by the claim of `task`, which then may be a list, or by the entry of the API key.
     pub(super) task_header: Option<Located<String>>,
+    /// The field in which transaction tokens come, such as `txn-token`; issuers accept them by `txntoken+jwt` in `types`.
+    /// By default they are not accepted.
+    pub(super) transaction_header: Option<Located<String>>,
     /// What clients are told of this API (RFC 9728). Without it they are told nothing but that a token is needed.
     pub(super) protected_resource: Option<ProtectedResource>,
 }

@@ -60,6 +60,7 @@ pub(super) fn settings(
         need: if dpop.required { ProofNeed::Always } else { ProofNeed::WhereBound },
     });
     let task_header = identity.task_header.as_ref().and_then(|name| reading.problems.parse(name));
+    let transaction_header = identity.transaction_header.as_ref().and_then(|name| reading.problems.parse(name));
     let repeated = repeated_issuers(identity, reading);
     let described = identity.protected_resource.as_ref();
     let protected_resource = described.map(|described| resource::settings(described, identity, routes, reading));
@@ -71,6 +72,7 @@ pub(super) fn settings(
         api_keys: api_keys?,
         actor_mode,
         task_header,
+        transaction_header,
         proofs,
         // A problem was reported if there is one that came to nothing.
         protected_resource: protected_resource.flatten(),
@@ -123,6 +125,7 @@ fn place_of(problem: &InvalidSettings, identity: &file::Identity) -> Place {
             identity.dpop.as_ref().and_then(|dpop| dpop.window.as_ref()).map(|window| window.place)
         }
         InvalidSettings::TaskHeader(_) => identity.task_header.as_ref().map(|header| header.place),
+        InvalidSettings::TransactionHeader(_) => identity.transaction_header.as_ref().map(|header| header.place),
         InvalidSettings::ApiKeyHeader(_) => {
             identity.api_keys.as_ref().and_then(|keys| keys.header.as_ref()).map(|header| header.place)
         }

@@ -15,6 +15,7 @@ mod routes;
 mod settings;
 mod store;
 mod structure;
+mod transaction;
 
 pub use policy::{LoadedPolicy, PolicyFiles, PolicySource, load_model, load_policy};
 pub use problems::Problems;

@@ -17,7 +17,7 @@ use crate::{
     net::{ClientTls, ServerSettings, ServerTls, Target},
     proxy::EnforcerSettings,
     route::{AccessTemplate, RouteTable},
-    snapshot::{Caller, Callers, Upstream},
+    snapshot::{Caller, Callers, TransactionTokens, Upstream},
     supply::{KeyDocuments, KeyUrl},
 };
 
@@ -29,7 +29,7 @@ use super::{
     located::{Located, place},
     policy::{self, PolicyFiles, PolicySource},
     problems::Problems,
-    routes, structure,
+    routes, structure, transaction,
 };
 
 /// The largest configuration file, in bytes.
@@ -102,6 +102,8 @@ pub struct Settings {
     pub authenticator: Result<AuthenticatorSettings, String>,
     /// What their claims are mapped to.
     pub mapped: Arc<[MappedTuple]>,
+    /// By what tokens for upstreams are made, if they are.
+    pub transaction_tokens: Option<Arc<TransactionTokens>>,
     /// Whose credentials were revoked.
     pub denylist: Arc<Denylist>,
     /// Where model and tuples are.
@@ -252,6 +254,7 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
     let routes = routes::table(&file.routes, &names, common, problems);
     let workers = workers(file.workers.as_ref(), problems);
     let authenticator = identity::settings(&file.identity, routes.as_ref(), reading);
+    let transaction_tokens = file.transaction_tokens.as_ref().map(|written| transaction::settings(written, reading));
     let denylist = match &file.policy.denylist {
         Some(name) => denylist::read(name, reading),
         None => Some(Arc::default()),
@@ -281,6 +284,8 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
         upstreams: upstreams?,
         authenticator: authenticator?,
         mapped: reading.mapped.as_slice().into(),
+        // A problem was reported if there are some that came to nothing.
+        transaction_tokens: transaction_tokens.flatten().map(Arc::new),
         denylist: denylist?,
         policy: policy.clone()?,
     })
@@ -379,9 +384,16 @@ fn upstreams(file: &File, reading: &mut Reading<'_>) -> Option<Vec<Upstream>> {
             _ => None,
         };
         let preserve_host = upstream.preserve_host.unwrap_or(true);
+        let token = upstream.transaction_token.as_ref().filter(|wanted| wanted.value);
+        if let (Some(wanted), None) = (token, &file.transaction_tokens) {
+            let message = "there are no tokens: `transaction_tokens` says nothing of who makes them";
+            let help = "add `transaction_tokens: { issuer: …, audience: …, keys: […] }`";
+            reading.problems.add_with_help(wanted.place, message, help);
+        }
         if let Some(url) = url {
             let target = Target { url: Arc::new(url), tls, connect_timeout, response_timeout };
-            upstreams.push(Upstream { name: name.as_str().into(), target, preserve_host });
+            let (name, transaction_token) = (name.as_str().into(), token.is_some());
+            upstreams.push(Upstream { name, target, preserve_host, transaction_token });
         }
     }
     (upstreams.len() == file.upstreams.len()).then_some(upstreams)

@@ -12,7 +12,7 @@ use super::{
     delegation::{ChainRules, TaskNaming},
     digest::sha256,
     error::{AuthenticationError, InvalidToken, Shown},
-    issuer::{Issuer, Verified},
+    issuer::{Issuer, TokenKind, Verified},
     proof::{self, InvalidProof, ProofNeed, SeenProofs},
     seen::{Identity, SeenCredential},
     settings::{AuthenticatorSettings, InvalidSettings},
@@ -112,7 +112,9 @@ impl Authenticator {
         let key = api_keys.as_ref().map(|keys| keys.header().clone());
         let proof = settings.proofs.as_ref().map(|_| proof::FIELD);
         Ok(Self {
-            credential_fields: authorization.into_iter().chain(proof).chain(key).collect(),
+            credential_fields: (authorization.into_iter().chain(proof).chain(key))
+                .chain(settings.transaction_header.clone())
+                .collect(),
             verified: Cache::new(REMEMBERED),
             proofs,
             identity: Arc::default(),
@@ -165,11 +167,18 @@ impl Authenticator {
             Some(name) => head.header(name).map_err(AuthenticationError::TaskField)?,
             None => None,
         };
-        match (authorization, api_key) {
-            (None, None) => Err(AuthenticationError::Missing),
-            (Some(_), Some(_)) => Err(AuthenticationError::Several),
-            (Some(field), None) => self.token(head, (field, task), seen, (now, possession)),
-            (None, Some((keys, text))) => {
+        let transaction = match &self.settings.transaction_header {
+            Some(name) => head.header_value(name)?,
+            None => None,
+        };
+        match (authorization, api_key, transaction) {
+            (None, None, None) => Err(AuthenticationError::Missing),
+            (Some(field), None, None) => self.token(head, (field, TokenKind::Access, task), seen, (now, possession)),
+            (None, None, Some(field)) => {
+                self.token(head, (field, TokenKind::Transaction, task), seen, (now, possession))
+            }
+            (Some(_), Some(_), _) | (Some(_), _, Some(_)) | (_, Some(_), Some(_)) => Err(AuthenticationError::Several),
+            (None, Some((keys, text)), None) => {
                 let key = keys.find(text, now)?;
                 Ok(Authenticated {
                     principal: Arc::clone(key.chain.within(task)?),
@@ -187,7 +196,7 @@ impl Authenticator {
     fn token(
         &self,
         head: &CanonicalRequest,
-        (field, task): (&HeaderValue, Option<&str>),
+        (field, kind, task): (&HeaderValue, TokenKind, Option<&str>),
         seen: &SeenCredential,
         (now, possession): (Timestamp, Possession),
     ) -> Result<Authenticated, AuthenticationError> {
@@ -196,11 +205,18 @@ impl Authenticator {
             Some(remembered) => remembered,
             None => {
                 let field = field.to_str().map_err(|_| HeaderProblem::NotText)?;
-                let remembered = self.remembered(self.token_of(field)?, now)?;
+                let text = match kind {
+                    TokenKind::Access => self.token_of(field)?,
+                    TokenKind::Transaction => token68(field)?,
+                };
+                let remembered = self.remembered(text, now)?;
+                // What is kept was right in its field; the same text in the other field is not.
+                remembered.check_kind(kind)?;
                 seen.keep(field, &self.identity, &remembered);
                 remembered
             }
         };
+        remembered.check_kind(kind)?;
         remembered.token.validity.check(now)?;
         self.check_possession(head, (field, &remembered.token), (now, possession))?;
         self.authenticated(&remembered.token, task)
@@ -299,6 +315,11 @@ impl fmt::Debug for Authenticator {
 }
 
 impl Remembered {
+    /// Whether the token came in the field of its kind.
+    fn check_kind(&self, kind: TokenKind) -> Result<(), InvalidToken> {
+        if self.token.kind == kind { Ok(()) } else { Err(InvalidToken::Misplaced) }
+    }
+
     /// Whether it may still be used; a clock that went backwards makes it stale.
     fn is_fresh(&self, now: Timestamp) -> bool {
         now >= self.since && now.since(self.since) < REMEMBERED_FOR

@@ -240,6 +240,9 @@ pub enum InvalidToken {
     /// `iat` is longer ago than the issuer's `max_age`.
     #[error("it was issued too long ago")]
     TooOld,
+    /// A transaction token that came as another credential does, or another token that came as transaction tokens do.
+    #[error("it came in the field of another kind of token")]
+    Misplaced,
     /// It was sent as one that is bound to a key, or must be one, and is bound to none.
     #[error("it is bound to no key")]
     Unbound,

@@ -16,10 +16,20 @@ use super::{
 };
 use crate::access::{ContextualTuple, Grants, Timestamp};
 
+/// Which field a token comes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TokenKind {
+    /// `Authorization`.
+    Access,
+    /// The field of transaction tokens.
+    Transaction,
+}
+
 /// What is known of a token whose signature, claims and chain hold.
 pub(super) struct Verified {
     pub(super) chain: Chain,
     pub(super) issuer: usize,
+    pub(super) kind: TokenKind,
     pub(super) token_id: Option<Arc<str>>,
     pub(super) validity: Validity,
     /// The key that it is bound to.
@@ -53,6 +63,10 @@ impl<'s> Issuer<'s> {
         let validity = Validity::read(claims, settings)?;
         validity.check(now)?;
         claims::check_subject(claims)?;
+        let is_transaction = claims::is_transaction(token.header.kind.as_deref());
+        if is_transaction {
+            claims::check_transaction(claims)?;
+        }
         let key = match claims.get("cnf") {
             None => None,
             Some(confirmation) => Some(bound_to(confirmation).ok_or(InvalidToken::Bound)?),
@@ -65,6 +79,7 @@ impl<'s> Issuer<'s> {
             },
             chain,
             issuer: self.index,
+            kind: if is_transaction { TokenKind::Transaction } else { TokenKind::Access },
             token_id: claims::token_id(claims)?.map(Arc::from),
             validity,
             key,

@@ -39,5 +39,5 @@ pub use grants::{AuthorizationDetails, GrantSettings};
 pub use jwks::{IgnoredKeys, InvalidKeySet, KeySet};
 pub use proof::{InvalidOrigin, InvalidProof, Origin, ProofNeed, ProofSettings};
 pub use seen::SeenCredential;
-pub use settings::{AuthenticatorSettings, InvalidSettings, IssuerSettings};
+pub use settings::{AuthenticatorSettings, InvalidSettings, IssuerSettings, may_carry};
 pub use template::{EntityTemplate, InvalidEntityTemplate};

@@ -156,6 +156,9 @@ impl Worker {
         if let Some(document) = challenges.metadata(&head) {
             return Err(Rejection::metadata(document));
         }
+        if let Some(keys) = snapshot.transaction_tokens.as_ref().and_then(|tokens| tokens.keys(&head)) {
+            return Err(Rejection::metadata(keys));
+        }
         let route = Arc::clone(snapshot.routes.find(&head)?);
         exchange.routed(&route);
         let operation = route.operation(&head)?;
@@ -228,6 +231,7 @@ impl Worker {
             permit: &permit,
             caller: &caller,
             route: &route,
+            now,
             filtered: filtering.is_some(),
         };
         let request = upstream::request(permitted, head, body.outbound, peer, exchange.marks())?;

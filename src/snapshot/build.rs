@@ -13,6 +13,7 @@ use super::{
     authority::StoredModel,
     callers::Callers,
     snapshot::{Snapshot, Upstream},
+    transaction::TransactionTokens,
 };
 
 /// What a snapshot is made of, besides model and tuples.
@@ -28,6 +29,8 @@ pub struct Surroundings {
     pub authenticator: Arc<Authenticator>,
     /// What claims of credentials are mapped to, written in the file of the routes.
     pub mapped: Arc<[MappedTuple]>,
+    /// By what tokens for upstreams are made, if they are.
+    pub transaction_tokens: Option<Arc<TransactionTokens>>,
     /// Whose credentials were revoked.
     pub denylist: Arc<Denylist>,
     /// Who may ask for decisions.
@@ -56,6 +59,7 @@ impl Surroundings {
             upstreams,
             authenticator,
             mapped,
+            transaction_tokens,
             denylist,
             callers,
             source,
@@ -77,6 +81,7 @@ impl Surroundings {
             upstreams,
             authenticator,
             mapped,
+            transaction_tokens,
             denylist,
             callers,
             model,

@@ -10,6 +10,7 @@ mod memory;
 mod metrics;
 #[expect(clippy::module_inception, reason = "the folder is named for its main type")]
 mod snapshot;
+mod transaction;
 
 pub use authority::{
     Authority, AuthorityFull, Batch, Change, ChangeKind, ChangesQuery, Forgotten, InvalidUlid, NoModel, ObjectFilter,
@@ -23,3 +24,4 @@ pub use compaction::CompactionMetrics;
 pub use memory::{MemoryStore, ModelRefused, PROXY_STORE};
 pub use metrics::register_metrics;
 pub use snapshot::{Snapshot, Upstream};
+pub use transaction::TransactionTokens;

@@ -10,7 +10,7 @@ use crate::{
     route::{RouteTable, UpstreamId},
 };
 
-use super::{authority::StoredModel, callers::Callers};
+use super::{authority::StoredModel, callers::Callers, transaction::TransactionTokens};
 
 /// A service behind the proxy.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub struct Upstream {
     pub target: Target,
     /// Whether it gets the host that the client asked for, or its own.
     pub preserve_host: bool,
+    /// Whether it is told of the decision by a signed token too.
+    pub transaction_token: bool,
 }
 
 /// Routes, keys, model and tuples of one revision. It never changes. A clone shares everything with it.
@@ -42,6 +44,8 @@ pub struct Snapshot {
     pub authenticator: Arc<Authenticator>,
     // INVARIANT: the model of `policy` lets in every one of them.
     pub(super) mapped: Arc<[MappedTuple]>,
+    /// By what tokens for upstreams are made, if they are.
+    pub transaction_tokens: Option<Arc<TransactionTokens>>,
     /// Whose credentials were revoked.
     pub denylist: Arc<Denylist>,
     /// Who may ask for decisions.

@@ -33,5 +33,6 @@ mod readme;
 mod reload;
 mod store_tests;
 mod support;
+mod transactions;
 mod transport;
 mod tuple_documents;

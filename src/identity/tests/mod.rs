@@ -16,4 +16,5 @@ mod properties;
 mod settings;
 mod tasks;
 mod tokens;
+mod transactions;
 mod worlds;
