@@ -1,6 +1,7 @@
 //! From the configuration file, and all that it names, to a snapshot.
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
@@ -31,6 +32,7 @@ impl Fixed {
         });
         Self(vec![
             ("listen", format!("{listeners:?}")),
+            ("shared_signals", format!("{:?}", signals(settings))),
             ("telemetry", format!("{:?}", settings.telemetry)),
             ("decision", format!("{decision:?}")),
             ("admin", format!("{:?}", settings.admin)),
@@ -52,7 +54,7 @@ impl Fixed {
 pub(super) struct Assembler {
     pub(super) path: PathBuf,
     pub(super) fixed: Fixed,
-    /// One for each listener, the decision listener last; `None` for those in the clear.
+    /// One for each listener, in the order of [`listeners`]; `None` for those in the clear.
     pub(super) tls: Vec<Option<watch::Sender<ServerTls>>>,
     /// The identities of the listeners, in the same order, until what they were read with is in force.
     pub(super) identities: Vec<Option<ServerTls>>,
@@ -158,9 +160,14 @@ impl Assembler {
     }
 }
 
-/// All listeners with the settings of one: the data listeners, then the decision listener.
+/// All listeners with the settings of one: the data listeners, then the decision listener, then that for signals.
 pub(super) fn listeners(settings: &Settings) -> impl Iterator<Item = &ListenSettings> {
-    settings.listeners.iter().chain(settings.decision.as_ref().map(|decision| &decision.listener))
+    let decision = settings.decision.as_ref().map(|decision| &decision.listener);
+    settings.listeners.iter().chain(decision).chain(&settings.signals)
+}
+
+fn signals(settings: &Settings) -> Option<(SocketAddr, bool)> {
+    settings.signals.as_ref().map(|listener| (listener.address, listener.tls.is_some()))
 }
 
 /// The snapshot that this configuration stands for, and its settings' problems or its files', all of them.

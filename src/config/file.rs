@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::{
     file_identity::Identity,
+    file_tokens::{SharedSignals, TransactionTokens},
     located::{Located, OneOrMany},
 };
 
@@ -33,6 +34,8 @@ pub(super) struct File {
     pub(super) identity: Identity,
     /// Signed tokens that tell upstreams what was decided. Without it there are none.
     pub(super) transaction_tokens: Option<TransactionTokens>,
+    /// Signals of the issuers that sessions ended (Shared Signals). Without it none are heard.
+    pub(super) shared_signals: Option<SharedSignals>,
     /// Who may do what.
     pub(super) policy: Policy,
     /// Where decisions are recorded. By default on standard output.
@@ -117,24 +120,6 @@ pub(super) struct Upstream {
     pub(super) connect_timeout: Option<Located<String>>,
     /// From the sent request to the head of the answer. By default 30s.
     pub(super) response_timeout: Option<Located<String>>,
-}
-
-/// Signed tokens that tell upstreams what was decided (draft-ietf-oauth-transaction-tokens).
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct TransactionTokens {
-    /// Their `iss`.
-    pub(super) issuer: Located<String>,
-    /// Their `aud`: the domain whose services trust them.
-    pub(super) audience: Located<String>,
-    /// PEM files with private keys (P-256 or Ed25519), read again when they change. The first one signs.
-    pub(super) keys: Vec<Located<String>>,
-    /// How long a token is good. By default 30s, at most 300s.
-    pub(super) valid_for: Option<Located<String>>,
-    /// The field that they travel in. By default `txn-token`.
-    pub(super) header: Option<Located<String>>,
-    /// The path at which the data listeners serve the public keys to everybody. By default they are not served.
-    pub(super) publish: Option<Located<String>>,
 }
 
 /// Who may do what.

@@ -9,7 +9,7 @@ use crate::{
     identity::{
         Algorithm, ApiKey, ApiKeySettings, Authenticator, AuthenticatorSettings, AuthorizationDetails, ChainSettings,
         EntityTemplate, GrantSettings, InvalidKeySet, InvalidSettings, IssuerSettings, IssuerUrl, KeySet, ProofNeed,
-        ProofSettings,
+        ProofSettings, SignalSettings,
     },
     route::RouteTable,
     supply::{KeyDocument, KeyUrl},
@@ -33,6 +33,7 @@ const LONGEST_OWNER: usize = 256;
 /// The settings of an authenticator, or what they wait for; `None` after a problem.
 pub(super) fn settings(
     identity: &file::Identity,
+    signals: Option<SignalSettings>,
     routes: Option<&RouteTable>,
     reading: &mut Reading<'_>,
 ) -> Option<Result<AuthenticatorSettings, String>> {
@@ -73,6 +74,7 @@ pub(super) fn settings(
         actor_mode,
         task_header,
         transaction_header,
+        signals,
         proofs,
         // A problem was reported if there is one that came to nothing.
         protected_resource: protected_resource.flatten(),

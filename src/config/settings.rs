@@ -29,7 +29,7 @@ use super::{
     located::{Located, place},
     policy::{self, PolicyFiles, PolicySource},
     problems::Problems,
-    routes, structure, transaction,
+    routes, signals, structure, transaction,
 };
 
 /// The largest configuration file, in bytes.
@@ -82,6 +82,8 @@ pub struct Settings {
     pub admin: Option<PathBuf>,
     /// Where applications ask for decisions.
     pub decision: Option<DecisionSettings>,
+    /// Where issuers say that sessions ended.
+    pub signals: Option<ListenSettings>,
     /// Threads that serve requests.
     pub workers: usize,
     /// For the requests in flight at the end.
@@ -253,7 +255,10 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
     };
     let routes = routes::table(&file.routes, &names, common, problems);
     let workers = workers(file.workers.as_ref(), problems);
-    let authenticator = identity::settings(&file.identity, routes.as_ref(), reading);
+    let listening = decision.as_ref().and_then(Option::as_ref);
+    let signals = signals::settings(file, listeners.as_deref(), listening, reading);
+    let (signals, heard) = signals.unzip();
+    let authenticator = identity::settings(&file.identity, heard, routes.as_ref(), reading);
     let transaction_tokens = file.transaction_tokens.as_ref().map(|written| transaction::settings(written, reading));
     let denylist = match &file.policy.denylist {
         Some(name) => denylist::read(name, reading),
@@ -271,6 +276,7 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
         admin,
         // A problem was reported if there is one that came to nothing.
         decision: decision.flatten(),
+        signals,
         workers,
         drain,
         audit,
@@ -356,7 +362,7 @@ fn decision(
     Some(DecisionSettings { listener: ListenSettings { address: address?, tls }, callers, url })
 }
 
-fn server_tls(tls: &file::Tls, reading: &mut Reading<'_>) -> Option<TlsFiles> {
+pub(super) fn server_tls(tls: &file::Tls, reading: &mut Reading<'_>) -> Option<TlsFiles> {
     let certificate = reading.file(&tls.certificate.value);
     let key = reading.file(&tls.key.value);
     match ServerTls::load(&certificate, &key) {

@@ -4,7 +4,7 @@ use http::HeaderName;
 
 use crate::{access::CanonicalPath, identity::may_carry, net::SigningKey, snapshot::TransactionTokens};
 
-use super::{file::TransactionTokens as Written, settings::Reading};
+use super::{file_tokens::TransactionTokens as Written, settings::Reading};
 
 /// The field that the tokens travel in, if nothing else is said.
 const HEADER: HeaderName = HeaderName::from_static("txn-token");

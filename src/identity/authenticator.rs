@@ -16,6 +16,7 @@ use super::{
     proof::{self, InvalidProof, ProofNeed, SeenProofs},
     seen::{Identity, SeenCredential},
     settings::{AuthenticatorSettings, InvalidSettings},
+    signals::{self, Heard, InvalidSignal, Signals},
     token::{self, Token},
 };
 use crate::access::{CanonicalRequest, ContextualTuple, Grants, HeaderProblem, Principal, Timestamp};
@@ -75,6 +76,7 @@ pub struct Authenticator {
     // INVARIANT: the key is the SHA-256 digest of the whole token; issuers, keys and rules are this authenticator's.
     verified: Cache<[u8; 32], Arc<Remembered>>,
     proofs: Arc<SeenProofs>,
+    signals: Arc<Signals>,
     identity: Arc<Identity>,
     challenges: Challenges,
 }
@@ -97,15 +99,19 @@ impl Authenticator {
     /// An authenticator by these settings. Without any method it refuses every request as
     /// [`AuthenticationError::Missing`].
     pub fn new(settings: AuthenticatorSettings) -> Result<Self, InvalidSettings> {
-        Self::with_proofs(settings, Arc::default())
+        Self::with_memory(settings, (Arc::default(), Arc::default()))
     }
 
-    /// The same, which knows the proofs that another one has seen: none of them is good once more.
+    /// The same, which knows the proofs that another one has seen, none of which is good once more, and the revocations
+    /// that it has heard of.
     pub fn after(settings: AuthenticatorSettings, other: &Self) -> Result<Self, InvalidSettings> {
-        Self::with_proofs(settings, Arc::clone(&other.proofs))
+        Self::with_memory(settings, (Arc::clone(&other.proofs), Arc::clone(&other.signals)))
     }
 
-    fn with_proofs(settings: AuthenticatorSettings, proofs: Arc<SeenProofs>) -> Result<Self, InvalidSettings> {
+    fn with_memory(
+        settings: AuthenticatorSettings,
+        (proofs, signals): (Arc<SeenProofs>, Arc<Signals>),
+    ) -> Result<Self, InvalidSettings> {
         settings.check()?;
         let api_keys = settings.api_keys.as_ref().map(|keys| ApiKeys::new(keys, settings.actor_mode)).transpose()?;
         let authorization = (!settings.issuers.is_empty()).then_some(header::AUTHORIZATION);
@@ -117,6 +123,7 @@ impl Authenticator {
                 .collect(),
             verified: Cache::new(REMEMBERED),
             proofs,
+            signals,
             identity: Arc::default(),
             challenges: Challenges::new(settings.protected_resource.as_ref(), settings.proofs.as_ref()),
             settings,
@@ -137,6 +144,11 @@ impl Authenticator {
     /// What those are told whose credential is missing or refused.
     pub fn challenges(&self) -> &Challenges {
         &self.challenges
+    }
+
+    /// Hears a signal (a security event token, RFC 8417) of one of the issuers, and counts what it revokes from now on.
+    pub fn hear(&self, text: &str, now: Timestamp) -> Result<Heard, InvalidSignal> {
+        signals::hear(self.settings.signals.as_ref(), self.issuers(), &self.signals, text, now)
     }
 
     /// The principal of the request: from exactly one credential, and only if all of it holds `now`. A credential that
@@ -219,7 +231,9 @@ impl Authenticator {
         remembered.check_kind(kind)?;
         remembered.token.validity.check(now)?;
         self.check_possession(head, (field, &remembered.token), (now, possession))?;
-        self.authenticated(&remembered.token, task)
+        let authenticated = self.authenticated(&remembered.token, task)?;
+        self.signals.check(&authenticated, now)?;
+        Ok(authenticated)
     }
 
     /// The text of the token, by one of the schemes that are served.

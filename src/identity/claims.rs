@@ -161,7 +161,7 @@ fn plain(value: &Json) -> Option<&str> {
 }
 
 /// A NumericDate (RFC 7519, section 2) in whole seconds from 1970 on.
-fn date(claims: Object<'_>, name: &'static str) -> Result<Option<i64>, InvalidToken> {
+pub(super) fn date(claims: Object<'_>, name: &'static str) -> Result<Option<i64>, InvalidToken> {
     match claims.get(name) {
         None => Ok(None),
         Some(value) => {

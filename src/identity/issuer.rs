@@ -56,9 +56,7 @@ impl<'s> Issuer<'s> {
     ) -> Result<Verified, AuthenticationError> {
         let (settings, claims) = (self.settings, token.claims.read());
         claims::check_type(token.header.kind.as_deref(), claims, &settings.types)?;
-        let verifier = self.verifier(token)?;
-        let signed = token.signed.as_bytes();
-        verifier.verify_sig(signed, &token.signature).map_err(|_| InvalidToken::Signature)?;
+        self.check_signature(token)?;
         claims::check_audience(claims, &settings.audiences)?;
         let validity = Validity::read(claims, settings)?;
         validity.check(now)?;
@@ -85,6 +83,12 @@ impl<'s> Issuer<'s> {
             key,
             grants: settings.grants.read(claims)?.map(Arc::new),
         })
+    }
+
+    /// Whether the signature is that of the key that the token names.
+    pub(super) fn check_signature(self, token: &Token<'_>) -> Result<(), InvalidToken> {
+        let verifier = self.verifier(token)?;
+        verifier.verify_sig(token.signed.as_bytes(), &token.signature).map_err(|_| InvalidToken::Signature)
     }
 
     /// Verifies by some key and forgets the answer, so that the time of a refusal does not tell whether an issuer or a

@@ -20,6 +20,7 @@ mod jwks;
 mod proof;
 mod seen;
 mod settings;
+mod signals;
 mod tasks;
 mod template;
 #[cfg(test)]
@@ -40,4 +41,5 @@ pub use jwks::{IgnoredKeys, InvalidKeySet, KeySet};
 pub use proof::{InvalidOrigin, InvalidProof, Origin, ProofNeed, ProofSettings};
 pub use seen::SeenCredential;
 pub use settings::{AuthenticatorSettings, InvalidSettings, IssuerSettings, may_carry};
+pub use signals::{Heard, InvalidSignal, SignalSettings};
 pub use template::{EntityTemplate, InvalidEntityTemplate};

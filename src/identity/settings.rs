@@ -14,6 +14,7 @@ use super::{
     grants::GrantSettings,
     jwks::KeySet,
     proof::{self, ProofSettings},
+    signals::SignalSettings,
 };
 use crate::access::{ActorMode, is_hop_by_hop, is_reserved};
 
@@ -41,6 +42,8 @@ pub struct AuthenticatorSettings {
     pub transaction_header: Option<HeaderName>,
     /// How tokens that are bound to a key are accepted (DPoP); without it they are refused.
     pub proofs: Option<ProofSettings>,
+    /// Whose signals of ended sessions are heard, if any are.
+    pub signals: Option<SignalSettings>,
     /// What clients are told of this API, if they are.
     pub protected_resource: Option<ProtectedResource>,
 }

@@ -31,6 +31,7 @@ mod openfga_fields;
 mod principals;
 mod readme;
 mod reload;
+mod signals;
 mod store_tests;
 mod support;
 mod transactions;

@@ -14,6 +14,7 @@ mod minting;
 mod proofs;
 mod properties;
 mod settings;
+mod signals;
 mod tasks;
 mod tokens;
 mod transactions;
