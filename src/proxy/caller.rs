@@ -1,9 +1,6 @@
 //! Who is behind a request, in the words of records and upstreams.
 
-use std::{
-    borrow::Cow,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -52,16 +49,13 @@ impl Caller {
         })
     }
 
-    /// The policy that the caller's requests are decided by: the snapshot's, with what the credential tells laid over it.
-    pub(super) fn policy<'s>(&self, snapshot: &'s Snapshot) -> Result<Cow<'s, Policy>, Rejection> {
-        match &self.told {
-            None => Ok(Cow::Borrowed(&snapshot.policy)),
-            // The model lets every such tuple in, or there would be no such snapshot.
-            Some(told) => match snapshot.policy.with_told(told) {
-                Ok(policy) => Ok(Cow::Owned(policy)),
-                Err(problem) => Err(Rejection::with_detail(Reason::InternalError, problem.to_string())),
-            },
-        }
+    /// The policy that the caller's requests are decided by, with what the credential tells laid over the snapshot's;
+    /// `None` if it tells nothing.
+    pub(super) fn told(&self, snapshot: &Snapshot) -> Result<Option<Arc<Policy>>, Rejection> {
+        let Some(told) = &self.told else { return Ok(None) };
+        // The model lets every such tuple in, or there would be no such snapshot.
+        let policy = snapshot.policy_told(told);
+        policy.map(Some).map_err(|problem| Rejection::with_detail(Reason::InternalError, problem.to_string()))
     }
 
     /// Tells an upstream.

@@ -18,7 +18,7 @@ use crate::{
     audit::AuditLog,
     identity::{Authenticated, AuthenticationError},
     net::{Client, Handler, HeadProblem, Peer, Transport},
-    policy::{Policy, RequestContext, TaskRule},
+    policy::{RequestContext, TaskRule},
     route::{Inputs, Operation, Route, UpstreamId},
     snapshot::{Snapshot, SnapshotCell},
 };
@@ -210,7 +210,8 @@ impl Worker {
         exchange.mapped(&accesses);
         operation.check_details(inputs, grants.as_deref())?;
         let deciding = Instant::now();
-        let policy = caller.policy(&snapshot)?;
+        let told = caller.told(&snapshot)?;
+        let policy = told.as_deref().unwrap_or(&snapshot.policy);
         let permit = policy.authorize(principal, accesses, task_rule(operation), &RequestContext::default().at(now));
         exchange.decided(deciding.elapsed());
         let permit = permit?;
@@ -221,10 +222,10 @@ impl Worker {
         exchange.permit()?; // No place for its record, no passage.
         let filtering = operation.filter.as_ref().map(|rule| {
             let captures = captures.iter().map(|capture| Cow::Owned(capture.clone().into_owned())).collect();
-            let told = if let Cow::Owned(policy) = &policy { Some(Policy::clone(policy)) } else { None };
+            let told = told.clone();
             Box::new(Filtering { rule: rule.clone(), head: head.clone(), captures, told, permit: permit.clone(), now })
         });
-        drop((captures, policy));
+        drop(captures);
         // What was decided on is what is sent: the head ends here.
         let permitted = Permitted {
             snapshot: &snapshot,
@@ -254,7 +255,7 @@ impl Worker {
             return Ok(response.map(Content::Upstream));
         };
         let reading = Instant::now();
-        let policy = filtering.told.as_ref().unwrap_or(&snapshot.policy);
+        let policy = filtering.told.as_deref().unwrap_or(&snapshot.policy);
         let (response, items) = Box::pin(filtering.filter(policy, response)).await?;
         exchange.waited(reading.elapsed());
         exchange.filtered(items);

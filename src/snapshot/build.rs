@@ -87,6 +87,7 @@ impl Surroundings {
             model,
             policy,
             max_staleness,
+            overlays: Arc::default(),
         })
     }
 }

@@ -8,6 +8,7 @@ mod change;
 mod compaction;
 mod memory;
 mod metrics;
+mod overlays;
 #[expect(clippy::module_inception, reason = "the folder is named for its main type")]
 mod snapshot;
 mod transaction;

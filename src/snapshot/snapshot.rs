@@ -3,14 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    access::{Revision, Timestamp},
+    access::{ContextualTuple, Revision, Timestamp},
     identity::{Authenticator, Denylist, MappedTuple},
     net::Target,
-    policy::Policy,
+    policy::{InvalidContextualTuple, Policy},
     route::{RouteTable, UpstreamId},
 };
 
-use super::{authority::StoredModel, callers::Callers, transaction::TransactionTokens};
+use super::{authority::StoredModel, callers::Callers, overlays::Overlays, transaction::TransactionTokens};
 
 /// A service behind the proxy.
 #[derive(Debug, Clone)]
@@ -56,9 +56,17 @@ pub struct Snapshot {
     pub policy: Arc<Policy>,
     /// How long the source may be out of reach before nothing is decided any more.
     pub max_staleness: Option<Duration>,
+    // INVARIANT: of this snapshot alone. The cell gives each one its own.
+    pub(super) overlays: Arc<Overlays>,
 }
 
 impl Snapshot {
+    /// The policy with what a token tells of its subject laid over it. It is made once for each token, and shares all
+    /// else with the policy.
+    pub fn policy_told(&self, told: &Arc<[ContextualTuple]>) -> Result<Arc<Policy>, InvalidContextualTuple> {
+        self.overlays.policy(&self.policy, told)
+    }
+
     /// The upstream with this id.
     pub fn upstream(&self, id: UpstreamId) -> Option<&Upstream> {
         self.upstreams.get(id.0)

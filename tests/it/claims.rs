@@ -131,6 +131,26 @@ fn what_one_token_tells_is_gone_with_its_request() {
 }
 
 #[test]
+fn what_a_token_tells_is_laid_over_each_revision_anew() {
+    let world = world(MAPPING);
+    let portcullis = crate::support::Portcullis::start(&world.path("portcullis.yaml"));
+    let (token, tuples) = (groups(&world, "erin", &json!(["eng"])), world.tuples());
+    let mut connection = Connection::open(portcullis.data);
+    let mut status = || {
+        connection.send(request("GET", "/documents/d1", &token, "", ""));
+        connection.answer().unwrap().status
+    };
+    assert_eq!((status(), status()), (200, 200));
+    let without = tuples.replace("- { user: group:eng#member, relation: viewer, object: document:d1 }\n", "");
+    world.replace("tuples.yaml", &without);
+    let revision = portcullis.until_revision_above(1);
+    assert_eq!((status(), status()), (403, 403));
+    world.replace("tuples.yaml", &tuples);
+    portcullis.until_revision_above(revision);
+    assert_eq!(status(), 200);
+}
+
+#[test]
 fn lists_are_filtered_by_what_the_token_tells_too() {
     let world = world(MAPPING);
     let portcullis = crate::support::Portcullis::start(&world.path("portcullis.yaml"));
