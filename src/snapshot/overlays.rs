@@ -108,34 +108,4 @@ mod tests {
         }
         assert!(overlays.0.get().unwrap().len() <= KEPT);
     }
-
-    /// What laying the tuples of a token over a large policy costs, and finding it again: for whoever measures.
-    #[test]
-    #[ignore = "a measurement"]
-    fn cost() {
-        let mut builder = GraphBuilder::new(Arc::clone(policy().model()));
-        for number in 0..1_000_000 {
-            let object = format!("note:{}", number % 100_000);
-            let user = format!("user:u{}", number / 10);
-            let tuple = crate::policy::TupleText { user: &user, relation: "reader", object: &object };
-            builder.add_with(tuple, None).unwrap();
-        }
-        let base = Arc::new(Policy::new(builder.finish(), PolicySettings::default()));
-        for count in [1, 10, 50, 256] {
-            let told: Arc<[ContextualTuple]> =
-                (0..count).map(|number| format!("user:erin reader note:g{number}").parse().unwrap()).collect();
-            let begun = std::time::Instant::now();
-            for _ in 0..200 {
-                assert!(base.with_told(&told).is_ok());
-            }
-            let anew = begun.elapsed() / 200;
-            let overlays = Overlays::default();
-            overlays.policy(&base, &told).unwrap();
-            let begun = std::time::Instant::now();
-            for _ in 0..10_000 {
-                assert!(overlays.policy(&base, &told).is_ok());
-            }
-            println!("{count} tuples: anew {anew:?}, found {:?}", begun.elapsed() / 10_000);
-        }
-    }
 }
