@@ -121,8 +121,8 @@ reasons! {
     /// Every member of the chain is permitted every access.
     Permitted = "permitted", OK, "The request is permitted";
 
-    /// The request was for the metadata of the protected resource, which is open to everybody.
-    Metadata = "metadata", OK, "The metadata of the protected resource";
+    /// The request was for the metadata of the protected resource or for public keys, which are open to everybody.
+    Metadata = "metadata", OK, "The metadata of the protected resource, or public keys";
 
     /// The method is not 1 to 32 upper-case letters.
     MalformedMethod = "malformed_method", BAD_REQUEST, "The method is malformed";

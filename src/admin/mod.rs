@@ -7,6 +7,7 @@ mod decision;
 mod health;
 mod openfga;
 mod operator;
+mod signals;
 mod turns;
 
 pub use authzen::{BaseUrl, InvalidBaseUrl};
@@ -14,3 +15,4 @@ pub use decision::{DecisionHandler, DecisionMetrics};
 pub use health::TelemetryHandler;
 pub use openfga::{Bearers, OpenFgaHandler};
 pub use operator::{ByRevision, Listening, OperatorError, OperatorHandler, OperatorQuestion, ProxyState, ask_running};
+pub use signals::{SignalHandler, SignalMetrics};

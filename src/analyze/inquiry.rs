@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use serde_json::{Value, json};
 
 use crate::{
-    access::{Access, Entity, Principal, Reason, RelationName, TypeName},
+    access::{Access, ContextualTuple, Entity, Principal, Reason, RelationName, TypeName},
     policy::{Denial, Explanation, ExplanationNode, NodeKind, Policy, RequestContext, TaskRule, User, UserFilter},
 };
 
@@ -42,10 +42,24 @@ pub struct Answered {
 impl Inquiry {
     /// Answers it. A list of which anything cannot be decided fails, and says why.
     pub fn answer<'p>(&self, policy: &'p Policy, context: &RequestContext<'p>) -> Result<Answered, String> {
+        self.answer_told(policy, &[], context)
+    }
+
+    /// The same by a policy that these tuples were laid over ([`Policy::with_told`]): reasons say which they are.
+    pub fn answer_told<'p>(
+        &self,
+        policy: &'p Policy,
+        told: &[ContextualTuple],
+        context: &RequestContext<'p>,
+    ) -> Result<Answered, String> {
         match self {
             Self::Check(principal, access) => Ok(decided(policy, principal, access, context, &Vec::new())),
             Self::Explain(principal, access) => {
                 let reasons = explanations(policy, principal, access, context);
+                let marked = |(member, explained): (String, Result<Explanation, String>)| {
+                    (member, explained.map(|explanation| explanation.with_told(told)))
+                };
+                let reasons = reasons.into_iter().map(marked).collect();
                 Ok(decided(policy, principal, access, context, &reasons))
             }
             Self::Objects(principal, action, object_type, limit) => {

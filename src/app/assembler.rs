@@ -1,6 +1,7 @@
 //! From the configuration file, and all that it names, to a snapshot.
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
@@ -13,7 +14,7 @@ use crate::{
     config::{self, ListenSettings, LoadedPolicy, Loading, PolicyFiles, PolicySource, Settings, load_policy},
     identity::{Authenticator, AuthenticatorSettings, InvalidSettings},
     net::ServerTls,
-    snapshot::{MemoryStore, Snapshot, SnapshotCell, Surroundings, accesses_against_model},
+    snapshot::{MemoryStore, Snapshot, SnapshotCell, Surroundings, accesses_against_model, mapped_against_model},
     supply::{Assemble, Assembly, KeyDocuments, Loaded},
 };
 
@@ -31,6 +32,7 @@ impl Fixed {
         });
         Self(vec![
             ("listen", format!("{listeners:?}")),
+            ("shared_signals", format!("{:?}", signals(settings))),
             ("telemetry", format!("{:?}", settings.telemetry)),
             ("decision", format!("{decision:?}")),
             ("admin", format!("{:?}", settings.admin)),
@@ -52,7 +54,7 @@ impl Fixed {
 pub(super) struct Assembler {
     pub(super) path: PathBuf,
     pub(super) fixed: Fixed,
-    /// One for each listener, the decision listener last; `None` for those in the clear.
+    /// One for each listener, in the order of [`listeners`]; `None` for those in the clear.
     pub(super) tls: Vec<Option<watch::Sender<ServerTls>>>,
     /// The identities of the listeners, in the same order, until what they were read with is in force.
     pub(super) identities: Vec<Option<ServerTls>>,
@@ -158,9 +160,14 @@ impl Assembler {
     }
 }
 
-/// All listeners with the settings of one: the data listeners, then the decision listener.
+/// All listeners with the settings of one: the data listeners, then the decision listener, then that for signals.
 pub(super) fn listeners(settings: &Settings) -> impl Iterator<Item = &ListenSettings> {
-    settings.listeners.iter().chain(settings.decision.as_ref().map(|decision| &decision.listener))
+    let decision = settings.decision.as_ref().map(|decision| &decision.listener);
+    settings.listeners.iter().chain(decision).chain(&settings.signals)
+}
+
+fn signals(settings: &Settings) -> Option<(SocketAddr, bool)> {
+    settings.signals.as_ref().map(|listener| (listener.address, listener.tls.is_some()))
 }
 
 /// The snapshot that this configuration stands for, and its settings' problems or its files', all of them.
@@ -181,11 +188,14 @@ pub fn check_everything(path: &Path) -> Result<Settings, Vec<Diagnostic>> {
 }
 
 fn settle(loading: Loading) -> Result<Settings, Vec<Diagnostic>> {
-    let Loading { file, settings, policy, accesses, .. } = loading;
+    let Loading { file, settings, policy, accesses, mapped, .. } = loading;
     settings.map_err(|mut problems| {
         // Whoever mends the configuration wants to know of the policy's problems too, and where routes do not fit it.
         match policy.as_ref().map(load_policy) {
-            Some(Ok(loaded)) => problems.extend(accesses_against_model(&file, &accesses, &loaded.model.model)),
+            Some(Ok(loaded)) => {
+                problems.extend(accesses_against_model(&file, &accesses, &loaded.model.model));
+                problems.extend(mapped_against_model(&file, &mapped, &loaded.policy));
+            }
             Some(Err(more)) => problems.extend(more),
             None => {}
         }
@@ -216,6 +226,8 @@ fn surroundings(settings: Settings, authenticator: Arc<Authenticator>) -> Surrou
         routes: Arc::new(settings.routes),
         upstreams: settings.upstreams.into(),
         authenticator,
+        mapped: settings.mapped,
+        transaction_tokens: settings.transaction_tokens,
         denylist: settings.denylist,
         callers: Arc::new(settings.decision.map(|decision| decision.callers).unwrap_or_default()),
         settings: settings.policy.settings,

@@ -17,7 +17,7 @@ use tokio::{
 
 use crate::{
     access::Diagnostic,
-    admin::{DecisionHandler, DecisionMetrics, TelemetryHandler},
+    admin::{DecisionHandler, DecisionMetrics, SignalHandler, SignalMetrics, TelemetryHandler},
     audit::{AuditLog, AuditWriter, SinkError},
     config::{PolicySource, Settings},
     net::{Drain, DrainSignal, Listener, ListenerError, ServerSettings, ServerTls, UnixSocket, serve},
@@ -70,6 +70,7 @@ pub enum Stopped {
 pub struct Running {
     data: Vec<SocketAddr>,
     decision: Option<SocketAddr>,
+    signals: Option<SocketAddr>,
     telemetry: Option<SocketAddr>,
     admin: Option<UnixSocket>,
     snapshots: Arc<SnapshotCell>,
@@ -124,9 +125,11 @@ impl Running {
         }
         let decision = settings.decision.as_ref().map(|decision| Listener::bind(decision.listener.address));
         let decision = decision.transpose()?;
-        let served: Vec<_> = data.iter().chain(&decision).zip(tls).collect();
-        // The decision listener is the last, if there is one.
-        let (data_served, decision_served) = served.split_at(data.len());
+        let hearing = settings.signals.as_ref().map(|listener| Listener::bind(listener.address)).transpose()?;
+        let served: Vec<_> = data.iter().chain(&decision).chain(&hearing).zip(tls).collect();
+        // After the data listeners come the decision listener and the one for signals, if there are such.
+        let (data_served, others) = served.split_at(data.len());
+        let (decision_served, signals_served) = others.split_at(usize::from(decision.is_some()));
         let signals = (work_signal.clone(), abandoned);
         let telemetry = settings.telemetry.map(Listener::bind).transpose()?;
         let (mut threads, mut beside) = (Vec::new(), Vec::new());
@@ -138,6 +141,12 @@ impl Running {
             let name = "decision".to_owned();
             beside.push(start_worker(name, decision_served, settings.server, signals.clone(), handler)?);
         }
+        if !signals_served.is_empty() {
+            let (cell, unknown_key) = (Arc::clone(&snapshots), Arc::clone(&unknown_key));
+            let handler = SignalHandler::new(cell, SignalMetrics::new(&registry)?, unknown_key);
+            let name = "signals".to_owned();
+            beside.push(start_worker(name, signals_served, settings.server, signals.clone(), handler)?);
+        }
         if settings.policy.source == PolicySource::Memory {
             beside.push(start_compaction(Arc::clone(&snapshots), CompactionMetrics::new(&registry)?)?);
         }
@@ -145,6 +154,7 @@ impl Running {
         let told = Told {
             listeners: (data.iter().map(listening("data")))
                 .chain(decision.as_ref().map(listening("decision")))
+                .chain(hearing.as_ref().map(listening("signals")))
                 .chain(telemetry.as_ref().map(listening("telemetry")))
                 .collect(),
             metrics: &metrics,
@@ -169,6 +179,7 @@ impl Running {
         let running = Self {
             data: data.iter().map(Listener::address).collect(),
             decision: decision.as_ref().map(Listener::address),
+            signals: hearing.as_ref().map(Listener::address),
             telemetry: telemetry.as_ref().map(Listener::address),
             admin,
             snapshots,
@@ -192,6 +203,11 @@ impl Running {
     /// The address of the decision listener.
     pub fn decision_address(&self) -> Option<SocketAddr> {
         self.decision
+    }
+
+    /// The address of the listener for signals.
+    pub fn signals_address(&self) -> Option<SocketAddr> {
+        self.signals
     }
 
     /// The address of the telemetry listener.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::SystemTime};
 use http::Method;
 
 use super::line::{Object, name, text, time};
-use crate::access::{Access, Authority, DecisionId, Entity, Outcome, Principal, Reason, Revision};
+use crate::access::{Access, Authority, ContextualTuple, DecisionId, Entity, Outcome, Principal, Reason, Revision};
 
 /// One decision, as one line of JSON.
 #[derive(Debug, Clone)]
@@ -154,8 +154,14 @@ pub struct PrincipalRecord(Arc<[u8]>);
 
 impl PrincipalRecord {
     /// The record of a chain that `credential`, `jwt` or `api_key`, of this issuer or key came to. The owner answers for
-    /// the key, if it is one and somebody does.
-    pub fn new(principal: &Principal, credential: &str, authority: &str, owner: Option<&str>) -> Self {
+    /// the key, if it is one and somebody does. Contextual tuples are what the token told of its subject.
+    pub fn new(
+        principal: &Principal,
+        credential: &str,
+        authority: &str,
+        owner: Option<&str>,
+        told: &[ContextualTuple],
+    ) -> Self {
         let mut written = Vec::new();
         Object::write(&mut written, |object| {
             object.text(name!("subject"), principal.subject().as_str());
@@ -163,6 +169,9 @@ impl PrincipalRecord {
             object.text_if(name!("task"), principal.task().map(Entity::as_str));
             object.text(name!("credential"), &[credential, authority].join(" "));
             object.text_if(name!("owner"), owner);
+            if !told.is_empty() {
+                object.array(name!("contextual_tuples"), told, |line, tuple| text(line, &tuple.to_string()));
+            }
         });
         Self(written.into())
     }

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::{
-    access::{Entity, RelationName, TypeName},
+    access::{ContextualTuple, Entity, RelationName, TypeName},
     policy::ContextMap,
     telemetry::LogFormat,
 };
@@ -189,6 +189,9 @@ pub(super) struct GivenOptions {
     /// What conditions are told, as a JSON object; `current_time` is now unless it is given
     #[arg(long, value_name = "JSON", default_value = "{}", hide_default_value = true)]
     pub(super) context: ContextMap,
+    /// A tuple that a credential would tell of, such as `user:erin member group:eng`; may be repeated
+    #[arg(long = "contextual-tuple", value_name = "TUPLE")]
+    pub(super) told: Vec<ContextualTuple>,
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,

@@ -54,7 +54,7 @@ fn users(question: &ListUsers) -> anyhow::Result<ExitCode> {
 /// Asks the files, or the proxy that runs.
 fn answer(source: &PolicyOptions, given: &GivenOptions, inquiry: Inquiry) -> anyhow::Result<ExitCode> {
     if let Some(socket) = &source.admin {
-        let question = OperatorQuestion { inquiry, context: given.context.clone() };
+        let question = OperatorQuestion { inquiry, context: given.context.clone(), told: given.told.clone() };
         // Lists tell what the policy says. Whether somebody may do something is decided by a snapshot that is not stale.
         let is_decision = matches!(question.inquiry, Inquiry::Check(..) | Inquiry::Explain(..));
         let ByRevision { mut answered, revision, age, stale } = ask_running(socket, &question)?;
@@ -79,8 +79,9 @@ fn answer(source: &PolicyOptions, given: &GivenOptions, inquiry: Inquiry) -> any
                 return Ok(ExitCode::FAILURE);
             }
         };
+        let policy = policy.with_told(&given.told)?;
         let context = RequestContext::new(&given.context).at(Timestamp::from(SystemTime::now()));
-        let answered = inquiry.answer(&policy, &context).map_err(anyhow::Error::msg)?;
+        let answered = inquiry.answer_told(&policy, &given.told, &context).map_err(anyhow::Error::msg)?;
         print(answered, given, |_| {})
     }
 }

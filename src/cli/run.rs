@@ -71,6 +71,9 @@ fn run(options: &Run) -> anyhow::Result<ExitCode> {
     if let Some(address) = running.decision_address() {
         tracing::info!(%address, "applications can ask for decisions");
     }
+    if let Some(address) = running.signals_address() {
+        tracing::info!(%address, "issuers can send signals");
+    }
     if let Some(address) = running.telemetry_address() {
         tracing::info!(%address, "metrics and health can be asked for");
     }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::{
     file_identity::Identity,
+    file_tokens::{SharedSignals, TransactionTokens},
     located::{Located, OneOrMany},
 };
 
@@ -31,6 +32,10 @@ pub(super) struct File {
     /// Whose credentials are accepted. Without it every request is denied.
     #[serde(default)]
     pub(super) identity: Identity,
+    /// Signed tokens that tell upstreams what was decided. Without it there are none.
+    pub(super) transaction_tokens: Option<TransactionTokens>,
+    /// Signals of the issuers that sessions ended (Shared Signals). Without it none are heard.
+    pub(super) shared_signals: Option<SharedSignals>,
     /// Who may do what.
     pub(super) policy: Policy,
     /// Where decisions are recorded. By default on standard output.
@@ -109,6 +114,8 @@ pub(super) struct Upstream {
     pub(super) ca_file: Option<Located<String>>,
     /// Whether the upstream gets the host that the client asked for (the default) or the one of its URL.
     pub(super) preserve_host: Option<bool>,
+    /// Whether it is told what was decided by a signed token too, as `transaction_tokens` says. By default it is not.
+    pub(super) transaction_token: Option<Located<bool>>,
     /// From the first packet to a usable connection. By default 2s.
     pub(super) connect_timeout: Option<Located<String>>,
     /// From the sent request to the head of the answer. By default 30s.

@@ -1,9 +1,11 @@
 //! The `identity` section of the configuration file, key by key, as people write it.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::located::Located;
+use super::located::{Located, OneOrMany};
 
 /// Whose credentials are accepted.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -20,6 +22,9 @@ pub(super) struct Identity {
     /// The field in which requests name their task by its id, such as `x-task-id`. The credential must be bound to that
     /// task: by the claim of `task`, which then may be a list, or by the entry of the API key.
     pub(super) task_header: Option<Located<String>>,
+    /// The field in which transaction tokens come, such as `txn-token`; issuers accept them by `txntoken+jwt` in `types`.
+    /// By default they are not accepted.
+    pub(super) transaction_header: Option<Located<String>>,
     /// What clients are told of this API (RFC 9728). Without it they are told nothing but that a token is needed.
     pub(super) protected_resource: Option<ProtectedResource>,
 }
@@ -106,6 +111,26 @@ pub(super) struct Issuer {
     /// somebody else.
     #[serde(default)]
     pub(super) authorization_details: AuthorizationDetails,
+    /// Groups and roles of the token as contextual tuples of its subject, for the decisions of its own requests.
+    #[serde(default)]
+    pub(super) contextual_tuples: Vec<Located<ClaimTuples>>,
+}
+
+/// For each text of a claim, called `it`, a contextual tuple: the token's subject has `relation` on `object`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ClaimTuples {
+    /// The claim, a text or an array of texts: its name, or the names that lead to it, such as `[realm_access, roles]`.
+    pub(super) claim: OneOrMany,
+    /// The relation, which must let in subjects without a condition: `member`.
+    pub(super) relation: Located<String>,
+    /// The object: `group:{it}`. Other variables are claims.
+    pub(super) object: Located<String>,
+    /// The only values that count, each with what `it` is for it. By default all count, as they are.
+    pub(super) values: Option<BTreeMap<String, Located<String>>>,
+    /// Whether a token without the claim is refused. By default it is not, and has none of the relations.
+    #[serde(default)]
+    pub(super) required: bool,
 }
 
 /// How the authorization details of tokens are read.
@@ -127,12 +152,18 @@ pub(super) struct Keys {
     pub(super) file: Option<Located<String>>,
     /// An `https` URL (or `http`, to loopback); fetched again before it is old and when a token names an unknown key.
     pub(super) url: Option<Located<String>>,
-    /// For `url`: how often it is fetched. By default 5m.
+    /// `true`: the issuer says where they are, at `/.well-known/openid-configuration` after its URL or at the place of
+    /// RFC 8414. Its document must name the issuer exactly.
+    pub(super) discovery: Option<Located<bool>>,
+    /// For `discovery`: hosts beside the issuer's own that the keys may be at, with their port if it is not the usual one.
+    #[serde(default)]
+    pub(super) hosts: Vec<String>,
+    /// For `url` and `discovery`: how often it is fetched. By default 5m.
     pub(super) refresh: Option<Located<String>>,
-    /// For `url`: how long the last good keys are used while they cannot be fetched; then every token of the issuer is
+    /// For `url` and `discovery`: how long the last good keys are used while they cannot be fetched; then every token of the issuer is
     /// refused. By default 1h.
     pub(super) max_staleness: Option<Located<String>>,
-    /// For `url`: a PEM file with the only authorities to trust. By default the machine's.
+    /// For `url` and `discovery`: a PEM file with the only authorities to trust. By default the machine's.
     pub(super) ca_file: Option<Located<String>>,
 }
 

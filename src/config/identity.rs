@@ -8,14 +8,15 @@ use crate::{
     access::{ActorMode, Diagnostic, Entity, Place},
     identity::{
         Algorithm, ApiKey, ApiKeySettings, Authenticator, AuthenticatorSettings, AuthorizationDetails, ChainSettings,
-        GrantSettings, InvalidKeySet, InvalidSettings, IssuerSettings, KeySet, ProofNeed, ProofSettings,
+        EntityTemplate, GrantSettings, InvalidKeySet, InvalidSettings, IssuerSettings, IssuerUrl, KeySet, ProofNeed,
+        ProofSettings, SignalSettings,
     },
     route::RouteTable,
     supply::{KeyDocument, KeyUrl},
 };
 
 use super::{
-    denylist,
+    contextual, denylist,
     file_identity::{self as file, Actors},
     located::Located,
     resource::{self, is_secure_url},
@@ -32,6 +33,7 @@ const LONGEST_OWNER: usize = 256;
 /// The settings of an authenticator, or what they wait for; `None` after a problem.
 pub(super) fn settings(
     identity: &file::Identity,
+    signals: Option<SignalSettings>,
     routes: Option<&RouteTable>,
     reading: &mut Reading<'_>,
 ) -> Option<Result<AuthenticatorSettings, String>> {
@@ -59,6 +61,7 @@ pub(super) fn settings(
         need: if dpop.required { ProofNeed::Always } else { ProofNeed::WhereBound },
     });
     let task_header = identity.task_header.as_ref().and_then(|name| reading.problems.parse(name));
+    let transaction_header = identity.transaction_header.as_ref().and_then(|name| reading.problems.parse(name));
     let repeated = repeated_issuers(identity, reading);
     let described = identity.protected_resource.as_ref();
     let protected_resource = described.map(|described| resource::settings(described, identity, routes, reading));
@@ -70,6 +73,8 @@ pub(super) fn settings(
         api_keys: api_keys?,
         actor_mode,
         task_header,
+        transaction_header,
+        signals,
         proofs,
         // A problem was reported if there is one that came to nothing.
         protected_resource: protected_resource.flatten(),
@@ -122,6 +127,7 @@ fn place_of(problem: &InvalidSettings, identity: &file::Identity) -> Place {
             identity.dpop.as_ref().and_then(|dpop| dpop.window.as_ref()).map(|window| window.place)
         }
         InvalidSettings::TaskHeader(_) => identity.task_header.as_ref().map(|header| header.place),
+        InvalidSettings::TransactionHeader(_) => identity.transaction_header.as_ref().map(|header| header.place),
         InvalidSettings::ApiKeyHeader(_) => {
             identity.api_keys.as_ref().and_then(|keys| keys.header.as_ref()).map(|header| header.place)
         }
@@ -143,7 +149,7 @@ fn issuer_settings(
         Some(types) => types.iter().map(|name| name.as_str().into()).collect(),
         None => IssuerSettings::DEFAULT_TYPES.iter().map(|name| Box::from(*name)).collect(),
     };
-    let subject = problems.parse(&issuer.subject);
+    let subject: Option<EntityTemplate> = problems.parse(&issuer.subject);
     let mut template = |text: &Option<Located<String>>| text.as_ref().and_then(|text| problems.parse(text));
     let (actor, task, client) = (template(&issuer.actor), template(&issuer.task), template(&issuer.client));
     let client_subject = template(&issuer.client_subject);
@@ -159,8 +165,10 @@ fn issuer_settings(
             file::AuthorizationDetails::Ignore => AuthorizationDetails::Ignore,
         },
     };
-    let complete = problems.count() == before;
-    let keys = key_set(&issuer.jwks, issuer.issuer.place, reading)?;
+    let subjects: Vec<&EntityTemplate> = subject.iter().chain(&client_subject).collect();
+    let contextual = contextual::mappings(&issuer.contextual_tuples, &subjects, reading);
+    let complete = reading.problems.count() == before;
+    let keys = key_set(&issuer.jwks, &issuer.issuer, reading)?;
     if !complete {
         return None;
     }
@@ -182,31 +190,45 @@ fn issuer_settings(
         max_age,
         chain,
         grants,
+        contextual: contextual.unwrap_or_default(),
         keys,
     }))
 }
 
-fn key_set(keys: &file::Keys, place: Place, reading: &mut Reading<'_>) -> Option<Result<Arc<KeySet>, String>> {
-    let (file, text) = match (&keys.file, &keys.url) {
-        (Some(name), None) => {
+fn key_set(
+    keys: &file::Keys,
+    issuer: &Located<String>,
+    reading: &mut Reading<'_>,
+) -> Option<Result<Arc<KeySet>, String>> {
+    let discovery = keys.discovery.as_ref().filter(|discovery| discovery.value);
+    if let (None, false) = (discovery, keys.hosts.is_empty()) {
+        reading.problems.add(issuer.place, "`jwks.hosts` is for `discovery: true` only");
+        return None;
+    }
+    let (file, text) = match (&keys.file, &keys.url, discovery) {
+        (Some(name), None, None) => {
             let file = reading.file(&name.value).display().to_string();
             (Arc::from(file), reading.text(name)?)
         }
-        (None, Some(url)) => match fetched(keys, url, reading)? {
-            Some(KeyDocument::Good(text)) => (Arc::from(url.value.as_str()), text.to_string()),
-            Some(KeyDocument::Outdated) => return Some(Ok(Arc::new(KeySet::outdated()))),
-            None => return Some(Err(format!("the keys at {} have not been fetched yet", url.value))),
-        },
-        (Some(_), Some(second)) => {
-            reading.problems.add(second.place, "`jwks` has both `file` and `url`, write one of them");
+        (None, url, discovery) if url.is_some() != discovery.is_some() => {
+            let source = source(keys, url.as_ref(), issuer, reading)?;
+            let (url, document) = (source.url.clone(), reading.documents.get(&source.url).cloned());
+            reading.keys.push(source);
+            match document {
+                Some(KeyDocument::Good(text)) => (Arc::from(url), text.to_string()),
+                Some(KeyDocument::Outdated) => return Some(Ok(Arc::new(KeySet::outdated()))),
+                None => return Some(Err(format!("the keys of {} have not been fetched yet", issuer.value))),
+            }
+        }
+        (None, None, _) => {
+            let help = "write `jwks: { discovery: true }`, or a `file` or a `url`";
+            reading.problems.add_with_help(issuer.place, "`jwks` says nothing of where the keys are", help);
             return None;
         }
-        (None, None) => {
-            reading.problems.add_with_help(
-                place,
-                "`jwks` has neither `file` nor `url`",
-                "write `jwks: { file: jwks.json }`",
-            );
+        (Some(_), ..) | (None, Some(_), _) => {
+            let message = "`jwks` has more than one of `file`, `url` and `discovery`, write one of them";
+            let second = keys.url.as_ref().map(|url| url.place);
+            reading.problems.add(second.or(discovery.map(|it| it.place)).unwrap_or(issuer.place), message);
             return None;
         }
     };
@@ -219,22 +241,30 @@ fn key_set(keys: &file::Keys, place: Place, reading: &mut Reading<'_>) -> Option
     }
 }
 
-/// The keys as they were fetched last, if they were; `None` if what is written is wrong.
-fn fetched(keys: &file::Keys, url: &Located<String>, reading: &mut Reading<'_>) -> Option<Option<KeyDocument>> {
+/// Where the keys are fetched from; `None` if what is written is wrong.
+fn source(
+    keys: &file::Keys,
+    url: Option<&Located<String>>,
+    issuer: &Located<String>,
+    reading: &mut Reading<'_>,
+) -> Option<KeyUrl> {
     let refresh = reading.problems.duration(keys.refresh.as_ref(), REFRESH);
     let max_staleness = reading.problems.duration(keys.max_staleness.as_ref(), MAX_STALENESS);
     let ca_file = keys.ca_file.as_ref().map(|name| reading.file(&name.value));
+    let problems = &mut reading.problems;
+    let Some(url) = url else {
+        let hosts = keys.hosts.iter().map(|host| host.as_str().into());
+        let found = IssuerUrl::parse(&issuer.value, hosts);
+        let found = found.map_err(|problem| problems.add(issuer.place, problem.to_string())).ok()?;
+        let url = found.metadata_urls().into_iter().next().unwrap_or_default();
+        return Some(KeyUrl { url, issuer: Some(found), refresh, max_staleness, ca_file });
+    };
     if !is_secure_url(url) {
         let message = format!("`{}` is no URL to fetch keys from", url.value);
-        reading.problems.add_with_help(
-            url.place,
-            message,
-            "write an `https` URL, keys in the clear could be anybody's",
-        );
+        problems.add_with_help(url.place, message, "write an `https` URL, keys in the clear could be anybody's");
         return None;
     }
-    reading.keys.push(KeyUrl { url: url.value.clone(), refresh, max_staleness, ca_file });
-    Some(reading.documents.get(&url.value).cloned())
+    Some(KeyUrl { url: url.value.clone(), issuer: None, refresh, max_staleness, ca_file })
 }
 
 fn key_problem(file: &Arc<str>, problem: &InvalidKeySet) -> Diagnostic {

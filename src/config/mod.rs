@@ -1,10 +1,12 @@
 //! The configuration file as it is written, and the settings that it stands for.
 
+mod contextual;
 mod denylist;
 mod details;
 mod documents;
 mod file;
 mod file_identity;
+mod file_tokens;
 mod identity;
 mod located;
 mod policy;
@@ -12,8 +14,10 @@ mod problems;
 mod resource;
 mod routes;
 mod settings;
+mod signals;
 mod store;
 mod structure;
+mod transaction;
 
 pub use policy::{LoadedPolicy, PolicyFiles, PolicySource, load_model, load_policy};
 pub use problems::Problems;

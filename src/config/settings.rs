@@ -13,11 +13,11 @@ use crate::{
     access::{Diagnostic, Place},
     admin::BaseUrl,
     audit::{AuditSink, OnFailure},
-    identity::{AuthenticatorSettings, Denylist},
+    identity::{AuthenticatorSettings, Denylist, MappedTuple},
     net::{ClientTls, ServerSettings, ServerTls, Target},
     proxy::EnforcerSettings,
     route::{AccessTemplate, RouteTable},
-    snapshot::{Caller, Callers, Upstream},
+    snapshot::{Caller, Callers, TransactionTokens, Upstream},
     supply::{KeyDocuments, KeyUrl},
 };
 
@@ -29,7 +29,7 @@ use super::{
     located::{Located, place},
     policy::{self, PolicyFiles, PolicySource},
     problems::Problems,
-    routes, structure,
+    routes, signals, structure, transaction,
 };
 
 /// The largest configuration file, in bytes.
@@ -82,6 +82,8 @@ pub struct Settings {
     pub admin: Option<PathBuf>,
     /// Where applications ask for decisions.
     pub decision: Option<DecisionSettings>,
+    /// Where issuers say that sessions ended.
+    pub signals: Option<ListenSettings>,
     /// Threads that serve requests.
     pub workers: usize,
     /// For the requests in flight at the end.
@@ -100,6 +102,10 @@ pub struct Settings {
     pub upstreams: Vec<Upstream>,
     /// Who is asking; what is missing if a key set has not been fetched yet.
     pub authenticator: Result<AuthenticatorSettings, String>,
+    /// What their claims are mapped to.
+    pub mapped: Arc<[MappedTuple]>,
+    /// By what tokens for upstreams are made, if they are.
+    pub transaction_tokens: Option<Arc<TransactionTokens>>,
     /// Whose credentials were revoked.
     pub denylist: Arc<Denylist>,
     /// Where model and tuples are.
@@ -117,6 +123,8 @@ pub struct Loading {
     pub policy: Option<PolicyFiles>,
     /// If the settings do not hold, what the routes ask for all the same, as far as it could be told.
     pub accesses: Vec<AccessTemplate>,
+    /// What claims are mapped to.
+    pub mapped: Arc<[MappedTuple]>,
     /// Every file that was read or looked for, whether or not the settings hold.
     pub files: Vec<PathBuf>,
     /// Every key set that has to be fetched.
@@ -130,6 +138,7 @@ pub fn load(path: &Path, keys: &KeyDocuments) -> Loading {
         problems: Problems::of_file(path),
         files: vec![path.to_owned()],
         keys: Vec::new(),
+        mapped: Vec::new(),
         documents: keys,
     };
     let file = read(path, &mut reading.problems);
@@ -141,7 +150,8 @@ pub fn load(path: &Path, keys: &KeyDocuments) -> Loading {
         (Err(_), Some(file)) => routes::accesses(&file.routes, path),
         (Ok(_), _) | (Err(_), None) => Vec::new(),
     };
-    Loading { file: name, settings, policy, accesses, files: reading.files, keys: reading.keys }
+    let mapped = reading.mapped.into();
+    Loading { file: name, settings, policy, accesses, mapped, files: reading.files, keys: reading.keys }
 }
 
 /// What is gathered while a file is read.
@@ -151,6 +161,8 @@ pub(super) struct Reading<'a> {
     pub(super) problems: Problems,
     files: Vec<PathBuf>,
     pub(super) keys: Vec<KeyUrl>,
+    /// What claims are mapped to, to be held against the model.
+    pub(super) mapped: Vec<MappedTuple>,
     pub(super) documents: &'a KeyDocuments,
 }
 
@@ -243,7 +255,11 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
     };
     let routes = routes::table(&file.routes, &names, common, problems);
     let workers = workers(file.workers.as_ref(), problems);
-    let authenticator = identity::settings(&file.identity, routes.as_ref(), reading);
+    let listening = decision.as_ref().and_then(Option::as_ref);
+    let signals = signals::settings(file, listeners.as_deref(), listening, reading);
+    let (signals, heard) = signals.unzip();
+    let authenticator = identity::settings(&file.identity, heard, routes.as_ref(), reading);
+    let transaction_tokens = file.transaction_tokens.as_ref().map(|written| transaction::settings(written, reading));
     let denylist = match &file.policy.denylist {
         Some(name) => denylist::read(name, reading),
         None => Some(Arc::default()),
@@ -260,6 +276,7 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
         admin,
         // A problem was reported if there is one that came to nothing.
         decision: decision.flatten(),
+        signals,
         workers,
         drain,
         audit,
@@ -272,6 +289,9 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
         routes: routes?,
         upstreams: upstreams?,
         authenticator: authenticator?,
+        mapped: reading.mapped.as_slice().into(),
+        // A problem was reported if there are some that came to nothing.
+        transaction_tokens: transaction_tokens.flatten().map(Arc::new),
         denylist: denylist?,
         policy: policy.clone()?,
     })
@@ -342,7 +362,7 @@ fn decision(
     Some(DecisionSettings { listener: ListenSettings { address: address?, tls }, callers, url })
 }
 
-fn server_tls(tls: &file::Tls, reading: &mut Reading<'_>) -> Option<TlsFiles> {
+pub(super) fn server_tls(tls: &file::Tls, reading: &mut Reading<'_>) -> Option<TlsFiles> {
     let certificate = reading.file(&tls.certificate.value);
     let key = reading.file(&tls.key.value);
     match ServerTls::load(&certificate, &key) {
@@ -370,9 +390,16 @@ fn upstreams(file: &File, reading: &mut Reading<'_>) -> Option<Vec<Upstream>> {
             _ => None,
         };
         let preserve_host = upstream.preserve_host.unwrap_or(true);
+        let token = upstream.transaction_token.as_ref().filter(|wanted| wanted.value);
+        if let (Some(wanted), None) = (token, &file.transaction_tokens) {
+            let message = "there are no tokens: `transaction_tokens` says nothing of who makes them";
+            let help = "add `transaction_tokens: { issuer: …, audience: …, keys: […] }`";
+            reading.problems.add_with_help(wanted.place, message, help);
+        }
         if let Some(url) = url {
             let target = Target { url: Arc::new(url), tls, connect_timeout, response_timeout };
-            upstreams.push(Upstream { name: name.as_str().into(), target, preserve_host });
+            let (name, transaction_token) = (name.as_str().into(), token.is_some());
+            upstreams.push(Upstream { name, target, preserve_host, transaction_token });
         }
     }
     (upstreams.len() == file.upstreams.len()).then_some(upstreams)

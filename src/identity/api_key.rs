@@ -34,6 +34,11 @@ impl ApiKeyHash {
     fn of(key: &str) -> Self {
         Self(sha256(key.as_bytes()))
     }
+
+    /// Whether it is the hash of this text. The time says nothing of it.
+    pub fn is_of(&self, text: &str) -> bool {
+        verify_slices_are_equal(&self.0, &sha256(text.as_bytes())).is_ok()
+    }
 }
 
 impl FromStr for ApiKeyHash {

@@ -12,13 +12,14 @@ use super::{
     delegation::{ChainRules, TaskNaming},
     digest::sha256,
     error::{AuthenticationError, InvalidToken, Shown},
-    issuer::{Issuer, Verified},
+    issuer::{Issuer, TokenKind, Verified},
     proof::{self, InvalidProof, ProofNeed, SeenProofs},
     seen::{Identity, SeenCredential},
     settings::{AuthenticatorSettings, InvalidSettings},
+    signals::{self, Heard, InvalidSignal, Signals},
     token::{self, Token},
 };
-use crate::access::{CanonicalRequest, Grants, HeaderProblem, Principal, Timestamp};
+use crate::access::{CanonicalRequest, ContextualTuple, Grants, HeaderProblem, Principal, Timestamp};
 
 /// How many verified tokens are remembered.
 const REMEMBERED: usize = 10_000;
@@ -41,6 +42,8 @@ pub struct Authenticated {
     pub token_id: Option<Arc<str>>,
     /// Its scopes and authorization details, if it has any.
     pub grants: Option<Arc<Grants>>,
+    /// What its claims tell of the subject, if they do.
+    pub contextual: Option<Arc<[ContextualTuple]>>,
 }
 
 /// The kind of credential that a request came with.
@@ -73,6 +76,7 @@ pub struct Authenticator {
     // INVARIANT: the key is the SHA-256 digest of the whole token; issuers, keys and rules are this authenticator's.
     verified: Cache<[u8; 32], Arc<Remembered>>,
     proofs: Arc<SeenProofs>,
+    signals: Arc<Signals>,
     identity: Arc<Identity>,
     challenges: Challenges,
 }
@@ -95,24 +99,31 @@ impl Authenticator {
     /// An authenticator by these settings. Without any method it refuses every request as
     /// [`AuthenticationError::Missing`].
     pub fn new(settings: AuthenticatorSettings) -> Result<Self, InvalidSettings> {
-        Self::with_proofs(settings, Arc::default())
+        Self::with_memory(settings, (Arc::default(), Arc::default()))
     }
 
-    /// The same, which knows the proofs that another one has seen: none of them is good once more.
+    /// The same, which knows the proofs that another one has seen, none of which is good once more, and the revocations
+    /// that it has heard of.
     pub fn after(settings: AuthenticatorSettings, other: &Self) -> Result<Self, InvalidSettings> {
-        Self::with_proofs(settings, Arc::clone(&other.proofs))
+        Self::with_memory(settings, (Arc::clone(&other.proofs), Arc::clone(&other.signals)))
     }
 
-    fn with_proofs(settings: AuthenticatorSettings, proofs: Arc<SeenProofs>) -> Result<Self, InvalidSettings> {
+    fn with_memory(
+        settings: AuthenticatorSettings,
+        (proofs, signals): (Arc<SeenProofs>, Arc<Signals>),
+    ) -> Result<Self, InvalidSettings> {
         settings.check()?;
         let api_keys = settings.api_keys.as_ref().map(|keys| ApiKeys::new(keys, settings.actor_mode)).transpose()?;
         let authorization = (!settings.issuers.is_empty()).then_some(header::AUTHORIZATION);
         let key = api_keys.as_ref().map(|keys| keys.header().clone());
         let proof = settings.proofs.as_ref().map(|_| proof::FIELD);
         Ok(Self {
-            credential_fields: authorization.into_iter().chain(proof).chain(key).collect(),
+            credential_fields: (authorization.into_iter().chain(proof).chain(key))
+                .chain(settings.transaction_header.clone())
+                .collect(),
             verified: Cache::new(REMEMBERED),
             proofs,
+            signals,
             identity: Arc::default(),
             challenges: Challenges::new(settings.protected_resource.as_ref(), settings.proofs.as_ref()),
             settings,
@@ -133,6 +144,11 @@ impl Authenticator {
     /// What those are told whose credential is missing or refused.
     pub fn challenges(&self) -> &Challenges {
         &self.challenges
+    }
+
+    /// Hears a signal (a security event token, RFC 8417) of one of the issuers, and counts what it revokes from now on.
+    pub fn hear(&self, text: &str, now: Timestamp) -> Result<Heard, InvalidSignal> {
+        signals::hear(self.settings.signals.as_ref(), self.issuers(), &self.signals, text, now)
     }
 
     /// The principal of the request: from exactly one credential, and only if all of it holds `now`. A credential that
@@ -163,11 +179,18 @@ impl Authenticator {
             Some(name) => head.header(name).map_err(AuthenticationError::TaskField)?,
             None => None,
         };
-        match (authorization, api_key) {
-            (None, None) => Err(AuthenticationError::Missing),
-            (Some(_), Some(_)) => Err(AuthenticationError::Several),
-            (Some(field), None) => self.token(head, (field, task), seen, (now, possession)),
-            (None, Some((keys, text))) => {
+        let transaction = match &self.settings.transaction_header {
+            Some(name) => head.header_value(name)?,
+            None => None,
+        };
+        match (authorization, api_key, transaction) {
+            (None, None, None) => Err(AuthenticationError::Missing),
+            (Some(field), None, None) => self.token(head, (field, TokenKind::Access, task), seen, (now, possession)),
+            (None, None, Some(field)) => {
+                self.token(head, (field, TokenKind::Transaction, task), seen, (now, possession))
+            }
+            (Some(_), Some(_), _) | (Some(_), _, Some(_)) | (_, Some(_), Some(_)) => Err(AuthenticationError::Several),
+            (None, Some((keys, text)), None) => {
                 let key = keys.find(text, now)?;
                 Ok(Authenticated {
                     principal: Arc::clone(key.chain.within(task)?),
@@ -176,6 +199,7 @@ impl Authenticator {
                     issued: None,
                     token_id: None,
                     grants: key.grants.clone(),
+                    contextual: None,
                 })
             }
         }
@@ -184,7 +208,7 @@ impl Authenticator {
     fn token(
         &self,
         head: &CanonicalRequest,
-        (field, task): (&HeaderValue, Option<&str>),
+        (field, kind, task): (&HeaderValue, TokenKind, Option<&str>),
         seen: &SeenCredential,
         (now, possession): (Timestamp, Possession),
     ) -> Result<Authenticated, AuthenticationError> {
@@ -193,14 +217,23 @@ impl Authenticator {
             Some(remembered) => remembered,
             None => {
                 let field = field.to_str().map_err(|_| HeaderProblem::NotText)?;
-                let remembered = self.remembered(self.token_of(field)?, now)?;
+                let text = match kind {
+                    TokenKind::Access => self.token_of(field)?,
+                    TokenKind::Transaction => token68(field)?,
+                };
+                let remembered = self.remembered(text, now)?;
+                // What is kept was right in its field; the same text in the other field is not.
+                remembered.check_kind(kind)?;
                 seen.keep(field, &self.identity, &remembered);
                 remembered
             }
         };
+        remembered.check_kind(kind)?;
         remembered.token.validity.check(now)?;
         self.check_possession(head, (field, &remembered.token), (now, possession))?;
-        self.authenticated(&remembered.token, task)
+        let authenticated = self.authenticated(&remembered.token, task)?;
+        self.signals.check(&authenticated, now)?;
+        Ok(authenticated)
     }
 
     /// The text of the token, by one of the schemes that are served.
@@ -284,6 +317,7 @@ impl Authenticator {
             issued: token.validity.issued_at(),
             token_id: token.token_id.clone(),
             grants: token.grants.clone(),
+            contextual: token.contextual.clone(),
         })
     }
 }
@@ -295,6 +329,11 @@ impl fmt::Debug for Authenticator {
 }
 
 impl Remembered {
+    /// Whether the token came in the field of its kind.
+    fn check_kind(&self, kind: TokenKind) -> Result<(), InvalidToken> {
+        if self.token.kind == kind { Ok(()) } else { Err(InvalidToken::Misplaced) }
+    }
+
     /// Whether it may still be used; a clock that went backwards makes it stale.
     fn is_fresh(&self, now: Timestamp) -> bool {
         now >= self.since && now.since(self.since) < REMEMBERED_FOR

@@ -126,6 +126,26 @@ pub(super) fn check_type(kind: Option<&str>, claims: Object<'_>, accepted: &[Box
     }
 }
 
+/// Whether the type is that of transaction tokens (draft-ietf-oauth-transaction-tokens, section 6.1).
+pub(super) fn is_transaction(kind: Option<&str>) -> bool {
+    let is_one =
+        |kind: &str| ["txntoken+jwt", "application/txntoken+jwt"].iter().any(|one| one.eq_ignore_ascii_case(kind));
+    kind.is_some_and(is_one)
+}
+
+/// What a transaction token has beside the claims of every token: the transaction, when it began, what it is for, and
+/// which workload asked for it.
+pub(super) fn check_transaction(claims: Object<'_>) -> Result<(), InvalidToken> {
+    for name in ["iat", "txn", "scope", "req_wl"] {
+        let value = claims.get(name).ok_or(InvalidToken::MissingClaim(name))?;
+        // The time is read with the others.
+        if name != "iat" && plain(value).is_none() {
+            return Err(InvalidToken::MalformedClaim(name));
+        }
+    }
+    Ok(())
+}
+
 /// Whether the character is neither a control nor an invisible format character (Unicode category Cf).
 pub(super) fn is_visible(c: char) -> bool {
     let format = matches!(c,
@@ -141,7 +161,7 @@ fn plain(value: &Json) -> Option<&str> {
 }
 
 /// A NumericDate (RFC 7519, section 2) in whole seconds from 1970 on.
-fn date(claims: Object<'_>, name: &'static str) -> Result<Option<i64>, InvalidToken> {
+pub(super) fn date(claims: Object<'_>, name: &'static str) -> Result<Option<i64>, InvalidToken> {
     match claims.get(name) {
         None => Ok(None),
         Some(value) => {

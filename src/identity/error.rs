@@ -4,7 +4,10 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::{algorithm::Algorithm, delegation::InvalidChain, denylist::Revoked, proof::InvalidProof};
+use super::{
+    algorithm::Algorithm, contextual::InvalidTupleClaim, delegation::InvalidChain, denylist::Revoked,
+    proof::InvalidProof,
+};
 use crate::access::{HeaderProblem, Reason};
 
 /// An identifier that a stranger sent: cut to 128 characters, with everything unprintable escaped.
@@ -75,6 +78,9 @@ pub enum AuthenticationError {
     /// The token is genuine, but names no chain of subjects.
     #[error("chain: {0}")]
     Chain(#[from] InvalidChain),
+    /// The token is genuine, but a claim that contextual tuples are made of is not good.
+    #[error("contextual tuples: {0}")]
+    ContextualTuples(#[from] InvalidTupleClaim),
     /// The field that names the task has no one value.
     #[error("the task's field {0}")]
     TaskField(HeaderProblem),
@@ -115,6 +121,7 @@ impl AuthenticationError {
             | Self::Token(_)
             | Self::Proof(_)
             | Self::Chain(_)
+            | Self::ContextualTuples(_)
             | Self::MalformedApiKey
             | Self::UnknownApiKey
             | Self::ExpiredApiKey => Reason::InvalidCredential,
@@ -138,6 +145,7 @@ impl AuthenticationError {
             | Self::Bearer
             | Self::Proof(_)
             | Self::Chain(_)
+            | Self::ContextualTuples(_)
             | Self::MalformedApiKey
             | Self::UnknownApiKey
             | Self::ExpiredApiKey => None,
@@ -232,6 +240,9 @@ pub enum InvalidToken {
     /// `iat` is longer ago than the issuer's `max_age`.
     #[error("it was issued too long ago")]
     TooOld,
+    /// A transaction token that came as another credential does, or another token that came as transaction tokens do.
+    #[error("it came in the field of another kind of token")]
+    Misplaced,
     /// It was sent as one that is bound to a key, or must be one, and is bound to none.
     #[error("it is bound to no key")]
     Unbound,

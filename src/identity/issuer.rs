@@ -6,6 +6,7 @@ use aws_lc_rs::signature::ParsedPublicKey;
 
 use super::{
     claims::{self, Validity},
+    contextual,
     delegation::ChainRules,
     error::{AuthenticationError, InvalidToken},
     proof::{Thumbprint, bound_to},
@@ -13,17 +14,29 @@ use super::{
     tasks::Chain,
     token::Token,
 };
-use crate::access::{Grants, Timestamp};
+use crate::access::{ContextualTuple, Grants, Timestamp};
+
+/// Which field a token comes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TokenKind {
+    /// `Authorization`.
+    Access,
+    /// The field of transaction tokens.
+    Transaction,
+}
 
 /// What is known of a token whose signature, claims and chain hold.
 pub(super) struct Verified {
     pub(super) chain: Chain,
     pub(super) issuer: usize,
+    pub(super) kind: TokenKind,
     pub(super) token_id: Option<Arc<str>>,
     pub(super) validity: Validity,
     /// The key that it is bound to.
     pub(super) key: Option<Thumbprint>,
     pub(super) grants: Option<Arc<Grants>>,
+    /// What its claims tell of its subject.
+    pub(super) contextual: Option<Arc<[ContextualTuple]>>,
 }
 
 /// One issuer of the settings, by its index in them.
@@ -43,25 +56,39 @@ impl<'s> Issuer<'s> {
     ) -> Result<Verified, AuthenticationError> {
         let (settings, claims) = (self.settings, token.claims.read());
         claims::check_type(token.header.kind.as_deref(), claims, &settings.types)?;
-        let verifier = self.verifier(token)?;
-        let signed = token.signed.as_bytes();
-        verifier.verify_sig(signed, &token.signature).map_err(|_| InvalidToken::Signature)?;
+        self.check_signature(token)?;
         claims::check_audience(claims, &settings.audiences)?;
         let validity = Validity::read(claims, settings)?;
         validity.check(now)?;
         claims::check_subject(claims)?;
+        let is_transaction = claims::is_transaction(token.header.kind.as_deref());
+        if is_transaction {
+            claims::check_transaction(claims)?;
+        }
         let key = match claims.get("cnf") {
             None => None,
             Some(confirmation) => Some(bound_to(confirmation).ok_or(InvalidToken::Bound)?),
         };
+        let chain = settings.chain.chain(claims, rules)?;
         Ok(Verified {
-            chain: settings.chain.chain(claims, rules)?,
+            contextual: match chain.subject() {
+                Some(subject) => contextual::tuples(&settings.contextual, claims, subject)?,
+                None => None,
+            },
+            chain,
             issuer: self.index,
+            kind: if is_transaction { TokenKind::Transaction } else { TokenKind::Access },
             token_id: claims::token_id(claims)?.map(Arc::from),
             validity,
             key,
             grants: settings.grants.read(claims)?.map(Arc::new),
         })
+    }
+
+    /// Whether the signature is that of the key that the token names.
+    pub(super) fn check_signature(self, token: &Token<'_>) -> Result<(), InvalidToken> {
+        let verifier = self.verifier(token)?;
+        verifier.verify_sig(token.signed.as_bytes(), &token.signature).map_err(|_| InvalidToken::Signature)
     }
 
     /// Verifies by some key and forgets the answer, so that the time of a refusal does not tell whether an issuer or a

@@ -9,10 +9,12 @@ use super::{
     algorithm::Algorithm,
     api_key::ApiKeySettings,
     challenge::ProtectedResource,
+    contextual::TupleMapping,
     delegation::ChainSettings,
     grants::GrantSettings,
     jwks::KeySet,
     proof::{self, ProofSettings},
+    signals::SignalSettings,
 };
 use crate::access::{ActorMode, is_hop_by_hop, is_reserved};
 
@@ -36,8 +38,12 @@ pub struct AuthenticatorSettings {
     /// The field in which requests name the task that they are within, if they may. A name alone is never enough: the
     /// credential must be bound to that task, or to a list with it.
     pub task_header: Option<HeaderName>,
+    /// The field that transaction tokens come in, if they are accepted. They come in no other, and nothing else in it.
+    pub transaction_header: Option<HeaderName>,
     /// How tokens that are bound to a key are accepted (DPoP); without it they are refused.
     pub proofs: Option<ProofSettings>,
+    /// Whose signals of ended sessions are heard, if any are.
+    pub signals: Option<SignalSettings>,
     /// What clients are told of this API, if they are.
     pub protected_resource: Option<ProtectedResource>,
 }
@@ -61,6 +67,8 @@ pub struct IssuerSettings {
     pub chain: ChainSettings,
     /// What its tokens grant beside their chain.
     pub grants: GrantSettings,
+    /// What its tokens tell of their subject.
+    pub contextual: Vec<TupleMapping>,
     /// Its public keys.
     pub keys: Arc<KeySet>,
 }
@@ -155,6 +163,9 @@ pub enum InvalidSettings {
     /// A field that has another meaning or never travels.
     #[error("a task cannot be named in the field `{0}`")]
     TaskHeader(HeaderName),
+    /// The same for transaction tokens.
+    #[error("transaction tokens cannot come in the field `{0}`")]
+    TransactionHeader(HeaderName),
     /// The same for API keys.
     #[error("API keys cannot come in the field `{0}`")]
     ApiKeyHeader(HeaderName),
@@ -177,6 +188,7 @@ impl InvalidSettings {
             | Self::ApiKeyId { .. }
             | Self::ProofWindow
             | Self::TaskHeader(_)
+            | Self::TransactionHeader(_)
             | Self::ApiKeyHeader(_) => None,
         }
     }
@@ -196,6 +208,7 @@ impl InvalidSettings {
             | Self::NoUsableKey { .. }
             | Self::ProofWindow
             | Self::TaskHeader(_)
+            | Self::TransactionHeader(_)
             | Self::ApiKeyHeader(_) => None,
         }
     }
@@ -218,6 +231,12 @@ impl AuthenticatorSettings {
             }
         }
         let key_header = self.api_keys.as_ref().map(|keys| &keys.header);
+        let taken = |name: &&HeaderName| {
+            !may_carry(name) || key_header == Some(*name) || self.task_header.as_ref() == Some(*name)
+        };
+        if let Some(name) = self.transaction_header.as_ref().filter(taken) {
+            return Err(InvalidSettings::TransactionHeader(name.clone()));
+        }
         if let Some(name) = self.task_header.as_ref().filter(|name| !may_carry(name) || key_header == Some(*name)) {
             return Err(InvalidSettings::TaskHeader(name.clone()));
         }
@@ -260,7 +279,8 @@ impl IssuerSettings {
     }
 }
 
-fn may_carry(name: &HeaderName) -> bool {
+/// Whether the field has no other meaning and travels: then a credential or a task can be in it.
+pub fn may_carry(name: &HeaderName) -> bool {
     let taken = [
         header::AUTHORIZATION,
         proof::FIELD,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::error::AuthenticationError;
-use crate::access::Principal;
+use crate::access::{Entity, Principal};
 
 /// The chain of one credential, within its task or each of its tasks.
 pub(super) enum Chain {
@@ -14,6 +14,15 @@ pub(super) enum Chain {
 }
 
 impl Chain {
+    /// On whose authority it runs, whatever the task.
+    pub(super) fn subject(&self) -> Option<&Entity> {
+        match self {
+            Self::Fixed(principal) => Some(principal.subject()),
+            // A choice of none is no chain: nobody gets a principal of it.
+            Self::Choice(principals) => principals.first().map(|principal| principal.subject()),
+        }
+    }
+
     /// The chain within the task that the request names. A name counts only if the credential says the same.
     pub(super) fn within(&self, named: Option<&str>) -> Result<&Arc<Principal>, AuthenticationError> {
         let is = |principal: &Principal, name: &str| principal.task().is_some_and(|task| task.id() == name);

@@ -85,6 +85,11 @@ impl EntityTemplate {
         claims.next().filter(|_| claims.next().is_none()).map(|variable| &*variable.source)
     }
 
+    /// Whether it holds this variable.
+    pub(super) fn names(&self, name: &str) -> bool {
+        self.0.variables().any(|variable| &*variable.source == name)
+    }
+
     /// Whether a claim that it needs is there, whatever it holds.
     pub(super) fn is_touched_by(&self, claims: Object<'_>) -> bool {
         self.0.variables().any(|variable| claims.contains(&variable.source))
@@ -105,7 +110,7 @@ impl EntityTemplate {
         entities.collect::<Result<_, _>>().map(Some)
     }
 
-    fn render_by<'c>(
+    pub(super) fn render_by<'c>(
         &self,
         claim: impl Fn(&str) -> Result<Option<&'c str>, InvalidChain>,
     ) -> Result<Entity, InvalidChain> {

@@ -8,7 +8,7 @@ use super::{
     model::RelationId,
     tuple::{RelationshipTuple, User},
 };
-use crate::access::Entity;
+use crate::access::{ContextualTuple, Entity};
 
 /// What a question, or a part of it, came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -109,6 +109,22 @@ impl ExplanationNode {
         &self.children
     }
 
+    fn mark(&mut self, told: &[ContextualTuple]) {
+        let is_told = |tuple: &RelationshipTuple| {
+            let is_same = |told: &ContextualTuple| {
+                matches!(&tuple.user, User::Object(user) if *user == told.user)
+                    && tuple.relation == told.relation
+                    && tuple.object == told.object
+            };
+            told.iter().any(is_same)
+        };
+        if self.tuple.as_ref().is_some_and(is_told) {
+            let note = self.note.take();
+            self.note = Some(note.map_or_else(|| "contextual".to_owned(), |note| format!("contextual, {note}")));
+        }
+        self.children.iter_mut().for_each(|child| child.mark(told));
+    }
+
     fn write(&self, f: &mut fmt::Formatter<'_>, indent: &str, is_last: bool, label: &str) -> fmt::Result {
         let branch = if is_last { "└ " } else { "├ " };
         write!(f, "\n{indent}{branch}{label}")?;
@@ -165,6 +181,13 @@ impl Explanation {
     /// What it came to.
     pub fn answer(&self) -> Answer {
         self.root.answer
+    }
+
+    /// The same, which says of these tuples that they are contextual, and so no part of the policy.
+    #[must_use]
+    pub fn with_told(mut self, tuples: &[ContextualTuple]) -> Self {
+        self.root.mark(tuples);
+        self
     }
 
     /// The question itself, with what made the answer below it.

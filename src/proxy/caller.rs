@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{
-    access::{Entity, Malformed, Principal, Revision},
+    access::{ContextualTuple, Entity, Malformed, Principal, Reason, Revision},
     audit::PrincipalRecord,
     identity::{Authenticated, Method, SeenCredential},
+    policy::Policy,
+    snapshot::Snapshot,
 };
 
 use super::rejection::Rejection;
@@ -24,14 +26,17 @@ pub(super) struct Caller {
     subject: HeaderValue,
     actors: Option<HeaderValue>,
     task: Option<HeaderValue>,
+    // What the credential tells of the subject, for the decisions of its own requests.
+    told: Option<Arc<[ContextualTuple]>>,
 }
 
 impl Caller {
     fn new(authenticated: &Authenticated) -> Result<Self, Rejection> {
-        let Authenticated { principal, method, .. } = authenticated;
+        let Authenticated { principal, method, contextual, .. } = authenticated;
+        let told = contextual.as_deref().unwrap_or_default();
         let record = match method {
-            Method::Jwt { issuer, .. } => PrincipalRecord::new(principal, "jwt", issuer, None),
-            Method::ApiKey { id, owner } => PrincipalRecord::new(principal, "api_key", id, owner.as_deref()),
+            Method::Jwt { issuer, .. } => PrincipalRecord::new(principal, "jwt", issuer, None, told),
+            Method::ApiKey { id, owner } => PrincipalRecord::new(principal, "api_key", id, owner.as_deref(), told),
         };
         let actors: Vec<&str> = principal.actors().iter().map(Entity::as_str).collect();
         Ok(Self {
@@ -40,7 +45,17 @@ impl Caller {
             task: principal.task().map(|task| text(task.as_str())).transpose()?,
             record,
             principal: Arc::clone(principal),
+            told: contextual.clone(),
         })
+    }
+
+    /// The policy that the caller's requests are decided by, with what the credential tells laid over the snapshot's;
+    /// `None` if it tells nothing.
+    pub(super) fn told(&self, snapshot: &Snapshot) -> Result<Option<Arc<Policy>>, Rejection> {
+        let Some(told) = &self.told else { return Ok(None) };
+        // The model lets every such tuple in, or there would be no such snapshot.
+        let policy = snapshot.policy_told(told);
+        policy.map(Some).map_err(|problem| Rejection::with_detail(Reason::InternalError, problem.to_string()))
     }
 
     /// Tells an upstream.

@@ -156,6 +156,9 @@ impl Worker {
         if let Some(document) = challenges.metadata(&head) {
             return Err(Rejection::metadata(document));
         }
+        if let Some(keys) = snapshot.transaction_tokens.as_ref().and_then(|tokens| tokens.keys(&head)) {
+            return Err(Rejection::metadata(keys));
+        }
         let route = Arc::clone(snapshot.routes.find(&head)?);
         exchange.routed(&route);
         let operation = route.operation(&head)?;
@@ -207,8 +210,9 @@ impl Worker {
         exchange.mapped(&accesses);
         operation.check_details(inputs, grants.as_deref())?;
         let deciding = Instant::now();
-        let permit =
-            snapshot.policy.authorize(principal, accesses, task_rule(operation), &RequestContext::default().at(now));
+        let told = caller.told(&snapshot)?;
+        let policy = told.as_deref().unwrap_or(&snapshot.policy);
+        let permit = policy.authorize(principal, accesses, task_rule(operation), &RequestContext::default().at(now));
         exchange.decided(deciding.elapsed());
         let permit = permit?;
         if let Some((rule, holder)) = operation.uses.zip(holder) {
@@ -218,7 +222,8 @@ impl Worker {
         exchange.permit()?; // No place for its record, no passage.
         let filtering = operation.filter.as_ref().map(|rule| {
             let captures = captures.iter().map(|capture| Cow::Owned(capture.clone().into_owned())).collect();
-            Box::new(Filtering { rule: rule.clone(), head: head.clone(), captures, permit: permit.clone(), now })
+            let told = told.clone();
+            Box::new(Filtering { rule: rule.clone(), head: head.clone(), captures, told, permit: permit.clone(), now })
         });
         drop(captures);
         // What was decided on is what is sent: the head ends here.
@@ -227,6 +232,7 @@ impl Worker {
             permit: &permit,
             caller: &caller,
             route: &route,
+            now,
             filtered: filtering.is_some(),
         };
         let request = upstream::request(permitted, head, body.outbound, peer, exchange.marks())?;
@@ -249,7 +255,8 @@ impl Worker {
             return Ok(response.map(Content::Upstream));
         };
         let reading = Instant::now();
-        let (response, items) = Box::pin(filtering.filter(&snapshot.policy, response)).await?;
+        let policy = filtering.told.as_deref().unwrap_or(&snapshot.policy);
+        let (response, items) = Box::pin(filtering.filter(policy, response)).await?;
         exchange.waited(reading.elapsed());
         exchange.filtered(items);
         Ok(response.map(Content::Whole))

@@ -1,5 +1,7 @@
 //! Lists without what the principal may not see.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
@@ -24,6 +26,8 @@ pub(super) struct Filtering {
     pub(super) rule: ItemFilter,
     pub(super) head: CanonicalRequest,
     pub(super) captures: Captures<'static>,
+    /// What the request was decided by, if it was not the snapshot's policy alone.
+    pub(super) told: Option<Arc<Policy>>,
     pub(super) permit: Permit,
     pub(super) now: Timestamp,
 }

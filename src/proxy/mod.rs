@@ -9,6 +9,7 @@ mod filter;
 mod inspect;
 mod metrics;
 mod rejection;
+mod transaction;
 mod upstream;
 
 pub use answer::AnswerBody;

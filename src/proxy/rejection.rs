@@ -59,7 +59,7 @@ impl Rejection {
         Self { special, ..Self::with_detail(Reason::InsufficientScope, detail) }
     }
 
-    /// No refusal: the metadata of the protected resource is the answer.
+    /// No refusal: the metadata of the protected resource, or public keys, are the answer.
     pub(super) fn metadata(document: Bytes) -> Self {
         Self { special: Some(Box::new(Special::Document(document))), ..Self::new(Reason::Metadata) }
     }

@@ -6,14 +6,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Ve
 use smallvec::SmallVec;
 
 use crate::{
-    access::{CanonicalRequest, CredentialHandling, Malformed, Reason, ends_here},
+    access::{CanonicalRequest, CredentialHandling, Malformed, Reason, Timestamp, ends_here},
     net::{Client, OutboundBody, Peer, UpstreamBody},
     policy::Permit,
     route::Route,
     snapshot::{Snapshot, Upstream},
 };
 
-use super::{caller::Caller, rejection::Rejection};
+use super::{caller::Caller, rejection::Rejection, transaction};
 
 pub(super) const DECISION_ID: HeaderName = HeaderName::from_static("portcullis-decision-id");
 pub(super) const REVISION: HeaderName = HeaderName::from_static("portcullis-revision");
@@ -28,6 +28,7 @@ pub(super) struct Permitted<'a> {
     pub(super) permit: &'a Permit,
     pub(super) caller: &'a Caller,
     pub(super) route: &'a Route,
+    pub(super) now: Timestamp,
     /// Whether the answer will be filtered: then it must come whole and readable.
     pub(super) filtered: bool,
 }
@@ -88,7 +89,7 @@ fn request_headers(
     peer: &Peer,
     marks: &Marks,
 ) -> Result<HeaderMap, Rejection> {
-    let Permitted { snapshot, permit, caller, route, filtered } = permitted;
+    let Permitted { snapshot, permit, caller, route, now, filtered } = permitted;
     if !Arc::ptr_eq(permit.principal(), &caller.principal) {
         return Err(Rejection::with_detail(Reason::InternalError, "the permit is for another chain"));
     }
@@ -114,6 +115,14 @@ fn request_headers(
     headers.append(header::VIA, HeaderValue::from_static("1.1 portcullis"));
     mark(&mut headers, marks);
     caller.mark(&mut headers);
+    if let Some(tokens) = &snapshot.transaction_tokens {
+        if upstream.transaction_token {
+            headers.insert(&tokens.header, transaction::token(tokens, permit, marks, peer, now)?);
+        } else if route.credential == CredentialHandling::Strip {
+            // What a client wrote there is nobody's word.
+            headers.remove(&tokens.header);
+        }
+    }
     Ok(headers)
 }
 

@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     access::{Diagnostic, Place, Revision, Timestamp},
-    identity::{Authenticator, Denylist},
-    policy::{Model, Policy, PolicySettings},
+    identity::{Authenticator, Denylist, MappedTuple},
+    policy::{Model, Policy, PolicySettings, TupleProblem, TupleText},
     route::{AccessTemplate, RouteTable},
 };
 
@@ -13,6 +13,7 @@ use super::{
     authority::StoredModel,
     callers::Callers,
     snapshot::{Snapshot, Upstream},
+    transaction::TransactionTokens,
 };
 
 /// What a snapshot is made of, besides model and tuples.
@@ -26,6 +27,10 @@ pub struct Surroundings {
     pub upstreams: Arc<[Upstream]>,
     /// Who is asking.
     pub authenticator: Arc<Authenticator>,
+    /// What claims of credentials are mapped to, written in the file of the routes.
+    pub mapped: Arc<[MappedTuple]>,
+    /// By what tokens for upstreams are made, if they are.
+    pub transaction_tokens: Option<Arc<TransactionTokens>>,
     /// Whose credentials were revoked.
     pub denylist: Arc<Denylist>,
     /// Who may ask for decisions.
@@ -48,9 +53,21 @@ impl Surroundings {
         revision: Revision,
         now: Timestamp,
     ) -> Result<Snapshot, Vec<Diagnostic>> {
-        let Self { routes_file, routes, upstreams, authenticator, denylist, callers, source, settings, max_staleness } =
-            self;
-        let problems = routes_against_model(&routes_file, &routes, &upstreams, &model);
+        let Self {
+            routes_file,
+            routes,
+            upstreams,
+            authenticator,
+            mapped,
+            transaction_tokens,
+            denylist,
+            callers,
+            source,
+            settings,
+            max_staleness,
+        } = self;
+        let mut problems = routes_against_model(&routes_file, &routes, &upstreams, &model);
+        problems.extend(mapped_against_model(&routes_file, &mapped, policy));
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -63,11 +80,14 @@ impl Surroundings {
             routes,
             upstreams,
             authenticator,
+            mapped,
+            transaction_tokens,
             denylist,
             callers,
             model,
             policy,
             max_staleness,
+            overlays: Arc::default(),
         })
     }
 }
@@ -101,6 +121,61 @@ pub fn accesses_against_model<'a>(
     model: &Model,
 ) -> Vec<Diagnostic> {
     accesses.into_iter().filter_map(|access| access_against_model(access, model, file)).collect()
+}
+
+/// Every place where claims are mapped to a tuple that the model does not allow.
+pub fn mapped_against_model(file: &Arc<str>, mapped: &[MappedTuple], policy: &Policy) -> Vec<Diagnostic> {
+    let mut problems = Vec::new();
+    for MappedTuple { user_types, relation, object_type, place } in mapped {
+        for user_type in user_types {
+            // Only their types matter.
+            let (user, object) = (format!("{user_type}:x"), format!("{object_type}:x"));
+            let tuple = TupleText { user: &user, relation: relation.as_str(), object: &object };
+            let Err(problem) = policy.validate_tuple(tuple, None) else { continue };
+            let (message, help) = mapped_problem(&problem, tuple, (user_type, object_type), policy.model());
+            problems.push(Diagnostic::new(file, *place, message).with_help(help));
+            break;
+        }
+    }
+    problems
+}
+
+fn mapped_problem(
+    problem: &TupleProblem,
+    tuple: TupleText<'_>,
+    (user_type, object_type): (&str, &str),
+    model: &Model,
+) -> (String, String) {
+    let relation = tuple.relation;
+    let near = |near: Option<&str>, else_: String| near.map_or(else_, |near| format!("did you mean `{near}`?"));
+    match problem {
+        TupleProblem::UnknownType(name) => {
+            let help = near(model.nearest_type(name), format!("add `type {name}` to the model, or name another type"));
+            (format!("the model has no type `{name}`"), help)
+        }
+        TupleProblem::UnknownRelation(..) => {
+            let help =
+                format!("add `define {relation}: [{user_type}]` to `type {object_type}`, or name another relation");
+            let message = format!("the model's type `{object_type}` has no relation `{relation}`");
+            (message, near(model.nearest_relation(object_type, relation), help))
+        }
+        TupleProblem::UserNotAllowed { .. } => (
+            format!("`{relation}` of the model's type `{object_type}` lets in no `{user_type}`"),
+            format!(
+                "a subject of this issuer is `{user_type}:…`: let it in by `[{user_type}]`, or map to another relation"
+            ),
+        ),
+        TupleProblem::ConditionMissing => (
+            format!("`{relation}` of the model's type `{object_type}` lets in `{user_type}` under a condition only"),
+            format!("contextual tuples have no condition: let in `[{user_type}]` too, or map to another relation"),
+        ),
+        TupleProblem::Malformed(_)
+        | TupleProblem::UnknownCondition(_)
+        | TupleProblem::ConditionNotAllowed(_)
+        | TupleProblem::MalformedContext(_)
+        | TupleProblem::UndeclaredContext(_)
+        | TupleProblem::Unconvertible(_) => (problem.to_string(), "map to another relation".to_owned()),
+    }
 }
 
 fn access_against_model(access: &AccessTemplate, model: &Model, file: &Arc<str>) -> Option<Diagnostic> {

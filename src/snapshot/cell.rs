@@ -99,7 +99,8 @@ impl SnapshotCell {
 
     /// Makes the snapshot the current one. Only the writer may.
     pub(super) fn replace(&self, snapshot: Snapshot) -> Arc<Snapshot> {
-        let snapshot = Arc::new(snapshot);
+        // What was made of another snapshot's policy is not this one's.
+        let snapshot = Arc::new(Snapshot { overlays: Arc::default(), ..snapshot });
         self.current.store(Some(Arc::clone(&snapshot)));
         snapshot
     }

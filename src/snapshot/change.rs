@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::{
     authority::{StoredModel, TupleKey},
-    build::{Surroundings, routes_against_model},
+    build::{Surroundings, mapped_against_model, routes_against_model},
     cell::SnapshotCell,
     snapshot::Snapshot,
 };
@@ -88,8 +88,9 @@ impl SnapshotCell {
             Delta::Policy(model, policy) => {
                 let policy = policy.with_settings(current.policy.settings().clone());
                 let snapshot = Snapshot { model, policy: policy.into(), ..Snapshot::clone(&current) };
-                let problems =
+                let mut problems =
                     routes_against_model(&snapshot.routes_file, &snapshot.routes, &snapshot.upstreams, &snapshot.model);
+                problems.extend(mapped_against_model(&snapshot.routes_file, &snapshot.mapped, &snapshot.policy));
                 if !problems.is_empty() {
                     return Err(ChangeError::Unfit(problems));
                 }

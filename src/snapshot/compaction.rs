@@ -121,6 +121,8 @@ mod tests {
             routes: Arc::new(RouteTable::new(Vec::new()).unwrap()),
             upstreams: Arc::default(),
             authenticator: Arc::new(Authenticator::new(AuthenticatorSettings::default()).unwrap()),
+            mapped: Arc::default(),
+            transaction_tokens: None,
             denylist: Arc::default(),
             callers: Arc::new(Callers::default()),
             settings: PolicySettings { most_steps, ..PolicySettings::default() },

@@ -3,14 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    access::{Revision, Timestamp},
-    identity::{Authenticator, Denylist},
+    access::{ContextualTuple, Revision, Timestamp},
+    identity::{Authenticator, Denylist, MappedTuple},
     net::Target,
-    policy::Policy,
+    policy::{InvalidContextualTuple, Policy},
     route::{RouteTable, UpstreamId},
 };
 
-use super::{authority::StoredModel, callers::Callers};
+use super::{authority::StoredModel, callers::Callers, overlays::Overlays, transaction::TransactionTokens};
 
 /// A service behind the proxy.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub struct Upstream {
     pub target: Target,
     /// Whether it gets the host that the client asked for, or its own.
     pub preserve_host: bool,
+    /// Whether it is told of the decision by a signed token too.
+    pub transaction_token: bool,
 }
 
 /// Routes, keys, model and tuples of one revision. It never changes. A clone shares everything with it.
@@ -40,6 +42,10 @@ pub struct Snapshot {
     pub(super) upstreams: Arc<[Upstream]>,
     /// Who is asking.
     pub authenticator: Arc<Authenticator>,
+    // INVARIANT: the model of `policy` lets in every one of them.
+    pub(super) mapped: Arc<[MappedTuple]>,
+    /// By what tokens for upstreams are made, if they are.
+    pub transaction_tokens: Option<Arc<TransactionTokens>>,
     /// Whose credentials were revoked.
     pub denylist: Arc<Denylist>,
     /// Who may ask for decisions.
@@ -50,9 +56,17 @@ pub struct Snapshot {
     pub policy: Arc<Policy>,
     /// How long the source may be out of reach before nothing is decided any more.
     pub max_staleness: Option<Duration>,
+    // INVARIANT: of this snapshot alone. The cell gives each one its own.
+    pub(super) overlays: Arc<Overlays>,
 }
 
 impl Snapshot {
+    /// The policy with what a token tells of its subject laid over it. It is made once for each token, and shares all
+    /// else with the policy.
+    pub fn policy_told(&self, told: &Arc<[ContextualTuple]>) -> Result<Arc<Policy>, InvalidContextualTuple> {
+        self.overlays.policy(&self.policy, told)
+    }
+
     /// The upstream with this id.
     pub fn upstream(&self, id: UpstreamId) -> Option<&Upstream> {
         self.upstreams.get(id.0)

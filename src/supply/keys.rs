@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    hash::{BuildHasher, RandomState},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -10,18 +11,21 @@ use std::{
 use tokio::{
     sync::Notify,
     task::JoinHandle,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 
 use crate::{
-    identity::KeySet,
-    net::{ClientTls, fetch},
+    identity::{IssuerUrl, KeySet},
+    net::{ClientTls, FetchError, fetch},
 };
 
+/// The longest metadata of an issuer.
+const METADATA_BYTES: usize = 256 * 1024;
 /// The longest key set.
 const BYTES: usize = 1024 * 1024;
-/// The time for one fetch.
+/// The time for one document, and for the keys with all that leads to them.
 const DEADLINE: Duration = Duration::from_secs(5);
+const WHOLE_DEADLINE: Duration = Duration::from_secs(10);
 /// A token with an unknown key makes for at most one fetch in this time.
 const PAUSE: Duration = Duration::from_secs(10);
 /// The pause after the first fetch that failed; it doubles up to `LONGEST_RETRY`.
@@ -43,8 +47,10 @@ pub enum KeyDocument {
 /// A key set to fetch.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct KeyUrl {
-    /// Where it is.
+    /// Where it is. For an issuer that says so itself, where that is asked for first.
     pub url: String,
+    /// The issuer whose metadata say where its keys are, if it is to be asked.
+    pub issuer: Option<IssuerUrl>,
     /// How often it is fetched.
     pub refresh: Duration,
     /// How long the last good one is used while it cannot be fetched.
@@ -114,15 +120,18 @@ async fn keep_fresh(source: KeyUrl, documents: Arc<Mutex<KeyDocuments>>, arrived
         }
     };
     let mut retry = FIRST_RETRY;
-    // When the last good one is too old; `None` if there is none.
-    let mut outdated = None;
+    // When the last good one is too old; `None` if there is none. One that was fetched by other settings ages as well.
+    let is_good = |document: &KeyDocument| matches!(document, KeyDocument::Good(_));
+    let known = documents.lock().unwrap_or_else(PoisonError::into_inner).get(&source.url).is_some_and(is_good);
+    let mut outdated = if known { Instant::now().checked_add(source.max_staleness) } else { None };
     loop {
-        let pause = match fetch_keys(&source).await {
+        let fetched = timeout(WHOLE_DEADLINE, fetch_keys(&source)).await;
+        let pause = match fetched.unwrap_or_else(|_| Err("no document in time".to_owned())) {
             Ok(text) => {
                 retry = FIRST_RETRY;
                 outdated = Instant::now().checked_add(source.max_staleness);
                 keep(KeyDocument::Good(text));
-                source.refresh
+                jittered(source.refresh)
             }
             Err(problem) if outdated.is_some_and(|outdated| outdated <= Instant::now()) => {
                 tracing::error!(url = source.url, problem, "a key set is too old to be used, its tokens are refused");
@@ -132,7 +141,7 @@ async fn keep_fresh(source: KeyUrl, documents: Arc<Mutex<KeyDocuments>>, arrived
             }
             Err(problem) => {
                 tracing::warn!(url = source.url, problem, "a key set could not be fetched");
-                let pause = retry;
+                let pause = jittered(retry);
                 retry = (retry * 2).min(LONGEST_RETRY);
                 pause
             }
@@ -152,9 +161,54 @@ async fn fetch_keys(source: &KeyUrl) -> Result<Arc<str>, String> {
         None => ClientTls::with_machine_authorities(),
     };
     let tls = if source.url.starts_with("https:") { Some(tls.map_err(|error| error.to_string())?) } else { None };
-    let document = fetch(&source.url, tls, BYTES, DEADLINE).await.map_err(|error| error.to_string())?;
+    let url = match &source.issuer {
+        None => source.url.clone(),
+        Some(issuer) => discovered(issuer, tls.clone()).await?,
+    };
+    // An issuer in the clear, on this machine, may have its keys elsewhere.
+    let tls = tls.filter(|_| url.starts_with("https:"));
+    let document = fetch(&url, tls, BYTES, DEADLINE).await.map_err(|error| error.to_string())?;
     let text = std::str::from_utf8(&document).map_err(|_| "it is not UTF-8".to_owned())?;
     // A document that is no key set never replaces one that is.
     KeySet::parse(text).map_err(|error| error.to_string())?;
     Ok(text.into())
+}
+
+/// Where the issuer says that its keys are. The next place is asked only if there is nothing at the one before: metadata
+/// that are wrong are not passed over.
+async fn discovered(issuer: &IssuerUrl, tls: Option<ClientTls>) -> Result<String, String> {
+    let mut last = String::new();
+    for url in issuer.metadata_urls() {
+        match fetch(&url, tls.clone(), METADATA_BYTES, DEADLINE).await {
+            Ok(metadata) => {
+                return issuer.keys_url(&metadata).map_err(|problem| format!("the metadata at {url}: {problem}"));
+            }
+            Err(FetchError::Status(status)) if status.is_client_error() => {
+                last = format!("the metadata at {url}: the answer is {status}, not 200");
+            }
+            Err(error) => return Err(format!("the metadata at {url}: {error}")),
+        }
+    }
+    Err(last)
+}
+
+/// Nine tenths of the time up to the whole, by chance: replicas that started together do not ask together.
+fn jittered(pause: Duration) -> Duration {
+    // Each state is made anew of the system's randomness.
+    let chance = u32::try_from(RandomState::new().hash_one(0) % 1000).unwrap_or(0);
+    pause.saturating_sub(pause / 10_000 * chance)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_never_longer_and_hardly_shorter_than_it_was_said() {
+        let pause = Duration::from_secs(300);
+        let pauses: std::collections::BTreeSet<_> = (0..100).map(|_| jittered(pause)).collect();
+        assert!(pauses.iter().all(|jittered| (Duration::from_secs(270)..=pause).contains(jittered)));
+        assert!(pauses.len() > 1, "not always the same");
+        assert_eq!(jittered(Duration::ZERO), Duration::ZERO);
+    }
 }

@@ -146,7 +146,7 @@ fn identity_is_checked() {
         &replaced("{ file: jwks.json }", "{ url: \"http://idp.example/keys\" }"),
         &["is no URL to fetch keys from", "https"],
     );
-    says(&replaced("{ file: jwks.json }", "{}"), &["`jwks` has neither `file` nor `url`"]);
+    says(&replaced("{ file: jwks.json }", "{}"), &["`jwks` says nothing of where the keys are"]);
     says(
         &replaced("actor: \"agent:{sub}\"", "actor: \"agent:{sub}\"\n      algorithms: [HS256]"),
         &["`HS256` is not a served algorithm"],

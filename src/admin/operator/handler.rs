@@ -97,8 +97,10 @@ fn answered(
     now: Timestamp,
     (age, stale): (Duration, bool),
 ) -> Result<Bytes, Told> {
+    let policy = snapshot.policy.with_told(&question.told);
+    let policy = policy.map_err(|invalid| problem(StatusCode::UNPROCESSABLE_ENTITY, &invalid.to_string()))?;
     let context = RequestContext::new(&question.context).at(now);
-    match question.inquiry.answer(&snapshot.policy, &context) {
+    match question.inquiry.answer_told(&policy, &question.told, &context) {
         Ok(answered) => Ok(line(&ByRevision { answered, revision: snapshot.revision.number(), age, stale }.written())),
         Err(undecided) => Err(problem(StatusCode::UNPROCESSABLE_ENTITY, &undecided)),
     }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::{
-    access::{Access, ActorMode, Principal},
+    access::{Access, ActorMode, ContextualTuple, Principal},
     analyze::{Inquiry, Limit},
     policy::{ContextMap, ContextValue, UserFilter},
     protocol::{Json, JsonLimits, parse_json},
@@ -20,6 +20,8 @@ pub struct OperatorQuestion {
     pub inquiry: Inquiry,
     /// What conditions are told; the time is that of the answer, unless it is here.
     pub context: ContextMap,
+    /// What a credential would tell of.
+    pub told: Vec<ContextualTuple>,
 }
 
 /// A body is not the question that its path asks for.
@@ -68,6 +70,8 @@ struct AccessBody {
     resource: String,
     #[serde(default)]
     context: Map<String, Value>,
+    #[serde(default)]
+    contextual_tuples: Vec<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -78,6 +82,8 @@ struct ListBody {
     limit: usize,
     #[serde(default)]
     context: Map<String, Value>,
+    #[serde(default)]
+    contextual_tuples: Vec<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -96,42 +102,52 @@ impl OperatorQuestion {
     pub(super) fn read(question: Question, body: &[u8]) -> Result<Self, NotAQuestion> {
         let refused = |problem: &dyn ToString| NotAQuestion(problem.to_string());
         let strict = parse_json(body, JsonLimits::default()).map_err(|problem| refused(&problem))?;
-        let (inquiry, context) = match question {
+        let (inquiry, context, told) = match question {
             Question::Check | Question::Explain => {
                 let body: AccessBody = serde_json::from_slice(body).map_err(|problem| refused(&problem))?;
                 let access = Access { action: parsed(&body.action)?, resource: parsed(&body.resource)? };
                 let principal = body.principal.principal()?;
                 match question {
-                    Question::Explain => (Inquiry::Explain(principal, access), body.context),
-                    Question::Check | Question::List => (Inquiry::Check(principal, access), body.context),
+                    Question::Explain => (Inquiry::Explain(principal, access), body.context, body.contextual_tuples),
+                    Question::Check | Question::List => {
+                        (Inquiry::Check(principal, access), body.context, body.contextual_tuples)
+                    }
                 }
             }
             Question::List => {
                 let body: ListBody = serde_json::from_slice(body).map_err(|problem| refused(&problem))?;
-                (body.list.inquiry(Limit(body.limit))?, body.context)
+                (body.list.inquiry(Limit(body.limit))?, body.context, body.contextual_tuples)
             }
         };
+        let told = told.iter().map(|tuple| parsed(tuple)).collect::<Result<_, _>>()?;
         if context.is_empty() {
-            return Ok(Self { inquiry, context: ContextMap::default() });
+            return Ok(Self { inquiry, context: ContextMap::default(), told });
         }
         // From the strict reading, as files and requests are read.
         let Ok(context @ Json::Object(_)) = strict.member(["context"]) else {
             return Err(NotAQuestion("`context` has a look-alike".to_owned()));
         };
         let context = ContextMap::from_json(context).map_err(|problem| refused(&problem))?;
-        Ok(Self { inquiry, context })
+        Ok(Self { inquiry, context, told })
     }
 
     /// Where the question is sent, and as what.
     pub(super) fn written(&self) -> (Question, Value) {
         let context = context_json(&self.context);
+        let contextual_tuples = self.told.iter().map(ToString::to_string).collect();
+        let access = |principal: &Principal, access: &Access, context, contextual_tuples| {
+            let (action, resource) = (access.action.to_string(), access.resource.to_string());
+            json(&AccessBody { principal: ChainBody::new(principal), action, resource, context, contextual_tuples })
+        };
         match &self.inquiry {
-            Inquiry::Check(principal, access) => (Question::Check, AccessBody::written(principal, access, context)),
-            Inquiry::Explain(principal, access) => (Question::Explain, AccessBody::written(principal, access, context)),
+            Inquiry::Check(principal, asked) => (Question::Check, access(principal, asked, context, contextual_tuples)),
+            Inquiry::Explain(principal, asked) => {
+                (Question::Explain, access(principal, asked, context, contextual_tuples))
+            }
             Inquiry::Objects(principal, action, object_type, limit) => {
                 let (principal, action) = (ChainBody::new(principal), action.to_string());
                 let list = ListedBody::Objects { principal, action, r#type: object_type.to_string() };
-                (Question::List, json(&ListBody { list, limit: limit.0, context }))
+                (Question::List, json(&ListBody { list, limit: limit.0, context, contextual_tuples }))
             }
             Inquiry::Users(access, filter, limit) => {
                 let list = ListedBody::Users {
@@ -140,16 +156,9 @@ impl OperatorQuestion {
                     r#type: filter.user_type.to_string(),
                     relation: filter.relation.as_ref().map(ToString::to_string),
                 };
-                (Question::List, json(&ListBody { list, limit: limit.0, context }))
+                (Question::List, json(&ListBody { list, limit: limit.0, context, contextual_tuples }))
             }
         }
-    }
-}
-
-impl AccessBody {
-    fn written(principal: &Principal, access: &Access, context: Map<String, Value>) -> Value {
-        let (action, resource) = (access.action.to_string(), access.resource.to_string());
-        json(&Self { principal: ChainBody::new(principal), action, resource, context })
     }
 }
 
@@ -215,10 +224,11 @@ mod tests {
     use super::*;
 
     fn again(inquiry: Inquiry, context: &str) {
-        let question = OperatorQuestion { inquiry, context: context.parse().unwrap() };
+        let told = vec!["user:erin member group:eng".parse().unwrap()];
+        let question = OperatorQuestion { inquiry, context: context.parse().unwrap(), told };
         let (path, body) = question.written();
         let read = OperatorQuestion::read(path, body.to_string().as_bytes()).unwrap();
-        assert_eq!(read.context, question.context);
+        assert_eq!((read.context, read.told), (question.context, question.told));
         assert_eq!(format!("{:?}", read.inquiry), format!("{:?}", question.inquiry));
     }
 

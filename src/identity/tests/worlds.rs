@@ -29,6 +29,7 @@ pub(super) fn issuer(keys: &[Value]) -> IssuerSettings {
         max_age: None,
         chain: chain(),
         grants: GrantSettings::default(),
+        contextual: Vec::new(),
         keys: keys_of(keys),
     }
 }

@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use super::tuple::TupleProblem;
+use crate::access::ContextualTuple;
 use crate::policy::{
     engine::Policy,
     graph::{TupleChange, TupleCondition, TupleText},
@@ -32,6 +33,27 @@ impl InvalidContextualTuple {
 }
 
 impl Policy {
+    /// This policy with the tuples that a credential tells of. None of them has a condition, and each takes the place of
+    /// a stored one, whatever its condition.
+    ///
+    /// Refuses the first that the model does not allow. Takes time by their number.
+    pub fn with_told(&self, tuples: &[ContextualTuple]) -> Result<Self, InvalidContextualTuple> {
+        let told = tuples.iter().map(|ContextualTuple { user, relation, object }| TupleText {
+            user: user.as_str(),
+            relation: relation.as_str(),
+            object: object.as_str(),
+        });
+        for (position, tuple) in told.clone().enumerate() {
+            self.validate_tuple(tuple, None)
+                .map_err(|problem| InvalidContextualTuple::new(position, tuple, problem))?;
+        }
+        let (policy, _) = self.with_changes(told.map(|tuple| TupleChange::Write(tuple, None))).map_err(|problem| {
+            let first = TupleText { user: "", relation: "", object: "" };
+            InvalidContextualTuple::new(0, first, problem.into())
+        })?;
+        Ok(policy)
+    }
+
     /// This policy with contextual tuples. One with the texts of a stored tuple takes its place, its condition too. Of
     /// two contextual ones the first counts.
     ///

@@ -3,11 +3,13 @@
 mod authority;
 mod issuer;
 mod process;
+mod provider;
 mod upstream;
 mod wire;
 
 pub(crate) use authority::OpenFga;
 pub(crate) use issuer::{Issuer, token};
 pub(crate) use process::{Portcullis, World, eventually, request, run};
+pub(crate) use provider::Provider;
 pub(crate) use upstream::Upstream;
 pub(crate) use wire::{Answer, Connection, answer_of};

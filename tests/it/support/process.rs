@@ -187,6 +187,8 @@ pub(crate) struct Portcullis {
     pub(crate) telemetry: SocketAddr,
     /// Where it answers questions, if it does.
     pub(crate) decision: Option<SocketAddr>,
+    /// Where it takes signals, if it does.
+    pub(crate) signals: Option<SocketAddr>,
     log: Arc<Mutex<String>>,
 }
 
@@ -223,7 +225,8 @@ impl Portcullis {
             };
             if let Some((data, telemetry)) = address("agents can connect").zip(address("metrics and health")) {
                 let decision = address("applications can ask");
-                return Ok(Self { child, data, telemetry, decision, log });
+                let signals = address("issuers can send signals");
+                return Ok(Self { child, data, telemetry, decision, signals, log });
             }
             if child.try_wait().unwrap().is_some() || Instant::now() > deadline {
                 let _ = child.kill();

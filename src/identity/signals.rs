@@ -1,0 +1,301 @@
+//! What issuers say of sessions that ended before their tokens do (Shared Signals: RFC 8417, CAEP).
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use smallvec::SmallVec;
+use thiserror::Error;
+
+use super::{
+    api_key::ApiKeyHash,
+    authenticator::{Authenticated, Method},
+    claims,
+    denylist::Revoked,
+    digest::sha256,
+    error::{InvalidToken, Shown},
+    issuer::Issuer,
+    json::{self, Object},
+    token::{LONGEST, Token},
+};
+use crate::access::{Bounded, Entity, Timestamp};
+
+/// The types of events that are understood (CAEP 1.0).
+const SESSION_REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
+const CREDENTIAL_CHANGE: &str = "https://schemas.openid.net/secevent/caep/event-type/credential-change";
+
+/// How far in the future an event may be: clocks differ.
+const AHEAD: Duration = Duration::from_secs(120);
+
+/// Whose signals are heard, and for how long they count.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SignalSettings {
+    /// Our names, one of which `aud` must have exactly. Never empty.
+    pub audiences: Vec<Box<str>>,
+    /// The hash of the bearer token of those who send.
+    pub bearer: ApiKeyHash,
+    /// How long a revocation counts: as long as tokens live at most.
+    pub keep: Duration,
+}
+
+impl SignalSettings {
+    /// How long a revocation counts if nothing else is said.
+    pub const DEFAULT_KEEP: Duration = Duration::from_secs(24 * 3600);
+}
+
+/// What came of a signal that was understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// Tokens of these entities that were issued before this time are refused from now on.
+    Revoked {
+        /// Whose.
+        entities: Vec<Entity>,
+        /// Issued before when.
+        before: Timestamp,
+    },
+    /// It was heard before, and changes nothing.
+    Repeated,
+    /// It is of a kind that changes nothing here.
+    Passed,
+}
+
+/// Why a signal is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum InvalidSignal {
+    /// Signals are not heard here.
+    #[error("signals are not heard here")]
+    Closed,
+    /// It is no token, or its claims are not those of a security event token (RFC 8417).
+    #[error("it is no security event token: {0}")]
+    Token(#[from] InvalidToken),
+    /// Its type is not `secevent+jwt`.
+    #[error("its type is not `secevent+jwt`")]
+    Type,
+    /// It is from nobody that is known.
+    #[error("its issuer `{0}` is not configured")]
+    UnknownIssuer(Shown),
+    /// It is for somebody else.
+    #[error("it is for another audience")]
+    OtherAudience,
+    /// It is from the future, or so old that nobody remembers whether it was heard.
+    #[error("its `iat` or `event_timestamp` is in the future or too long ago")]
+    OtherTime,
+    /// Not exactly one event with its members.
+    #[error("it has not exactly one event")]
+    Events,
+    /// It names no subject of its issuer in a form that is understood.
+    #[error("it names no subject of its issuer by `iss_sub` or `opaque`")]
+    Subject,
+    /// There is no room to remember one more: it is to be sent again later.
+    #[error("too many revocations are remembered already")]
+    NoRoom,
+}
+
+impl InvalidSignal {
+    /// The error code for whoever sent it (RFC 8935, section 2.4).
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Token(InvalidToken::Signature | InvalidToken::UnknownKey { .. }) => "invalid_key",
+            Self::UnknownIssuer(_) => "invalid_issuer",
+            Self::OtherAudience => "invalid_audience",
+            Self::Closed
+            | Self::Token(_)
+            | Self::Type
+            | Self::OtherTime
+            | Self::Events
+            | Self::Subject
+            | Self::NoRoom => "invalid_request",
+        }
+    }
+
+    /// Whether it may be right, and is to be sent again later.
+    pub const fn is_for_later(&self) -> bool {
+        matches!(self, Self::NoRoom | Self::Token(InvalidToken::UnknownKey { .. } | InvalidToken::OutdatedKeys))
+    }
+}
+
+/// A revocation by one issuer.
+#[derive(Debug, Clone)]
+struct Entry {
+    issuer: Arc<str>,
+    before: Timestamp,
+    until: Timestamp,
+}
+
+type Entries = SmallVec<[Entry; 1]>;
+
+/// The revocations that were heard, and the signals themselves. It outlives its authenticator.
+#[derive(Debug, Default)]
+pub(super) struct Signals {
+    // Whether there is anything: most of the time there is not, and nobody has to wait for the lock.
+    any: AtomicBool,
+    revoked: Mutex<Bounded<Entity, Entries>>,
+    heard: Mutex<Bounded<[u8; 32], Timestamp>>,
+}
+
+impl Signals {
+    /// Whether a good token was revoked. API keys are no sessions: they are revoked by the denylist.
+    pub(super) fn check(&self, authenticated: &Authenticated, now: Timestamp) -> Result<(), Revoked> {
+        if !self.any.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let Method::Jwt { issuer, .. } = &authenticated.method else { return Ok(()) };
+        let holds = |entry: &Entry| {
+            let is_before = authenticated.issued.is_none_or(|issued| issued < entry.before);
+            entry.issuer == *issuer && now <= entry.until && is_before
+        };
+        let principal = &authenticated.principal;
+        let mut members = std::iter::once(principal.subject()).chain(principal.actors());
+        let mut revoked = self.revoked.lock().unwrap_or_else(PoisonError::into_inner);
+        let member = members.find(|member| revoked.get_mut(member).is_some_and(|entries| entries.iter().any(holds)));
+        member.map_or(Ok(()), |member| Err(Revoked::Member(member.clone())))
+    }
+
+    fn revoke(&self, entity: &Entity, entry: Entry, now: Timestamp) -> Result<(), InvalidSignal> {
+        let mut revoked = self.revoked.lock().unwrap_or_else(PoisonError::into_inner);
+        match revoked.get_mut(entity) {
+            Some(entries) => match entries.iter_mut().find(|known| known.issuer == entry.issuer) {
+                Some(known) => {
+                    (known.before, known.until) = (known.before.max(entry.before), known.until.max(entry.until));
+                }
+                None => {
+                    entries.retain(|known| now <= known.until);
+                    entries.push(entry);
+                }
+            },
+            None => {
+                let is_over = |entries: &Entries| entries.iter().all(|known| known.until < now);
+                let entries = Entries::from_iter([entry]);
+                if !revoked.insert(entity.clone(), entries, now, is_over) {
+                    return Err(InvalidSignal::NoRoom);
+                }
+            }
+        }
+        self.any.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn is_repeated(&self, id: &[u8; 32]) -> bool {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).get_mut(id).is_some()
+    }
+
+    fn remember(&self, id: [u8; 32], until: Timestamp, now: Timestamp) -> Result<(), InvalidSignal> {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        if heard.insert(id, until, now, |until| now > *until) { Ok(()) } else { Err(InvalidSignal::NoRoom) }
+    }
+}
+
+/// Hears one signal: verified by its issuer's keys, it counts from now on.
+pub(super) fn hear<'s>(
+    settings: Option<&SignalSettings>,
+    issuers: impl Iterator<Item = Issuer<'s>>,
+    signals: &Signals,
+    text: &str,
+    now: Timestamp,
+) -> Result<Heard, InvalidSignal> {
+    let settings = settings.ok_or(InvalidSignal::Closed)?;
+    if text.len() > LONGEST {
+        return Err(InvalidToken::TooLong.into());
+    }
+    let token = Token::parse(text)?;
+    let claims = token.claims.read();
+    let name = claims::issuer(claims)?;
+    let mut issuers = issuers;
+    let issuer = issuers.find(|issuer| *issuer.settings.issuer == *name);
+    let issuer = issuer.ok_or_else(|| InvalidSignal::UnknownIssuer(Shown::new(name)))?;
+    let kind = token.header.kind.as_deref().unwrap_or_default();
+    if !["secevent+jwt", "application/secevent+jwt"].iter().any(|one| one.eq_ignore_ascii_case(kind)) {
+        return Err(InvalidSignal::Type);
+    }
+    issuer.check_signature(&token)?;
+    claims::check_audience(claims, &settings.audiences).map_err(|_| InvalidSignal::OtherAudience)?;
+    let issued = claims::date(claims, "iat")?.ok_or(InvalidToken::MissingClaim("iat"))?;
+    let issued = Timestamp::from_seconds(issued);
+    if issued.since(now) > AHEAD || now.since(issued) > settings.keep {
+        return Err(InvalidSignal::OtherTime);
+    }
+    let id = claims::token_id(claims)?.ok_or(InvalidToken::MissingClaim("jti"))?;
+    let (event, members) = event(claims).ok_or(InvalidSignal::Events)?;
+    // A digest of fixed length between two texts, so that no two pairs are the same bytes.
+    let id = sha256(&[&sha256(name.as_bytes())[..], id.as_bytes()].concat());
+    if signals.is_repeated(&id) {
+        return Ok(Heard::Repeated);
+    }
+    let heard = match event {
+        SESSION_REVOKED => revoke(issuer, claims, members, issued, now)?,
+        CREDENTIAL_CHANGE if is_loss(members)? => revoke(issuer, claims, members, issued, now)?,
+        // A verification of the stream (SSF 1.0) is answered by being taken, and what is not known changes nothing.
+        _ => Heard::Passed,
+    };
+    if let Heard::Revoked { entities, before } = &heard {
+        let entry =
+            Entry { issuer: Arc::clone(&issuer.settings.issuer), before: *before, until: now.plus(settings.keep) };
+        for entity in entities {
+            signals.revoke(entity, entry.clone(), now)?;
+        }
+    }
+    // Remembered last: what had no room is heard when it comes again.
+    signals.remember(id, issued.plus(settings.keep), now)?;
+    Ok(heard)
+}
+
+/// The one event: its type and its members (RFC 8417, section 2.2).
+fn event(claims: Object<'_>) -> Option<(&str, Object<'_>)> {
+    let events = claims.get("events").and_then(Object::of)?;
+    let mut names = events.names();
+    let name = names.next().filter(|_| names.next().is_none())?;
+    Some((name, events.get(name).and_then(Object::of)?))
+}
+
+/// Whether the change of a credential takes something away (CAEP 1.0, section 3.3).
+fn is_loss(members: Object<'_>) -> Result<bool, InvalidSignal> {
+    match members.get("change_type").and_then(json::text) {
+        Some("revoke" | "update" | "delete") => Ok(true),
+        Some("create") => Ok(false),
+        Some(_) | None => Err(InvalidSignal::Events),
+    }
+}
+
+fn revoke(
+    issuer: Issuer<'_>,
+    claims: Object<'_>,
+    members: Object<'_>,
+    issued: Timestamp,
+    now: Timestamp,
+) -> Result<Heard, InvalidSignal> {
+    let time = match members.get("event_timestamp") {
+        None => issued,
+        Some(value) => {
+            let seconds = json::integer(value).filter(|seconds| *seconds >= 0).ok_or(InvalidSignal::Events)?;
+            Timestamp::from_seconds(seconds)
+        }
+    };
+    if time.since(now) > AHEAD {
+        return Err(InvalidSignal::OtherTime);
+    }
+    // Tokens know seconds: one of the same second may be of before.
+    let before = time.plus(Duration::from_secs(1));
+    // Drafts before the final one have the subject in the event.
+    let subject = claims.get("sub_id").or_else(|| members.get("subject")).and_then(Object::of);
+    let entities = entities(issuer, subject.ok_or(InvalidSignal::Subject)?).ok_or(InvalidSignal::Subject)?;
+    Ok(Heard::Revoked { entities, before })
+}
+
+/// Whoever the issuer calls so (RFC 9493, sections 3.2.3 and 3.2.4): people and programs have one set of names with it.
+fn entities(issuer: Issuer<'_>, subject: Object<'_>) -> Option<Vec<Entity>> {
+    let text = |name: &str| subject.get(name).and_then(json::text);
+    let name = match text("format")? {
+        "iss_sub" if text("iss")? == &*issuer.settings.issuer => text("sub")?,
+        "opaque" => text("id")?,
+        // Of several things that together are the subject, the user: all of it is revoked.
+        "complex" => return entities(issuer, subject.get("user").and_then(Object::of)?),
+        _ => return None,
+    };
+    let chain = &issuer.settings.chain;
+    let templates = std::iter::once(&chain.subject).chain(&chain.client_subject);
+    templates.map(|template| template.render_by(|claim| Ok((claim == "sub").then_some(name))).ok()).collect()
+}
