@@ -65,6 +65,18 @@ pub(super) struct Tls {
     pub(super) certificate: Located<String>,
     /// The private key.
     pub(super) key: Located<String>,
+    /// Ask clients for certificates (mutual TLS). Without it they are not asked.
+    pub(super) client: Option<ClientCertificates>,
+}
+
+/// Which certificates of clients are accepted. One that is shown must be good, whether or not it is required.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ClientCertificates {
+    /// A PEM file with the only authorities to trust; read again when it changes.
+    pub(super) ca_file: Located<String>,
+    /// Whether clients without a certificate are turned away. By default they are.
+    pub(super) required: Option<bool>,
 }
 
 /// The telemetry listener.

@@ -13,6 +13,9 @@ pub(super) struct Identity {
     pub(super) jwt: Vec<Located<Issuer>>,
     /// API keys, stored as hashes.
     pub(super) api_keys: Option<ApiKeys>,
+    /// Trust domains whose workloads are known by the certificates of their connections (SPIFFE X.509-SVID), which
+    /// listeners ask for with `tls.client`.
+    pub(super) spiffe: Vec<Spiffe>,
     /// Which actors of a chain must be permitted: `all` (the default) or only the `current` one.
     pub(super) actors: Actors,
     /// Tokens that are bound to a key by `cnf.jkt` (DPoP, RFC 9449). Without it they are refused.
@@ -168,4 +171,34 @@ pub(super) struct ApiKey {
     pub(super) owner: Option<Located<String>>,
     /// When it ends: `2027-01-31T00:00:00Z`.
     pub(super) expires: Option<Located<String>>,
+}
+
+/// One trust domain of SPIFFE.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Spiffe {
+    /// Its exact name: `acme.example`.
+    pub(super) trust_domain: Located<String>,
+    /// Its own authorities, the only ones that vouch for its IDs.
+    pub(super) bundle: Bundle,
+    /// Which IDs stand for which subjects, the first that fits. IDs of other paths are refused.
+    pub(super) subjects: Located<Vec<Located<SpiffeSubject>>>,
+}
+
+/// Where the authorities of a trust domain are.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Bundle {
+    /// A PEM file; read again when it changes.
+    pub(super) file: Located<String>,
+}
+
+/// The IDs of one path, and the subjects that they stand for.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SpiffeSubject {
+    /// `/agents/{name}`; `*` is any segment, `{*rest}` at the end is all that is left.
+    pub(super) path: Located<String>,
+    /// The subject: `agent:{name}`. Every name of the path must be in it.
+    pub(super) subject: Located<String>,
 }

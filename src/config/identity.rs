@@ -20,6 +20,7 @@ use super::{
     located::Located,
     resource::{self, is_secure_url},
     settings::Reading,
+    spiffe,
 };
 
 /// How often a key set is fetched, if nothing else is said.
@@ -58,6 +59,7 @@ pub(super) fn settings(
         origin: dpop.origin.as_ref().and_then(|origin| reading.problems.parse(origin)),
         need: if dpop.required { ProofNeed::Always } else { ProofNeed::WhereBound },
     });
+    let spiffe = spiffe::settings(&identity.spiffe, reading);
     let task_header = identity.task_header.as_ref().and_then(|name| reading.problems.parse(name));
     let repeated = repeated_issuers(identity, reading);
     let described = identity.protected_resource.as_ref();
@@ -68,6 +70,7 @@ pub(super) fn settings(
     let settings = AuthenticatorSettings {
         issuers,
         api_keys: api_keys?,
+        spiffe: spiffe?,
         actor_mode,
         task_header,
         proofs,
@@ -118,6 +121,9 @@ fn place_of(problem: &InvalidSettings, identity: &file::Identity) -> Place {
         | InvalidSettings::MaxActors { index }
         | InvalidSettings::NoUsableKey { index } => issuer(index),
         InvalidSettings::RepeatedApiKey { index, .. } | InvalidSettings::ApiKeyId { index, .. } => keys(index),
+        InvalidSettings::RepeatedTrustDomain { .. } | InvalidSettings::NoSpiffeSubject { .. } => {
+            spiffe::place_of(problem, &identity.spiffe)
+        }
         InvalidSettings::ProofWindow => {
             identity.dpop.as_ref().and_then(|dpop| dpop.window.as_ref()).map(|window| window.place)
         }

@@ -12,6 +12,7 @@ mod problems;
 mod resource;
 mod routes;
 mod settings;
+mod spiffe;
 mod store;
 mod structure;
 

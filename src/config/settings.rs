@@ -14,7 +14,7 @@ use crate::{
     admin::BaseUrl,
     audit::{AuditSink, OnFailure},
     identity::{AuthenticatorSettings, Denylist},
-    net::{ClientTls, ServerSettings, ServerTls, Target},
+    net::{AnonymousClients, ClientTls, ClientVerification, ServerSettings, ServerTls, Target},
     proxy::EnforcerSettings,
     route::{AccessTemplate, RouteTable},
     snapshot::{Caller, Callers, Upstream},
@@ -29,7 +29,7 @@ use super::{
     located::{Located, place},
     policy::{self, PolicyFiles, PolicySource},
     problems::Problems,
-    routes, structure,
+    routes, spiffe, structure,
 };
 
 /// The largest configuration file, in bytes.
@@ -65,6 +65,8 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// The private key.
     pub key: PathBuf,
+    /// The authorities of clients, if these are asked for certificates.
+    pub clients: Option<PathBuf>,
     /// What was read from them.
     pub identity: ServerTls,
 }
@@ -244,6 +246,7 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
     let routes = routes::table(&file.routes, &names, common, problems);
     let workers = workers(file.workers.as_ref(), problems);
     let authenticator = identity::settings(&file.identity, routes.as_ref(), reading);
+    spiffe::check_listeners(file, &mut reading.problems);
     let denylist = match &file.policy.denylist {
         Some(name) => denylist::read(name, reading),
         None => Some(Arc::default()),
@@ -345,10 +348,20 @@ fn decision(
 fn server_tls(tls: &file::Tls, reading: &mut Reading<'_>) -> Option<TlsFiles> {
     let certificate = reading.file(&tls.certificate.value);
     let key = reading.file(&tls.key.value);
-    match ServerTls::load(&certificate, &key) {
-        Ok(identity) => Some(TlsFiles { certificate, key, identity }),
+    let clients = tls.client.as_ref().map(|client| reading.file(&client.ca_file.value));
+    let verification = tls.client.as_ref().zip(clients.as_deref()).map(|(client, ca_file)| ClientVerification {
+        ca_file,
+        anonymous: match client.required {
+            Some(true) | None => AnonymousClients::Refuse,
+            Some(false) => AnonymousClients::Accept,
+        },
+    });
+    match ServerTls::load(&certificate, &key, verification) {
+        Ok(identity) => Some(TlsFiles { certificate, key, clients, identity }),
         Err(error) => {
-            reading.problems.add(tls.certificate.place, error.to_string());
+            let of_clients = clients.as_ref().is_some_and(|file| error.file() == Some(file));
+            let place = tls.client.as_ref().filter(|_| of_clients).map(|client| client.ca_file.place);
+            reading.problems.add(place.unwrap_or(tls.certificate.place), error.to_string());
             None
         }
     }

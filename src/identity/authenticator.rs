@@ -13,9 +13,10 @@ use super::{
     digest::sha256,
     error::{AuthenticationError, InvalidToken, Shown},
     issuer::{Issuer, Verified},
-    proof::{self, InvalidProof, ProofNeed, SeenProofs},
+    proof::{self, Binding, InvalidProof, ProofNeed, SeenProofs},
     seen::{Identity, SeenCredential},
     settings::{AuthenticatorSettings, InvalidSettings},
+    svid::KnownPeer,
     token::{self, Token},
 };
 use crate::access::{CanonicalRequest, Grants, HeaderProblem, Principal, Timestamp};
@@ -59,6 +60,11 @@ pub enum Method {
         id: Arc<str>,
         /// Who answers for the key.
         owner: Option<Arc<str>>,
+    },
+    /// The certificate of the connection: an X.509-SVID.
+    Spiffe {
+        /// Its SPIFFE ID.
+        id: Arc<str>,
     },
 }
 
@@ -136,7 +142,8 @@ impl Authenticator {
     }
 
     /// The principal of the request: from exactly one credential, and only if all of it holds `now`. A credential that
-    /// its connection brought before is not verified anew.
+    /// its connection brought before is not verified anew. The certificate of the connection is a credential too, where
+    /// it stands for somebody: alone it is the request's, and beside another one both must be the same sender's.
     pub fn authenticate(
         &self,
         head: &CanonicalRequest,
@@ -163,22 +170,45 @@ impl Authenticator {
             Some(name) => head.header(name).map_err(AuthenticationError::TaskField)?,
             None => None,
         };
-        match (authorization, api_key) {
-            (None, None) => Err(AuthenticationError::Missing),
-            (Some(_), Some(_)) => Err(AuthenticationError::Several),
-            (Some(field), None) => self.token(head, (field, task), seen, (now, possession)),
-            (None, Some((keys, text))) => {
+        let peer = self.peer(seen, now)?;
+        let authenticated = match (authorization, api_key, &peer) {
+            (None, None, None) => return Err(AuthenticationError::Missing),
+            (None, None, Some(peer)) => return by_certificate(peer, task),
+            (Some(_), Some(_), _) => return Err(AuthenticationError::Several),
+            (Some(field), None, _) => self.token(head, (field, task), seen, (now, possession))?,
+            (None, Some((keys, text)), _) => {
                 let key = keys.find(text, now)?;
-                Ok(Authenticated {
+                Authenticated {
                     principal: Arc::clone(key.chain.within(task)?),
                     method: Method::ApiKey { id: Arc::clone(&key.id), owner: key.owner.clone() },
                     expires: key.expires,
                     issued: None,
                     token_id: None,
                     grants: key.grants.clone(),
-                })
+                }
             }
+        };
+        match peer {
+            Some(peer) => check_agreement(&authenticated.principal, &peer).map(|()| authenticated),
+            None => Ok(authenticated),
         }
+    }
+
+    /// Whom the connection's other end is by its certificate, if that stands for somebody. One that claims to and is not
+    /// good is refused, whatever else the request brings.
+    fn peer(&self, seen: &SeenCredential, now: Timestamp) -> Result<Option<Arc<KnownPeer>>, AuthenticationError> {
+        let Some(certificate) = seen.certificate().filter(|_| !self.settings.spiffe.is_empty()) else {
+            return Ok(None);
+        };
+        if let Some(known) = seen.known_peer(&self.identity).filter(|known| known.is_fresh(now)) {
+            return Ok(Some(known));
+        }
+        let known = KnownPeer::of(certificate, (&self.settings.spiffe, self.settings.actor_mode), now)?;
+        let known = known.map(Arc::new);
+        if let Some(known) = &known {
+            seen.keep_peer(&self.identity, known);
+        }
+        Ok(known)
     }
 
     fn token(
@@ -199,7 +229,7 @@ impl Authenticator {
             }
         };
         remembered.token.validity.check(now)?;
-        self.check_possession(head, (field, &remembered.token), (now, possession))?;
+        self.check_possession((head, seen), (field, &remembered.token), (now, possession))?;
         self.authenticated(&remembered.token, task)
     }
 
@@ -215,22 +245,26 @@ impl Authenticator {
     /// whether or not the token was seen before.
     fn check_possession(
         &self,
-        head: &CanonicalRequest,
+        (head, seen): (&CanonicalRequest, &SeenCredential),
         (field, token): (&HeaderValue, &Verified),
         (now, possession): (Timestamp, Possession),
     ) -> Result<(), AuthenticationError> {
         // Only two schemes come here.
         let is_proven = matches!(field.as_bytes().first(), Some(b'd' | b'D'));
-        match (&token.key, &self.settings.proofs) {
+        match (&token.binding, &self.settings.proofs) {
             (None, None) => Ok(()),
-            (Some(_), None) => Err(InvalidToken::Bound.into()),
+            (Some(Binding::Certificate(_)), Some(settings)) if is_proven || settings.need == ProofNeed::Always => {
+                Err(InvalidToken::Unbound.into())
+            }
+            (Some(Binding::Certificate(digest)), _) => Ok(check_certificate(seen, digest, now)?),
+            (Some(Binding::Key(_)), None) => Err(InvalidToken::Bound.into()),
             (None, Some(settings)) if is_proven || settings.need == ProofNeed::Always => {
                 Err(InvalidToken::Unbound.into())
             }
             (None, Some(_)) => Ok(()),
-            (Some(_), Some(_)) if !is_proven => Err(InvalidProof::Missing.into()),
-            (Some(_), Some(_)) if possession == Possession::Proven => Ok(()),
-            (Some(key), Some(settings)) => {
+            (Some(Binding::Key(_)), Some(_)) if !is_proven => Err(InvalidProof::Missing.into()),
+            (Some(Binding::Key(_)), Some(_)) if possession == Possession::Proven => Ok(()),
+            (Some(Binding::Key(key)), Some(settings)) => {
                 let field = field.to_str().map_err(|_| HeaderProblem::NotText)?;
                 let text = field.split_once(' ').map_or("", |(_, text)| text);
                 Ok(settings.check(head, (text, key), &self.proofs, now)?)
@@ -286,6 +320,38 @@ impl Authenticator {
             grants: token.grants.clone(),
         })
     }
+}
+
+/// The principal that the certificate of the connection stands for, where nothing else was sent.
+fn by_certificate(peer: &KnownPeer, task: Option<&str>) -> Result<Authenticated, AuthenticationError> {
+    Ok(Authenticated {
+        principal: Arc::clone(peer.chain.within(task)?),
+        method: Method::Spiffe { id: Arc::clone(peer.id.as_str()) },
+        // Its last second is within its time.
+        expires: Some(peer.not_after.plus(Duration::from_secs(1))),
+        issued: Some(peer.not_before),
+        token_id: None,
+        grants: None,
+    })
+}
+
+/// Whoever sends the request by its credential is at the other end of the connection (RFC 8693, section 4.1: the
+/// current actor is the one that acts).
+fn check_agreement(principal: &Principal, peer: &KnownPeer) -> Result<(), AuthenticationError> {
+    let (sender, peer) = (principal.current_actor().unwrap_or(principal.subject()), peer.principal.subject());
+    if sender == peer {
+        return Ok(());
+    }
+    Err(AuthenticationError::OtherPeer { peer: peer.clone(), sender: sender.clone() })
+}
+
+/// Whether the connection's other end has shown the certificate with this digest, and still could.
+fn check_certificate(seen: &SeenCredential, digest: &[u8; 32], now: Timestamp) -> Result<(), InvalidToken> {
+    let certificate = seen.certificate().ok_or(InvalidToken::NoCertificate)?;
+    if certificate.digest() != digest {
+        return Err(InvalidToken::OtherCertificate);
+    }
+    if certificate.fields().is_ok_and(|fields| fields.holds(now)) { Ok(()) } else { Err(InvalidToken::ExpiredCertificate) }
 }
 
 impl fmt::Debug for Authenticator {

@@ -4,8 +4,10 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::{algorithm::Algorithm, delegation::InvalidChain, denylist::Revoked, proof::InvalidProof};
-use crate::access::{HeaderProblem, Reason};
+use super::{
+    algorithm::Algorithm, delegation::InvalidChain, denylist::Revoked, proof::InvalidProof, svid::InvalidSvid,
+};
+use crate::access::{Entity, HeaderProblem, Reason};
 
 /// An identifier that a stranger sent: cut to 128 characters, with everything unprintable escaped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +98,17 @@ pub enum AuthenticationError {
     /// The API key's time is over.
     #[error("the API key has expired")]
     ExpiredApiKey,
+    /// The certificate of the connection names a workload, and is refused.
+    #[error("certificate: {0}")]
+    Certificate(#[from] InvalidSvid),
+    /// The credential is good, but somebody else's than the certificate of the connection.
+    #[error("the connection is `{peer}`'s by its certificate, and the credential is for `{sender}`")]
+    OtherPeer {
+        /// Whom the certificate stands for.
+        peer: Entity,
+        /// Who sends the request by the credential: its current actor, or its subject if it has none.
+        sender: Entity,
+    },
 }
 
 impl AuthenticationError {
@@ -117,7 +130,9 @@ impl AuthenticationError {
             | Self::Chain(_)
             | Self::MalformedApiKey
             | Self::UnknownApiKey
-            | Self::ExpiredApiKey => Reason::InvalidCredential,
+            | Self::ExpiredApiKey
+            | Self::Certificate(_)
+            | Self::OtherPeer { .. } => Reason::InvalidCredential,
         }
     }
 
@@ -140,7 +155,9 @@ impl AuthenticationError {
             | Self::Chain(_)
             | Self::MalformedApiKey
             | Self::UnknownApiKey
-            | Self::ExpiredApiKey => None,
+            | Self::ExpiredApiKey
+            | Self::Certificate(_)
+            | Self::OtherPeer { .. } => None,
         }
     }
 }
@@ -238,4 +255,13 @@ pub enum InvalidToken {
     /// `cnf` binds it to a key or a certificate whose possession is not proven (RFC 7800, section 3.1).
     #[error("it is bound to a key by `cnf`, so it is no bearer token")]
     Bound,
+    /// It is bound to a certificate, and the connection's other end has shown none (RFC 8705, section 3).
+    #[error("it is bound to a certificate, and the connection has none")]
+    NoCertificate,
+    /// It is bound to another certificate than that of the connection.
+    #[error("it is bound to another certificate than the connection's")]
+    OtherCertificate,
+    /// It is bound to the certificate of the connection, whose time is over.
+    #[error("the connection's certificate, which it is bound to, has expired")]
+    ExpiredCertificate,
 }

@@ -8,7 +8,7 @@ use super::{
     claims::{self, Validity},
     delegation::ChainRules,
     error::{AuthenticationError, InvalidToken},
-    proof::{Thumbprint, bound_to},
+    proof::{Binding, bound_to},
     settings::IssuerSettings,
     tasks::Chain,
     token::Token,
@@ -21,8 +21,8 @@ pub(super) struct Verified {
     pub(super) issuer: usize,
     pub(super) token_id: Option<Arc<str>>,
     pub(super) validity: Validity,
-    /// The key that it is bound to.
-    pub(super) key: Option<Thumbprint>,
+    /// The key or the certificate that it is bound to.
+    pub(super) binding: Option<Binding>,
     pub(super) grants: Option<Arc<Grants>>,
 }
 
@@ -50,7 +50,7 @@ impl<'s> Issuer<'s> {
         let validity = Validity::read(claims, settings)?;
         validity.check(now)?;
         claims::check_subject(claims)?;
-        let key = match claims.get("cnf") {
+        let binding = match claims.get("cnf") {
             None => None,
             Some(confirmation) => Some(bound_to(confirmation).ok_or(InvalidToken::Bound)?),
         };
@@ -59,7 +59,7 @@ impl<'s> Issuer<'s> {
             issuer: self.index,
             token_id: claims::token_id(claims)?.map(Arc::from),
             validity,
-            key,
+            binding,
             grants: settings.grants.read(claims)?.map(Arc::new),
         })
     }

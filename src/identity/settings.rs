@@ -13,6 +13,8 @@ use super::{
     grants::GrantSettings,
     jwks::KeySet,
     proof::{self, ProofSettings},
+    spiffe::TrustDomain,
+    svid::SpiffeSettings,
 };
 use crate::access::{ActorMode, is_hop_by_hop, is_reserved};
 
@@ -31,6 +33,9 @@ pub struct AuthenticatorSettings {
     pub issuers: Vec<IssuerSettings>,
     /// API keys, if they are accepted.
     pub api_keys: Option<ApiKeySettings>,
+    /// Trust domains whose workloads are known by the certificates of their connections (SPIFFE). Without any,
+    /// certificates stand for nobody.
+    pub spiffe: Vec<SpiffeSettings>,
     /// Which actors of a chain must be permitted.
     pub actor_mode: ActorMode,
     /// The field in which requests name the task that they are within, if they may. A name alone is never enough: the
@@ -149,6 +154,20 @@ pub enum InvalidSettings {
         /// The id.
         id: Arc<str>,
     },
+    /// Two trust domains of the same name.
+    #[error("the trust domain `{name}` is configured twice")]
+    RepeatedTrustDomain {
+        /// The second one.
+        index: usize,
+        /// Their name.
+        name: TrustDomain,
+    },
+    /// No ID of the trust domain would be anybody.
+    #[error("a trust domain needs subjects")]
+    NoSpiffeSubject {
+        /// The trust domain.
+        index: usize,
+    },
     /// Less than a second, more than 300, or not whole seconds.
     #[error("the window of proofs is whole seconds, at least one and at most 300")]
     ProofWindow,
@@ -175,6 +194,8 @@ impl InvalidSettings {
             | Self::NoUsableKey { index } => Some(*index),
             Self::RepeatedApiKey { .. }
             | Self::ApiKeyId { .. }
+            | Self::RepeatedTrustDomain { .. }
+            | Self::NoSpiffeSubject { .. }
             | Self::ProofWindow
             | Self::TaskHeader(_)
             | Self::ApiKeyHeader(_) => None,
@@ -194,6 +215,8 @@ impl InvalidSettings {
             | Self::MaxAge { .. }
             | Self::MaxActors { .. }
             | Self::NoUsableKey { .. }
+            | Self::RepeatedTrustDomain { .. }
+            | Self::NoSpiffeSubject { .. }
             | Self::ProofWindow
             | Self::TaskHeader(_)
             | Self::ApiKeyHeader(_) => None,
@@ -209,6 +232,15 @@ impl AuthenticatorSettings {
             issuer.check(index)?;
             if let Some(first) = seen.insert(&issuer.issuer, index) {
                 return Err(InvalidSettings::RepeatedIssuer { index, first, issuer: Arc::clone(&issuer.issuer) });
+            }
+        }
+        for (index, domain) in self.spiffe.iter().enumerate() {
+            let name = &domain.trust_domain;
+            if self.spiffe.iter().take(index).any(|other| other.trust_domain == *name) {
+                return Err(InvalidSettings::RepeatedTrustDomain { index, name: name.clone() });
+            }
+            if domain.subjects.is_empty() {
+                return Err(InvalidSettings::NoSpiffeSubject { index });
             }
         }
         if let Some(proofs) = &self.proofs {

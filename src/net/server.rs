@@ -38,6 +38,9 @@ pub struct Peer {
     pub forwarded_for: HeaderValue,
     /// How it came.
     pub transport: Transport,
+    /// The certificate that it has shown in the TLS handshake, and those between it and an authority, in DER. Only what
+    /// the listener has verified is here; empty if the other end has shown none.
+    pub certificates: Arc<[Box<[u8]>]>,
 }
 
 impl Peer {
@@ -45,12 +48,17 @@ impl Peer {
         // An address holds nothing that a field's value may not hold.
         let forwarded_for = HeaderValue::try_from(address.ip().to_string());
         let forwarded_for = forwarded_for.unwrap_or(HeaderValue::from_static("unknown"));
-        Self { address: address.to_string().into(), forwarded_for, transport }
+        Self { address: address.to_string().into(), forwarded_for, transport, certificates: Arc::default() }
     }
 
     /// A process of this machine, which a Unix socket does not name.
     fn local() -> Self {
-        Self { address: "unix".into(), forwarded_for: HeaderValue::from_static("unknown"), transport: Transport::Clear }
+        Self {
+            address: "unix".into(),
+            forwarded_for: HeaderValue::from_static("unknown"),
+            transport: Transport::Clear,
+            certificates: Arc::default(),
+        }
     }
 }
 
@@ -85,8 +93,9 @@ pub trait Handler: Clone + Send + Sync + 'static {
     /// The body of its answers.
     type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
 
-    /// The handler of one connection, which may remember what came on it.
-    fn for_connection(&self) -> Self {
+    /// The handler of one connection with this peer, which may remember what came on it.
+    fn for_connection(&self, peer: &Peer) -> Self {
+        let _ = peer;
         self.clone()
     }
 
@@ -117,7 +126,7 @@ pub async fn serve<H: Handler>(
         };
         let Some((accepted, place)) = accepted else { continue };
         let acceptor = tls.as_ref().map(|tls| TlsAcceptor::from(Arc::clone(&tls.borrow().0)));
-        let (handler, drain) = (handler.for_connection(), drain.clone());
+        let (handler, drain) = (handler.clone(), drain.clone());
         tokio::spawn(async move {
             match accepted {
                 Accepted::Tcp(stream, address) => {
@@ -166,12 +175,17 @@ async fn connection<H: Handler>(
     let Some(acceptor) = acceptor else {
         return in_the_clear(stream, Peer::new(address, Transport::Clear), settings, drain, handler).await;
     };
-    let peer = Peer::new(address, Transport::Tls);
     match timeout(settings.handshake, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-            http2(stream, peer, drain, handler).await
+        Ok(Ok(stream)) => {
+            let tls = stream.get_ref().1;
+            let shown = tls.peer_certificates().unwrap_or_default();
+            let certificates = shown.iter().map(|certificate| Box::from(certificate.as_ref())).collect();
+            let peer = Peer { certificates, ..Peer::new(address, Transport::Tls) };
+            match tls.alpn_protocol() {
+                Some(b"h2") => http2(stream, peer, drain, handler).await,
+                Some(_) | None => http1(stream, peer, settings, drain, handler).await,
+            }
         }
-        Ok(Ok(stream)) => http1(stream, peer, settings, drain, handler).await,
         Ok(Err(error)) => tracing::debug!(%error, peer = %address, "a TLS handshake failed"),
         Err(_) => tracing::debug!(peer = %address, "a TLS handshake took too long"),
     }
@@ -200,7 +214,7 @@ where
     H: Handler,
 {
     let (io, refusal) = Guarded::new(Joined::new(io));
-    let shared = Arc::new((handler, peer));
+    let shared = Arc::new((handler.for_connection(&peer), peer));
     let answering = Arc::clone(&shared);
     let service = service_fn(move |request| {
         let shared = Arc::clone(&answering);
@@ -234,7 +248,7 @@ where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     H: Handler,
 {
-    let shared = Arc::new((handler, peer.clone()));
+    let shared = Arc::new((handler.for_connection(&peer), peer.clone()));
     let service = service_fn(move |request| {
         let shared = Arc::clone(&shared);
         Box::pin(async move { Ok::<_, Infallible>(shared.0.respond(&shared.1, request).await) })

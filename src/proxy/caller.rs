@@ -7,7 +7,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::{
     access::{Entity, Malformed, Principal, Revision},
     audit::PrincipalRecord,
-    identity::{Authenticated, Method, SeenCredential},
+    identity::{Authenticated, Method, PeerCertificate, SeenCredential},
+    net::Peer,
 };
 
 use super::rejection::Rejection;
@@ -32,6 +33,7 @@ impl Caller {
         let record = match method {
             Method::Jwt { issuer, .. } => PrincipalRecord::new(principal, "jwt", issuer, None),
             Method::ApiKey { id, owner } => PrincipalRecord::new(principal, "api_key", id, owner.as_deref()),
+            Method::Spiffe { id } => PrincipalRecord::new(principal, "spiffe", id, None),
         };
         let actors: Vec<&str> = principal.actors().iter().map(Entity::as_str).collect();
         Ok(Self {
@@ -63,6 +65,12 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// What is known of a connection before its first request.
+    pub(super) fn of_peer(peer: &Peer) -> Self {
+        let certificate = PeerCertificate::new(peer.certificates.iter().map(AsRef::as_ref));
+        Self { credential: SeenCredential::of_peer(certificate), ..Self::default() }
+    }
+
     /// The caller that was authenticated: the one that was kept, if this is the same chain of the same credential.
     pub(super) fn caller(&self, authenticated: &Authenticated) -> Result<Arc<Caller>, Rejection> {
         let mut kept = self.caller.lock().unwrap_or_else(PoisonError::into_inner);

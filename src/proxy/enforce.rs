@@ -282,8 +282,8 @@ fn rejected(exchange: &mut Exchange, rejection: &Rejection) -> Response<Content>
 impl Handler for Enforcer {
     type Body = AnswerBody;
 
-    fn for_connection(&self) -> Self {
-        Self { worker: Arc::clone(&self.worker), seen: Arc::default() }
+    fn for_connection(&self, peer: &Peer) -> Self {
+        Self { worker: Arc::clone(&self.worker), seen: Arc::new(Seen::of_peer(peer)) }
     }
 
     async fn respond(&self, peer: &Peer, request: Request<Incoming>) -> Response<AnswerBody> {

@@ -11,6 +11,7 @@
 mod admin_socket;
 mod authzen;
 mod bad_input;
+mod client_certificates;
 mod commands;
 mod conditions;
 mod credentials;

@@ -3,6 +3,7 @@
 #![expect(clippy::needless_pass_by_value, reason = "literals read better by value")]
 
 mod api_keys;
+mod certificates;
 mod chains;
 mod challenges;
 mod claims;
@@ -15,4 +16,5 @@ mod properties;
 mod settings;
 mod tasks;
 mod tokens;
+mod workloads;
 mod worlds;

@@ -5,9 +5,11 @@ mod issuer;
 mod process;
 mod upstream;
 mod wire;
+mod workload;
 
 pub(crate) use authority::OpenFga;
 pub(crate) use issuer::{Issuer, token};
 pub(crate) use process::{Portcullis, World, eventually, request, run};
 pub(crate) use upstream::Upstream;
 pub(crate) use wire::{Answer, Connection, answer_of};
+pub(crate) use workload::{Authority, Client};
