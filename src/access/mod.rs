@@ -4,6 +4,7 @@
 mod authority;
 mod bounded;
 mod bytes;
+mod credentials;
 mod decision;
 mod diagnostic;
 mod entity;
@@ -18,6 +19,7 @@ mod timestamp;
 pub use authority::Authority;
 pub use bounded::Bounded;
 pub use bytes::{ALPHANUMERIC, ByteClasses};
+pub use credentials::{CredentialKind, CredentialRule};
 pub use decision::{DecisionId, Outcome, Reason, Revision};
 pub use diagnostic::{Diagnostic, Place};
 pub use entity::{Access, Entity, InvalidName, RelationName, TypeName};

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    file_identity::Identity,
+    file_identity::{Authentication, Identity},
     located::{Located, OneOrMany},
 };
 
@@ -240,6 +240,8 @@ pub(super) struct Route {
     pub(super) headers: BTreeMap<String, Located<String>>,
     /// The name of an upstream.
     pub(super) upstream: Located<String>,
+    /// Which kinds of credentials a request must bring. By default as `identity.authentication` says.
+    pub(super) authentication: Option<Located<Authentication>>,
     /// Whether the upstream gets the credential: `strip` (the default) or `forward`.
     #[serde(default)]
     pub(super) credential: Credential,

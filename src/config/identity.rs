@@ -15,7 +15,7 @@ use crate::{
 };
 
 use super::{
-    denylist,
+    authentication, denylist,
     file_identity::{self as file, Actors},
     located::Located,
     resource::{self, is_secure_url},
@@ -60,6 +60,8 @@ pub(super) fn settings(
         need: if dpop.required { ProofNeed::Always } else { ProofNeed::WhereBound },
     });
     let spiffe = spiffe::settings(&identity.spiffe, reading);
+    let rule = identity.authentication.as_ref();
+    let rule = rule.map(|rule| authentication::rule(rule, identity, &mut reading.problems));
     let task_header = identity.task_header.as_ref().and_then(|name| reading.problems.parse(name));
     let repeated = repeated_issuers(identity, reading);
     let described = identity.protected_resource.as_ref();
@@ -71,6 +73,8 @@ pub(super) fn settings(
         issuers,
         api_keys: api_keys?,
         spiffe: spiffe?,
+        // A problem was reported if there is one that came to nothing.
+        rule: rule.flatten(),
         actor_mode,
         task_header,
         proofs,
@@ -149,7 +153,7 @@ fn issuer_settings(
         Some(types) => types.iter().map(|name| name.as_str().into()).collect(),
         None => IssuerSettings::DEFAULT_TYPES.iter().map(|name| Box::from(*name)).collect(),
     };
-    let subject = problems.parse(&issuer.subject);
+    let subject = spiffe::subject_rule(issuer, problems);
     let mut template = |text: &Option<Located<String>>| text.as_ref().and_then(|text| problems.parse(text));
     let (actor, task, client) = (template(&issuer.actor), template(&issuer.task), template(&issuer.client));
     let client_subject = template(&issuer.client_subject);

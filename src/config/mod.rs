@@ -1,5 +1,6 @@
 //! The configuration file as it is written, and the settings that it stands for.
 
+mod authentication;
 mod denylist;
 mod details;
 mod documents;

@@ -242,6 +242,7 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
         body: problems.count_of(file.limits.body_bytes.as_ref(), 1024 * 1024),
         filtered: problems.count_of(file.limits.filtered_bytes.as_ref(), 8 * 1024 * 1024),
         task_types: &file.policy.require_task,
+        identity: &file.identity,
     };
     let routes = routes::table(&file.routes, &names, common, problems);
     let workers = workers(file.workers.as_ref(), problems);

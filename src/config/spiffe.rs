@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     access::Place,
-    identity::{InvalidSettings, SpiffeSettings, SpiffeSubject, TrustBundle},
+    identity::{InvalidSettings, SpiffeSettings, SpiffeSubject, SpiffeSubjects, SubjectRule, TrustBundle},
 };
 
 use super::{
@@ -19,6 +19,28 @@ use super::{
 pub(super) fn settings(written: &[file::Spiffe], reading: &mut Reading<'_>) -> Option<Vec<SpiffeSettings>> {
     let made: Vec<_> = written.iter().map(|domain| trust_domain(domain, reading)).collect();
     made.into_iter().collect()
+}
+
+/// How the subjects of an issuer's tokens are made: of claims or of SPIFFE IDs; `None` after a problem.
+pub(super) fn subject_rule(issuer: &Located<file::Issuer>, problems: &mut Problems) -> Option<SubjectRule> {
+    match (&issuer.subject, &issuer.spiffe) {
+        (Some(subject), None) => problems.parse(subject),
+        (None, Some(tokens)) => {
+            let trust_domain = problems.parse(&tokens.trust_domain);
+            if tokens.subjects.is_empty() {
+                problems.add(tokens.subjects.place, "`subjects` is empty: every token would be refused");
+            }
+            let subjects: Vec<_> =
+                tokens.subjects.iter().filter_map(|subject| self::subject(subject, problems)).collect();
+            (!subjects.is_empty() && subjects.len() == tokens.subjects.len()).then_some(())?;
+            Some(SubjectRule::Spiffe(SpiffeSubjects { trust_domain: trust_domain?, subjects }))
+        }
+        (Some(_), Some(_)) | (None, None) => {
+            let help = "write `subject: \"user:{sub}\"`, or `spiffe` for JWT-SVIDs";
+            problems.add_with_help(issuer.place, "an issuer has exactly one of `subject` and `spiffe`", help);
+            None
+        }
+    }
 }
 
 fn trust_domain(written: &file::Spiffe, reading: &mut Reading<'_>) -> Option<SpiffeSettings> {

@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue, header};
 use quick_cache::sync::Cache;
 
 use super::{
-    api_key::ApiKeys,
+    api_key::{ApiKeys, StoredKey},
     challenge::Challenges,
     claims,
     delegation::{ChainRules, TaskNaming},
@@ -19,7 +19,9 @@ use super::{
     svid::KnownPeer,
     token::{self, Token},
 };
-use crate::access::{CanonicalRequest, Grants, HeaderProblem, Principal, Timestamp};
+use crate::access::{
+    CanonicalRequest, CredentialKind, CredentialRule, Grants, HeaderProblem, Principal, Reason, Timestamp,
+};
 
 /// How many verified tokens are remembered.
 const REMEMBERED: usize = 10_000;
@@ -150,7 +152,18 @@ impl Authenticator {
         seen: &SeenCredential,
         now: Timestamp,
     ) -> Result<Authenticated, AuthenticationError> {
-        self.authenticate_by(head, seen, (now, Possession::ToProve))
+        self.authenticate_as(head, seen, (now, Possession::ToProve), None)
+    }
+
+    /// The same where the request's route says which kinds of credentials it must bring.
+    pub fn authenticate_for(
+        &self,
+        head: &CanonicalRequest,
+        seen: &SeenCredential,
+        now: Timestamp,
+        rule: Option<&CredentialRule>,
+    ) -> Result<Authenticated, AuthenticationError> {
+        self.authenticate_as(head, seen, (now, Possession::ToProve), rule)
     }
 
     /// The same for one whose possession of its key was perhaps proven already.
@@ -158,7 +171,35 @@ impl Authenticator {
         &self,
         head: &CanonicalRequest,
         seen: &SeenCredential,
+        circumstances: (Timestamp, Possession),
+    ) -> Result<Authenticated, AuthenticationError> {
+        self.authenticate_as(head, seen, circumstances, None)
+    }
+
+    fn authenticate_as(
+        &self,
+        head: &CanonicalRequest,
+        seen: &SeenCredential,
+        circumstances: (Timestamp, Possession),
+        rule: Option<&CredentialRule>,
+    ) -> Result<Authenticated, AuthenticationError> {
+        if seen.is_over() {
+            return Err(AuthenticationError::ConnectionOver);
+        }
+        let rule = rule.or(self.settings.rule.as_ref());
+        let answer = self.principal_of(head, seen, circumstances, rule);
+        if answer.as_ref().is_err_and(|error| error.reason() == Reason::InvalidCredential) {
+            seen.refusals.refuse(circumstances.0);
+        }
+        answer
+    }
+
+    fn principal_of(
+        &self,
+        head: &CanonicalRequest,
+        seen: &SeenCredential,
         (now, possession): (Timestamp, Possession),
+        rule: Option<&CredentialRule>,
     ) -> Result<Authenticated, AuthenticationError> {
         let authorization =
             if self.settings.issuers.is_empty() { None } else { head.header_value(&header::AUTHORIZATION)? };
@@ -171,13 +212,21 @@ impl Authenticator {
             None => None,
         };
         let peer = self.peer(seen, now)?;
+        if let Some(rule) = rule {
+            let field = match (authorization, &api_key) {
+                (Some(_), _) => Some(CredentialKind::Jwt),
+                (None, Some(_)) => Some(CredentialKind::ApiKey),
+                (None, None) => None,
+            };
+            check_kinds(rule, field, peer.is_some())?;
+        }
         let authenticated = match (authorization, api_key, &peer) {
             (None, None, None) => return Err(AuthenticationError::Missing),
             (None, None, Some(peer)) => return by_certificate(peer, task),
             (Some(_), Some(_), _) => return Err(AuthenticationError::Several),
             (Some(field), None, _) => self.token(head, (field, task), seen, (now, possession))?,
             (None, Some((keys, text)), _) => {
-                let key = keys.find(text, now)?;
+                let key = found_key(keys, text, (seen, now))?;
                 Authenticated {
                     principal: Arc::clone(key.chain.within(task)?),
                     method: Method::ApiKey { id: Arc::clone(&key.id), owner: key.owner.clone() },
@@ -322,6 +371,50 @@ impl Authenticator {
     }
 }
 
+/// Whether a request with this kind of credential in a field, if with any, and with or without a certificate that stands
+/// for somebody, brings what it must.
+fn check_kinds(
+    rule: &CredentialRule,
+    field: Option<CredentialKind>,
+    has_certificate: bool,
+) -> Result<(), AuthenticationError> {
+    let certificate = has_certificate.then_some(CredentialKind::Spiffe);
+    // The one that says who asks: a certificate only where there is nothing else.
+    let Some(deciding) = field.or(certificate) else { return Err(AuthenticationError::Missing) };
+    match rule {
+        CredentialRule::OneOf(kinds) if kinds.contains(&deciding) => Ok(()),
+        // What came in a field was meant for this request; a certificate is there anyway.
+        CredentialRule::OneOf(_) => {
+            field.map_or(Err(AuthenticationError::Missing), |field| Err(AuthenticationError::RefusedKind(field)))
+        }
+        CredentialRule::AllOf(kinds) => {
+            if let Some(field) = field.filter(|field| !kinds.contains(field)) {
+                return Err(AuthenticationError::RefusedKind(field));
+            }
+            let came = [field, certificate];
+            let missing = kinds.iter().find(|kind| !came.contains(&Some(**kind)));
+            missing.map_or(Ok(()), |missing| Err(AuthenticationError::MissingKind(*missing)))
+        }
+    }
+}
+
+/// The key that the text is, unless its source has guessed too much.
+fn found_key<'k>(
+    keys: &'k ApiKeys,
+    text: &str,
+    (seen, now): (&SeenCredential, Timestamp),
+) -> Result<&'k StoredKey, AuthenticationError> {
+    if !seen.refusals.allows_key(now) {
+        return Err(AuthenticationError::SourceOver);
+    }
+    let found = keys.find(text, now);
+    match found {
+        Ok(_) => seen.refusals.accept_key(),
+        Err(_) => seen.refusals.refuse_key(now),
+    }
+    found
+}
+
 /// The principal that the certificate of the connection stands for, where nothing else was sent.
 fn by_certificate(peer: &KnownPeer, task: Option<&str>) -> Result<Authenticated, AuthenticationError> {
     Ok(Authenticated {
@@ -351,7 +444,11 @@ fn check_certificate(seen: &SeenCredential, digest: &[u8; 32], now: Timestamp) -
     if certificate.digest() != digest {
         return Err(InvalidToken::OtherCertificate);
     }
-    if certificate.fields().is_ok_and(|fields| fields.holds(now)) { Ok(()) } else { Err(InvalidToken::ExpiredCertificate) }
+    if certificate.fields().is_ok_and(|fields| fields.holds(now)) {
+        Ok(())
+    } else {
+        Err(InvalidToken::ExpiredCertificate)
+    }
 }
 
 impl fmt::Debug for Authenticator {

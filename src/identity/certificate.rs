@@ -87,9 +87,8 @@ impl CertificateFields {
             GeneralName::UniformResourceIdentifier(uri) => Some(uri.as_str().into()),
             _ => None,
         });
-        let signs_only_messages = |usage: &KeyUsage| {
-            usage.digital_signature() && !usage.key_cert_sign() && !usage.crl_sign()
-        };
+        let signs_only_messages =
+            |usage: &KeyUsage| usage.digital_signature() && !usage.key_cert_sign() && !usage.crl_sign();
         Ok(Self {
             not_before: time(validity.not_before),
             not_after: time(validity.not_after),

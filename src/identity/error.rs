@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::{
     algorithm::Algorithm, delegation::InvalidChain, denylist::Revoked, proof::InvalidProof, svid::InvalidSvid,
 };
-use crate::access::{Entity, HeaderProblem, Reason};
+use crate::access::{CredentialKind, Entity, HeaderProblem, Reason};
 
 /// An identifier that a stranger sent: cut to 128 characters, with everything unprintable escaped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +98,18 @@ pub enum AuthenticationError {
     /// The API key's time is over.
     #[error("the API key has expired")]
     ExpiredApiKey,
+    /// So much was refused on the connection that nothing more is looked at.
+    #[error("too many credentials were refused on this connection")]
+    ConnectionOver,
+    /// So many API keys of the connection's source were refused that none is looked at.
+    #[error("too many API keys of this source were refused")]
+    SourceOver,
+    /// The request must bring a credential of this kind too.
+    #[error("a credential of the kind `{0}` must come, and none did")]
+    MissingKind(CredentialKind),
+    /// A credential of this kind is not taken here.
+    #[error("a credential of the kind `{0}` is not accepted here")]
+    RefusedKind(CredentialKind),
     /// The certificate of the connection names a workload, and is refused.
     #[error("certificate: {0}")]
     Certificate(#[from] InvalidSvid),
@@ -115,7 +127,8 @@ impl AuthenticationError {
     /// The reason that the refusal is recorded and answered with.
     pub const fn reason(&self) -> Reason {
         match self {
-            Self::Missing => Reason::MissingCredential,
+            Self::Missing | Self::MissingKind(_) => Reason::MissingCredential,
+            Self::ConnectionOver | Self::SourceOver => Reason::TooManyRefusals,
             Self::TaskField(HeaderProblem::Repeated) => Reason::RepeatedHeader,
             Self::TaskField(HeaderProblem::NotText | HeaderProblem::ConnectionListed) => Reason::MalformedHeader,
             Self::UnboundTask => Reason::TaskNotBound,
@@ -131,6 +144,7 @@ impl AuthenticationError {
             | Self::MalformedApiKey
             | Self::UnknownApiKey
             | Self::ExpiredApiKey
+            | Self::RefusedKind(_)
             | Self::Certificate(_)
             | Self::OtherPeer { .. } => Reason::InvalidCredential,
         }
@@ -156,6 +170,10 @@ impl AuthenticationError {
             | Self::MalformedApiKey
             | Self::UnknownApiKey
             | Self::ExpiredApiKey
+            | Self::ConnectionOver
+            | Self::SourceOver
+            | Self::MissingKind(_)
+            | Self::RefusedKind(_)
             | Self::Certificate(_)
             | Self::OtherPeer { .. } => None,
         }

@@ -5,7 +5,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{authenticator::Remembered, certificate::PeerCertificate, svid::KnownPeer};
+use super::{
+    authenticator::Remembered,
+    certificate::PeerCertificate,
+    refusals::{ConnectionSource, Refusals, RefusedKeys},
+    svid::KnownPeer,
+};
 
 /// What one connection brought last, and what it came to. It is gone with the connection.
 ///
@@ -16,6 +21,7 @@ pub struct SeenCredential {
     last: Mutex<Option<Seen>>,
     // In a box, because most connections have none.
     peer: Option<Box<SeenPeer>>,
+    pub(super) refusals: Refusals,
 }
 
 struct SeenPeer {
@@ -35,10 +41,20 @@ struct Seen {
 pub(super) struct Identity;
 
 impl SeenCredential {
-    /// Of a connection whose other end has shown this certificate, if it has shown one.
-    pub fn of_peer(certificate: Option<PeerCertificate>) -> Self {
+    /// Of a connection whose other end has shown this certificate, if it has shown one. API keys that are refused are
+    /// counted among those of its source.
+    pub fn of_peer(
+        certificate: Option<PeerCertificate>,
+        source: ConnectionSource,
+        refused_keys: &Arc<RefusedKeys>,
+    ) -> Self {
         let peer = certificate.map(|certificate| Box::new(SeenPeer { certificate, known: Mutex::default() }));
-        Self { last: Mutex::default(), peer }
+        Self { last: Mutex::default(), peer, refusals: Refusals::from(source, refused_keys) }
+    }
+
+    /// Whether so many credentials were refused on the connection that it must not carry another request.
+    pub fn is_over(&self) -> bool {
+        self.refusals.is_over()
     }
 
     /// The certificate of the connection's other end.

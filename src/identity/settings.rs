@@ -16,7 +16,7 @@ use super::{
     spiffe::TrustDomain,
     svid::SpiffeSettings,
 };
-use crate::access::{ActorMode, is_hop_by_hop, is_reserved};
+use crate::access::{ActorMode, CredentialRule, is_hop_by_hop, is_reserved};
 
 /// The longest leeway.
 const LONGEST_LEEWAY: Duration = Duration::from_secs(120);
@@ -36,6 +36,8 @@ pub struct AuthenticatorSettings {
     /// Trust domains whose workloads are known by the certificates of their connections (SPIFFE). Without any,
     /// certificates stand for nobody.
     pub spiffe: Vec<SpiffeSettings>,
+    /// Which kinds of credentials requests must bring, where their route does not say it; any one, by default.
+    pub rule: Option<CredentialRule>,
     /// Which actors of a chain must be permitted.
     pub actor_mode: ActorMode,
     /// The field in which requests name the task that they are within, if they may. A name alone is never enough: the

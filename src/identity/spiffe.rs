@@ -141,6 +141,15 @@ pub enum InvalidSpiffeSubject {
     },
 }
 
+/// The SPIFFE IDs of one trust domain, and the subjects that they stand for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpiffeSubjects {
+    /// Its exact name.
+    pub trust_domain: TrustDomain,
+    /// Which IDs stand for which subjects; the first one that an ID is of counts.
+    pub subjects: Vec<SpiffeSubject>,
+}
+
 /// Which SPIFFE IDs of a trust domain stand for which subjects: those of a path such as `/agents/{name}` for
 /// `agent:{name}`.
 #[derive(Debug, Clone, PartialEq, Eq)]

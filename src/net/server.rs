@@ -1,6 +1,13 @@
 //! Accepting connections and serving HTTP on them, within deadlines.
 
-use std::{convert::Infallible, error::Error, future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    error::Error,
+    future::{Future, poll_fn},
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
@@ -36,6 +43,8 @@ pub struct Peer {
     pub address: Arc<str>,
     /// Its address alone, for `X-Forwarded-For`.
     pub forwarded_for: HeaderValue,
+    /// Its address as such; `None` for a process of this machine, which a Unix socket does not name.
+    pub source: Option<IpAddr>,
     /// How it came.
     pub transport: Transport,
     /// The certificate that it has shown in the TLS handshake, and those between it and an authority, in DER. Only what
@@ -48,7 +57,13 @@ impl Peer {
         // An address holds nothing that a field's value may not hold.
         let forwarded_for = HeaderValue::try_from(address.ip().to_string());
         let forwarded_for = forwarded_for.unwrap_or(HeaderValue::from_static("unknown"));
-        Self { address: address.to_string().into(), forwarded_for, transport, certificates: Arc::default() }
+        Self {
+            address: address.to_string().into(),
+            forwarded_for,
+            source: Some(address.ip()),
+            transport,
+            certificates: Arc::default(),
+        }
     }
 
     /// A process of this machine, which a Unix socket does not name.
@@ -56,6 +71,7 @@ impl Peer {
         Self {
             address: "unix".into(),
             forwarded_for: HeaderValue::from_static("unknown"),
+            source: None,
             transport: Transport::Clear,
             certificates: Arc::default(),
         }
@@ -101,6 +117,12 @@ pub trait Handler: Clone + Send + Sync + 'static {
 
     /// The answer to one request; there always is one.
     fn respond(&self, peer: &Peer, request: Request<Incoming>) -> impl Future<Output = Response<Self::Body>> + Send;
+
+    /// Whether the connection must not carry another request. It is asked after each piece of work; of HTTP/1.1, which
+    /// says so in an answer itself, it is not.
+    fn is_over(&self) -> bool {
+        false
+    }
 
     /// Told of bytes that were refused before they were a request. They are answered with 400 already.
     fn malformed(&self, peer: &Peer, problem: HeadProblem);
@@ -249,8 +271,9 @@ where
     H: Handler,
 {
     let shared = Arc::new((handler.for_connection(&peer), peer.clone()));
+    let answering = Arc::clone(&shared);
     let service = service_fn(move |request| {
-        let shared = Arc::clone(&shared);
+        let shared = Arc::clone(&answering);
         Box::pin(async move { Ok::<_, Infallible>(shared.0.respond(&shared.1, request).await) })
     });
     let mut builder = http2::Builder::new(TokioExecutor::new());
@@ -267,7 +290,20 @@ where
     let connection = builder.serve_connection(TokioIo::new(io), service);
     let mut connection = std::pin::pin!(connection);
     let begun = Instant::now();
-    let ended = match drain.unless_ordered(connection.as_mut()).await {
+    let ended = {
+        let mut is_told = false;
+        let mut work = std::pin::pin!(poll_fn(|cx| {
+            let polled = connection.as_mut().poll(cx);
+            if is_told || polled.is_ready() || !shared.0.is_over() {
+                return polled;
+            }
+            is_told = true;
+            connection.as_mut().graceful_shutdown();
+            connection.as_mut().poll(cx)
+        }));
+        drain.unless_ordered(work.as_mut()).await
+    };
+    let ended = match ended {
         Some(ended) => ended,
         None => {
             connection.as_mut().graceful_shutdown();

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::{
     access::{Entity, Malformed, Principal, Revision},
     audit::PrincipalRecord,
-    identity::{Authenticated, Method, PeerCertificate, SeenCredential},
+    identity::{Authenticated, ConnectionSource, Method, PeerCertificate, RefusedKeys, SeenCredential},
     net::Peer,
 };
 
@@ -66,9 +66,10 @@ pub(super) struct Seen {
 
 impl Seen {
     /// What is known of a connection before its first request.
-    pub(super) fn of_peer(peer: &Peer) -> Self {
+    pub(super) fn of_peer(peer: &Peer, refused_keys: &Arc<RefusedKeys>) -> Self {
         let certificate = PeerCertificate::new(peer.certificates.iter().map(AsRef::as_ref));
-        Self { credential: SeenCredential::of_peer(certificate), ..Self::default() }
+        let source = ConnectionSource::of(peer.source);
+        Self { credential: SeenCredential::of_peer(certificate, source, refused_keys), ..Self::default() }
     }
 
     /// The caller that was authenticated: the one that was kept, if this is the same chain of the same credential.

@@ -260,7 +260,10 @@ fn what_is_wrong_with_clients_and_trust_domains_has_its_place() {
     refused(&replace("ca_file: clients.pem", "ca_file: tls.key"), "tls.key` holds no PEM certificate");
     refused(&replace("client: { ca_file: clients.pem }", "client: {}"), "ca_file");
     refused(&replace(", client: { ca_file: clients.pem }", ""), "no listener asks clients for certificates");
-    refused(&replace("bundle: { file: acme.pem }", "bundle: { file: tls.crt }"), "certificate 1 is not one of an authority");
+    refused(
+        &replace("bundle: { file: acme.pem }", "bundle: { file: tls.crt }"),
+        "certificate 1 is not one of an authority",
+    );
     refused(&replace("bundle: { file: acme.pem }", "bundle: { file: tuples.yaml }"), "holds no PEM certificates");
     refused(&replace("bundle: { file: acme.pem }", "bundle: {}"), "file");
     refused(&replace("trust_domain: partner", "trust_domain: acme"), "`acme.example` is configured twice");

@@ -29,6 +29,7 @@ mod openfga;
 mod openfga_fields;
 mod principals;
 mod readme;
+mod refusals;
 mod reload;
 mod store_tests;
 mod support;

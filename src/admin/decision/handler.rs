@@ -21,7 +21,7 @@ use crate::{
         openfga,
         turns::AnswerTurns,
     },
-    identity::{PeerCertificate, Possession, SeenCredential},
+    identity::{ConnectionSource, PeerCertificate, Possession, RefusedKeys, SeenCredential},
     net::{Handler, HeadProblem, Peer, Transport},
     snapshot::{MemoryStore, Snapshot, SnapshotCell},
 };
@@ -51,6 +51,8 @@ struct Shared {
     base: Option<BaseUrl>,
     // Told when a token names a key that is not there: the key set may be old.
     unknown_key: Arc<Notify>,
+    // The API keys that were refused of late, on other listeners too.
+    refused_keys: Arc<RefusedKeys>,
     room: Room,
     turns: AnswerTurns,
 }
@@ -62,11 +64,11 @@ impl DecisionHandler {
         snapshots: Arc<SnapshotCell>,
         memory: Option<Arc<MemoryStore>>,
         metrics: DecisionMetrics,
-        unknown_key: Arc<Notify>,
+        (unknown_key, refused_keys): (Arc<Notify>, Arc<RefusedKeys>),
         base: Option<BaseUrl>,
     ) -> Self {
         let (room, turns) = (Room::whole(), AnswerTurns::beside_a_proxy());
-        let shared = Shared { snapshots, memory, metrics, base, unknown_key, room, turns };
+        let shared = Shared { snapshots, memory, metrics, base, unknown_key, refused_keys, room, turns };
         Self { shared: Arc::new(shared), seen: Arc::default() }
     }
 }
@@ -87,14 +89,13 @@ impl Shared {
     ) -> Result<Admitted, Refusal> {
         let now = Timestamp::from(SystemTime::now());
         let snapshot = self.snapshots.usable(now)?;
-        let authenticated =
-            snapshot.authenticator.authenticate_by(head, seen, (now, possession)).map_err(|error| {
-                // A token with a key that is not there may be newer than the keys.
-                if error.unknown_key().is_some() {
-                    self.unknown_key.notify_one();
-                }
-                Refusal::Unauthenticated(error)
-            })?;
+        let authenticated = snapshot.authenticator.authenticate_by(head, seen, (now, possession)).map_err(|error| {
+            // A token with a key that is not there may be newer than the keys.
+            if error.unknown_key().is_some() {
+                self.unknown_key.notify_one();
+            }
+            Refusal::Unauthenticated(error)
+        })?;
         snapshot.denylist.check(&authenticated).map_err(|revoked| Refusal::Unauthenticated(revoked.into()))?;
         let caller = snapshot.callers.admit(&authenticated.principal, authenticated.grants.as_deref())?.clone();
         Ok(Admitted { snapshot, caller, now })
@@ -144,7 +145,13 @@ impl Handler for DecisionHandler {
 
     fn for_connection(&self, peer: &Peer) -> Self {
         let certificate = PeerCertificate::new(peer.certificates.iter().map(AsRef::as_ref));
-        Self { shared: Arc::clone(&self.shared), seen: Arc::new(SeenCredential::of_peer(certificate)) }
+        let source = ConnectionSource::of(peer.source);
+        let seen = SeenCredential::of_peer(certificate, source, &self.shared.refused_keys);
+        Self { shared: Arc::clone(&self.shared), seen: Arc::new(seen) }
+    }
+
+    fn is_over(&self) -> bool {
+        self.seen.is_over()
     }
 
     async fn respond(&self, peer: &Peer, request: Request<Incoming>) -> Response<Content> {
@@ -169,6 +176,9 @@ impl Handler for DecisionHandler {
             tracing::debug!(peer = %peer.address, %refusal, ?refusal, "a request for a decision was refused");
             refused(interface, &refusal)
         });
+        if self.seen.is_over() {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         // Refusals too: callers find them in their logs by it.
         response.headers_mut().extend(request_id.filter(|_| interface == Interface::AuthZen));
         let status = response.status();

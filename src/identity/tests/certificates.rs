@@ -193,7 +193,10 @@ fn a_certificate_holds_from_its_first_to_its_last_second() {
     for (now, good) in [(first - 1, false), (first, true), (NOW, true), (last, true), (last + 1, false)] {
         assert_eq!(ask_by(&asked, &connection, now).is_ok(), good, "{now}");
     }
-    assert_eq!(ask_by(&asked, &connection, last + 1).unwrap_err().to_string(), "certificate: it has expired, or is not valid yet");
+    assert_eq!(
+        ask_by(&asked, &connection, last + 1).unwrap_err().to_string(),
+        "certificate: it has expired, or is not valid yet"
+    );
     let answer = ask_by(&asked, &connection, NOW).unwrap();
     assert_eq!(answer.issued, Some(Timestamp::from_seconds(first)));
     assert_eq!(answer.expires, Some(Timestamp::from_seconds(last + 1)));
@@ -206,7 +209,8 @@ fn an_open_connection_is_no_longer_known_when_its_authority_is_gone() {
     let first = ask_by(&asked, &connection, NOW).unwrap();
     let again = ask_by(&asked, &connection, NOW + 59).unwrap();
     assert!(std::sync::Arc::ptr_eq(&first.principal, &again.principal), "it is not verified anew each time");
-    let rotated = SpiffeSettings { bundle: trust_domain("a", &authority("new")).bundle, ..settings().spiffe[0].clone() };
+    let rotated =
+        SpiffeSettings { bundle: trust_domain("a", &authority("new")).bundle, ..settings().spiffe[0].clone() };
     let after = Authenticator::after(AuthenticatorSettings { spiffe: vec![rotated], ..Default::default() }, &asked);
     let error = ask_by(&after.unwrap(), &connection, NOW).unwrap_err();
     assert_eq!(error, AuthenticationError::Certificate(InvalidSvid::Unverified));
@@ -237,7 +241,8 @@ fn paths_and_subjects_are_one_to_one() {
     assert_eq!(subject("spiffe://a/x-y/z"), None, "two IDs are never one subject");
 
     let refused = |path: &str, subject: &str| SpiffeSubject::parse(path, subject).unwrap_err();
-    for path in ["", "agents/{name}", "/", "/agents/", "/a b/{name}", "/{}", "/{na-me}", "/x{name}", "/{*a}/{b}", "/.."] {
+    for path in ["", "agents/{name}", "/", "/agents/", "/a b/{name}", "/{}", "/{na-me}", "/x{name}", "/{*a}/{b}", "/.."]
+    {
         assert_eq!(refused(path, "agent:{name}"), InvalidSpiffeSubject::Path(path.to_owned()), "{path}");
     }
     assert_eq!(refused("/{a}/{a}", "agent:{a}"), InvalidSpiffeSubject::RepeatedCapture("a".to_owned()));
@@ -407,7 +412,8 @@ fn a_token_that_is_bound_to_a_certificate_is_good_on_its_connections_alone() {
     });
     let last = rcgen::date_time_ymd(2030, 3, 18).unix_timestamp();
     let (own, other) = (signed(&dated, &HARBOR), signed(&dated, &HARBOR));
-    let with_binding = |confirmation| token(&header(), &with(claims(), json!({"cnf": confirmation, "exp": NOW + 100_000})));
+    let with_binding =
+        |confirmation| token(&header(), &with(claims(), json!({"cnf": confirmation, "exp": NOW + 100_000})));
     let bound = with_binding(json!({"x5t#S256": text(&sha256(&own))}));
     let asked = binding(None);
     let refusal = |chain: &[&[u8]], token: &str, now: i64| match ask_on(&connection(chain), &asked, token, now) {
