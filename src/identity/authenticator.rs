@@ -6,13 +6,14 @@ use http::{HeaderName, HeaderValue, header};
 use quick_cache::sync::Cache;
 
 use super::{
-    api_key::{ApiKeys, StoredKey},
+    api_key::ApiKeys,
     challenge::Challenges,
     claims,
     delegation::{ChainRules, TaskNaming},
     digest::sha256,
     error::{AuthenticationError, InvalidToken, Shown},
     issuer::{Issuer, Verified},
+    presented,
     proof::{self, Binding, InvalidProof, ProofNeed, SeenProofs},
     seen::{Identity, SeenCredential},
     settings::{AuthenticatorSettings, InvalidSettings},
@@ -218,15 +219,15 @@ impl Authenticator {
                 (None, Some(_)) => Some(CredentialKind::ApiKey),
                 (None, None) => None,
             };
-            check_kinds(rule, field, peer.is_some())?;
+            presented::check_kinds(rule, field, peer.is_some())?;
         }
         let authenticated = match (authorization, api_key, &peer) {
             (None, None, None) => return Err(AuthenticationError::Missing),
-            (None, None, Some(peer)) => return by_certificate(peer, task),
+            (None, None, Some(peer)) => return presented::by_certificate(peer, task),
             (Some(_), Some(_), _) => return Err(AuthenticationError::Several),
             (Some(field), None, _) => self.token(head, (field, task), seen, (now, possession))?,
             (None, Some((keys, text)), _) => {
-                let key = found_key(keys, text, (seen, now))?;
+                let key = presented::found_key(keys, text, (seen, now))?;
                 Authenticated {
                     principal: Arc::clone(key.chain.within(task)?),
                     method: Method::ApiKey { id: Arc::clone(&key.id), owner: key.owner.clone() },
@@ -238,7 +239,7 @@ impl Authenticator {
             }
         };
         match peer {
-            Some(peer) => check_agreement(&authenticated.principal, &peer).map(|()| authenticated),
+            Some(peer) => presented::check_agreement(&authenticated.principal, &peer).map(|()| authenticated),
             None => Ok(authenticated),
         }
     }
@@ -305,7 +306,7 @@ impl Authenticator {
             (Some(Binding::Certificate(_)), Some(settings)) if is_proven || settings.need == ProofNeed::Always => {
                 Err(InvalidToken::Unbound.into())
             }
-            (Some(Binding::Certificate(digest)), _) => Ok(check_certificate(seen, digest, now)?),
+            (Some(Binding::Certificate(digest)), _) => Ok(presented::check_certificate(seen, digest, now)?),
             (Some(Binding::Key(_)), None) => Err(InvalidToken::Bound.into()),
             (None, Some(settings)) if is_proven || settings.need == ProofNeed::Always => {
                 Err(InvalidToken::Unbound.into())
@@ -368,86 +369,6 @@ impl Authenticator {
             token_id: token.token_id.clone(),
             grants: token.grants.clone(),
         })
-    }
-}
-
-/// Whether a request with this kind of credential in a field, if with any, and with or without a certificate that stands
-/// for somebody, brings what it must.
-fn check_kinds(
-    rule: &CredentialRule,
-    field: Option<CredentialKind>,
-    has_certificate: bool,
-) -> Result<(), AuthenticationError> {
-    let certificate = has_certificate.then_some(CredentialKind::Spiffe);
-    // The one that says who asks: a certificate only where there is nothing else.
-    let Some(deciding) = field.or(certificate) else { return Err(AuthenticationError::Missing) };
-    match rule {
-        CredentialRule::OneOf(kinds) if kinds.contains(&deciding) => Ok(()),
-        // What came in a field was meant for this request; a certificate is there anyway.
-        CredentialRule::OneOf(_) => {
-            field.map_or(Err(AuthenticationError::Missing), |field| Err(AuthenticationError::RefusedKind(field)))
-        }
-        CredentialRule::AllOf(kinds) => {
-            if let Some(field) = field.filter(|field| !kinds.contains(field)) {
-                return Err(AuthenticationError::RefusedKind(field));
-            }
-            let came = [field, certificate];
-            let missing = kinds.iter().find(|kind| !came.contains(&Some(**kind)));
-            missing.map_or(Ok(()), |missing| Err(AuthenticationError::MissingKind(*missing)))
-        }
-    }
-}
-
-/// The key that the text is, unless its source has guessed too much.
-fn found_key<'k>(
-    keys: &'k ApiKeys,
-    text: &str,
-    (seen, now): (&SeenCredential, Timestamp),
-) -> Result<&'k StoredKey, AuthenticationError> {
-    if !seen.refusals.allows_key(now) {
-        return Err(AuthenticationError::SourceOver);
-    }
-    let found = keys.find(text, now);
-    match found {
-        Ok(_) => seen.refusals.accept_key(),
-        Err(_) => seen.refusals.refuse_key(now),
-    }
-    found
-}
-
-/// The principal that the certificate of the connection stands for, where nothing else was sent.
-fn by_certificate(peer: &KnownPeer, task: Option<&str>) -> Result<Authenticated, AuthenticationError> {
-    Ok(Authenticated {
-        principal: Arc::clone(peer.chain.within(task)?),
-        method: Method::Spiffe { id: Arc::clone(peer.id.as_str()) },
-        // Its last second is within its time.
-        expires: Some(peer.not_after.plus(Duration::from_secs(1))),
-        issued: Some(peer.not_before),
-        token_id: None,
-        grants: None,
-    })
-}
-
-/// Whoever sends the request by its credential is at the other end of the connection (RFC 8693, section 4.1: the
-/// current actor is the one that acts).
-fn check_agreement(principal: &Principal, peer: &KnownPeer) -> Result<(), AuthenticationError> {
-    let (sender, peer) = (principal.current_actor().unwrap_or(principal.subject()), peer.principal.subject());
-    if sender == peer {
-        return Ok(());
-    }
-    Err(AuthenticationError::OtherPeer { peer: peer.clone(), sender: sender.clone() })
-}
-
-/// Whether the connection's other end has shown the certificate with this digest, and still could.
-fn check_certificate(seen: &SeenCredential, digest: &[u8; 32], now: Timestamp) -> Result<(), InvalidToken> {
-    let certificate = seen.certificate().ok_or(InvalidToken::NoCertificate)?;
-    if certificate.digest() != digest {
-        return Err(InvalidToken::OtherCertificate);
-    }
-    if certificate.fields().is_ok_and(|fields| fields.holds(now)) {
-        Ok(())
-    } else {
-        Err(InvalidToken::ExpiredCertificate)
     }
 }
 

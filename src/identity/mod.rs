@@ -16,6 +16,7 @@ mod issuer;
 mod json;
 mod jwk;
 mod jwks;
+mod presented;
 mod proof;
 mod refusals;
 mod seen;
