@@ -246,8 +246,11 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
     };
     let routes = routes::table(&file.routes, &names, common, problems);
     let workers = workers(file.workers.as_ref(), problems);
-    let authenticator = identity::settings(&file.identity, routes.as_ref(), reading);
+    let mut authenticator = identity::settings(&file.identity, routes.as_ref(), reading);
     spiffe::check_listeners(file, &mut reading.problems);
+    if let Some(Ok(AuthenticatorSettings { protected_resource: Some(resource), .. })) = &mut authenticator {
+        resource.certificates = spiffe::agents_are_asked(file);
+    }
     let denylist = match &file.policy.denylist {
         Some(name) => denylist::read(name, reading),
         None => Some(Arc::default()),

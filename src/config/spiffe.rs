@@ -85,13 +85,19 @@ pub(super) fn place_of(problem: &InvalidSettings, written: &[file::Spiffe]) -> O
     }
 }
 
+/// Whether some data listener asks clients for certificates.
+pub(super) fn agents_are_asked(file: &File) -> bool {
+    file.listen.iter().any(|listen| asks(listen.tls.as_ref()))
+}
+
+fn asks(tls: Option<&Tls>) -> bool {
+    tls.is_some_and(|tls| tls.client.is_some())
+}
+
 /// Refuses trust domains where no listener asks for certificates: nobody would ever be known by one.
 pub(super) fn check_listeners(file: &File, problems: &mut Problems) {
     let Some(first) = file.identity.spiffe.first() else { return };
-    let asks = |tls: &Option<Tls>| tls.as_ref().is_some_and(|tls| tls.client.is_some());
-    if file.listen.iter().any(|listen| asks(&listen.tls))
-        || file.decision.as_ref().is_some_and(|decision| asks(&decision.tls))
-    {
+    if agents_are_asked(file) || file.decision.as_ref().is_some_and(|decision| asks(decision.tls.as_ref())) {
         return;
     }
     let message = "`identity.spiffe` is of no use: no listener asks clients for certificates";

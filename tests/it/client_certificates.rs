@@ -154,11 +154,58 @@ fn a_token_and_the_certificate_are_of_one_agent() {
 }
 
 #[test]
+fn a_route_may_ask_for_a_token_and_a_certificate() {
+    let mut it = Workloads::new(OPTIONAL);
+    it.world.routes = ["all_of: [jwt, spiffe]", "one_of: [spiffe]", "one_of: [jwt]"]
+        .iter()
+        .zip(["both", "certificate", "token"])
+        .map(|(rule, name)| {
+            format!(
+                "
+  - path: /{name}/{{document}}
+    upstream: main
+    authentication: {{ {rule} }}
+    operations:
+      GET: {{ action: can_read, resource: \"document:{{path.document}}\" }}"
+            )
+        })
+        .collect();
+    let portcullis = it.world.start();
+    let (reader, anonymous) = (it.client(READER), Client::anonymous(&it.server));
+    let bearer = format!("Bearer {}", it.world.issuer.token("erin", &["reader"]));
+    let (missing, refused) = (Some("missing_credential"), Some("invalid_credential"));
+    for (path, client, has_token, expected) in [
+        ("/both/d1", &reader, true, None),
+        ("/both/d1", &reader, false, missing),
+        ("/both/d1", &anonymous, true, missing),
+        ("/both/d1", &anonymous, false, missing),
+        ("/certificate/d1", &reader, false, None),
+        ("/certificate/d1", &reader, true, refused),
+        ("/certificate/d1", &anonymous, true, refused),
+        ("/certificate/d1", &anonymous, false, missing),
+        ("/token/d1", &reader, true, None),
+        ("/token/d1", &anonymous, true, None),
+        ("/token/d1", &reader, false, missing),
+    ] {
+        let fields: &[(&str, &str)] = if has_token { &[("authorization", &bearer)] } else { &[] };
+        let answer = get(client, portcullis.data, path, fields).unwrap();
+        let status = if expected.is_some() { 401 } else { 200 };
+        assert_eq!(
+            (answer.status, answer.reason().as_str()),
+            (status, expected.unwrap_or_default()),
+            "{path} {has_token}"
+        );
+    }
+}
+
+#[test]
 fn a_token_that_is_bound_to_a_certificate_is_good_with_it_alone() {
     let mut it = Workloads::new(OPTIONAL);
     // Without trust domains certificates stand for nobody, and bind all the same.
-    it.world.identity_more = String::new();
+    it.world.identity_more = "protected_resource: { resource: https://api.acme.example }".to_owned();
     let portcullis = it.world.start();
+    let metadata = get(&Client::anonymous(&it.server), portcullis.data, "/.well-known/oauth-protected-resource", &[]);
+    assert_eq!(metadata.unwrap().json()["tls_client_certificate_bound_access_tokens"], true);
     let (own, other) = (it.client(READER), it.client(READER));
     let bound = token(&it.world.issuer, "erin", |claims| claims["cnf"] = json!({ "x5t#S256": own.digest() }));
     let bearer = format!("Bearer {bound}");

@@ -14,6 +14,7 @@ mod bad_input;
 mod client_certificates;
 mod commands;
 mod conditions;
+mod credential_rules;
 mod credentials;
 mod decision;
 mod demo;

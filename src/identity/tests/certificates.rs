@@ -121,7 +121,7 @@ fn ids_have_one_grammar() {
     for (bad, problem) in [
         (long(256, 1), InvalidSpiffeId::TrustDomain),
         (long(255, 2048 - 264), InvalidSpiffeId::TooLong),
-        (format!("spiffe://harbor.example/\u{e9}"), InvalidSpiffeId::Path),
+        ("spiffe://harbor.example/\u{e9}".to_owned(), InvalidSpiffeId::Path),
         ("spiffe://h\u{131}".to_owned(), InvalidSpiffeId::TrustDomain),
         (String::new(), InvalidSpiffeId::Scheme),
     ] {
