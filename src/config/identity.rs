@@ -88,7 +88,11 @@ pub(super) fn settings(
     match Authenticator::new(settings.clone()) {
         Ok(_) => Some(Ok(settings)),
         Err(problem) => {
-            reading.problems.add(place_of(&problem, identity), problem.to_string());
+            let place = place_of(&problem, identity);
+            match spiffe::advice(&problem) {
+                Some(advice) => reading.problems.add_with_help(place, problem.to_string(), advice),
+                None => reading.problems.add(place, problem.to_string()),
+            }
             None
         }
     }
@@ -125,9 +129,9 @@ fn place_of(problem: &InvalidSettings, identity: &file::Identity) -> Place {
         | InvalidSettings::MaxActors { index }
         | InvalidSettings::NoUsableKey { index } => issuer(index),
         InvalidSettings::RepeatedApiKey { index, .. } | InvalidSettings::ApiKeyId { index, .. } => keys(index),
-        InvalidSettings::RepeatedTrustDomain { .. } | InvalidSettings::NoSpiffeSubject { .. } => {
-            spiffe::place_of(problem, &identity.spiffe)
-        }
+        InvalidSettings::RepeatedTrustDomain { .. }
+        | InvalidSettings::NoSpiffeSubject { .. }
+        | InvalidSettings::SharedSubjects { .. } => spiffe::place_of(problem, &identity.spiffe),
         InvalidSettings::ProofWindow => {
             identity.dpop.as_ref().and_then(|dpop| dpop.window.as_ref()).map(|window| window.place)
         }

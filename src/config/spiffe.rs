@@ -80,9 +80,19 @@ pub(super) fn place_of(problem: &InvalidSettings, written: &[file::Spiffe]) -> O
         InvalidSettings::RepeatedTrustDomain { index, .. } => {
             written.get(*index).map(|domain| domain.trust_domain.place)
         }
-        InvalidSettings::NoSpiffeSubject { index } => written.get(*index).map(|domain| domain.subjects.place),
+        InvalidSettings::NoSpiffeSubject { index } | InvalidSettings::SharedSubjects { index, .. } => {
+            written.get(*index).map(|domain| domain.subjects.place)
+        }
         _ => None,
     }
+}
+
+/// What helps against a problem of the settings, if it is one of several trust domains.
+pub(super) fn advice(problem: &InvalidSettings) -> Option<&'static str> {
+    let meeting = matches!(problem, InvalidSettings::SharedSubjects { .. });
+    meeting.then_some(
+        "let their subjects begin otherwise, such as `agent:partner.example/{name}` and `agent:acme.example/{name}`",
+    )
 }
 
 /// Whether some data listener asks clients for certificates.

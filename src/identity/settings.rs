@@ -164,6 +164,17 @@ pub enum InvalidSettings {
         /// Their name.
         name: TrustDomain,
     },
+    /// A workload of one trust domain could be the same subject as one of another: their authorities would vouch for
+    /// each other's.
+    #[error("a workload of `{name}` could be the same subject as one of `{first}`")]
+    SharedSubjects {
+        /// The second trust domain.
+        index: usize,
+        /// Its name.
+        name: TrustDomain,
+        /// The name of the first one.
+        first: TrustDomain,
+    },
     /// No ID of the trust domain would be anybody.
     #[error("a trust domain needs subjects")]
     NoSpiffeSubject {
@@ -197,6 +208,7 @@ impl InvalidSettings {
             Self::RepeatedApiKey { .. }
             | Self::ApiKeyId { .. }
             | Self::RepeatedTrustDomain { .. }
+            | Self::SharedSubjects { .. }
             | Self::NoSpiffeSubject { .. }
             | Self::ProofWindow
             | Self::TaskHeader(_)
@@ -218,6 +230,7 @@ impl InvalidSettings {
             | Self::MaxActors { .. }
             | Self::NoUsableKey { .. }
             | Self::RepeatedTrustDomain { .. }
+            | Self::SharedSubjects { .. }
             | Self::NoSpiffeSubject { .. }
             | Self::ProofWindow
             | Self::TaskHeader(_)
@@ -243,6 +256,13 @@ impl AuthenticatorSettings {
             }
             if domain.subjects.is_empty() {
                 return Err(InvalidSettings::NoSpiffeSubject { index });
+            }
+            let meets = |other: &SpiffeSettings| {
+                other.subjects.iter().any(|rule| domain.subjects.iter().any(|own| own.may_meet(rule)))
+            };
+            if let Some(other) = self.spiffe.iter().take(index).find(|other| meets(other)) {
+                let (name, first) = (name.clone(), other.trust_domain.clone());
+                return Err(InvalidSettings::SharedSubjects { index, name, first });
             }
         }
         if let Some(proofs) = &self.proofs {

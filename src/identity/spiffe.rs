@@ -232,6 +232,17 @@ impl SpiffeSubject {
         }
     }
 
+    /// Whether an ID of this path and one of the other could be one subject, as far as the literal beginnings tell.
+    pub(super) fn may_meet(&self, other: &Self) -> bool {
+        let beginning = |rule: &Self| (rule.subject.beginning().to_owned(), rule.subject.variables().next().is_some());
+        match (beginning(self), beginning(other)) {
+            ((one, false), (other, false)) => one == other,
+            ((one, true), (other, false)) => other.starts_with(&one),
+            ((one, false), (other, true)) => one.starts_with(&other),
+            ((one, true), (other, true)) => one.starts_with(&other) || other.starts_with(&one),
+        }
+    }
+
     /// The subject that the ID stands for, if it is one of this path.
     pub(super) fn subject_of(&self, id: &SpiffeId) -> Option<Entity> {
         let mut captured: Vec<String> = Vec::new();

@@ -27,7 +27,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{
     deadline::ConnectionTimer,
-    drain::DrainSignal,
+    drain::{Drain, DrainSignal},
     guard::{Guarded, HEAD_BYTES},
     joined::Joined,
     listener::Accepting,
@@ -130,25 +130,39 @@ pub trait Handler: Clone + Send + Sync + 'static {
 
 /// Accepts connections until the drain is ordered, and serves HTTP/1.1 and HTTP/2 on them.
 ///
+/// A new TLS identity is for new connections. If it does not admit all clients that the one before did, the connections
+/// of that one end in order: what was taken away does not live on in them.
+///
 /// In the clear, HTTP/2 is taken by prior knowledge; over TLS by ALPN. A Unix socket is always in the clear. Every
 /// connection holds its clone of the drain's signal until its last answer is sent.
 pub async fn serve<H: Handler>(
     listener: impl Into<Accepting>,
-    tls: Option<watch::Receiver<ServerTls>>,
+    mut tls: Option<watch::Receiver<ServerTls>>,
     settings: ServerSettings,
     mut drain: DrainSignal,
     handler: H,
 ) {
     let (listener, room) = (listener.into(), Arc::new(Semaphore::new(settings.connections)));
+    let mut identity = tls.as_mut().map(|tls| tls.borrow_and_update().clone());
+    // Ordered when what the connections were admitted by is taken away, and when it is dropped: with this loop.
+    let (mut admission, mut admitted) = Drain::new();
     loop {
         let accepted = tokio::select! {
             biased;
             () = drain.ordered() => return,
+            renewed = renewed(tls.as_mut()) => {
+                if identity.as_ref().is_some_and(|before| !renewed.admits_all_of(before)) {
+                    admission.order();
+                    (admission, admitted) = Drain::new();
+                }
+                identity = Some(renewed);
+                continue;
+            }
             accepted = accept(&listener, &room) => accepted,
         };
         let Some((accepted, place)) = accepted else { continue };
-        let acceptor = tls.as_ref().map(|tls| TlsAcceptor::from(Arc::clone(&tls.borrow().0)));
-        let (handler, drain) = (handler.clone(), drain.clone());
+        let acceptor = identity.as_ref().map(|tls| TlsAcceptor::from(Arc::clone(&tls.config)));
+        let (handler, held, drain) = (handler.clone(), drain.clone(), admitted.clone());
         tokio::spawn(async move {
             match accepted {
                 Accepted::Tcp(stream, address) => {
@@ -156,9 +170,19 @@ pub async fn serve<H: Handler>(
                 }
                 Accepted::Unix(stream) => in_the_clear(stream, Peer::local(), settings, drain, handler).await,
             }
-            drop(place);
+            drop((place, held));
         });
     }
+}
+
+/// Waits for the next TLS identity; for ever where there is none.
+async fn renewed(tls: Option<&mut watch::Receiver<ServerTls>>) -> ServerTls {
+    if let Some(tls) = tls
+        && tls.changed().await.is_ok()
+    {
+        return tls.borrow_and_update().clone();
+    }
+    std::future::pending().await
 }
 
 /// A connection that has come.

@@ -66,9 +66,14 @@ pub enum AnonymousClients {
     Accept,
 }
 
-/// The TLS identity of a listener.
+/// The TLS identity of a listener, and which clients it admits.
 #[derive(Debug, Clone)]
-pub struct ServerTls(pub(super) Arc<ServerConfig>);
+pub struct ServerTls {
+    pub(super) config: Arc<ServerConfig>,
+    // Of clients; empty if these are not asked for certificates.
+    authorities: Arc<[CertificateDer<'static>]>,
+    anonymous: AnonymousClients,
+}
 
 impl ServerTls {
     /// Reads a certificate chain and its key, both PEM, and the authorities of clients, if these are verified. TLS 1.3
@@ -82,9 +87,10 @@ impl ServerTls {
         let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| TlsError::NoKey(key.to_owned()))?;
         let builder = ServerConfig::builder_with_provider(aws_lc_rs::default_provider().into());
         let builder = builder.with_safe_default_protocol_versions()?;
+        let authorities = clients.map(|clients| certificates(clients.ca_file)).transpose()?.unwrap_or_default();
         let builder = match clients {
             None => builder.with_no_client_auth(),
-            Some(clients) => builder.with_client_cert_verifier(clients.verifier()?),
+            Some(clients) => builder.with_client_cert_verifier(clients.verifier(&authorities)?),
         };
         let mut config = builder.with_single_cert(chain, key)?;
         if clients.is_some() {
@@ -93,16 +99,27 @@ impl ServerTls {
         }
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         config.max_early_data_size = 0;
-        Ok(Self(Arc::new(config)))
+        let anonymous = clients.map_or(AnonymousClients::Accept, |clients| clients.anonymous);
+        Ok(Self { config: Arc::new(config), authorities: authorities.into(), anonymous })
+    }
+
+    /// Whether it admits all clients that the other one did, as far as authorities can tell. If not, what the other one
+    /// has admitted must not stay.
+    pub(super) fn admits_all_of(&self, other: &Self) -> bool {
+        let admits_anonymous = match (self.anonymous, other.anonymous) {
+            (AnonymousClients::Refuse, AnonymousClients::Accept) => false,
+            (AnonymousClients::Accept, _) | (_, AnonymousClients::Refuse) => true,
+        };
+        admits_anonymous && other.authorities.iter().all(|authority| self.authorities.contains(authority))
     }
 }
 
 impl ClientVerification<'_> {
-    fn verifier(self) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    fn verifier(self, authorities: &[CertificateDer<'static>]) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
         let unusable = |problem: String| TlsError::Authorities(self.ca_file.to_owned(), problem);
         let mut roots = RootCertStore::empty();
-        for certificate in certificates(self.ca_file)? {
-            roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
+        for certificate in authorities {
+            roots.add(certificate.clone()).map_err(|error| unusable(error.to_string()))?;
         }
         let builder = WebPkiClientVerifier::builder_with_provider(roots.into(), aws_lc_rs::default_provider().into());
         let builder = match self.anonymous {

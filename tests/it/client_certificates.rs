@@ -17,7 +17,7 @@ const SPIFFE: &str = r#"spiffe:
     - trust_domain: partner.example
       bundle: { file: partner.pem }
       subjects:
-        - { path: "/agents/{name}", subject: "agent:{name}" }"#;
+        - { path: "/agents/{name}", subject: "partner:{name}" }"#;
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(future)
@@ -255,12 +255,17 @@ fn authorities_reload_and_no_session_outlives_them() {
         assert_eq!(again.get("/documents/d1", &[]).await.unwrap().status, 200);
 
         let next = Authority::new("acme");
-        it.world.replace("acme.pem", next.pem());
+        it.world.replace("clients.pem", format!("{}{}{}", it.acme.pem(), next.pem(), it.partner.pem()));
         let revision = portcullis.until_revision_above(1);
+        let answer = open.get("/documents/d1", &[]).await;
+        assert_eq!(answer.unwrap().status, 200, "who is admitted as before is not disturbed");
+        it.world.replace("acme.pem", next.pem());
+        let revision = portcullis.until_revision_above(revision);
         let answer = open.get("/documents/d1", &[]).await.unwrap();
         assert_eq!(answer.reason(), "invalid_credential", "an open connection is not known any more");
         it.world.replace("clients.pem", next.pem());
         let revision = portcullis.until_revision_above(revision);
+        open.ended().await;
         assert!(reader.get(data, "/documents/d1", &[]).await.is_none(), "its authority is gone");
         let new = next.client(READER, &it.server);
         assert_eq!(new.get(data, "/documents/d1", &[]).await.unwrap().status, 200);
@@ -271,6 +276,23 @@ fn authorities_reload_and_no_session_outlives_them() {
     portcullis.until_logged("clients.pem` holds no PEM certificate");
     assert_eq!(portcullis.revision(), revision);
     assert!(get(&reader, data, "/documents/d1", &[]).is_none());
+}
+
+#[test]
+fn connections_that_would_not_be_admitted_any_more_end() {
+    let it = Workloads::new(OPTIONAL);
+    let portcullis = it.world.start();
+    let (reader, anonymous) = (it.client(READER), Client::anonymous(&it.server));
+    let bearer = format!("Bearer {}", it.world.issuer.token("erin", &["reader"]));
+    block_on(async {
+        let (mut open, _) = anonymous.connect(portcullis.data).await.unwrap();
+        assert_eq!(open.get("/documents/d1", &[("authorization", &bearer)]).await.unwrap().status, 200);
+        it.world.replace("portcullis.yaml", it.world.config().replace(OPTIONAL, REQUIRED));
+        portcullis.until_revision_above(1);
+        open.ended().await;
+        assert!(anonymous.get(portcullis.data, "/documents/d1", &[("authorization", &bearer)]).await.is_none());
+        assert_eq!(reader.get(portcullis.data, "/documents/d1", &[]).await.unwrap().status, 200);
+    });
 }
 
 #[test]
@@ -313,6 +335,7 @@ fn what_is_wrong_with_clients_and_trust_domains_has_its_place() {
     );
     refused(&replace("bundle: { file: acme.pem }", "bundle: { file: tuples.yaml }"), "holds no PEM certificates");
     refused(&replace("bundle: { file: acme.pem }", "bundle: {}"), "file");
+    refused(&replace("partner:{name}", "agent:{name}"), "could be the same subject as one of `acme.example`");
     refused(&replace("trust_domain: partner", "trust_domain: acme"), "`acme.example` is configured twice");
     refused(&replace("trust_domain: acme.example", "trust_domain: Acme.example"), "a trust domain is");
     refused(&replace("/agents/{name}", "/agents/{nam}"), "`{name}` is not captured by the path");

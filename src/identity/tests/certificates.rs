@@ -7,7 +7,7 @@ use super::{
     minting::{ES256, text},
     workloads::{
         DEPOT, HARBOR, ask_by, ask_with, authority, connection, intermediate, params, settings, signed, trust_domain,
-        workload,
+        trust_domain_of, workload,
     },
     worlds::{NOW, ask_on, chain, claims, head, header, issuer, members, token, with},
 };
@@ -56,9 +56,9 @@ fn a_workload_is_the_subject_of_its_id() {
         assert_eq!((members(&answer), answer.method), (subject.to_owned(), Method::Spiffe { id: id.into() }));
         assert!(answer.token_id.is_none() && answer.grants.is_none());
     }
-    // The same ID by the other trust domain is the other one's.
+    // The same path in the other trust domain is another subject.
     let depot = signed(&params("spiffe://depot.example/agents/writer", |_| ()), &DEPOT);
-    assert_eq!(members(&ask_with(&asked, &[&depot]).unwrap()), "agent:writer");
+    assert_eq!(members(&ask_with(&asked, &[&depot]).unwrap()), "courier:writer");
     // A name that is no URI does not matter.
     assert_eq!(refusal(|it| it.subject_alt_names.push(SanType::DnsName("w.harbor.example".try_into().unwrap()))), None);
 }
@@ -261,6 +261,33 @@ fn settings_name_each_trust_domain_once_with_authorities_and_subjects() {
     };
     let twice = made(vec![one.clone(), trust_domain("harbor.example", &DEPOT)]);
     assert_eq!(twice, InvalidSettings::RepeatedTrustDomain { index: 1, name: one.trust_domain.clone() });
+    for (own, other) in [
+        ("agent:{name}", "agent:{name}"),
+        ("agent:{name}", "agent:depot/{name}"),
+        ("agent:a/{name}", "agent:{name}"),
+        ("agent:{name}", "agent:writer"),
+        ("agent:writer", "agent:w{name}"),
+        ("agent:writer", "agent:writer"),
+    ] {
+        let path = |subject: &str| if subject.contains('{') { "/{name}" } else { "/writer" };
+        let harbor = trust_domain_of("harbor.example", &HARBOR, &[("/x", "service:x"), (path(own), own)]);
+        let depot = trust_domain_of("depot.example", &DEPOT, &[(path(other), other)]);
+        let names = (depot.trust_domain.clone(), harbor.trust_domain.clone());
+        let meeting = InvalidSettings::SharedSubjects { index: 1, name: names.0, first: names.1 };
+        assert_eq!(made(vec![harbor, depot]), meeting, "{own} {other}");
+    }
+    for (own, other) in [
+        ("agent:{name}", "courier:{name}"),
+        ("agent:harbor/{name}", "agent:depot/{name}"),
+        ("agent:writer", "agent:writer2"),
+        ("agent:writer", "agent:x{name}"),
+    ] {
+        let path = |subject: &str| if subject.contains('{') { "/{name}" } else { "/writer" };
+        let harbor = trust_domain_of("harbor.example", &HARBOR, &[(path(own), own)]);
+        let depot = trust_domain_of("depot.example", &DEPOT, &[(path(other), other)]);
+        let spiffe = vec![harbor, depot];
+        assert!(Authenticator::new(AuthenticatorSettings { spiffe, ..Default::default() }).is_ok(), "{own} {other}");
+    }
     let nobody = made(vec![SpiffeSettings { subjects: Vec::new(), ..one }]);
     assert_eq!(nobody, InvalidSettings::NoSpiffeSubject { index: 0 });
     let leaf = params(WRITER, |_| ()).signed_by(&KeyPair::generate().unwrap(), &HARBOR).unwrap().pem();

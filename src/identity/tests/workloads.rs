@@ -66,20 +66,25 @@ pub(super) fn connection(chain: &[&[u8]]) -> SeenCredential {
 }
 
 pub(super) fn trust_domain(name: &str, authority: &Authority) -> SpiffeSettings {
-    let rule = |path, subject| SpiffeSubject::parse(path, subject).unwrap();
+    trust_domain_of(
+        name,
+        authority,
+        &[("/agents/{name}", "agent:{name}"), ("/ns/{namespace}/sa/{account}", "service:{namespace}/{account}")],
+    )
+}
+
+pub(super) fn trust_domain_of(name: &str, authority: &Authority, subjects: &[(&str, &str)]) -> SpiffeSettings {
     SpiffeSettings {
         trust_domain: name.parse().unwrap(),
         bundle: Arc::new(TrustBundle::parse(&authority.pem()).unwrap()),
-        subjects: vec![
-            rule("/agents/{name}", "agent:{name}"),
-            rule("/ns/{namespace}/sa/{account}", "service:{namespace}/{account}"),
-        ],
+        subjects: subjects.iter().map(|(path, subject)| SpiffeSubject::parse(path, subject).unwrap()).collect(),
     }
 }
 
 /// Settings that know the workloads of two trust domains.
 pub(super) fn settings() -> AuthenticatorSettings {
-    let spiffe = vec![trust_domain("harbor.example", &HARBOR), trust_domain("depot.example", &DEPOT)];
+    let depot = trust_domain_of("depot.example", &DEPOT, &[("/agents/{name}", "courier:{name}")]);
+    let spiffe = vec![trust_domain("harbor.example", &HARBOR), depot];
     AuthenticatorSettings { spiffe, ..Default::default() }
 }
 

@@ -108,12 +108,20 @@ impl Client {
 pub(crate) struct TlsConnection(SendRequest<Full<Bytes>>);
 
 impl TlsConnection {
+    /// Waits until the server has closed it.
+    pub(crate) async fn ended(&mut self) {
+        while self.0.ready().await.is_ok() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+
     /// The answer; `None` if the connection was closed instead.
     pub(crate) async fn get(&mut self, path: &str, fields: &[(&str, &str)]) -> Option<Answer> {
         let mut request = Request::get(path).header("host", "api.acme.example");
         for (name, value) in fields {
             request = request.header(*name, *value);
         }
+        self.0.ready().await.ok()?;
         let response = self.0.send_request(request.body(Full::default()).unwrap()).await.ok()?;
         let (parts, body) = response.into_parts();
         let fields = parts.headers.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap()));
