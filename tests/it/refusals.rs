@@ -78,7 +78,8 @@ fn an_http_2_connection_ends_with_its_tenth_bad_credential() {
             }
         }
         assert_eq!(checked, 10, "{unchecked} more were refused unseen");
-        ended.await.unwrap().unwrap();
+        let patience = std::time::Duration::from_secs(30);
+        tokio::time::timeout(patience, ended).await.expect("the connection ends").unwrap().unwrap();
         assert!(sender.send_request(get(&good)).await.is_err(), "the connection is over");
     });
     assert_eq!(portcullis.get("/documents/d1", &good).status, 200);

@@ -1,6 +1,6 @@
 //! An authority of a trust domain, and clients with its certificates.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -108,11 +108,14 @@ impl Client {
 pub(crate) struct TlsConnection(SendRequest<Full<Bytes>>);
 
 impl TlsConnection {
-    /// Waits until the server has closed it.
+    /// Waits until the server has closed it, at most 30 seconds.
     pub(crate) async fn ended(&mut self) {
-        while self.0.ready().await.is_ok() {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
+        let closed = async {
+            while self.0.ready().await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), closed).await.expect("the connection ends");
     }
 
     /// The answer; `None` if the connection was closed instead.
