@@ -108,14 +108,14 @@ impl Client {
 pub(crate) struct TlsConnection(SendRequest<Full<Bytes>>);
 
 impl TlsConnection {
-    /// Waits until the server has closed it, at most 30 seconds.
+    /// Waits until the server has closed it: not for as long as that waits for the next request.
     pub(crate) async fn ended(&mut self) {
         let closed = async {
             while self.0.ready().await.is_ok() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(30), closed).await.expect("the connection ends");
+        tokio::time::timeout(Duration::from_secs(15), closed).await.expect("the connection ends");
     }
 
     /// The answer; `None` if the connection was closed instead.
