@@ -3,6 +3,7 @@
 use std::fmt;
 
 use http::StatusCode;
+use uuid::{Uuid, fmt::Hyphenated};
 
 /// The number of a snapshot. It only goes up; the first one is 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -32,27 +33,18 @@ impl fmt::Display for Revision {
     }
 }
 
-/// The name of one decision, unique for all time: 16 bytes, written as a UUID (RFC 9562).
+/// The name of one decision, unique for all time: a UUID (RFC 9562).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DecisionId {
-    // INVARIANT: hexadecimal digits and hyphens. Every answer and every record carries it, so it is written once.
-    text: [u8; 36],
+    // Every answer and every record carries it, so it is written once.
+    text: [u8; Hyphenated::LENGTH],
 }
 
 impl DecisionId {
-    /// The decision with these 16 bytes.
-    pub fn new(bytes: [u8; 16]) -> Self {
-        let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble };
-        let mut text = [b'-'; 36];
-        let mut next = 0;
-        for (index, byte) in bytes.iter().enumerate() {
-            // A hyphen stands before the bytes 4, 6, 8 and 10.
-            next += usize::from(matches!(index, 4 | 6 | 8 | 10));
-            if let Some([high, low]) = text.get_mut(next..next + 2) {
-                (*high, *low) = (digit(byte >> 4), digit(byte & 15));
-            }
-            next += 2;
-        }
+    /// The decision of this name.
+    pub fn new(name: Uuid) -> Self {
+        let mut text = [0; Hyphenated::LENGTH];
+        name.hyphenated().encode_lower(&mut text);
         Self { text }
     }
 
@@ -243,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_decision_id_is_written_as_a_uuid() {
-        let id = DecisionId::new([0x01, 0x93, 0, 0, 0x7f, 0, 0x70, 0, 0x80, 0, 0, 0, 0, 0, 0, 0x2a]);
+        let id = DecisionId::new(Uuid::from_u128(0x0193_0000_7f00_7000_8000_0000_0000_002a));
         assert_eq!(id.to_string(), "01930000-7f00-7000-8000-00000000002a");
     }
 

@@ -42,7 +42,7 @@ impl TelemetryHandler {
 impl Handler for TelemetryHandler {
     type Body = Full<Bytes>;
 
-    async fn respond(&self, _: &Peer, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn respond(&self, _: &Peer, request: Box<Request<Incoming>>) -> Response<Full<Bytes>> {
         let get = matches!(*request.method(), Method::GET | Method::HEAD);
         let (status, text) = match request.uri().path() {
             "/metrics" | "/livez" | "/readyz" if !get => (StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned()),

@@ -135,7 +135,7 @@ impl Client {
     pub async fn send(
         &self,
         target: &Target,
-        mut request: Request<OutboundBody>,
+        mut request: Box<Request<OutboundBody>>,
         now: std::time::Instant,
     ) -> Result<Response<UpstreamBody>, ClientError> {
         let mut begun = Instant::from_std(now);
@@ -153,7 +153,7 @@ impl Client {
                 }
             };
             let progress = request.body().progress();
-            let answer = pin!(connection.sender.try_send_request(request));
+            let answer = pin!(connection.sender.try_send_request(*request));
             match within(&connection.timer, begun, target.response_timeout, &progress, answer)
                 .await
                 .ok_or(ClientError::ResponseTimeout)?
@@ -163,7 +163,7 @@ impl Client {
                     return Ok(response.map(|incoming: Incoming| UpstreamBody::new(incoming, lease)));
                 }
                 Err(mut failed) => match failed.take_message() {
-                    Some(unsent) if is_reused => request = unsent,
+                    Some(unsent) if is_reused => *request = unsent,
                     Some(_) | None => return Err(broken(failed.into_error())),
                 },
             }
@@ -266,7 +266,12 @@ mod tests {
     use bytes::Bytes;
     use http_body_util::{BodyExt, Empty};
     use hyper::{server, service::service_fn};
-    use tokio::{net::TcpListener, sync::Barrier, task::JoinSet};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+        sync::Barrier,
+        task::JoinSet,
+    };
 
     use super::*;
 
@@ -298,7 +303,7 @@ mod tests {
                 for _ in 0..COUNT {
                     let (client, target) = (client.clone(), target.clone());
                     asked.spawn(async move {
-                        let request = Request::new(OutboundBody::whole(Bytes::new(), Arc::default()));
+                        let request = Box::new(Request::new(OutboundBody::whole(Bytes::new(), Arc::default())));
                         let answer = client.send(&target, request, std::time::Instant::now()).await.unwrap();
                         answer.into_body().collect().await.unwrap();
                     });
@@ -318,18 +323,43 @@ mod tests {
         accepted.into_inner()
     }
 
-    #[tokio::test]
-    async fn connections_that_an_upstream_closed_are_in_nobodys_way() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let target = Target {
+    fn target(listener: &TcpListener) -> Target {
+        Target {
             url: Arc::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap()),
             tls: None,
             connect_timeout: Duration::from_secs(10),
             response_timeout: Duration::from_secs(10),
-        };
-        let client = Client::default();
+        }
+    }
+
+    #[tokio::test]
+    async fn connections_that_an_upstream_closed_are_in_nobodys_way() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (client, target) = (Client::default(), target(&listener));
         for _ in 0..4 {
             assert_eq!(connections(&client, &target, &listener).await, COUNT);
         }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_the_upstream_closes_is_closed_without_being_asked_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (client, target) = (Client::default(), target(&listener));
+        let serving = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = [0; 1024];
+            assert!(stream.read(&mut head).await.unwrap() > 0);
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            stream.shutdown().await.unwrap();
+            // The other side closes too, or this is never over.
+            stream.read_to_end(&mut Vec::new()).await.unwrap();
+        };
+        let asking = async {
+            let request = Box::new(Request::new(OutboundBody::whole(Bytes::new(), Arc::default())));
+            let answer = client.send(&target, request, std::time::Instant::now()).await.unwrap();
+            assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "ok");
+        };
+        timeout(Duration::from_secs(30), async { tokio::join!(serving, asking) }).await.unwrap();
     }
 }

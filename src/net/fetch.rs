@@ -57,7 +57,7 @@ pub async fn fetch(url: &str, tls: Option<ClientTls>, limit: usize, deadline: Du
         .body(OutboundBody::whole(Bytes::new(), Arc::default()))
         .map_err(|_| invalid())?;
     let document = async {
-        let response = Client::default().send(&target, request, Instant::now()).await?;
+        let response = Client::default().send(&target, Box::new(request), Instant::now()).await?;
         if response.status() != StatusCode::OK {
             return Err(FetchError::Status(response.status()));
         }

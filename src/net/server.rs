@@ -115,8 +115,12 @@ pub trait Handler: Clone + Send + Sync + 'static {
         self.clone()
     }
 
-    /// The answer to one request; there always is one.
-    fn respond(&self, peer: &Peer, request: Request<Incoming>) -> impl Future<Output = Response<Self::Body>> + Send;
+    /// The answer to one request; there always is one. The request is in a box, because it moves through many hands.
+    fn respond(
+        &self,
+        peer: &Peer,
+        request: Box<Request<Incoming>>,
+    ) -> impl Future<Output = Response<Self::Body>> + Send;
 
     /// Whether the connection must not carry another request. It is asked after each piece of work; of HTTP/1.1, which
     /// says so in an answer itself, it is not.
@@ -263,7 +267,7 @@ where
     let shared = Arc::new((handler.for_connection(&peer), peer));
     let answering = Arc::clone(&shared);
     let service = service_fn(move |request| {
-        let shared = Arc::clone(&answering);
+        let (shared, request) = (Arc::clone(&answering), Box::new(request));
         // Boxed, because it is large and the connection moves what it is given.
         Box::pin(async move { Ok::<_, Infallible>(shared.0.respond(&shared.1, request).await) })
     });
@@ -297,7 +301,7 @@ where
     let shared = Arc::new((handler.for_connection(&peer), peer.clone()));
     let answering = Arc::clone(&shared);
     let service = service_fn(move |request| {
-        let shared = Arc::clone(&answering);
+        let (shared, request) = (Arc::clone(&answering), Box::new(request));
         Box::pin(async move { Ok::<_, Infallible>(shared.0.respond(&shared.1, request).await) })
     });
     let mut builder = http2::Builder::new(TokioExecutor::new());

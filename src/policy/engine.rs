@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use smallvec::{SmallVec, smallvec};
 use thiserror::Error;
 
 use super::{
@@ -208,9 +209,11 @@ impl Policy {
                 return Err(Denial { reason: Reason::TaskRequired, member: None, access: None, detail });
             }
         }
+        // What all members are asked about is looked up once.
+        let mut found: SmallVec<[Option<Question>; 2]> = smallvec![None; accesses.len()];
         for member in principal.members() {
-            for access in &accesses {
-                self.permits(member, access, context)?;
+            for (access, found) in accesses.iter().zip(&mut found) {
+                self.permits(member, access, found, context)?;
             }
         }
         Ok(Permit::new(Arc::clone(principal), accesses))
@@ -241,8 +244,21 @@ impl Policy {
         Ok(Explanation::new(&self.graph, user, resource, witness.into_watched(truth)))
     }
 
-    fn permits<'p>(&'p self, member: &Entity, access: &Access, context: &RequestContext<'p>) -> Result<(), Denial> {
-        let (reason, detail) = match self.has(member.into(), &access.action, &access.resource, context) {
+    /// `found` is the same question of an earlier member, if there was one.
+    fn permits<'p>(
+        &'p self,
+        member: &Entity,
+        access: &Access,
+        found: &mut Option<Question>,
+        context: &RequestContext<'p>,
+    ) -> Result<(), Denial> {
+        let question = match found {
+            Some(found) => self.subject(member.into(), |_| UNKNOWN_USER).map(|subject| Question { subject, ..*found }),
+            None => {
+                self.question(member.into(), &access.action, &access.resource).inspect(|asked| *found = Some(*asked))
+            }
+        };
+        let (reason, detail) = match question.and_then(|question| self.holds(question, context)) {
             Ok(true) => return Ok(()),
             Ok(false) => (Reason::NotPermitted, format!("{member} may not {access}")),
             Err(error) => (error.reason(), error.to_string()),
@@ -283,7 +299,10 @@ impl Policy {
         resource: &Entity,
         context: &RequestContext<'p>,
     ) -> Result<bool, CheckError> {
-        let question = self.question(user, action, resource)?;
+        self.holds(self.question(user, action, resource)?, context)
+    }
+
+    fn holds<'p>(&'p self, question: Question, context: &RequestContext<'p>) -> Result<bool, CheckError> {
         let circumstances = Circumstances { context, unanswered: Unanswered::Fails };
         self.evaluate(question, circumstances, Nobody).answer()
     }

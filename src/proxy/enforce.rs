@@ -119,7 +119,7 @@ impl Worker {
         let now = SystemTime::now();
         let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         let time = uuid::Timestamp::from_unix(uuid::NoContext, since.as_secs(), since.subsec_nanos());
-        let id = DecisionId::new(uuid::Uuid::new_v7(time).into_bytes());
+        let id = DecisionId::new(uuid::Uuid::new_v7(time));
         (Exchange::begin(id, now, peer, &self.sinks), now)
     }
 
@@ -128,7 +128,7 @@ impl Worker {
         exchange: &mut Exchange,
         now: Timestamp,
         (peer, seen): (&Peer, &Seen),
-        request: Request<Incoming>,
+        request: Box<Request<Incoming>>,
     ) -> Result<Response<Content>, Rejection> {
         let (asked, body) = self.receive(exchange, now, (peer, seen), request)?;
         let sending = match body {
@@ -145,7 +145,7 @@ impl Worker {
         exchange: &mut Exchange,
         now: Timestamp,
         (peer, seen): (&Peer, &Seen),
-        request: Request<Incoming>,
+        request: Box<Request<Incoming>>,
     ) -> Result<(Asked, Received), Rejection> {
         let (parts, body) = request.into_parts();
         exchange.received(&parts);
@@ -294,7 +294,7 @@ impl Handler for Enforcer {
         self.seen.credential.is_over()
     }
 
-    async fn respond(&self, peer: &Peer, request: Request<Incoming>) -> Response<AnswerBody> {
+    async fn respond(&self, peer: &Peer, request: Box<Request<Incoming>>) -> Response<AnswerBody> {
         let (mut exchange, now) = self.worker.begin(peer);
         let outcome = {
             // Pinned where it is: it is not small.

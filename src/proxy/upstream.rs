@@ -35,7 +35,8 @@ pub(super) struct Permitted<'a> {
 /// A request on its way to an upstream. Only a permit makes one.
 #[derive(Debug)]
 pub(super) struct Outgoing {
-    request: Request<OutboundBody>,
+    // In a box, because it moves through many hands.
+    request: Box<Request<OutboundBody>>,
     // The client's connection does not serve another request.
     closes: bool,
 }
@@ -51,7 +52,7 @@ pub(super) fn request(
     let Permitted { snapshot, route, .. } = permitted;
     let upstream = snapshot.upstream(route.upstream).ok_or_else(|| Rejection::new(Reason::InternalError))?;
     let closes = head.asks_for_upgrade() || head.version() == Version::HTTP_10;
-    let mut request = Request::new(body);
+    let mut request = Box::new(Request::new(body));
     *request.method_mut() = head.method().clone();
     *request.uri_mut() = head.target()?.into();
     *request.version_mut() = Version::HTTP_11;

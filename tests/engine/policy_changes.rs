@@ -177,3 +177,33 @@ condition in_office(hour: int) {
     assert_eq!(ask(&policy, "user:erin blocked document:1"), Err(missing()));
     assert_eq!(ask(&policy, "user:erin can_read document:1"), Err(missing()));
 }
+
+#[test]
+fn an_error_beside_a_cycle_does_not_deny_what_is_false_without_both() {
+    let text = "model
+  schema 1.1
+type user
+type document
+  relations
+    define parent: [document]
+    define doubtful: [user with in_office]
+    define viewer: [user] but not blocked
+    define reported: [user]
+    define blocked: ([user] but not (viewer from parent or doubtful)) and (reported or blocked from parent)
+condition in_office(hour: int) {
+  hour >= 8
+}
+";
+    let mut builder = GraphBuilder::new(Arc::new(model(text)));
+    builder.add("document:1", "parent", "document:1").unwrap();
+    for relation in ["viewer", "blocked"] {
+        builder.add("user:erin", relation, "document:1").unwrap();
+    }
+    let condition = TupleCondition { name: "in_office".parse().unwrap(), context: "".into() };
+    let tuple = TupleText { user: "user:erin", relation: "doubtful", object: "document:1" };
+    builder.add_with(tuple, Some(condition)).unwrap();
+    let policy = Policy::new(builder.finish(), PolicySettings::default());
+    // Nobody has reported her, and no document but itself is its parent: whoever may be doubtful, she is not blocked.
+    assert_eq!(ask(&policy, "user:erin blocked document:1"), Ok(false));
+    assert_eq!(ask(&policy, "user:erin viewer document:1"), Ok(true));
+}

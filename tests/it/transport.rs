@@ -2,12 +2,14 @@
 
 use std::{
     convert::Infallible,
+    io::{Read, Write},
     net::SocketAddr,
     process::Command,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    thread,
     time::Duration,
 };
 
@@ -241,6 +243,44 @@ fn a_stream_flows_both_ways_before_it_ends() {
     drop(connection);
     let record = eventually("the record", || world.audit().pop());
     assert_eq!((record["complete"].as_bool(), record["bytes"]["response"].as_u64()), (Some(false), Some(6)));
+}
+
+#[test]
+fn an_upload_flows_while_nobody_reads_the_answer() {
+    // More than the buffers of all sockets on the way hold.
+    const LENGTH: usize = 32 * 1024 * 1024;
+    let world = World::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let config = world.config().replace(&world.upstream.address.to_string(), &address);
+    world.write("portcullis.yaml", config);
+    let portcullis = Portcullis::start(&world.path("portcullis.yaml"));
+    // An upstream that begins its answer before it reads what it is sent.
+    let upstream = thread::spawn(move || {
+        let (mut reader, _) = listener.accept().unwrap();
+        let mut writer = reader.try_clone().unwrap();
+        let answering = thread::spawn(move || {
+            write!(writer, "HTTP/1.1 200 OK\r\ncontent-length: {LENGTH}\r\n\r\n").unwrap();
+            writer.write_all(&vec![b'a'; LENGTH]).unwrap();
+        });
+        let (mut bytes, mut read) = (vec![0; 64 * 1024], 0);
+        while read < LENGTH {
+            read += reader.read(&mut bytes).unwrap();
+        }
+        answering.join().unwrap();
+        reader
+    });
+    let mut client = crate::support::Connection::open(portcullis.data);
+    let length = format!("content-length: {LENGTH}\r\n");
+    client.send(crate::support::request("PUT", "/documents/d1", &world.issuer.token("erin", &[]), &length, ""));
+    // All of it, before a byte of the answer is read.
+    client.stream().set_write_timeout(Some(Duration::from_secs(60))).unwrap();
+    client.stream().write_all(&vec![b'u'; LENGTH]).unwrap();
+    let answer = client.answer().unwrap();
+    assert_eq!((answer.status, answer.body.len()), (200, LENGTH));
+    drop(upstream.join().unwrap());
+    let record = eventually("the record", || world.audit().pop());
+    assert_eq!(record["bytes"]["request"].as_u64(), Some(u64::try_from(LENGTH).unwrap()));
 }
 
 #[test]

@@ -37,6 +37,8 @@ MUTANTS = [
     ("a wildcard lets in usersets", EVALUATOR,
      "(Subject::Object { .. } | Subject::Wildcard { .. } | Subject::Userset { .. }, _) => continue,",
      "(Subject::Userset { .. }, Shape::Wildcard) => 0,\n                _ => continue,", ENGINE),
+    ("an error keeps the frames that it met", VERDICT,
+     "if truth == Truth::False { self.low", "if truth != Truth::True { self.low", ENGINE),
     ("a userset does not have its own relation", EVALUATOR,
      "if self.subject == (Subject::Userset { relation: id, number: object }) {", "if false {", ENGINE),
     ("a stored userset is not the user itself", EVALUATOR,

@@ -154,7 +154,7 @@ impl Handler for DecisionHandler {
         self.seen.is_over()
     }
 
-    async fn respond(&self, peer: &Peer, request: Request<Incoming>) -> Response<Content> {
+    async fn respond(&self, peer: &Peer, request: Box<Request<Incoming>>) -> Response<Content> {
         let begun = Instant::now();
         let (parts, body) = request.into_parts();
         let (method, written) = (parts.method.clone(), parts.uri.path().to_owned());

@@ -76,10 +76,10 @@ impl OpenFgaHandler {
 impl Handler for OpenFgaHandler {
     type Body = Content;
 
-    async fn respond(&self, peer: &Peer, request: Request<Incoming>) -> Response<Content> {
+    async fn respond(&self, peer: &Peer, request: Box<Request<Incoming>>) -> Response<Content> {
         let (id, mut store) = (Ulid::now(), None);
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let answered = self.answer(request, &mut store).await;
+        let answered = self.answer(*request, &mut store).await;
         let (answer, turn) = answered.unwrap_or_else(|fault| (fault.into(), None));
         let response = response(answer, id, store, turn);
         let status = response.status().as_u16();

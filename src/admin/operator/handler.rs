@@ -122,8 +122,8 @@ fn line(value: &Value) -> Bytes {
 impl Handler for OperatorHandler {
     type Body = Full<Bytes>;
 
-    async fn respond(&self, _: &Peer, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let (status, body) = match self.told(request).await {
+    async fn respond(&self, _: &Peer, request: Box<Request<Incoming>>) -> Response<Full<Bytes>> {
+        let (status, body) = match self.told(*request).await {
             Ok(body) => (StatusCode::OK, body),
             Err(told) => told,
         };

@@ -64,7 +64,8 @@ impl Agent {
         }
         let body = Bytes::from_static(scenario.body.unwrap_or_default().as_bytes());
         let request = request.body(OutboundBody::whole(body, Arc::default()))?;
-        let response = self.client.send(&self.target, request, Instant::now()).await.context(scenario.name)?;
+        let response =
+            self.client.send(&self.target, Box::new(request), Instant::now()).await.context(scenario.name)?;
         let (parts, body) = response.into_parts();
         let read = Limited::new(body, ANSWER_BYTES).collect().await;
         let bytes = read.map_err(anyhow::Error::from_boxed).context(scenario.name)?.to_bytes();

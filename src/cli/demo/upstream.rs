@@ -119,10 +119,10 @@ impl Office {
 impl Handler for Office {
     type Body = Full<Bytes>;
 
-    async fn respond(&self, _: &Peer, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn respond(&self, _: &Peer, request: Box<Request<Incoming>>) -> Response<Full<Bytes>> {
         let seen = Seen::of(&request);
         self.note(seen.clone());
-        let reply = self.reply(request).await;
+        let reply = self.reply(*request).await;
         response(&reply, &seen).unwrap_or_default()
     }
 

@@ -26,7 +26,7 @@ pub(in crate::policy) enum Truth {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::policy) struct Verdict {
     pub(super) truth: Truth,
-    /// The lowest frame that a cut cycle came back to, or `CLOSED`.
+    /// The lowest frame that a cut cycle came back to, or `CLOSED`, as it always is unless this is false.
     pub(super) low: u32,
     /// How many hops below the node were looked at.
     pub(super) height: u8,
@@ -104,7 +104,8 @@ impl Verdict {
     }
 
     fn with(self, other: Self, truth: Truth) -> Self {
-        let low = if truth == Truth::True { CLOSED } else { self.low.min(other.low) };
+        // Only a false rests on a frame. What an error met on its way must not make open what is false without it.
+        let low = if truth == Truth::False { self.low.min(other.low) } else { CLOSED };
         Self { truth, low, height: self.height.max(other.height) }
     }
 }
@@ -131,6 +132,17 @@ mod tests {
         assert_eq!((verdict.truth, verdict.low), (Truth::False, 3));
         assert!(verdict.closed_at(3).is_plainly_false());
         assert!(!verdict.closed_at(4).is_plainly_false());
+    }
+
+    #[test]
+    fn an_error_opens_nothing_that_is_false_without_it() {
+        // Whatever became of frame 3, the second operand is false once frame 5 is.
+        let inner = Verdict { low: 5, ..OPEN };
+        let verdict = OPEN.or(ERROR).and(inner);
+        assert_eq!((verdict.truth, verdict.low), (Truth::False, 5));
+        assert!(Verdict::TRUE.but_not(verdict.closed_at(5)).is_true());
+        // Without the error, both may be why it is false.
+        assert_eq!(OPEN.and(inner).low, 3);
     }
 
     #[test]
