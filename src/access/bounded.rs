@@ -36,6 +36,11 @@ impl<K: Eq + Hash, V> Bounded<K, V> {
         self.entries.get_mut(key)
     }
 
+    /// Whether there is no room for one more, unless something is over.
+    pub fn is_full(&self) -> bool {
+        self.entries.len() >= MOST
+    }
+
     /// Remembers one more, if there is room for it now that what `is_over` is forgotten. False, and nothing is
     /// remembered, if there is none.
     pub fn insert(&mut self, key: K, value: V, now: Timestamp, is_over: impl Fn(&V) -> bool) -> bool {

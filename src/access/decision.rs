@@ -169,6 +169,9 @@ reasons! {
     /// The credential is malformed, expired, unknown, or for somebody else.
     InvalidCredential = "invalid_credential", UNAUTHORIZED, "The credential is not accepted";
 
+    /// So many credentials of the connection, or API keys of its source, were refused that no more is looked at.
+    TooManyRefusals = "too_many_refusals", TOO_MANY_REQUESTS, "Too many credentials were refused";
+
     /// The credential was revoked. The client is told what it is told of every bad credential.
     Revoked = "revoked", UNAUTHORIZED, "The credential is not accepted";
     /// The credential has not all scopes of the operation.

@@ -129,6 +129,14 @@ impl<V> Template<V> {
         })
     }
 
+    /// The literal text before the first variable.
+    pub fn beginning(&self) -> &str {
+        match self.parts.first() {
+            Some(Part::Literal(literal)) => literal,
+            Some(Part::Variable(_)) | None => "",
+        }
+    }
+
     /// The type of the objects that this template makes, if its literal beginning says it (`account:{…}`).
     pub fn type_name(&self) -> Option<&str> {
         match self.parts.first() {
@@ -171,6 +179,7 @@ mod tests {
         assert_eq!(template("account:{a}").to_string(), "account:{a}");
         assert_eq!(template("account:{a}").type_name(), Some("account"));
         assert_eq!(template("{a}:x").type_name(), None);
+        assert_eq!((template("account:x/{a}-y").beginning(), template("{a}:x").beginning()), ("account:x/", ""));
     }
 
     #[test]

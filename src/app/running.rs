@@ -98,6 +98,7 @@ impl Running {
         register_metrics(&snapshots, &registry)?;
         let (tls_senders, tls) = tls_channels(&settings);
         let unknown_key = Arc::new(Notify::new());
+        let refused_keys = Arc::default();
         let memory = seed(&settings, &snapshots)?;
         let store = memory.as_ref().map(|seed| Arc::clone(&seed.store));
         let assembler = Assembler {
@@ -137,7 +138,8 @@ impl Running {
             let metrics = DecisionMetrics::new(&registry)?;
             let (cell, unknown_key) = (Arc::clone(&snapshots), Arc::clone(&unknown_key));
             let base = settings.decision.as_ref().and_then(|decision| decision.url.clone());
-            let handler = DecisionHandler::new(cell, store, metrics, unknown_key, base);
+            let told = (unknown_key, Arc::clone(&refused_keys));
+            let handler = DecisionHandler::new(cell, store, metrics, told, base);
             let name = "decision".to_owned();
             beside.push(start_worker(name, decision_served, settings.server, signals.clone(), handler)?);
         }
@@ -163,7 +165,7 @@ impl Running {
         };
         let admin = settings.admin.as_deref().map(|path| told.at(path, &control, health_signal.clone())).transpose()?;
         let handler = TelemetryHandler::new(registry, Arc::clone(&snapshots), readiness);
-        let shared = Shared { unknown_key, budgets: Arc::default() };
+        let shared = Shared { unknown_key, budgets: Arc::default(), refused_keys };
         for worker in 0..settings.workers {
             let enforcer = Enforcer::new(
                 Arc::clone(&snapshots),

@@ -153,8 +153,8 @@ pub struct Items {
 pub struct PrincipalRecord(Arc<[u8]>);
 
 impl PrincipalRecord {
-    /// The record of a chain that `credential`, `jwt` or `api_key`, of this issuer or key came to. The owner answers for
-    /// the key, if it is one and somebody does. Contextual tuples are what the token told of its subject.
+    /// The record of a chain that `credential`, `jwt`, `api_key` or `spiffe`, of this issuer, key or ID came to. The owner
+    /// answers for the key, if it is one and somebody does. Contextual tuples are what the token told of its subject.
     pub fn new(
         principal: &Principal,
         credential: &str,

@@ -2,21 +2,21 @@
 
 use crate::{
     access::Entity,
-    identity::{ClaimPresence, EntityTemplate, MappedTuple, TupleMapping},
+    identity::{ClaimPresence, MappedTuple, TupleMapping},
 };
 
 use super::{file_identity as file, located::Located, settings::Reading};
 
-/// The mappings of an issuer whose tokens have such subjects; `None` after a problem. What they ask of the model is noted.
+/// The mappings of an issuer whose tokens have subjects of these types; `None` after a problem. What they ask of the model is noted.
 pub(super) fn mappings(
     written: &[Located<file::ClaimTuples>],
-    subjects: &[&EntityTemplate],
+    user_types: &[&str],
     reading: &mut Reading<'_>,
 ) -> Option<Vec<TupleMapping>> {
     let mut made = Vec::new();
     for tuples in written {
         let mapping = mapping(tuples, reading)?;
-        let mut user_types: Vec<Box<str>> = subjects.iter().map(|subject| subject.type_name().into()).collect();
+        let mut user_types: Vec<Box<str>> = user_types.iter().map(|name| Box::from(*name)).collect();
         user_types.dedup();
         reading.mapped.push(MappedTuple {
             user_types,

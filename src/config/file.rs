@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    file_identity::Identity,
+    file_identity::{Authentication, Identity},
     file_tokens::{SharedSignals, TransactionTokens},
     located::{Located, OneOrMany},
 };
@@ -70,6 +70,18 @@ pub(super) struct Tls {
     pub(super) certificate: Located<String>,
     /// The private key.
     pub(super) key: Located<String>,
+    /// Ask clients for certificates (mutual TLS). Without it they are not asked.
+    pub(super) client: Option<ClientCertificates>,
+}
+
+/// Which certificates of clients are accepted. One that is shown must be good, whether or not it is required.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ClientCertificates {
+    /// A PEM file with the only authorities to trust; read again when it changes.
+    pub(super) ca_file: Located<String>,
+    /// Whether clients without a certificate are turned away. By default they are.
+    pub(super) required: Option<bool>,
 }
 
 /// The telemetry listener.
@@ -235,6 +247,8 @@ pub(super) struct Route {
     pub(super) headers: BTreeMap<String, Located<String>>,
     /// The name of an upstream.
     pub(super) upstream: Located<String>,
+    /// Which kinds of credentials a request must bring. By default as `identity.authentication` says.
+    pub(super) authentication: Option<Located<Authentication>>,
     /// Whether the upstream gets the credential: `strip` (the default) or `forward`.
     #[serde(default)]
     pub(super) credential: Credential,

@@ -15,6 +15,11 @@ pub(super) struct Identity {
     pub(super) jwt: Vec<Located<Issuer>>,
     /// API keys, stored as hashes.
     pub(super) api_keys: Option<ApiKeys>,
+    /// Trust domains whose workloads are known by the certificates of their connections (SPIFFE X.509-SVID), which
+    /// listeners ask for with `tls.client`.
+    pub(super) spiffe: Vec<Spiffe>,
+    /// Which kinds of credentials a request must bring, where its route does not say it. By default any one.
+    pub(super) authentication: Option<Located<Authentication>>,
     /// Which actors of a chain must be permitted: `all` (the default) or only the `current` one.
     pub(super) actors: Actors,
     /// Tokens that are bound to a key by `cnf.jkt` (DPoP, RFC 9449). Without it they are refused.
@@ -59,6 +64,28 @@ pub(super) struct ProtectedResource {
     pub(super) documentation: Option<Located<String>>,
 }
 
+/// Which kinds of credentials a request must bring: one of several, or all of them. Whatever it brings must be good.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Authentication {
+    /// One of these kinds says who asks. A certificate may stand beside a token or a key.
+    pub(super) one_of: Option<Vec<Located<CredentialKind>>>,
+    /// All of these kinds, of one sender: `[jwt, spiffe]` or `[api_key, spiffe]`.
+    pub(super) all_of: Option<Vec<Located<CredentialKind>>>,
+}
+
+/// A kind of credential.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum CredentialKind {
+    /// A token.
+    Jwt,
+    /// An API key.
+    ApiKey,
+    /// The certificate of the connection.
+    Spiffe,
+}
+
 /// Which actors of a chain must be permitted.
 #[derive(Debug, Default, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -80,8 +107,10 @@ pub(super) struct Issuer {
     pub(super) audiences: Located<Vec<String>>,
     /// Where its keys are.
     pub(super) jwks: Keys,
-    /// The subject, from claims: `user:{sub}`.
-    pub(super) subject: Located<String>,
+    /// The subject, from claims: `user:{sub}`. Either this or `spiffe`.
+    pub(super) subject: Option<Located<String>>,
+    /// The tokens are JWT-SVIDs: their `sub` is a SPIFFE ID, which the subject is made of.
+    pub(super) spiffe: Option<Located<SpiffeTokens>>,
     /// The subject of a token that an agent got for itself, from claims: `agent:{sub}`. Such a token's `sub` is its client's
     /// id, or its `sub_entity_type` is `agent` or `app`.
     pub(super) client_subject: Option<Located<String>>,
@@ -199,4 +228,44 @@ pub(super) struct ApiKey {
     pub(super) owner: Option<Located<String>>,
     /// When it ends: `2027-01-31T00:00:00Z`.
     pub(super) expires: Option<Located<String>>,
+}
+
+/// One trust domain of SPIFFE.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Spiffe {
+    /// Its exact name: `acme.example`.
+    pub(super) trust_domain: Located<String>,
+    /// Its own authorities, the only ones that vouch for its IDs.
+    pub(super) bundle: Bundle,
+    /// Which IDs stand for which subjects, the first that fits. IDs of other paths are refused.
+    pub(super) subjects: Located<Vec<Located<SpiffeSubject>>>,
+}
+
+/// JWT-SVIDs of one trust domain.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SpiffeTokens {
+    /// Its exact name: `acme.example`.
+    pub(super) trust_domain: Located<String>,
+    /// Which IDs stand for which subjects, the first that fits. IDs of other paths are refused.
+    pub(super) subjects: Located<Vec<Located<SpiffeSubject>>>,
+}
+
+/// Where the authorities of a trust domain are.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Bundle {
+    /// A PEM file; read again when it changes.
+    pub(super) file: Located<String>,
+}
+
+/// The IDs of one path, and the subjects that they stand for.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SpiffeSubject {
+    /// `/agents/{name}`; `*` is any segment, `{*rest}` at the end is all that is left.
+    pub(super) path: Located<String>,
+    /// The subject: `agent:{name}`. Every name of the path must be in it.
+    pub(super) subject: Located<String>,
 }

@@ -9,18 +9,19 @@ use crate::{
     identity::{
         Algorithm, ApiKey, ApiKeySettings, Authenticator, AuthenticatorSettings, AuthorizationDetails, ChainSettings,
         EntityTemplate, GrantSettings, InvalidKeySet, InvalidSettings, IssuerSettings, IssuerUrl, KeySet, ProofNeed,
-        ProofSettings, SignalSettings,
+        ProofSettings, SignalSettings, SubjectRule,
     },
     route::RouteTable,
     supply::{KeyDocument, KeyUrl},
 };
 
 use super::{
-    contextual, denylist,
+    authentication, contextual, denylist,
     file_identity::{self as file, Actors},
     located::Located,
     resource::{self, is_secure_url},
     settings::Reading,
+    spiffe,
 };
 
 /// How often a key set is fetched, if nothing else is said.
@@ -60,6 +61,9 @@ pub(super) fn settings(
         origin: dpop.origin.as_ref().and_then(|origin| reading.problems.parse(origin)),
         need: if dpop.required { ProofNeed::Always } else { ProofNeed::WhereBound },
     });
+    let spiffe = spiffe::settings(&identity.spiffe, reading);
+    let rule = identity.authentication.as_ref();
+    let rule = rule.map(|rule| authentication::rule(rule, identity, &mut reading.problems));
     let task_header = identity.task_header.as_ref().and_then(|name| reading.problems.parse(name));
     let transaction_header = identity.transaction_header.as_ref().and_then(|name| reading.problems.parse(name));
     let repeated = repeated_issuers(identity, reading);
@@ -71,6 +75,9 @@ pub(super) fn settings(
     let settings = AuthenticatorSettings {
         issuers,
         api_keys: api_keys?,
+        spiffe: spiffe?,
+        // A problem was reported if there is one that came to nothing.
+        rule: rule.flatten(),
         actor_mode,
         task_header,
         transaction_header,
@@ -86,7 +93,11 @@ pub(super) fn settings(
     match Authenticator::new(settings.clone()) {
         Ok(_) => Some(Ok(settings)),
         Err(problem) => {
-            reading.problems.add(place_of(&problem, identity), problem.to_string());
+            let place = place_of(&problem, identity);
+            match spiffe::advice(&problem) {
+                Some(advice) => reading.problems.add_with_help(place, problem.to_string(), advice),
+                None => reading.problems.add(place, problem.to_string()),
+            }
             None
         }
     }
@@ -123,6 +134,9 @@ fn place_of(problem: &InvalidSettings, identity: &file::Identity) -> Place {
         | InvalidSettings::MaxActors { index }
         | InvalidSettings::NoUsableKey { index } => issuer(index),
         InvalidSettings::RepeatedApiKey { index, .. } | InvalidSettings::ApiKeyId { index, .. } => keys(index),
+        InvalidSettings::RepeatedTrustDomain { .. }
+        | InvalidSettings::NoSpiffeSubject { .. }
+        | InvalidSettings::SharedSubjects { .. } => spiffe::place_of(problem, &identity.spiffe),
         InvalidSettings::ProofWindow => {
             identity.dpop.as_ref().and_then(|dpop| dpop.window.as_ref()).map(|window| window.place)
         }
@@ -149,7 +163,7 @@ fn issuer_settings(
         Some(types) => types.iter().map(|name| name.as_str().into()).collect(),
         None => IssuerSettings::DEFAULT_TYPES.iter().map(|name| Box::from(*name)).collect(),
     };
-    let subject: Option<EntityTemplate> = problems.parse(&issuer.subject);
+    let subject = spiffe::subject_rule(issuer, problems);
     let mut template = |text: &Option<Located<String>>| text.as_ref().and_then(|text| problems.parse(text));
     let (actor, task, client) = (template(&issuer.actor), template(&issuer.task), template(&issuer.client));
     let client_subject = template(&issuer.client_subject);
@@ -165,8 +179,9 @@ fn issuer_settings(
             file::AuthorizationDetails::Ignore => AuthorizationDetails::Ignore,
         },
     };
-    let subjects: Vec<&EntityTemplate> = subject.iter().chain(&client_subject).collect();
-    let contextual = contextual::mappings(&issuer.contextual_tuples, &subjects, reading);
+    let mut user_types = subject.as_ref().map(SubjectRule::type_names).unwrap_or_default();
+    user_types.extend(client_subject.as_ref().map(EntityTemplate::type_name));
+    let contextual = contextual::mappings(&issuer.contextual_tuples, &user_types, reading);
     let complete = reading.problems.count() == before;
     let keys = key_set(&issuer.jwks, &issuer.issuer, reading)?;
     if !complete {

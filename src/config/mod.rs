@@ -1,5 +1,6 @@
 //! The configuration file as it is written, and the settings that it stands for.
 
+mod authentication;
 mod contextual;
 mod denylist;
 mod details;
@@ -15,6 +16,7 @@ mod resource;
 mod routes;
 mod settings;
 mod signals;
+mod spiffe;
 mod store;
 mod structure;
 mod transaction;

@@ -56,6 +56,8 @@ pub(super) fn settings(
         authorization_servers: servers.iter().map(|server| server.as_str().into()).collect(),
         scopes: scopes.into_iter().collect(),
         detail_types: kinds.into_iter().collect(),
+        // The listeners say it.
+        certificates: false,
         name: written.name.as_deref().map(Box::from),
         documentation: written.documentation.as_ref().map(|url| url.as_str().into()),
     })

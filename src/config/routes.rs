@@ -17,8 +17,9 @@ use crate::{
 };
 
 use super::{
-    details,
+    authentication, details,
     file::{self, BodyUse, Credential},
+    file_identity::Identity,
     located::Located,
     problems::Problems,
 };
@@ -32,6 +33,8 @@ pub(super) struct Common<'a> {
     pub(super) filtered: usize,
     /// The types of resources that need a task.
     pub(super) task_types: &'a [Located<String>],
+    /// Which kinds of credentials there are.
+    pub(super) identity: &'a Identity,
 }
 
 /// The table of all routes; `None` after a problem.
@@ -80,6 +83,8 @@ fn route(
     };
     let upstream = upstream(&written.upstream, upstreams, problems);
     let headers = headers(&written.headers, problems);
+    let rule = written.authentication.as_ref();
+    let authentication = rule.map(|rule| authentication::rule(rule, common.identity, problems));
     if written.operations.is_empty() {
         problems.add(written.place, "`operations` is empty: every method would be denied");
     }
@@ -100,6 +105,8 @@ fn route(
         path,
         headers: headers.into(),
         upstream: upstream?,
+        // A problem was reported if there is one that came to nothing.
+        authentication: authentication.flatten(),
         credential: match written.credential {
             Credential::Strip => CredentialHandling::Strip,
             Credential::Forward => CredentialHandling::Forward,

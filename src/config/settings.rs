@@ -14,7 +14,7 @@ use crate::{
     admin::BaseUrl,
     audit::{AuditSink, OnFailure},
     identity::{AuthenticatorSettings, Denylist, MappedTuple},
-    net::{ClientTls, ServerSettings, ServerTls, Target},
+    net::{AnonymousClients, ClientTls, ClientVerification, ServerSettings, ServerTls, Target},
     proxy::EnforcerSettings,
     route::{AccessTemplate, RouteTable},
     snapshot::{Caller, Callers, TransactionTokens, Upstream},
@@ -29,7 +29,7 @@ use super::{
     located::{Located, place},
     policy::{self, PolicyFiles, PolicySource},
     problems::Problems,
-    routes, signals, structure, transaction,
+    routes, signals, spiffe, structure, transaction,
 };
 
 /// The largest configuration file, in bytes.
@@ -65,6 +65,8 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// The private key.
     pub key: PathBuf,
+    /// The authorities of clients, if these are asked for certificates.
+    pub clients: Option<PathBuf>,
     /// What was read from them.
     pub identity: ServerTls,
 }
@@ -252,14 +254,19 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
         body: problems.count_of(file.limits.body_bytes.as_ref(), 1024 * 1024),
         filtered: problems.count_of(file.limits.filtered_bytes.as_ref(), 8 * 1024 * 1024),
         task_types: &file.policy.require_task,
+        identity: &file.identity,
     };
     let routes = routes::table(&file.routes, &names, common, problems);
     let workers = workers(file.workers.as_ref(), problems);
     let listening = decision.as_ref().and_then(Option::as_ref);
     let signals = signals::settings(file, listeners.as_deref(), listening, reading);
     let (signals, heard) = signals.unzip();
-    let authenticator = identity::settings(&file.identity, heard, routes.as_ref(), reading);
+    let mut authenticator = identity::settings(&file.identity, heard, routes.as_ref(), reading);
     let transaction_tokens = file.transaction_tokens.as_ref().map(|written| transaction::settings(written, reading));
+    spiffe::check_listeners(file, &mut reading.problems);
+    if let Some(Ok(AuthenticatorSettings { protected_resource: Some(resource), .. })) = &mut authenticator {
+        resource.certificates = spiffe::agents_are_asked(file);
+    }
     let denylist = match &file.policy.denylist {
         Some(name) => denylist::read(name, reading),
         None => Some(Arc::default()),
@@ -365,10 +372,20 @@ fn decision(
 pub(super) fn server_tls(tls: &file::Tls, reading: &mut Reading<'_>) -> Option<TlsFiles> {
     let certificate = reading.file(&tls.certificate.value);
     let key = reading.file(&tls.key.value);
-    match ServerTls::load(&certificate, &key) {
-        Ok(identity) => Some(TlsFiles { certificate, key, identity }),
+    let clients = tls.client.as_ref().map(|client| reading.file(&client.ca_file.value));
+    let verification = tls.client.as_ref().zip(clients.as_deref()).map(|(client, ca_file)| ClientVerification {
+        ca_file,
+        anonymous: match client.required {
+            Some(true) | None => AnonymousClients::Refuse,
+            Some(false) => AnonymousClients::Accept,
+        },
+    });
+    match ServerTls::load(&certificate, &key, verification) {
+        Ok(identity) => Some(TlsFiles { certificate, key, clients, identity }),
         Err(error) => {
-            reading.problems.add(tls.certificate.place, error.to_string());
+            let of_clients = clients.as_ref().is_some_and(|file| error.file() == Some(file));
+            let place = tls.client.as_ref().filter(|_| of_clients).map(|client| client.ca_file.place);
+            reading.problems.add(place.unwrap_or(tls.certificate.place), error.to_string());
             None
         }
     }

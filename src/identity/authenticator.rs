@@ -13,13 +13,18 @@ use super::{
     digest::sha256,
     error::{AuthenticationError, InvalidToken, Shown},
     issuer::{Issuer, TokenKind, Verified},
-    proof::{self, InvalidProof, ProofNeed, SeenProofs},
+    presented,
+    proof::{self, Binding, InvalidProof, ProofNeed, SeenProofs},
     seen::{Identity, SeenCredential},
     settings::{AuthenticatorSettings, InvalidSettings},
     signals::{self, Heard, InvalidSignal, Signals},
+    svid::KnownPeer,
     token::{self, Token},
 };
-use crate::access::{CanonicalRequest, ContextualTuple, Grants, HeaderProblem, Principal, Timestamp};
+use crate::access::{
+    CanonicalRequest, ContextualTuple, CredentialKind, CredentialRule, Grants, HeaderProblem, Principal, Reason,
+    Timestamp,
+};
 
 /// How many verified tokens are remembered.
 const REMEMBERED: usize = 10_000;
@@ -62,6 +67,11 @@ pub enum Method {
         id: Arc<str>,
         /// Who answers for the key.
         owner: Option<Arc<str>>,
+    },
+    /// The certificate of the connection: an X.509-SVID.
+    Spiffe {
+        /// Its SPIFFE ID.
+        id: Arc<str>,
     },
 }
 
@@ -152,14 +162,26 @@ impl Authenticator {
     }
 
     /// The principal of the request: from exactly one credential, and only if all of it holds `now`. A credential that
-    /// its connection brought before is not verified anew.
+    /// its connection brought before is not verified anew. The certificate of the connection is a credential too, where
+    /// it stands for somebody: alone it is the request's, and beside another one both must be the same sender's.
     pub fn authenticate(
         &self,
         head: &CanonicalRequest,
         seen: &SeenCredential,
         now: Timestamp,
     ) -> Result<Authenticated, AuthenticationError> {
-        self.authenticate_by(head, seen, (now, Possession::ToProve))
+        self.authenticate_as(head, seen, (now, Possession::ToProve), None)
+    }
+
+    /// The same where the request's route says which kinds of credentials it must bring.
+    pub fn authenticate_for(
+        &self,
+        head: &CanonicalRequest,
+        seen: &SeenCredential,
+        now: Timestamp,
+        rule: Option<&CredentialRule>,
+    ) -> Result<Authenticated, AuthenticationError> {
+        self.authenticate_as(head, seen, (now, Possession::ToProve), rule)
     }
 
     /// The same for one whose possession of its key was perhaps proven already.
@@ -167,7 +189,35 @@ impl Authenticator {
         &self,
         head: &CanonicalRequest,
         seen: &SeenCredential,
+        circumstances: (Timestamp, Possession),
+    ) -> Result<Authenticated, AuthenticationError> {
+        self.authenticate_as(head, seen, circumstances, None)
+    }
+
+    fn authenticate_as(
+        &self,
+        head: &CanonicalRequest,
+        seen: &SeenCredential,
+        circumstances: (Timestamp, Possession),
+        rule: Option<&CredentialRule>,
+    ) -> Result<Authenticated, AuthenticationError> {
+        if seen.is_over() {
+            return Err(AuthenticationError::ConnectionOver);
+        }
+        let rule = rule.or(self.settings.rule.as_ref());
+        let answer = self.principal_of(head, seen, circumstances, rule);
+        if answer.as_ref().is_err_and(|error| error.reason() == Reason::InvalidCredential) {
+            seen.refusals.refuse(circumstances.0);
+        }
+        answer
+    }
+
+    fn principal_of(
+        &self,
+        head: &CanonicalRequest,
+        seen: &SeenCredential,
         (now, possession): (Timestamp, Possession),
+        rule: Option<&CredentialRule>,
     ) -> Result<Authenticated, AuthenticationError> {
         let authorization =
             if self.settings.issuers.is_empty() { None } else { head.header_value(&header::AUTHORIZATION)? };
@@ -183,16 +233,29 @@ impl Authenticator {
             Some(name) => head.header_value(name)?,
             None => None,
         };
-        match (authorization, api_key, transaction) {
-            (None, None, None) => Err(AuthenticationError::Missing),
-            (Some(field), None, None) => self.token(head, (field, TokenKind::Access, task), seen, (now, possession)),
-            (None, None, Some(field)) => {
-                self.token(head, (field, TokenKind::Transaction, task), seen, (now, possession))
+        let peer = self.peer(seen, now)?;
+        if let Some(rule) = rule {
+            let field = match (authorization.or(transaction), &api_key) {
+                (Some(_), _) => Some(CredentialKind::Jwt),
+                (None, Some(_)) => Some(CredentialKind::ApiKey),
+                (None, None) => None,
+            };
+            presented::check_kinds(rule, field, peer.is_some())?;
+        }
+        let authenticated = match (authorization, api_key, transaction) {
+            (None, None, None) => {
+                return presented::by_certificate(peer.as_ref().ok_or(AuthenticationError::Missing)?, task);
             }
-            (Some(_), Some(_), _) | (Some(_), _, Some(_)) | (_, Some(_), Some(_)) => Err(AuthenticationError::Several),
+            (Some(field), None, None) => self.token(head, (field, TokenKind::Access, task), seen, (now, possession))?,
+            (None, None, Some(field)) => {
+                self.token(head, (field, TokenKind::Transaction, task), seen, (now, possession))?
+            }
+            (Some(_), Some(_), _) | (Some(_), _, Some(_)) | (_, Some(_), Some(_)) => {
+                return Err(AuthenticationError::Several);
+            }
             (None, Some((keys, text)), None) => {
-                let key = keys.find(text, now)?;
-                Ok(Authenticated {
+                let key = presented::found_key(keys, text, (seen, now))?;
+                Authenticated {
                     principal: Arc::clone(key.chain.within(task)?),
                     method: Method::ApiKey { id: Arc::clone(&key.id), owner: key.owner.clone() },
                     expires: key.expires,
@@ -200,9 +263,30 @@ impl Authenticator {
                     token_id: None,
                     grants: key.grants.clone(),
                     contextual: None,
-                })
+                }
             }
+        };
+        match peer {
+            Some(peer) => presented::check_agreement(&authenticated.principal, &peer).map(|()| authenticated),
+            None => Ok(authenticated),
         }
+    }
+
+    /// Whom the connection's other end is by its certificate, if that stands for somebody. One that claims to and is not
+    /// good is refused, whatever else the request brings.
+    fn peer(&self, seen: &SeenCredential, now: Timestamp) -> Result<Option<Arc<KnownPeer>>, AuthenticationError> {
+        let Some(certificate) = seen.certificate().filter(|_| !self.settings.spiffe.is_empty()) else {
+            return Ok(None);
+        };
+        if let Some(known) = seen.known_peer(&self.identity).filter(|known| known.is_fresh(now)) {
+            return Ok(Some(known));
+        }
+        let known = KnownPeer::of(certificate, (&self.settings.spiffe, self.settings.actor_mode), now)?;
+        let known = known.map(Arc::new);
+        if let Some(known) = &known {
+            seen.keep_peer(&self.identity, known);
+        }
+        Ok(known)
     }
 
     fn token(
@@ -230,7 +314,7 @@ impl Authenticator {
         };
         remembered.check_kind(kind)?;
         remembered.token.validity.check(now)?;
-        self.check_possession(head, (field, &remembered.token), (now, possession))?;
+        self.check_possession((head, seen), (field, &remembered.token), (now, possession))?;
         let authenticated = self.authenticated(&remembered.token, task)?;
         self.signals.check(&authenticated, now)?;
         Ok(authenticated)
@@ -248,22 +332,26 @@ impl Authenticator {
     /// whether or not the token was seen before.
     fn check_possession(
         &self,
-        head: &CanonicalRequest,
+        (head, seen): (&CanonicalRequest, &SeenCredential),
         (field, token): (&HeaderValue, &Verified),
         (now, possession): (Timestamp, Possession),
     ) -> Result<(), AuthenticationError> {
         // Only two schemes come here.
         let is_proven = matches!(field.as_bytes().first(), Some(b'd' | b'D'));
-        match (&token.key, &self.settings.proofs) {
+        match (&token.binding, &self.settings.proofs) {
             (None, None) => Ok(()),
-            (Some(_), None) => Err(InvalidToken::Bound.into()),
+            (Some(Binding::Certificate(_)), Some(settings)) if is_proven || settings.need == ProofNeed::Always => {
+                Err(InvalidToken::Unbound.into())
+            }
+            (Some(Binding::Certificate(digest)), _) => Ok(presented::check_certificate(seen, digest, now)?),
+            (Some(Binding::Key(_)), None) => Err(InvalidToken::Bound.into()),
             (None, Some(settings)) if is_proven || settings.need == ProofNeed::Always => {
                 Err(InvalidToken::Unbound.into())
             }
             (None, Some(_)) => Ok(()),
-            (Some(_), Some(_)) if !is_proven => Err(InvalidProof::Missing.into()),
-            (Some(_), Some(_)) if possession == Possession::Proven => Ok(()),
-            (Some(key), Some(settings)) => {
+            (Some(Binding::Key(_)), Some(_)) if !is_proven => Err(InvalidProof::Missing.into()),
+            (Some(Binding::Key(_)), Some(_)) if possession == Possession::Proven => Ok(()),
+            (Some(Binding::Key(key)), Some(settings)) => {
                 let field = field.to_str().map_err(|_| HeaderProblem::NotText)?;
                 let text = field.split_once(' ').map_or("", |(_, text)| text);
                 Ok(settings.check(head, (text, key), &self.proofs, now)?)

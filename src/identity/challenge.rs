@@ -75,6 +75,8 @@ pub struct ProtectedResource {
     pub scopes: Vec<Scope>,
     /// The types of authorization details that requests may need.
     pub detail_types: Vec<Box<str>>,
+    /// Whether tokens that are bound to certificates can be used (RFC 8705, section 3.3): some listener asks for these.
+    pub certificates: bool,
     /// Its name, for people.
     pub name: Option<Box<str>>,
     /// Where people read how it is used.
@@ -102,6 +104,9 @@ impl ProtectedResource {
         if let Some(proofs) = proofs {
             add("dpop_signing_alg_values_supported", algorithms().into());
             add("dpop_bound_access_tokens_required", (proofs.need == ProofNeed::Always).into());
+        }
+        if self.certificates {
+            add("tls_client_certificate_bound_access_tokens", true.into());
         }
         if let Some(name) = &self.name {
             add("resource_name", (**name).into());

@@ -1,13 +1,14 @@
 //! The chain of subjects that a verified token stands for.
 
-use std::sync::Arc;
+use std::{str::FromStr, sync::Arc};
 
 use thiserror::Error;
 
 use super::{
     json::{self, Object},
+    spiffe::{InvalidSpiffeId, SpiffeId, SpiffeSubject, SpiffeSubjects},
     tasks::Chain,
-    template::EntityTemplate,
+    template::{EntityTemplate, InvalidEntityTemplate},
 };
 use crate::{
     access::{ActorMode, Entity, Principal},
@@ -21,7 +22,7 @@ const MOST_TASKS: usize = 16;
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChainSettings {
     /// The subject, made of the token's claims.
-    pub subject: EntityTemplate,
+    pub subject: SubjectRule,
     /// The subject of a token that a client got for itself (RFC 9068, section 2.2): its `sub` is its client's id, or its
     /// `sub_entity_type` is `agent` or `app`. Without it such a subject is made by `subject`, unless the token says
     /// that it is an agent: then it is refused, because it must not be taken for a human.
@@ -40,6 +41,58 @@ pub struct ChainSettings {
     pub human_clients: Vec<Box<str>>,
     /// The most actors that `act` may name.
     pub max_actors: usize,
+}
+
+/// How a token's subject is made.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SubjectRule {
+    /// Of its claims, as a text says.
+    Template(EntityTemplate),
+    /// Of the SPIFFE ID that `sub` is: the token is a JWT-SVID.
+    Spiffe(SpiffeSubjects),
+}
+
+impl FromStr for SubjectRule {
+    type Err = InvalidEntityTemplate;
+
+    fn from_str(text: &str) -> Result<Self, InvalidEntityTemplate> {
+        text.parse().map(Self::Template)
+    }
+}
+
+impl SubjectRule {
+    /// The types of all subjects that it makes.
+    pub fn type_names(&self) -> Vec<&str> {
+        match self {
+            Self::Template(template) => vec![template.type_name()],
+            Self::Spiffe(known) => known.subjects.iter().map(SpiffeSubject::type_name).collect(),
+        }
+    }
+
+    /// The subject of the tokens whose `sub` is this name, if that alone says it.
+    pub(super) fn named(&self, name: &str) -> Result<Entity, InvalidChain> {
+        match self {
+            Self::Template(template) => template.render_by(|claim| Ok((claim == "sub").then_some(name))),
+            Self::Spiffe(known) => Self::workload(known, name),
+        }
+    }
+
+    fn render(&self, claims: Object<'_>) -> Result<Entity, InvalidChain> {
+        let known = match self {
+            Self::Template(template) => return template.render(claims),
+            Self::Spiffe(known) => known,
+        };
+        let subject = claims.get("sub").and_then(json::text);
+        Self::workload(known, subject.ok_or_else(|| InvalidChain::MalformedClaim("sub".into()))?)
+    }
+
+    fn workload(known: &SpiffeSubjects, id: &str) -> Result<Entity, InvalidChain> {
+        let id: SpiffeId = id.parse()?;
+        if id.trust_domain() != known.trust_domain.as_str() {
+            return Err(InvalidChain::OtherTrustDomain);
+        }
+        known.subjects.iter().find_map(|rule| rule.subject_of(&id)).ok_or(InvalidChain::NoSpiffeSubject)
+    }
 }
 
 impl ChainSettings {
@@ -75,6 +128,15 @@ pub enum InvalidChain {
     /// The filled template is no entity.
     #[error("`{0}` makes no entity of the claims")]
     NoEntity(Box<str>),
+    /// The subject is to be a SPIFFE ID, and is none.
+    #[error("`sub` is no SPIFFE ID: {0}")]
+    SpiffeId(#[from] InvalidSpiffeId),
+    /// The subject is a SPIFFE ID of another trust domain than the issuer's.
+    #[error("`sub` is of another trust domain than its issuer's")]
+    OtherTrustDomain,
+    /// No path of the trust domain is that of the subject.
+    #[error("no subject is configured for the path of `sub`")]
+    NoSpiffeSubject,
     /// The token has `act`, and the issuer's settings do not say what an actor is.
     #[error("it has an actor, and its issuer has no template for actors")]
     UnexpectedActor,
@@ -151,8 +213,9 @@ impl ChainSettings {
         }
     }
 
-    /// Whether what the template makes is of the actors' type, so that nobody takes it for a human.
-    fn is_of_actors(&self, template: &EntityTemplate) -> bool {
+    /// Whether what the rule makes is of the actors' type, or a workload, so that nobody takes it for a human.
+    fn is_of_actors(&self, rule: &SubjectRule) -> bool {
+        let SubjectRule::Template(template) = rule else { return true };
         self.actor.iter().chain(&self.client).any(|actor| actor.type_name() == template.type_name())
     }
 

@@ -6,9 +6,9 @@ use thiserror::Error;
 
 use super::{
     algorithm::Algorithm, contextual::InvalidTupleClaim, delegation::InvalidChain, denylist::Revoked,
-    proof::InvalidProof,
+    proof::InvalidProof, svid::InvalidSvid,
 };
-use crate::access::{HeaderProblem, Reason};
+use crate::access::{CredentialKind, Entity, HeaderProblem, Reason};
 
 /// An identifier that a stranger sent: cut to 128 characters, with everything unprintable escaped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,13 +102,37 @@ pub enum AuthenticationError {
     /// The API key's time is over.
     #[error("the API key has expired")]
     ExpiredApiKey,
+    /// So much was refused on the connection that nothing more is looked at.
+    #[error("too many credentials were refused on this connection")]
+    ConnectionOver,
+    /// So many API keys of the connection's source were refused that none is looked at.
+    #[error("too many API keys of this source were refused")]
+    SourceOver,
+    /// The request must bring a credential of this kind too.
+    #[error("a credential of the kind `{0}` must come, and none did")]
+    MissingKind(CredentialKind),
+    /// A credential of this kind is not taken here.
+    #[error("a credential of the kind `{0}` is not accepted here")]
+    RefusedKind(CredentialKind),
+    /// The certificate of the connection names a workload, and is refused.
+    #[error("certificate: {0}")]
+    Certificate(#[from] InvalidSvid),
+    /// The credential is good, but somebody else's than the certificate of the connection.
+    #[error("the connection is `{peer}`'s by its certificate, and the credential is for `{sender}`")]
+    OtherPeer {
+        /// Whom the certificate stands for.
+        peer: Entity,
+        /// Who sends the request by the credential: its current actor, or its subject if it has none.
+        sender: Entity,
+    },
 }
 
 impl AuthenticationError {
     /// The reason that the refusal is recorded and answered with.
     pub const fn reason(&self) -> Reason {
         match self {
-            Self::Missing => Reason::MissingCredential,
+            Self::Missing | Self::MissingKind(_) => Reason::MissingCredential,
+            Self::ConnectionOver | Self::SourceOver => Reason::TooManyRefusals,
             Self::TaskField(HeaderProblem::Repeated) => Reason::RepeatedHeader,
             Self::TaskField(HeaderProblem::NotText | HeaderProblem::ConnectionListed) => Reason::MalformedHeader,
             Self::UnboundTask => Reason::TaskNotBound,
@@ -124,7 +148,10 @@ impl AuthenticationError {
             | Self::ContextualTuples(_)
             | Self::MalformedApiKey
             | Self::UnknownApiKey
-            | Self::ExpiredApiKey => Reason::InvalidCredential,
+            | Self::ExpiredApiKey
+            | Self::RefusedKind(_)
+            | Self::Certificate(_)
+            | Self::OtherPeer { .. } => Reason::InvalidCredential,
         }
     }
 
@@ -148,7 +175,13 @@ impl AuthenticationError {
             | Self::ContextualTuples(_)
             | Self::MalformedApiKey
             | Self::UnknownApiKey
-            | Self::ExpiredApiKey => None,
+            | Self::ExpiredApiKey
+            | Self::ConnectionOver
+            | Self::SourceOver
+            | Self::MissingKind(_)
+            | Self::RefusedKind(_)
+            | Self::Certificate(_)
+            | Self::OtherPeer { .. } => None,
         }
     }
 }
@@ -249,4 +282,13 @@ pub enum InvalidToken {
     /// `cnf` binds it to a key or a certificate whose possession is not proven (RFC 7800, section 3.1).
     #[error("it is bound to a key by `cnf`, so it is no bearer token")]
     Bound,
+    /// It is bound to a certificate, and the connection's other end has shown none (RFC 8705, section 3).
+    #[error("it is bound to a certificate, and the connection has none")]
+    NoCertificate,
+    /// It is bound to another certificate than that of the connection.
+    #[error("it is bound to another certificate than the connection's")]
+    OtherCertificate,
+    /// It is bound to the certificate of the connection, whose time is over.
+    #[error("the connection's certificate, which it is bound to, has expired")]
+    ExpiredCertificate,
 }

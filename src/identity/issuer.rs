@@ -9,7 +9,7 @@ use super::{
     contextual,
     delegation::ChainRules,
     error::{AuthenticationError, InvalidToken},
-    proof::{Thumbprint, bound_to},
+    proof::{Binding, bound_to},
     settings::IssuerSettings,
     tasks::Chain,
     token::Token,
@@ -32,8 +32,8 @@ pub(super) struct Verified {
     pub(super) kind: TokenKind,
     pub(super) token_id: Option<Arc<str>>,
     pub(super) validity: Validity,
-    /// The key that it is bound to.
-    pub(super) key: Option<Thumbprint>,
+    /// The key or the certificate that it is bound to.
+    pub(super) binding: Option<Binding>,
     pub(super) grants: Option<Arc<Grants>>,
     /// What its claims tell of its subject.
     pub(super) contextual: Option<Arc<[ContextualTuple]>>,
@@ -65,7 +65,7 @@ impl<'s> Issuer<'s> {
         if is_transaction {
             claims::check_transaction(claims)?;
         }
-        let key = match claims.get("cnf") {
+        let binding = match claims.get("cnf") {
             None => None,
             Some(confirmation) => Some(bound_to(confirmation).ok_or(InvalidToken::Bound)?),
         };
@@ -80,7 +80,7 @@ impl<'s> Issuer<'s> {
             kind: if is_transaction { TokenKind::Transaction } else { TokenKind::Access },
             token_id: claims::token_id(claims)?.map(Arc::from),
             validity,
-            key,
+            binding,
             grants: settings.grants.read(claims)?.map(Arc::new),
         })
     }

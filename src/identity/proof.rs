@@ -124,14 +124,25 @@ pub enum InvalidProof {
 /// The SHA-256 thumbprint of a key (RFC 7638), which tokens are bound by.
 pub(super) type Thumbprint = [u8; 32];
 
-/// The thumbprint that `cnf` binds a token to; `None` if that is not by exactly a `jkt` (RFC 9449, section 6.1).
-pub(super) fn bound_to(confirmation: &crate::protocol::Json) -> Option<Thumbprint> {
+/// What a token is bound to, so that it is good for its holder alone.
+pub(super) enum Binding {
+    /// A key, whose possession each request proves (RFC 9449, section 6.1).
+    Key(Thumbprint),
+    /// A certificate by its SHA-256 digest, which the connection's other end has shown (RFC 8705, section 3.1).
+    Certificate([u8; 32]),
+}
+
+/// What `cnf` binds a token to; `None` if that is not by exactly one member, a `jkt` or an `x5t#S256`.
+pub(super) fn bound_to(confirmation: &crate::protocol::Json) -> Option<Binding> {
     let members = Object::of(confirmation)?;
-    if members.names().any(|name| name != "jkt") {
-        return None;
+    let mut names = members.names();
+    let (Some(name), None) = (names.next(), names.next()) else { return None };
+    let digest: [u8; 32] = URL_SAFE_NO_PAD.decode(members.get(name).and_then(json::text)?).ok()?.try_into().ok()?;
+    match name {
+        "jkt" => Some(Binding::Key(digest)),
+        "x5t#S256" => Some(Binding::Certificate(digest)),
+        _ => None,
     }
-    let bytes = URL_SAFE_NO_PAD.decode(members.get("jkt").and_then(json::text)?).ok()?;
-    bytes.try_into().ok()
 }
 
 impl ProofSettings {

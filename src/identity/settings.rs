@@ -15,8 +15,10 @@ use super::{
     jwks::KeySet,
     proof::{self, ProofSettings},
     signals::SignalSettings,
+    spiffe::TrustDomain,
+    svid::SpiffeSettings,
 };
-use crate::access::{ActorMode, is_hop_by_hop, is_reserved};
+use crate::access::{ActorMode, CredentialRule, is_hop_by_hop, is_reserved};
 
 /// The longest leeway.
 const LONGEST_LEEWAY: Duration = Duration::from_secs(120);
@@ -33,6 +35,11 @@ pub struct AuthenticatorSettings {
     pub issuers: Vec<IssuerSettings>,
     /// API keys, if they are accepted.
     pub api_keys: Option<ApiKeySettings>,
+    /// Trust domains whose workloads are known by the certificates of their connections (SPIFFE). Without any,
+    /// certificates stand for nobody.
+    pub spiffe: Vec<SpiffeSettings>,
+    /// Which kinds of credentials requests must bring, where their route does not say it; any one, by default.
+    pub rule: Option<CredentialRule>,
     /// Which actors of a chain must be permitted.
     pub actor_mode: ActorMode,
     /// The field in which requests name the task that they are within, if they may. A name alone is never enough: the
@@ -157,6 +164,31 @@ pub enum InvalidSettings {
         /// The id.
         id: Arc<str>,
     },
+    /// Two trust domains of the same name.
+    #[error("the trust domain `{name}` is configured twice")]
+    RepeatedTrustDomain {
+        /// The second one.
+        index: usize,
+        /// Their name.
+        name: TrustDomain,
+    },
+    /// A workload of one trust domain could be the same subject as one of another: their authorities would vouch for
+    /// each other's.
+    #[error("a workload of `{name}` could be the same subject as one of `{first}`")]
+    SharedSubjects {
+        /// The second trust domain.
+        index: usize,
+        /// Its name.
+        name: TrustDomain,
+        /// The name of the first one.
+        first: TrustDomain,
+    },
+    /// No ID of the trust domain would be anybody.
+    #[error("a trust domain needs subjects")]
+    NoSpiffeSubject {
+        /// The trust domain.
+        index: usize,
+    },
     /// Less than a second, more than 300, or not whole seconds.
     #[error("the window of proofs is whole seconds, at least one and at most 300")]
     ProofWindow,
@@ -186,6 +218,9 @@ impl InvalidSettings {
             | Self::NoUsableKey { index } => Some(*index),
             Self::RepeatedApiKey { .. }
             | Self::ApiKeyId { .. }
+            | Self::RepeatedTrustDomain { .. }
+            | Self::SharedSubjects { .. }
+            | Self::NoSpiffeSubject { .. }
             | Self::ProofWindow
             | Self::TaskHeader(_)
             | Self::TransactionHeader(_)
@@ -206,6 +241,9 @@ impl InvalidSettings {
             | Self::MaxAge { .. }
             | Self::MaxActors { .. }
             | Self::NoUsableKey { .. }
+            | Self::RepeatedTrustDomain { .. }
+            | Self::SharedSubjects { .. }
+            | Self::NoSpiffeSubject { .. }
             | Self::ProofWindow
             | Self::TaskHeader(_)
             | Self::TransactionHeader(_)
@@ -222,6 +260,22 @@ impl AuthenticatorSettings {
             issuer.check(index)?;
             if let Some(first) = seen.insert(&issuer.issuer, index) {
                 return Err(InvalidSettings::RepeatedIssuer { index, first, issuer: Arc::clone(&issuer.issuer) });
+            }
+        }
+        for (index, domain) in self.spiffe.iter().enumerate() {
+            let name = &domain.trust_domain;
+            if self.spiffe.iter().take(index).any(|other| other.trust_domain == *name) {
+                return Err(InvalidSettings::RepeatedTrustDomain { index, name: name.clone() });
+            }
+            if domain.subjects.is_empty() {
+                return Err(InvalidSettings::NoSpiffeSubject { index });
+            }
+            let meets = |other: &SpiffeSettings| {
+                other.subjects.iter().any(|rule| domain.subjects.iter().any(|own| own.may_meet(rule)))
+            };
+            if let Some(other) = self.spiffe.iter().take(index).find(|other| meets(other)) {
+                let (name, first) = (name.clone(), other.trust_domain.clone());
+                return Err(InvalidSettings::SharedSubjects { index, name, first });
             }
         }
         if let Some(proofs) = &self.proofs {

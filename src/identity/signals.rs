@@ -296,6 +296,7 @@ fn entities(issuer: Issuer<'_>, subject: Object<'_>) -> Option<Vec<Entity>> {
         _ => return None,
     };
     let chain = &issuer.settings.chain;
-    let templates = std::iter::once(&chain.subject).chain(&chain.client_subject);
-    templates.map(|template| template.render_by(|claim| Ok((claim == "sub").then_some(name))).ok()).collect()
+    let client = chain.client_subject.iter();
+    let client = client.map(|template| template.render_by(|claim| Ok((claim == "sub").then_some(name))));
+    std::iter::once(chain.subject.named(name)).chain(client).map(Result::ok).collect()
 }

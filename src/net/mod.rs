@@ -27,5 +27,5 @@ pub use problem::HeadProblem;
 pub use server::{Handler, Peer, ServerSettings, Transport, serve};
 pub use signing::{NotSigned, SigningKey, SigningKeyError};
 pub use target::{InvalidUrl, Target, TargetUrl};
-pub use tls::{ClientTls, ServerTls, TlsError};
+pub use tls::{AnonymousClients, ClientTls, ClientVerification, ServerTls, TlsError};
 pub use unix::{UnixSocket, UnixSocketError};

@@ -1,6 +1,13 @@
 //! Accepting connections and serving HTTP on them, within deadlines.
 
-use std::{convert::Infallible, error::Error, future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    error::Error,
+    future::{Future, poll_fn},
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
@@ -20,7 +27,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{
     deadline::ConnectionTimer,
-    drain::DrainSignal,
+    drain::{Drain, DrainSignal},
     guard::{Guarded, HEAD_BYTES},
     joined::Joined,
     listener::Accepting,
@@ -36,8 +43,13 @@ pub struct Peer {
     pub address: Arc<str>,
     /// Its address alone, for `X-Forwarded-For`.
     pub forwarded_for: HeaderValue,
+    /// Its address as such; `None` for a process of this machine, which a Unix socket does not name.
+    pub source: Option<IpAddr>,
     /// How it came.
     pub transport: Transport,
+    /// The certificate that it has shown in the TLS handshake, and those between it and an authority, in DER. Only what
+    /// the listener has verified is here; empty if the other end has shown none.
+    pub certificates: Arc<[Box<[u8]>]>,
 }
 
 impl Peer {
@@ -45,12 +57,24 @@ impl Peer {
         // An address holds nothing that a field's value may not hold.
         let forwarded_for = HeaderValue::try_from(address.ip().to_string());
         let forwarded_for = forwarded_for.unwrap_or(HeaderValue::from_static("unknown"));
-        Self { address: address.to_string().into(), forwarded_for, transport }
+        Self {
+            address: address.to_string().into(),
+            forwarded_for,
+            source: Some(address.ip()),
+            transport,
+            certificates: Arc::default(),
+        }
     }
 
     /// A process of this machine, which a Unix socket does not name.
     fn local() -> Self {
-        Self { address: "unix".into(), forwarded_for: HeaderValue::from_static("unknown"), transport: Transport::Clear }
+        Self {
+            address: "unix".into(),
+            forwarded_for: HeaderValue::from_static("unknown"),
+            source: None,
+            transport: Transport::Clear,
+            certificates: Arc::default(),
+        }
     }
 }
 
@@ -85,8 +109,9 @@ pub trait Handler: Clone + Send + Sync + 'static {
     /// The body of its answers.
     type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
 
-    /// The handler of one connection, which may remember what came on it.
-    fn for_connection(&self) -> Self {
+    /// The handler of one connection with this peer, which may remember what came on it.
+    fn for_connection(&self, peer: &Peer) -> Self {
+        let _ = peer;
         self.clone()
     }
 
@@ -97,31 +122,51 @@ pub trait Handler: Clone + Send + Sync + 'static {
         request: Box<Request<Incoming>>,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
 
+    /// Whether the connection must not carry another request. It is asked after each piece of work; of HTTP/1.1, which
+    /// says so in an answer itself, it is not.
+    fn is_over(&self) -> bool {
+        false
+    }
+
     /// Told of bytes that were refused before they were a request. They are answered with 400 already.
     fn malformed(&self, peer: &Peer, problem: HeadProblem);
 }
 
 /// Accepts connections until the drain is ordered, and serves HTTP/1.1 and HTTP/2 on them.
 ///
+/// A new TLS identity is for new connections. If it does not admit all clients that the one before did, the connections
+/// of that one end in order: what was taken away does not live on in them.
+///
 /// In the clear, HTTP/2 is taken by prior knowledge; over TLS by ALPN. A Unix socket is always in the clear. Every
 /// connection holds its clone of the drain's signal until its last answer is sent.
 pub async fn serve<H: Handler>(
     listener: impl Into<Accepting>,
-    tls: Option<watch::Receiver<ServerTls>>,
+    mut tls: Option<watch::Receiver<ServerTls>>,
     settings: ServerSettings,
     mut drain: DrainSignal,
     handler: H,
 ) {
     let (listener, room) = (listener.into(), Arc::new(Semaphore::new(settings.connections)));
+    let mut identity = tls.as_mut().map(|tls| tls.borrow_and_update().clone());
+    // Ordered when what the connections were admitted by is taken away, and when it is dropped: with this loop.
+    let (mut admission, mut admitted) = Drain::new();
     loop {
         let accepted = tokio::select! {
             biased;
             () = drain.ordered() => return,
+            renewed = renewed(tls.as_mut()) => {
+                if identity.as_ref().is_some_and(|before| !renewed.admits_all_of(before)) {
+                    admission.order();
+                    (admission, admitted) = Drain::new();
+                }
+                identity = Some(renewed);
+                continue;
+            }
             accepted = accept(&listener, &room) => accepted,
         };
         let Some((accepted, place)) = accepted else { continue };
-        let acceptor = tls.as_ref().map(|tls| TlsAcceptor::from(Arc::clone(&tls.borrow().0)));
-        let (handler, drain) = (handler.for_connection(), drain.clone());
+        let acceptor = identity.as_ref().map(|tls| TlsAcceptor::from(Arc::clone(&tls.config)));
+        let (handler, held, drain) = (handler.clone(), drain.clone(), admitted.clone());
         tokio::spawn(async move {
             match accepted {
                 Accepted::Tcp(stream, address) => {
@@ -129,9 +174,19 @@ pub async fn serve<H: Handler>(
                 }
                 Accepted::Unix(stream) => in_the_clear(stream, Peer::local(), settings, drain, handler).await,
             }
-            drop(place);
+            drop((place, held));
         });
     }
+}
+
+/// Waits for the next TLS identity; for ever where there is none.
+async fn renewed(tls: Option<&mut watch::Receiver<ServerTls>>) -> ServerTls {
+    if let Some(tls) = tls
+        && tls.changed().await.is_ok()
+    {
+        return tls.borrow_and_update().clone();
+    }
+    std::future::pending().await
 }
 
 /// A connection that has come.
@@ -170,12 +225,17 @@ async fn connection<H: Handler>(
     let Some(acceptor) = acceptor else {
         return in_the_clear(stream, Peer::new(address, Transport::Clear), settings, drain, handler).await;
     };
-    let peer = Peer::new(address, Transport::Tls);
     match timeout(settings.handshake, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-            http2(stream, peer, drain, handler).await
+        Ok(Ok(stream)) => {
+            let tls = stream.get_ref().1;
+            let shown = tls.peer_certificates().unwrap_or_default();
+            let certificates = shown.iter().map(|certificate| Box::from(certificate.as_ref())).collect();
+            let peer = Peer { certificates, ..Peer::new(address, Transport::Tls) };
+            match tls.alpn_protocol() {
+                Some(b"h2") => http2(stream, peer, drain, handler).await,
+                Some(_) | None => http1(stream, peer, settings, drain, handler).await,
+            }
         }
-        Ok(Ok(stream)) => http1(stream, peer, settings, drain, handler).await,
         Ok(Err(error)) => tracing::debug!(%error, peer = %address, "a TLS handshake failed"),
         Err(_) => tracing::debug!(peer = %address, "a TLS handshake took too long"),
     }
@@ -204,7 +264,7 @@ where
     H: Handler,
 {
     let (io, refusal) = Guarded::new(Joined::new(io));
-    let shared = Arc::new((handler, peer));
+    let shared = Arc::new((handler.for_connection(&peer), peer));
     let answering = Arc::clone(&shared);
     let service = service_fn(move |request| {
         let (shared, request) = (Arc::clone(&answering), Box::new(request));
@@ -238,9 +298,10 @@ where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     H: Handler,
 {
-    let shared = Arc::new((handler, peer.clone()));
+    let shared = Arc::new((handler.for_connection(&peer), peer.clone()));
+    let answering = Arc::clone(&shared);
     let service = service_fn(move |request| {
-        let (shared, request) = (Arc::clone(&shared), Box::new(request));
+        let (shared, request) = (Arc::clone(&answering), Box::new(request));
         Box::pin(async move { Ok::<_, Infallible>(shared.0.respond(&shared.1, request).await) })
     });
     let mut builder = http2::Builder::new(TokioExecutor::new());
@@ -257,7 +318,20 @@ where
     let connection = builder.serve_connection(TokioIo::new(io), service);
     let mut connection = std::pin::pin!(connection);
     let begun = Instant::now();
-    let ended = match drain.unless_ordered(connection.as_mut()).await {
+    let ended = {
+        let mut is_told = false;
+        let mut work = std::pin::pin!(poll_fn(|cx| {
+            let polled = connection.as_mut().poll(cx);
+            if is_told || polled.is_ready() || !shared.0.is_over() {
+                return polled;
+            }
+            is_told = true;
+            connection.as_mut().graceful_shutdown();
+            connection.as_mut().poll(cx)
+        }));
+        drain.unless_ordered(work.as_mut()).await
+    };
+    let ended = match ended {
         Some(ended) => ended,
         None => {
             connection.as_mut().graceful_shutdown();

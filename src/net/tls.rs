@@ -12,6 +12,7 @@ use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use thiserror::Error;
 
@@ -30,24 +31,102 @@ pub enum TlsError {
     /// Certificate and key do not belong together, or are not usable.
     #[error("certificate and key cannot be used: {0}")]
     Unusable(#[from] rustls::Error),
+    /// Clients cannot be verified by the authorities in the file.
+    #[error("`{0}` holds no authorities of clients that can be used: {1}")]
+    Authorities(PathBuf, String),
 }
 
-/// The TLS identity of a listener.
+impl TlsError {
+    /// The file that it is about, if it is about one.
+    pub fn file(&self) -> Option<&PathBuf> {
+        match self {
+            Self::Unreadable(file, _) | Self::NoCertificate(file) | Self::NoKey(file) | Self::Authorities(file, _) => {
+                Some(file)
+            }
+            Self::Unusable(_) => None,
+        }
+    }
+}
+
+/// Which certificates of clients a listener accepts.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientVerification<'f> {
+    /// The only authorities that are trusted, PEM.
+    pub ca_file: &'f Path,
+    /// What happens to clients without a certificate. One that is shown must be good in any case.
+    pub anonymous: AnonymousClients,
+}
+
+/// What happens to clients that show no certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnonymousClients {
+    /// The handshake fails.
+    Refuse,
+    /// They are served; their requests bring another credential, or are denied.
+    Accept,
+}
+
+/// The TLS identity of a listener, and which clients it admits.
 #[derive(Debug, Clone)]
-pub struct ServerTls(pub(super) Arc<ServerConfig>);
+pub struct ServerTls {
+    pub(super) config: Arc<ServerConfig>,
+    // Of clients; empty if these are not asked for certificates.
+    authorities: Arc<[CertificateDer<'static>]>,
+    anonymous: AnonymousClients,
+}
 
 impl ServerTls {
-    /// Reads a certificate chain and its key, both PEM. TLS 1.3 and 1.2, HTTP/2 and HTTP/1.1, no early data.
-    pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+    /// Reads a certificate chain and its key, both PEM, and the authorities of clients, if these are verified. TLS 1.3
+    /// and 1.2, HTTP/2 and HTTP/1.1, no early data.
+    ///
+    /// Where clients are verified no session is resumed: each connection shows its certificate anew, which is checked
+    /// by the authorities and the time of that moment.
+    pub fn load(certificate: &Path, key: &Path, clients: Option<ClientVerification<'_>>) -> Result<Self, TlsError> {
         let chain = certificates(certificate)?;
         let pem = pem(key)?;
         let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| TlsError::NoKey(key.to_owned()))?;
         let builder = ServerConfig::builder_with_provider(aws_lc_rs::default_provider().into());
         let builder = builder.with_safe_default_protocol_versions()?;
-        let mut config = builder.with_no_client_auth().with_single_cert(chain, key)?;
+        let authorities = clients.map(|clients| certificates(clients.ca_file)).transpose()?.unwrap_or_default();
+        let builder = match clients {
+            None => builder.with_no_client_auth(),
+            Some(clients) => builder.with_client_cert_verifier(clients.verifier(&authorities)?),
+        };
+        let mut config = builder.with_single_cert(chain, key)?;
+        if clients.is_some() {
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         config.max_early_data_size = 0;
-        Ok(Self(Arc::new(config)))
+        let anonymous = clients.map_or(AnonymousClients::Accept, |clients| clients.anonymous);
+        Ok(Self { config: Arc::new(config), authorities: authorities.into(), anonymous })
+    }
+
+    /// Whether it admits all clients that the other one did, as far as authorities can tell. If not, what the other one
+    /// has admitted must not stay.
+    pub(super) fn admits_all_of(&self, other: &Self) -> bool {
+        let admits_anonymous = match (self.anonymous, other.anonymous) {
+            (AnonymousClients::Refuse, AnonymousClients::Accept) => false,
+            (AnonymousClients::Accept, _) | (_, AnonymousClients::Refuse) => true,
+        };
+        admits_anonymous && other.authorities.iter().all(|authority| self.authorities.contains(authority))
+    }
+}
+
+impl ClientVerification<'_> {
+    fn verifier(self, authorities: &[CertificateDer<'static>]) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+        let unusable = |problem: String| TlsError::Authorities(self.ca_file.to_owned(), problem);
+        let mut roots = RootCertStore::empty();
+        for certificate in authorities {
+            roots.add(certificate.clone()).map_err(|error| unusable(error.to_string()))?;
+        }
+        let builder = WebPkiClientVerifier::builder_with_provider(roots.into(), aws_lc_rs::default_provider().into());
+        let builder = match self.anonymous {
+            AnonymousClients::Refuse => builder,
+            AnonymousClients::Accept => builder.allow_unauthenticated(),
+        };
+        builder.build().map_err(|error| unusable(error.to_string()))
     }
 }
 

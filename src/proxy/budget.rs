@@ -37,6 +37,8 @@ pub(super) enum Holder {
     Token(Arc<str>, Arc<str>),
     /// Of one API key, by its id.
     ApiKey(Arc<str>),
+    /// Of one workload, by its SPIFFE ID: its certificates follow one another within hours.
+    Spiffe(Arc<str>),
 }
 
 impl Holder {
@@ -55,6 +57,7 @@ impl Holder {
                     }
                     (identity::Method::Jwt { .. }, None) => Err(Exhausted::Nameless),
                     (identity::Method::ApiKey { id, .. }, _) => Ok(Self::ApiKey(Arc::clone(id))),
+                    (identity::Method::Spiffe { id }, _) => Ok(Self::Spiffe(Arc::clone(id))),
                 };
             }
         };

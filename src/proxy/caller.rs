@@ -7,7 +7,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::{
     access::{ContextualTuple, Entity, Malformed, Principal, Reason, Revision},
     audit::PrincipalRecord,
-    identity::{Authenticated, Method, SeenCredential},
+    identity::{Authenticated, ConnectionSource, Method, PeerCertificate, RefusedKeys, SeenCredential},
+    net::Peer,
     policy::Policy,
     snapshot::Snapshot,
 };
@@ -37,6 +38,7 @@ impl Caller {
         let record = match method {
             Method::Jwt { issuer, .. } => PrincipalRecord::new(principal, "jwt", issuer, None, told),
             Method::ApiKey { id, owner } => PrincipalRecord::new(principal, "api_key", id, owner.as_deref(), told),
+            Method::Spiffe { id } => PrincipalRecord::new(principal, "spiffe", id, None, told),
         };
         let actors: Vec<&str> = principal.actors().iter().map(Entity::as_str).collect();
         Ok(Self {
@@ -78,6 +80,13 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// What is known of a connection before its first request.
+    pub(super) fn of_peer(peer: &Peer, refused_keys: &Arc<RefusedKeys>) -> Self {
+        let certificate = PeerCertificate::new(peer.certificates.iter().map(AsRef::as_ref));
+        let source = ConnectionSource::of(peer.source);
+        Self { credential: SeenCredential::of_peer(certificate, source, refused_keys), ..Self::default() }
+    }
+
     /// The caller that was authenticated: the one that was kept, if this is the same chain of the same credential.
     pub(super) fn caller(&self, authenticated: &Authenticated) -> Result<Arc<Caller>, Rejection> {
         let mut kept = self.caller.lock().unwrap_or_else(PoisonError::into_inner);

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use crate::{
     access::{CanonicalRequest, DecisionId, Grants, Malformed, Reason, Scheme, Timestamp},
     audit::AuditLog,
-    identity::{Authenticated, AuthenticationError},
+    identity::{Authenticated, AuthenticationError, RefusedKeys},
     net::{Client, Handler, HeadProblem, Peer, Transport},
     policy::{RequestContext, TaskRule},
     route::{Inputs, Operation, Route, UpstreamId},
@@ -74,6 +74,8 @@ pub struct Shared {
     pub unknown_key: Arc<Notify>,
     /// How often grants were used.
     pub budgets: Arc<Budgets>,
+    /// The API keys that were refused of late.
+    pub refused_keys: Arc<RefusedKeys>,
 }
 
 impl Enforcer {
@@ -163,9 +165,11 @@ impl Worker {
         exchange.routed(&route);
         let operation = route.operation(&head)?;
         let refused = |error: AuthenticationError| {
-            Rejection::unauthenticated(&error, challenges.unauthenticated(&error, &operation.scopes))
+            let challenge = challenges.unauthenticated(&error, &operation.scopes);
+            Rejection::unauthenticated(&error, challenge).closing_if(seen.credential.is_over())
         };
-        let authenticated = snapshot.authenticator.authenticate(&head, &seen.credential, now);
+        let rule = route.authentication.as_ref();
+        let authenticated = snapshot.authenticator.authenticate_for(&head, &seen.credential, now, rule);
         let authenticated = authenticated.inspect_err(|error| self.note(error)).map_err(refused)?;
         let caller = seen.caller(&authenticated)?;
         exchange.authenticated(&caller);
@@ -289,8 +293,12 @@ fn rejected(exchange: &mut Exchange, rejection: &Rejection) -> Response<Content>
 impl Handler for Enforcer {
     type Body = AnswerBody;
 
-    fn for_connection(&self) -> Self {
-        Self { worker: Arc::clone(&self.worker), seen: Arc::default() }
+    fn for_connection(&self, peer: &Peer) -> Self {
+        Self { worker: Arc::clone(&self.worker), seen: Arc::new(Seen::of_peer(peer, &self.worker.shared.refused_keys)) }
+    }
+
+    fn is_over(&self) -> bool {
+        self.seen.credential.is_over()
     }
 
     async fn respond(&self, peer: &Peer, request: Box<Request<Incoming>>) -> Response<AnswerBody> {

@@ -52,6 +52,11 @@ impl Rejection {
         Self { special, ..Self::with_detail(error.reason(), error.to_string()) }
     }
 
+    /// The same, after which the connection carries no more requests if this is so.
+    pub(super) fn closing_if(self, close: bool) -> Self {
+        Self { close: self.close || close, ..self }
+    }
+
     /// A refusal because the credential lacks scopes.
     pub(super) fn insufficient_scope(challenge: HeaderValue) -> Self {
         let special = Some(Box::new(Special::Challenge(challenge)));
@@ -112,7 +117,7 @@ impl Rejection {
         if let Some(Special::Challenge(challenge)) = self.special.as_deref() {
             headers.insert(header::WWW_AUTHENTICATE, challenge.clone());
         }
-        if shown.status() == StatusCode::SERVICE_UNAVAILABLE {
+        if shown.status() == StatusCode::SERVICE_UNAVAILABLE || shown == Reason::TooManyRefusals {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if self.close {
@@ -137,6 +142,7 @@ const fn remedy(reason: Reason) -> Option<&'static str> {
     match reason {
         Reason::MissingCredential => Some("send an access token of a configured issuer as `Authorization: Bearer`"),
         Reason::InvalidCredential => Some("get a new access token for this service, then try once more"),
+        Reason::TooManyRefusals => Some("stop sending this credential, get a good one, then try again later"),
         Reason::InsufficientScope => {
             Some("get a token with all scopes that WWW-Authenticate names, then try once more")
         }

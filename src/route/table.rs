@@ -6,7 +6,7 @@ use foldhash::fast::RandomState;
 use http::Method;
 use smallvec::SmallVec;
 
-use crate::access::{CanonicalRequest, CredentialHandling, HeaderProblem, Place, decoded_segment};
+use crate::access::{CanonicalRequest, CredentialHandling, CredentialRule, HeaderProblem, Place, decoded_segment};
 
 use super::{
     matcher::{HeaderMatch, HostPattern, PathTemplate, Segment},
@@ -30,6 +30,8 @@ pub struct Route {
     pub headers: Box<[HeaderMatch]>,
     /// Where it leads.
     pub upstream: UpstreamId,
+    /// Which kinds of credentials its requests must bring, if it says so.
+    pub authentication: Option<CredentialRule>,
     /// Whether the upstream gets the credential.
     pub credential: CredentialHandling,
     /// Whether what may not be read looks like what does not exist (404 for 403).
@@ -256,6 +258,7 @@ mod tests {
             headers: words.map(header).collect::<Result<_, _>>()?,
             upstream: UpstreamId(0),
             credential: CredentialHandling::Strip,
+            authentication: None,
             hides_existence: false,
             operations: methods.split(',').map(|name| (name.parse().unwrap(), operation.clone())).collect(),
             place: Place::default(),

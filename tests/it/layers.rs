@@ -22,6 +22,8 @@ const LAYERS: &[&[&str]] = &[
 const HOMES: &[(&str, &[&str])] = &[
     ("arc_swap", &["snapshot/cell.rs"]),
     ("rustls", &["net/"]),
+    ("webpki", &["identity/"]),
+    ("x509_cert", &["identity/"]),
     ("hyper", &["net/", "proxy/", "admin/", "cli/demo/"]),
     ("hyper_util", &["net/", "cli/demo/"]),
     ("regex", &["policy/condition/eval/"]),

@@ -1,4 +1,4 @@
-"""Puts one fault after the other into a copy of the engine, and shows that a test sees each.
+"""Puts one fault after the other into a copy of the engine, or of what finds out who is asking, and shows that a test sees each.
 
 `make mutants` runs all of them; words as arguments choose those whose names hold one. A mutant is a text that stands
 exactly once in a file, and what stands there instead. A text that is not there any more is an error: the mutant has to
@@ -12,6 +12,8 @@ import shutil
 import signal
 import subprocess
 import sys
+
+import identity
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 WORK = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve() / "mutants"
@@ -209,8 +211,12 @@ def tested(tree, tests):
 
 def main(words):
     tree = copied()
-    chosen = [mutant for mutant in MUTANTS if not words or any(word in mutant[0] for word in words)]
-    for tests in [ENGINE, CONDITION, LISTS]:
+    chosen = [mutant for mutant in MUTANTS + identity.MUTANTS if not words or any(word in mutant[0] for word in words)]
+    groups = []
+    for *_, tests in chosen:
+        if tests not in groups:
+            groups.append(tests)
+    for tests in groups:
         passes, said = tested(tree, tests)
         if not passes:
             sys.exit(f"the tests fail without any mutant:\n{said}")

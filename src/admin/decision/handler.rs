@@ -21,7 +21,7 @@ use crate::{
         openfga,
         turns::AnswerTurns,
     },
-    identity::{Possession, SeenCredential},
+    identity::{ConnectionSource, PeerCertificate, Possession, RefusedKeys, SeenCredential},
     net::{Handler, HeadProblem, Peer, Transport},
     snapshot::{MemoryStore, Snapshot, SnapshotCell},
 };
@@ -35,7 +35,11 @@ use super::{
 
 /// Answers those who may ask, by the snapshot that decides requests.
 #[derive(Debug, Clone)]
-pub struct DecisionHandler(Arc<Shared>);
+pub struct DecisionHandler {
+    shared: Arc<Shared>,
+    // Of the one connection that it is for.
+    seen: Arc<SeenCredential>,
+}
 
 #[derive(Debug)]
 struct Shared {
@@ -47,6 +51,8 @@ struct Shared {
     base: Option<BaseUrl>,
     // Told when a token names a key that is not there: the key set may be old.
     unknown_key: Arc<Notify>,
+    // The API keys that were refused of late, on other listeners too.
+    refused_keys: Arc<RefusedKeys>,
     room: Room,
     turns: AnswerTurns,
 }
@@ -58,18 +64,12 @@ impl DecisionHandler {
         snapshots: Arc<SnapshotCell>,
         memory: Option<Arc<MemoryStore>>,
         metrics: DecisionMetrics,
-        unknown_key: Arc<Notify>,
+        (unknown_key, refused_keys): (Arc<Notify>, Arc<RefusedKeys>),
         base: Option<BaseUrl>,
     ) -> Self {
-        Self(Arc::new(Shared {
-            snapshots,
-            memory,
-            metrics,
-            base,
-            unknown_key,
-            room: Room::whole(),
-            turns: AnswerTurns::beside_a_proxy(),
-        }))
+        let (room, turns) = (Room::whole(), AnswerTurns::beside_a_proxy());
+        let shared = Shared { snapshots, memory, metrics, base, unknown_key, refused_keys, room, turns };
+        Self { shared: Arc::new(shared), seen: Arc::default() }
     }
 }
 
@@ -81,18 +81,21 @@ struct Admitted {
 }
 
 impl Shared {
-    fn admit(&self, head: &CanonicalRequest, possession: Possession) -> Result<Admitted, Refusal> {
+    fn admit(
+        &self,
+        head: &CanonicalRequest,
+        seen: &SeenCredential,
+        possession: Possession,
+    ) -> Result<Admitted, Refusal> {
         let now = Timestamp::from(SystemTime::now());
         let snapshot = self.snapshots.usable(now)?;
-        let seen = SeenCredential::default();
-        let authenticated =
-            snapshot.authenticator.authenticate_by(head, &seen, (now, possession)).map_err(|error| {
-                // A token with a key that is not there may be newer than the keys.
-                if error.unknown_key().is_some() {
-                    self.unknown_key.notify_one();
-                }
-                Refusal::Unauthenticated(error)
-            })?;
+        let authenticated = snapshot.authenticator.authenticate_by(head, seen, (now, possession)).map_err(|error| {
+            // A token with a key that is not there may be newer than the keys.
+            if error.unknown_key().is_some() {
+                self.unknown_key.notify_one();
+            }
+            Refusal::Unauthenticated(error)
+        })?;
         snapshot.denylist.check(&authenticated).map_err(|revoked| Refusal::Unauthenticated(revoked.into()))?;
         let caller = snapshot.callers.admit(&authenticated.principal, authenticated.grants.as_deref())?.clone();
         Ok(Admitted { snapshot, caller, now })
@@ -102,7 +105,7 @@ impl Shared {
         &self,
         interface: Interface,
         endpoint: Endpoint,
-        head: Result<CanonicalRequest, Malformed>,
+        (head, seen): (Result<CanonicalRequest, Malformed>, &SeenCredential),
         body: Incoming,
     ) -> Result<Response<Content>, Refusal> {
         if interface == Interface::Health {
@@ -111,12 +114,12 @@ impl Shared {
         }
         let head = head?;
         // Nothing more is read of those who may not ask.
-        self.admit(&head, Possession::ToProve)?;
+        self.admit(&head, seen, Possession::ToProve)?;
         let (body, room) = self.room.read(body, QUESTION).await?;
         let turn = self.turns.take(endpoint.is_long).await.ok_or(Refusal::Overloaded)?;
         // That took a while, in which the policy may have changed, and the caller may have been removed. From here on
         // there is one snapshot for the request.
-        let Admitted { snapshot, caller, now } = self.admit(&head, Possession::Proven)?;
+        let Admitted { snapshot, caller, now } = self.admit(&head, seen, Possession::Proven)?;
         let asked = Asked { snapshot, caller, head, body, now };
         tracing::debug!(caller = %asked.caller, endpoint = endpoint.name, "a caller asks");
         let memory = self.memory.clone();
@@ -140,6 +143,17 @@ impl Shared {
 impl Handler for DecisionHandler {
     type Body = Content;
 
+    fn for_connection(&self, peer: &Peer) -> Self {
+        let certificate = PeerCertificate::new(peer.certificates.iter().map(AsRef::as_ref));
+        let source = ConnectionSource::of(peer.source);
+        let seen = SeenCredential::of_peer(certificate, source, &self.shared.refused_keys);
+        Self { shared: Arc::clone(&self.shared), seen: Arc::new(seen) }
+    }
+
+    fn is_over(&self) -> bool {
+        self.seen.is_over()
+    }
+
     async fn respond(&self, peer: &Peer, request: Box<Request<Incoming>>) -> Response<Content> {
         let begun = Instant::now();
         let (parts, body) = request.into_parts();
@@ -150,10 +164,10 @@ impl Handler for DecisionHandler {
         let path = head.as_ref().map_or(written, |head| head.path().as_str().to_owned());
         let interface = Interface::of(&path);
         let endpoint = Endpoint::of(interface, &method, &path);
-        let answered = match authzen::metadata(self.0.base.as_ref(), &method, &path) {
+        let answered = match authzen::metadata(self.shared.base.as_ref(), &method, &path) {
             Some(document) => Ok(document),
             None => {
-                let answering = AssertUnwindSafe(self.0.answer(interface, endpoint, head, body));
+                let answering = AssertUnwindSafe(self.shared.answer(interface, endpoint, (head, &self.seen), body));
                 // A fault refuses this request and nothing else.
                 answering.catch_unwind().await.unwrap_or(Err(Refusal::Internal))
             }
@@ -162,10 +176,13 @@ impl Handler for DecisionHandler {
             tracing::debug!(peer = %peer.address, %refusal, ?refusal, "a request for a decision was refused");
             refused(interface, &refusal)
         });
+        if self.seen.is_over() {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         // Refusals too: callers find them in their logs by it.
         response.headers_mut().extend(request_id.filter(|_| interface == Interface::AuthZen));
         let status = response.status();
-        self.0.metrics.answered(endpoint.name, status, begun.elapsed());
+        self.shared.metrics.answered(endpoint.name, status, begun.elapsed());
         tracing::debug!(peer = %peer.address, %method, path, status = status.as_u16(), "a request for a decision");
         response
     }

@@ -19,6 +19,7 @@ fn published(resource: &str) -> Authenticator {
         authorization_servers: vec!["https://login.harbor.example".into()],
         scopes: scopes(&["ledger.read", "ledger.write"]),
         detail_types: vec!["account".into()],
+        certificates: true,
         name: Some("The \"ledger\"".into()),
         documentation: None,
     });
@@ -49,6 +50,7 @@ fn the_metadata_is_at_its_two_well_known_paths() {
             "bearer_methods_supported": ["header"],
             "scopes_supported": ["ledger.read", "ledger.write"],
             "authorization_details_types_supported": ["account"],
+            "tls_client_certificate_bound_access_tokens": true,
             "resource_name": "The \"ledger\"",
         })
     );

@@ -3,9 +3,11 @@
 #![expect(clippy::needless_pass_by_value, reason = "literals read better by value")]
 
 mod api_keys;
+mod certificates;
 mod chains;
 mod challenges;
 mod claims;
+mod combinations;
 mod contextual;
 mod denylist;
 mod grants;
@@ -15,7 +17,9 @@ mod proofs;
 mod properties;
 mod settings;
 mod signals;
+mod svid_tokens;
 mod tasks;
 mod tokens;
 mod transactions;
+mod workloads;
 mod worlds;

@@ -236,7 +236,7 @@ fn what_binds_a_token_otherwise_is_not_passed_over() {
         json!("x"),
         json!({"jkt": "abc"}),
         json!({"jkt": 7}),
-        json!({"x5t#S256": thumbprint}),
+        json!({"x5t": thumbprint}),
         json!({"jkt": thumbprint, "x5t#S256": thumbprint}),
         json!({"jwk": shown(&OTHER_ES256).0}),
     ] {

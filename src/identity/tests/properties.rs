@@ -6,15 +6,19 @@ use proptest::prelude::*;
 
 use super::{
     minting::{ED25519, ES256, RSA},
+    workloads::{ask_with, settings, workload},
     worlds::{NOW, ask, ask_at, authenticator, claims, head, header, issuer, token, token_by, with},
 };
 use crate::{
     access::Timestamp,
-    identity::{Algorithm, Authenticator, KeySet, SeenCredential},
+    identity::{Algorithm, Authenticator, KeySet, SeenCredential, SpiffeId},
 };
 
 static ASKED: LazyLock<Authenticator> =
     LazyLock::new(|| authenticator(vec![issuer(&[ES256.jwk("k1"), ED25519.jwk("k2"), RSA.jwk("k3")])]));
+
+static WORKLOADS: LazyLock<Authenticator> = LazyLock::new(|| Authenticator::new(settings()).unwrap());
+static CERTIFICATE: LazyLock<Vec<u8>> = LazyLock::new(|| workload("spiffe://harbor.example/agents/writer"));
 
 /// One good token of each kind.
 static GOOD: LazyLock<[String; 4]> = LazyLock::new(|| {
@@ -120,6 +124,28 @@ proptest! {
         if let Ok(answer) = ask(&ASKED, &token) {
             prop_assert_eq!(answer.principal.subject().as_str(), "user:mara");
             prop_assert!(claim != "cnf" || value.is_null(), "a bound token is no bearer token");
+        }
+    }
+
+    #[test]
+    fn any_certificate_is_answered(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(ask_with(&WORKLOADS, &[&bytes]).is_err());
+    }
+
+    #[test]
+    fn a_broken_certificate_is_answered(place in any::<prop::sample::Index>(), with in any::<u8>()) {
+        let good = CERTIFICATE.clone();
+        let mut broken = good.clone();
+        let index = place.index(broken.len());
+        broken[index] = with;
+        prop_assert!(broken == good || ask_with(&WORKLOADS, &[&broken]).is_err());
+    }
+
+    #[test]
+    fn any_text_is_a_spiffe_id_in_one_spelling_or_none(text in "spiffe://[ -~]{0,20}|\\PC{0,40}") {
+        if let Ok(id) = text.parse::<SpiffeId>() {
+            prop_assert_eq!(id.as_str().as_ref(), text.as_str());
+            prop_assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":/._-".contains(&byte)));
         }
     }
 

@@ -6,6 +6,7 @@ mod process;
 mod provider;
 mod upstream;
 mod wire;
+mod workload;
 
 pub(crate) use authority::OpenFga;
 pub(crate) use issuer::{Issuer, token};
@@ -13,3 +14,4 @@ pub(crate) use process::{Portcullis, World, eventually, request, run};
 pub(crate) use provider::Provider;
 pub(crate) use upstream::Upstream;
 pub(crate) use wire::{Answer, Connection, answer_of};
+pub(crate) use workload::{Authority, Client};

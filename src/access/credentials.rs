@@ -1,0 +1,41 @@
+//! Which kinds of credentials a request must bring.
+
+use std::fmt;
+
+/// A kind of credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CredentialKind {
+    /// A signed token.
+    Jwt,
+    /// An API key.
+    ApiKey,
+    /// The certificate of the connection, by its SPIFFE ID.
+    Spiffe,
+}
+
+impl CredentialKind {
+    /// The word used in configurations and records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Jwt => "jwt",
+            Self::ApiKey => "api_key",
+            Self::Spiffe => "spiffe",
+        }
+    }
+}
+
+impl fmt::Display for CredentialKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Which kinds of credentials a request must bring. All that it brings must be good and of one sender in any case:
+/// nothing here makes a bad credential be passed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CredentialRule {
+    /// One of these kinds must say who asks. A certificate may stand beside a token or a key of them.
+    OneOf(Box<[CredentialKind]>),
+    /// All of these kinds must come.
+    AllOf(Box<[CredentialKind]>),
+}
