@@ -120,7 +120,8 @@ impl<'p, 'q> Expansion<'p, 'q> {
         self.path.pop();
         let mut found = found?;
         if self.filter.member == Some(id) {
-            found.users.entry(object).or_insert(Status::Has);
+            // A userset has its own relation, whatever else takes it out on the way.
+            found.users.insert(object, Status::Has);
         }
         found.height = found.height.saturating_add(1);
         let is_closed = found.low >= self.path.len();
