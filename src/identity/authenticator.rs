@@ -206,7 +206,10 @@ impl Authenticator {
         }
         let rule = rule.or(self.settings.rule.as_ref());
         let answer = self.principal_of(head, seen, circumstances, rule);
-        if answer.as_ref().is_err_and(|error| error.reason() == Reason::InvalidCredential) {
+        // A token of a key that is not there is not verified, and may be good as soon as the keys are fetched.
+        let is_bad =
+            |error: &AuthenticationError| error.reason() == Reason::InvalidCredential && error.unknown_key().is_none();
+        if answer.as_ref().is_err_and(is_bad) {
             seen.refusals.refuse(circumstances.0);
         }
         answer

@@ -327,6 +327,13 @@ fn ten_refusals_within_a_second_are_the_last_of_a_connection() {
         assert!(send(&slow, "Bearer e30.e30.e30", NOW + second).is_err());
     }
     assert!(!slow.is_over());
+    // A key that is not there may be fetched yet.
+    let early = format!("Bearer {}", token(&json!({"alg": "ES256", "typ": "at+jwt", "kid": "new"}), &claims()));
+    let waiting = SeenCredential::default();
+    for _ in 0..30 {
+        assert!(send(&waiting, &early, NOW).unwrap_err().unknown_key().is_some());
+    }
+    assert!(!waiting.is_over());
 }
 
 #[test]
