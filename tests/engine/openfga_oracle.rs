@@ -259,7 +259,7 @@ fn explained(oracle: &mut Oracle, world: &World, question: &Value, [ours, theirs
 /// Whose difference it is.
 ///
 /// OpenFGA does not always agree with itself: what is ready first decides whether a cycle below an exclusion denies, and
-/// whether the error of a condition is dropped. Its lists hold some whom its checks deny.
+/// whether the error of a condition is dropped, or what stands beside it. Its lists hold some whom its checks deny.
 fn blamed(oracle: &mut Oracle, trial: &Trial<'_>, question: &Value, [ours, theirs]: [&str; 2]) -> &'static str {
     if theirs == "refused: late" {
         return "OpenFGA takes too long";
@@ -307,7 +307,17 @@ fn blamed(oracle: &mut Oracle, trial: &Trial<'_>, question: &Value, [ours, their
         (false, false) => {
             let [user, relation, object] = ["user", "relation", "object"].map(|name| question[name].as_str().unwrap());
             let has_cycle = trial.world.has_cycle([user, relation, object], trial.request);
-            if has_cycle && theirs == "false" { "OpenFGA denies for a cycle" } else { "ours" }
+            if theirs == "true" {
+                return "ours";
+            }
+            if has_cycle {
+                return "OpenFGA denies for a cycle";
+            }
+            // Without the tuples that it has no answer for, OpenFGA finds what is true even with them.
+            let certain = trial.world.without_doubt(trial.request);
+            let (_, answers) = oracle.ask(&certain.to_string(), &written(&certain), std::slice::from_ref(question));
+            let agrees = answers.first().map(their_answer).as_deref() == Some(ours);
+            if agrees { "OpenFGA denies beside a tuple that has no answer" } else { "ours" }
         }
     }
 }

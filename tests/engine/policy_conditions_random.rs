@@ -261,6 +261,13 @@ impl World {
         walk.check(relation, object).is_none() || walk.has_cycle.get()
     }
 
+    /// The same without the tuples whose conditions have no answer in this request.
+    pub(crate) fn without_doubt(&self, request: Given) -> Self {
+        let mut world = self.clone();
+        world.tuples.retain(|_, carried| carried.is_none_or(|(name, given)| decide(name, given, request).is_some()));
+        world
+    }
+
     fn try_policy(&self, settings: PolicySettings) -> Option<Policy> {
         let model = compile::model(&"random.fga".into(), &self.to_string()).ok()?;
         let mut builder = GraphBuilder::new(Arc::new(model));
