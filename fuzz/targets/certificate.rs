@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use portcullis::{
     access::{CanonicalRequest, Scheme, Timestamp},
     identity::{
-        Authenticator, AuthenticatorSettings, ConnectionSource, PeerCertificate, RefusedKeys, SeenCredential, SpiffeId,
+        Authenticator, AuthenticatorSettings, RefusedKeys, SeenCredential, SpiffeId,
         SpiffeSettings, SpiffeSubject, TrustBundle,
     },
 };
@@ -32,7 +32,7 @@ fuzz_target!(|bytes: &[u8]| {
     // The first half is the client's own certificate, the second one what it has shown with it.
     let (own, between) = bytes.split_at(bytes.len() / 2);
     for chain in [vec![bytes], vec![own, between]] {
-        let seen = SeenCredential::of_peer(PeerCertificate::new(chain), ConnectionSource::of(None), &REFUSED);
+        let seen = SeenCredential::of_peer(chain, None, &REFUSED);
         let request = http::Request::get("/").header("host", "api.acme.example").body(()).unwrap();
         let head = CanonicalRequest::parse(request.into_parts().0, Scheme::Https).unwrap();
         assert!(ASKED.authenticate(&head, &seen, Timestamp::from_seconds(1_900_000_000)).is_err());

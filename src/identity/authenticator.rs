@@ -1,6 +1,6 @@
 //! Every request's credential becomes a principal here, or is refused.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use http::{HeaderName, HeaderValue, header};
 use quick_cache::sync::Cache;
@@ -14,8 +14,8 @@ use super::{
     error::{AuthenticationError, InvalidToken, Shown},
     issuer::{Issuer, TokenKind, Verified},
     presented,
-    proof::{self, Binding, InvalidProof, ProofNeed, SeenProofs},
-    seen::{Identity, SeenCredential},
+    proof::{self, SeenProofs},
+    seen::{self, Identity, SeenCredential},
     settings::{AuthenticatorSettings, InvalidSettings},
     signals::{self, Heard, InvalidSignal, Signals},
     svid::KnownPeer,
@@ -28,9 +28,6 @@ use crate::access::{
 
 /// How many verified tokens are remembered.
 const REMEMBERED: usize = 10_000;
-
-/// How long a verified token is remembered at most.
-const REMEMBERED_FOR: Duration = Duration::from_secs(60);
 
 /// Who a request is from, and how that is known.
 #[derive(Debug, Clone)]
@@ -173,28 +170,9 @@ impl Authenticator {
         self.authenticate_as(head, seen, (now, Possession::ToProve), None)
     }
 
-    /// The same where the request's route says which kinds of credentials it must bring.
-    pub fn authenticate_for(
-        &self,
-        head: &CanonicalRequest,
-        seen: &SeenCredential,
-        now: Timestamp,
-        rule: Option<&CredentialRule>,
-    ) -> Result<Authenticated, AuthenticationError> {
-        self.authenticate_as(head, seen, (now, Possession::ToProve), rule)
-    }
-
-    /// The same for one whose possession of its key was perhaps proven already.
-    pub fn authenticate_by(
-        &self,
-        head: &CanonicalRequest,
-        seen: &SeenCredential,
-        circumstances: (Timestamp, Possession),
-    ) -> Result<Authenticated, AuthenticationError> {
-        self.authenticate_as(head, seen, circumstances, None)
-    }
-
-    fn authenticate_as(
+    /// The same for one whose possession of its key was perhaps proven already, and by the rule of the request's route, if
+    /// it says which kinds of credentials it must bring.
+    pub fn authenticate_as(
         &self,
         head: &CanonicalRequest,
         seen: &SeenCredential,
@@ -306,18 +284,20 @@ impl Authenticator {
                 let field = field.to_str().map_err(|_| HeaderProblem::NotText)?;
                 let text = match kind {
                     TokenKind::Access => self.token_of(field)?,
-                    TokenKind::Transaction => token68(field)?,
+                    TokenKind::Transaction => token::token68(field)?,
                 };
                 let remembered = self.remembered(text, now)?;
-                // What is kept was right in its field; the same text in the other field is not.
+                // What is kept was right in its field: the same text would be found for the other one.
                 remembered.check_kind(kind)?;
                 seen.keep(field, &self.identity, &remembered);
                 remembered
             }
         };
+        // Also of what was found: it may have come in the other field.
         remembered.check_kind(kind)?;
         remembered.token.validity.check(now)?;
-        self.check_possession((head, seen), (field, &remembered.token), (now, possession))?;
+        let proofs = self.settings.proofs.as_ref().map(|settings| (settings, &*self.proofs));
+        presented::check_possession(proofs, (head, seen), (field, &remembered.token), (now, possession))?;
         let authenticated = self.authenticated(&remembered.token, task)?;
         self.signals.check(&authenticated, now)?;
         Ok(authenticated)
@@ -328,38 +308,7 @@ impl Authenticator {
         let (scheme, token) = field.split_once(' ').ok_or(AuthenticationError::Scheme)?;
         let served = scheme.eq_ignore_ascii_case("bearer")
             || self.settings.proofs.is_some() && scheme.eq_ignore_ascii_case("dpop");
-        if served { token68(token) } else { Err(AuthenticationError::Scheme) }
-    }
-
-    /// Whether the request comes from the holder of the key that the token is bound to. That is asked of each request,
-    /// whether or not the token was seen before.
-    fn check_possession(
-        &self,
-        (head, seen): (&CanonicalRequest, &SeenCredential),
-        (field, token): (&HeaderValue, &Verified),
-        (now, possession): (Timestamp, Possession),
-    ) -> Result<(), AuthenticationError> {
-        // Only two schemes come here.
-        let is_proven = matches!(field.as_bytes().first(), Some(b'd' | b'D'));
-        match (&token.binding, &self.settings.proofs) {
-            (None, None) => Ok(()),
-            (Some(Binding::Certificate(_)), Some(settings)) if is_proven || settings.need == ProofNeed::Always => {
-                Err(InvalidToken::Unbound.into())
-            }
-            (Some(Binding::Certificate(digest)), _) => Ok(presented::check_certificate(seen, digest, now)?),
-            (Some(Binding::Key(_)), None) => Err(InvalidToken::Bound.into()),
-            (None, Some(settings)) if is_proven || settings.need == ProofNeed::Always => {
-                Err(InvalidToken::Unbound.into())
-            }
-            (None, Some(_)) => Ok(()),
-            (Some(Binding::Key(_)), Some(_)) if !is_proven => Err(InvalidProof::Missing.into()),
-            (Some(Binding::Key(_)), Some(_)) if possession == Possession::Proven => Ok(()),
-            (Some(Binding::Key(key)), Some(settings)) => {
-                let field = field.to_str().map_err(|_| HeaderProblem::NotText)?;
-                let text = field.split_once(' ').map_or("", |(_, text)| text);
-                Ok(settings.check(head, (text, key), &self.proofs, now)?)
-            }
-        }
+        if served { token::token68(token) } else { Err(AuthenticationError::Scheme) }
     }
 
     /// The token as it was verified, not long ago or now.
@@ -425,24 +374,7 @@ impl Remembered {
         if self.token.kind == kind { Ok(()) } else { Err(InvalidToken::Misplaced) }
     }
 
-    /// Whether it may still be used; a clock that went backwards makes it stale.
     fn is_fresh(&self, now: Timestamp) -> bool {
-        now >= self.since && now.since(self.since) < REMEMBERED_FOR
+        seen::is_fresh(self.since, now)
     }
-}
-
-/// A token68, one space after its scheme (RFC 6750, section 2.1, and RFC 9110, section 11.2).
-fn token68(token: &str) -> Result<&str, AuthenticationError> {
-    let text = token.trim_end_matches('=');
-    // Every byte is looked at, with no branch between them: tokens are long, and almost always legal.
-    let legal = text.bytes().fold(true, |legal, byte| legal & is_token68(byte));
-    if text.is_empty() || !legal { Err(AuthenticationError::Bearer) } else { Ok(token) }
-}
-
-fn is_token68(byte: u8) -> bool {
-    let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
-    let plus = byte == b'+';
-    // From `-` to `9`: hyphen, dot, slash and the digits.
-    let digit = byte.wrapping_sub(b'-') <= b'9' - b'-';
-    letter | digit | plus | (byte == b'_') | (byte == b'~')
 }

@@ -23,7 +23,7 @@ pub struct UnreadableCertificate;
 ///
 /// Only the listener makes one, of what was verified by TLS: no field of a request does.
 #[derive(Debug)]
-pub struct PeerCertificate {
+pub(super) struct PeerCertificate {
     // INVARIANT: never empty; the client's own one is the first.
     chain: Vec<CertificateDer<'static>>,
     digest: [u8; 32],
@@ -32,7 +32,7 @@ pub struct PeerCertificate {
 
 impl PeerCertificate {
     /// The certificates in the client's order, each in DER; `None` if there is none.
-    pub fn new<'c>(chain: impl IntoIterator<Item = &'c [u8]>) -> Option<Self> {
+    pub(super) fn new<'c>(chain: impl IntoIterator<Item = &'c [u8]>) -> Option<Self> {
         let chain: Vec<_> = chain.into_iter().map(|one| CertificateDer::from(one.to_vec())).collect();
         let own = chain.first()?;
         let (digest, read) = (sha256(own), CertificateFields::read(own));

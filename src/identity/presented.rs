@@ -2,14 +2,19 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::HeaderValue;
+
 use super::{
     api_key::{ApiKeys, StoredKey},
-    authenticator::{Authenticated, Method},
+    authenticator::{Authenticated, Method, Possession},
     error::{AuthenticationError, InvalidToken},
+    issuer::{TokenKind, Verified},
+    proof::{Binding, InvalidProof, ProofNeed, ProofSettings, SeenProofs},
     seen::SeenCredential,
     svid::KnownPeer,
+    tasks::Chain,
 };
-use crate::access::{CredentialKind, CredentialRule, Principal, Timestamp};
+use crate::access::{CanonicalRequest, CredentialKind, CredentialRule, HeaderProblem, Principal, Timestamp};
 
 /// Whether a request with this kind of credential in a field, if with any, and with or without a certificate that stands
 /// for somebody, brings what it must.
@@ -58,7 +63,7 @@ pub(super) fn found_key<'k>(
 /// The principal that the certificate of the connection stands for, where nothing else was sent.
 pub(super) fn by_certificate(peer: &KnownPeer, task: Option<&str>) -> Result<Authenticated, AuthenticationError> {
     Ok(Authenticated {
-        principal: Arc::clone(peer.chain.within(task)?),
+        principal: Arc::clone(Chain::Fixed(Arc::clone(&peer.principal)).within(task)?),
         method: Method::Spiffe { id: Arc::clone(peer.id.as_str()) },
         // Its last second is within its time.
         expires: Some(peer.not_after.plus(Duration::from_secs(1))),
@@ -79,8 +84,39 @@ pub(super) fn check_agreement(principal: &Principal, peer: &KnownPeer) -> Result
     Err(AuthenticationError::OtherPeer { peer: peer.clone(), sender: sender.clone() })
 }
 
+/// Whether the request comes from the holder of the key that the token is bound to. That is asked of each request,
+/// whether or not the token was seen before.
+pub(super) fn check_possession(
+    proofs: Option<(&ProofSettings, &SeenProofs)>,
+    (head, seen): (&CanonicalRequest, &SeenCredential),
+    (field, token): (&HeaderValue, &Verified),
+    (now, possession): (Timestamp, Possession),
+) -> Result<(), AuthenticationError> {
+    // An access token comes by one of two schemes, `Bearer` or `DPoP`; a transaction token has none.
+    let by_proof = token.kind == TokenKind::Access && matches!(field.as_bytes().first(), Some(b'd' | b'D'));
+    match (&token.binding, proofs) {
+        (None, None) => Ok(()),
+        (Some(Binding::Certificate(_)), Some((settings, _))) if by_proof || settings.need == ProofNeed::Always => {
+            Err(InvalidToken::Unbound.into())
+        }
+        (Some(Binding::Certificate(digest)), _) => Ok(check_certificate(seen, digest, now)?),
+        (Some(Binding::Key(_)), None) => Err(InvalidToken::Bound.into()),
+        (None, Some((settings, _))) if by_proof || settings.need == ProofNeed::Always => {
+            Err(InvalidToken::Unbound.into())
+        }
+        (None, Some(_)) => Ok(()),
+        (Some(Binding::Key(_)), Some(_)) if !by_proof => Err(InvalidProof::Missing.into()),
+        (Some(Binding::Key(_)), Some(_)) if possession == Possession::Proven => Ok(()),
+        (Some(Binding::Key(key)), Some((settings, seen_proofs))) => {
+            let field = field.to_str().map_err(|_| HeaderProblem::NotText)?;
+            let text = field.split_once(' ').map_or("", |(_, text)| text);
+            Ok(settings.check(head, (text, key), seen_proofs, now)?)
+        }
+    }
+}
+
 /// Whether the connection's other end has shown the certificate with this digest, and still could.
-pub(super) fn check_certificate(seen: &SeenCredential, digest: &[u8; 32], now: Timestamp) -> Result<(), InvalidToken> {
+fn check_certificate(seen: &SeenCredential, digest: &[u8; 32], now: Timestamp) -> Result<(), InvalidToken> {
     let certificate = seen.certificate().ok_or(InvalidToken::NoCertificate)?;
     if certificate.digest() != digest {
         return Err(InvalidToken::OtherCertificate);

@@ -43,11 +43,11 @@ impl Count {
 /// Where a connection comes from, as far as somebody who may choose addresses cannot change it at will: an IPv4
 /// address, or the first half of an IPv6 address (RFC 4291, section 2.5.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ConnectionSource(Option<IpAddr>);
+pub(super) struct ConnectionSource(Option<IpAddr>);
 
 impl ConnectionSource {
     /// The source of a connection from this address; of all connections over sockets of this machine without one.
-    pub fn of(address: Option<IpAddr>) -> Self {
+    pub(super) fn of(address: Option<IpAddr>) -> Self {
         let half = !u128::from(u64::MAX);
         Self(address.map(|address| match address.to_canonical() {
             IpAddr::V4(address) => address.into(),

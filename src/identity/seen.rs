@@ -2,7 +2,9 @@
 
 use std::{
     fmt,
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use super::{
@@ -11,6 +13,15 @@ use super::{
     refusals::{ConnectionSource, Refusals, RefusedKeys},
     svid::KnownPeer,
 };
+use crate::access::Timestamp;
+
+/// How long what was verified, a token or a certificate, is not verified anew. Its own times are looked at each time.
+const REMEMBERED_FOR: Duration = Duration::from_secs(60);
+
+/// Whether what was verified then may still be used; a clock that went backwards makes it stale.
+pub(super) fn is_fresh(since: Timestamp, now: Timestamp) -> bool {
+    now >= since && now.since(since) < REMEMBERED_FOR
+}
 
 /// What one connection brought last, and what it came to. It is gone with the connection.
 ///
@@ -41,15 +52,21 @@ struct Seen {
 pub(super) struct Identity;
 
 impl SeenCredential {
-    /// Of a connection whose other end has shown this certificate, if it has shown one. API keys that are refused are
-    /// counted among those of its source.
-    pub fn of_peer(
-        certificate: Option<PeerCertificate>,
-        source: ConnectionSource,
+    /// Of a connection whose other end has shown these certificates, its own one first, each in DER, or none. API keys
+    /// that are refused are counted among those of the address; `None` is a process of this machine.
+    ///
+    /// Only what TLS has verified belongs here: nothing is asked of a certificate's holder afterwards.
+    pub fn of_peer<'c>(
+        certificates: impl IntoIterator<Item = &'c [u8]>,
+        address: Option<IpAddr>,
         refused_keys: &Arc<RefusedKeys>,
     ) -> Self {
-        let peer = certificate.map(|certificate| Box::new(SeenPeer { certificate, known: Mutex::default() }));
-        Self { last: Mutex::default(), peer, refusals: Refusals::from(source, refused_keys) }
+        let peer = PeerCertificate::new(certificates);
+        Self {
+            last: Mutex::default(),
+            peer: peer.map(|certificate| Box::new(SeenPeer { certificate, known: Mutex::default() })),
+            refusals: Refusals::from(ConnectionSource::of(address), refused_keys),
+        }
     }
 
     /// Whether so many credentials were refused on the connection that it must not carry another request.

@@ -9,13 +9,10 @@ use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage, anchor_from_trusted
 use super::{
     certificate::{CertificateFields, PeerCertificate, UnreadableCertificate},
     error::Shown,
+    seen,
     spiffe::{InvalidSpiffeId, SpiffeId, SpiffeSubject, TrustDomain},
-    tasks::Chain,
 };
 use crate::access::{ActorMode, Principal, Timestamp};
-
-/// How long a verified certificate is not verified anew. Its own dates are looked at each time.
-const REMEMBERED_FOR: Duration = Duration::from_secs(60);
 
 /// Why a text holds no authorities.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -108,7 +105,6 @@ pub enum InvalidSvid {
 /// Whom a connection's other end stands for.
 pub(super) struct KnownPeer {
     pub(super) id: SpiffeId,
-    pub(super) chain: Chain,
     pub(super) principal: Arc<Principal>,
     pub(super) not_before: Timestamp,
     pub(super) not_after: Timestamp,
@@ -146,21 +142,18 @@ impl KnownPeer {
         domain.bundle.verify(certificate, now)?;
         let subject = domain.subjects.iter().find_map(|rule| rule.subject_of(&id));
         let subject = subject.ok_or_else(|| InvalidSvid::NoSubject(Shown::new(id.as_str())))?;
-        let principal = Arc::new(Principal::new(subject, Vec::new(), None, mode));
         Ok(Some(Self {
             id,
-            chain: Chain::Fixed(Arc::clone(&principal)),
-            principal,
+            principal: Arc::new(Principal::new(subject, Vec::new(), None, mode)),
             not_before: fields.not_before,
             not_after: fields.not_after,
             since: now,
         }))
     }
 
-    /// Whether what was verified may still be used; a clock that went backwards makes it stale.
+    /// Whether it need not be verified anew.
     pub(super) fn is_fresh(&self, now: Timestamp) -> bool {
-        let is_recent = now >= self.since && now.since(self.since) < REMEMBERED_FOR;
-        is_recent && now.seconds() <= self.not_after.seconds()
+        seen::is_fresh(self.since, now) && now.seconds() <= self.not_after.seconds()
     }
 }
 

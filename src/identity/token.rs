@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::{
     algorithm::Algorithm,
-    error::{InvalidToken, Shown, TokenPart},
+    error::{AuthenticationError, InvalidToken, Shown, TokenPart},
     json::{self, Members, Object},
 };
 use crate::protocol::NotStrict;
@@ -18,6 +18,22 @@ pub(super) const LONGEST_KEY_ID: usize = 256;
 /// Parameters that bring their own key, or ask for what is not implemented (RFC 7515, sections 4.1.2, 4.1.3, 4.1.5 and
 /// 4.1.11, RFC 7797, section 3).
 const REFUSED: [&str; 5] = ["crit", "b64", "jwk", "jku", "x5u"];
+
+/// A token68, one space after its scheme (RFC 6750, section 2.1, and RFC 9110, section 11.2).
+pub(super) fn token68(token: &str) -> Result<&str, AuthenticationError> {
+    let text = token.trim_end_matches('=');
+    // Every byte is looked at, with no branch between them: tokens are long, and almost always legal.
+    let legal = text.bytes().fold(true, |legal, byte| legal & is_token68(byte));
+    if text.is_empty() || !legal { Err(AuthenticationError::Bearer) } else { Ok(token) }
+}
+
+fn is_token68(byte: u8) -> bool {
+    let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+    let plus = byte == b'+';
+    // From `-` to `9`: hyphen, dot, slash and the digits.
+    let digit = byte.wrapping_sub(b'-') <= b'9' - b'-';
+    letter | digit | plus | (byte == b'_') | (byte == b'~')
+}
 
 /// A JWS in compact serialization (RFC 7515, section 7.1) whose payload is claims (RFC 7519).
 ///

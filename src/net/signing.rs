@@ -1,7 +1,7 @@
 //! Private keys in PEM files, which sign what upstreams are told.
 
 use std::{
-    fmt, fs, io,
+    fmt, io,
     path::{Path, PathBuf},
 };
 
@@ -15,8 +15,7 @@ use rustls::pki_types::{PrivateKeyDer, pem::PemObject};
 use serde_json::{Value, json};
 use thiserror::Error;
 
-/// The largest key file, in bytes.
-const LARGEST: u64 = 64 * 1024;
+use super::tls::regular_file;
 
 /// Why a file is no key to sign with.
 #[derive(Debug, Error)]
@@ -51,12 +50,7 @@ enum Pair {
 impl SigningKey {
     /// Reads a P-256 or Ed25519 key from a PEM file. Its id is its thumbprint (RFC 7638).
     pub fn load(file: &Path) -> Result<Self, SigningKeyError> {
-        let unreadable = |error| SigningKeyError::Unreadable(file.to_owned(), error);
-        let metadata = fs::metadata(file).map_err(unreadable)?;
-        if !metadata.is_file() || metadata.len() > LARGEST {
-            return Err(unreadable(io::Error::other("it is not a regular file of at most 64 KiB")));
-        }
-        let pem = fs::read(file).map_err(unreadable)?;
+        let pem = regular_file(file).map_err(|error| SigningKeyError::Unreadable(file.to_owned(), error))?;
         let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| SigningKeyError::NoKey(file.to_owned()))?;
         let der = key.secret_der();
         let pair = match EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_FIXED_SIGNING, der) {
@@ -135,7 +129,7 @@ mod tests {
 
     fn of(pem: &str) -> Result<SigningKey, SigningKeyError> {
         let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), pem).unwrap();
+        std::fs::write(file.path(), pem).unwrap();
         SigningKey::load(file.path())
     }
 

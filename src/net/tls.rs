@@ -16,6 +16,9 @@ use rustls::{
 };
 use thiserror::Error;
 
+/// The largest file of certificates or of a key, in bytes: some hundred authorities take one quarter of a megabyte.
+const LARGEST: u64 = 4 * 1024 * 1024;
+
 /// Why certificates or keys cannot be used.
 #[derive(Debug, Error)]
 pub enum TlsError {
@@ -185,10 +188,14 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 }
 
 /// The bytes of a regular file: reading a pipe or a device could wait for ever.
-fn pem(file: &Path) -> Result<Vec<u8>, TlsError> {
-    let unreadable = |error| TlsError::Unreadable(file.to_owned(), error);
-    if !fs::metadata(file).map_err(unreadable)?.is_file() {
-        return Err(unreadable(io::Error::other("it is not a regular file")));
+pub(super) fn regular_file(file: &Path) -> io::Result<Vec<u8>> {
+    let metadata = fs::metadata(file)?;
+    if !metadata.is_file() || metadata.len() > LARGEST {
+        return Err(io::Error::other("it is not a regular file of at most 4 MiB"));
     }
-    fs::read(file).map_err(unreadable)
+    fs::read(file)
+}
+
+fn pem(file: &Path) -> Result<Vec<u8>, TlsError> {
+    regular_file(file).map_err(|error| TlsError::Unreadable(file.to_owned(), error))
 }

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::{
     access::{ContextualTuple, Entity, Malformed, Principal, Reason, Revision},
     audit::PrincipalRecord,
-    identity::{Authenticated, ConnectionSource, Method, PeerCertificate, RefusedKeys, SeenCredential},
+    identity::{Authenticated, Method, RefusedKeys, SeenCredential},
     net::Peer,
     policy::Policy,
     snapshot::Snapshot,
@@ -82,9 +82,8 @@ pub(super) struct Seen {
 impl Seen {
     /// What is known of a connection before its first request.
     pub(super) fn of_peer(peer: &Peer, refused_keys: &Arc<RefusedKeys>) -> Self {
-        let certificate = PeerCertificate::new(peer.certificates.iter().map(AsRef::as_ref));
-        let source = ConnectionSource::of(peer.source);
-        Self { credential: SeenCredential::of_peer(certificate, source, refused_keys), ..Self::default() }
+        let certificates = peer.certificates.iter().map(AsRef::as_ref);
+        Self { credential: SeenCredential::of_peer(certificates, peer.source, refused_keys), ..Self::default() }
     }
 
     /// The caller that was authenticated: the one that was kept, if this is the same chain of the same credential.

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use crate::{
     access::{CanonicalRequest, DecisionId, Grants, Malformed, Reason, Scheme, Timestamp},
     audit::AuditLog,
-    identity::{Authenticated, AuthenticationError, RefusedKeys},
+    identity::{Authenticated, AuthenticationError, Possession, RefusedKeys},
     net::{Client, Handler, HeadProblem, Peer, Transport},
     policy::{RequestContext, TaskRule},
     route::{Inputs, Operation, Route, UpstreamId},
@@ -169,7 +169,8 @@ impl Worker {
             Rejection::unauthenticated(&error, challenge).closing_if(seen.credential.is_over())
         };
         let rule = route.authentication.as_ref();
-        let authenticated = snapshot.authenticator.authenticate_for(&head, &seen.credential, now, rule);
+        let authenticated =
+            snapshot.authenticator.authenticate_as(&head, &seen.credential, (now, Possession::ToProve), rule);
         let authenticated = authenticated.inspect_err(|error| self.note(error)).map_err(refused)?;
         let caller = seen.caller(&authenticated)?;
         exchange.authenticated(&caller);

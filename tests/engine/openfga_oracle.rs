@@ -306,18 +306,24 @@ fn blamed(oracle: &mut Oracle, trial: &Trial<'_>, question: &Value, [ours, their
         (false, true) => "OpenFGA fails for a tuple that changes nothing",
         (false, false) => {
             let [user, relation, object] = ["user", "relation", "object"].map(|name| question[name].as_str().unwrap());
-            let has_cycle = trial.world.has_cycle([user, relation, object], trial.request);
-            if theirs == "true" {
-                return "ours";
-            }
-            if has_cycle {
-                return "OpenFGA denies for a cycle";
-            }
+            let mut agrees_without = |answer: Option<bool>| {
+                let world = trial.world.without(answer, trial.request);
+                let (_, answers) = oracle.ask(&world.to_string(), &written(&world), std::slice::from_ref(question));
+                answers.first().map(their_answer).as_deref() == Some(ours)
+            };
+            // A tuple whose condition is false is as good as none, but OpenFGA may pass over another one beside it.
+            if agrees_without(Some(false)) {
+                "OpenFGA heeds a tuple whose condition is false"
+            } else if theirs == "true" {
+                "ours"
+            } else if trial.world.has_cycle([user, relation, object], trial.request) {
+                "OpenFGA denies for a cycle"
             // Without the tuples that it has no answer for, OpenFGA finds what is true even with them.
-            let certain = trial.world.without_doubt(trial.request);
-            let (_, answers) = oracle.ask(&certain.to_string(), &written(&certain), std::slice::from_ref(question));
-            let agrees = answers.first().map(their_answer).as_deref() == Some(ours);
-            if agrees { "OpenFGA denies beside a tuple that has no answer" } else { "ours" }
+            } else if agrees_without(None) {
+                "OpenFGA denies beside a tuple that has no answer"
+            } else {
+                "ours"
+            }
         }
     }
 }

@@ -261,10 +261,10 @@ impl World {
         walk.check(relation, object).is_none() || walk.has_cycle.get()
     }
 
-    /// The same without the tuples whose conditions have no answer in this request.
-    pub(crate) fn without_doubt(&self, request: Given) -> Self {
+    /// The same without the tuples whose conditions come to this in this request: `None` is no answer.
+    pub(crate) fn without(&self, answer: Option<bool>, request: Given) -> Self {
         let mut world = self.clone();
-        world.tuples.retain(|_, carried| carried.is_none_or(|(name, given)| decide(name, given, request).is_some()));
+        world.tuples.retain(|_, carried| carried.is_none_or(|(name, given)| decide(name, given, request) != answer));
         world
     }
 

@@ -21,7 +21,7 @@ use crate::{
         openfga,
         turns::AnswerTurns,
     },
-    identity::{ConnectionSource, PeerCertificate, Possession, RefusedKeys, SeenCredential},
+    identity::{Possession, RefusedKeys, SeenCredential},
     net::{Handler, HeadProblem, Peer, Transport},
     snapshot::{MemoryStore, Snapshot, SnapshotCell},
 };
@@ -89,13 +89,14 @@ impl Shared {
     ) -> Result<Admitted, Refusal> {
         let now = Timestamp::from(SystemTime::now());
         let snapshot = self.snapshots.usable(now)?;
-        let authenticated = snapshot.authenticator.authenticate_by(head, seen, (now, possession)).map_err(|error| {
-            // A token with a key that is not there may be newer than the keys.
-            if error.unknown_key().is_some() {
-                self.unknown_key.notify_one();
-            }
-            Refusal::Unauthenticated(error)
-        })?;
+        let authenticated =
+            snapshot.authenticator.authenticate_as(head, seen, (now, possession), None).map_err(|error| {
+                // A token with a key that is not there may be newer than the keys.
+                if error.unknown_key().is_some() {
+                    self.unknown_key.notify_one();
+                }
+                Refusal::Unauthenticated(error)
+            })?;
         snapshot.denylist.check(&authenticated).map_err(|revoked| Refusal::Unauthenticated(revoked.into()))?;
         let caller = snapshot.callers.admit(&authenticated.principal, authenticated.grants.as_deref())?.clone();
         Ok(Admitted { snapshot, caller, now })
@@ -144,9 +145,8 @@ impl Handler for DecisionHandler {
     type Body = Content;
 
     fn for_connection(&self, peer: &Peer) -> Self {
-        let certificate = PeerCertificate::new(peer.certificates.iter().map(AsRef::as_ref));
-        let source = ConnectionSource::of(peer.source);
-        let seen = SeenCredential::of_peer(certificate, source, &self.shared.refused_keys);
+        let certificates = peer.certificates.iter().map(AsRef::as_ref);
+        let seen = SeenCredential::of_peer(certificates, peer.source, &self.shared.refused_keys);
         Self { shared: Arc::clone(&self.shared), seen: Arc::new(seen) }
     }
 

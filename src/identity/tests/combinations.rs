@@ -11,7 +11,7 @@ use crate::{
     access::{CredentialKind, CredentialRule, Reason, Timestamp},
     identity::{
         ApiKey, ApiKeySettings, AuthenticationError, Authenticator, AuthenticatorSettings, Method, NewApiKey,
-        SeenCredential,
+        Possession, SeenCredential,
     },
 };
 
@@ -64,8 +64,8 @@ impl World {
         let shown = self.certificates.iter().find(|(name, _)| has(*name));
         let seen = shown.map_or_else(SeenCredential::default, |(_, certificate)| connection(&[certificate]));
         let now = Timestamp::from_seconds(NOW);
-        let first = asked.authenticate_for(&head(&fields), &seen, now, rule);
-        let again = asked.authenticate_for(&head(&fields), &seen, now, rule);
+        let first = asked.authenticate_as(&head(&fields), &seen, (now, Possession::ToProve), rule);
+        let again = asked.authenticate_as(&head(&fields), &seen, (now, Possession::ToProve), rule);
         assert_eq!(first.is_ok(), again.is_ok(), "what was seen before is asked the same: {brought}");
         match first {
             Ok(answer) => match answer.method {
@@ -338,11 +338,11 @@ fn ten_refusals_within_a_second_are_the_last_of_a_connection() {
 
 #[test]
 fn a_source_that_guesses_keys_is_not_heard_for_a_while() {
-    use crate::identity::{ConnectionSource, RefusedKeys};
+    use crate::identity::RefusedKeys;
     let world = World::new();
     let asked = world.authenticator(None);
     let keys = std::sync::Arc::new(RefusedKeys::default());
-    let from = |address: &str| SeenCredential::of_peer(None, ConnectionSource::of(address.parse().ok()), &keys);
+    let from = |address: &str| SeenCredential::of_peer([], address.parse().ok(), &keys);
     let send = |seen: &SeenCredential, key: &str, now: i64| {
         asked.authenticate(&head(&[("x-api-key", key.as_bytes())]), seen, Timestamp::from_seconds(now)).map(drop)
     };

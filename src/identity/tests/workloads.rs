@@ -11,8 +11,8 @@ use super::worlds::{NOW, head};
 use crate::{
     access::Timestamp,
     identity::{
-        Authenticated, AuthenticationError, Authenticator, AuthenticatorSettings, ConnectionSource, PeerCertificate,
-        SeenCredential, SpiffeSettings, SpiffeSubject, TrustBundle,
+        Authenticated, AuthenticationError, Authenticator, AuthenticatorSettings, SeenCredential, SpiffeSettings,
+        SpiffeSubject, TrustBundle,
     },
 };
 
@@ -61,8 +61,7 @@ pub(super) fn workload(uri: &str) -> Vec<u8> {
 
 /// What a connection with these certificates brings.
 pub(super) fn connection(chain: &[&[u8]]) -> SeenCredential {
-    let certificate = PeerCertificate::new(chain.iter().copied());
-    SeenCredential::of_peer(certificate, ConnectionSource::of(None), &Arc::default())
+    SeenCredential::of_peer(chain.iter().copied(), None, &Arc::default())
 }
 
 pub(super) fn trust_domain(name: &str, authority: &Authority) -> SpiffeSettings {
