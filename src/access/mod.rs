@@ -14,6 +14,7 @@ mod grants;
 mod path;
 mod principal;
 mod request;
+mod sent;
 mod template;
 mod timestamp;
 
@@ -30,5 +31,6 @@ pub use grants::{AuthorizationDetail, DetailField, Grants, InvalidScope, Scope};
 pub use path::{CanonicalPath, NonCanonical, decoded_segment, hex_byte};
 pub use principal::{ActorMode, Principal};
 pub use request::{CanonicalRequest, HeaderProblem, Malformed, Scheme};
+pub use sent::SentRequest;
 pub use template::{InvalidTemplate, RenderProblem, Template, Variable};
 pub use timestamp::Timestamp;

@@ -8,6 +8,7 @@ use super::{
     decision::Reason,
     fields::{self, Noted},
     path::{CanonicalPath, NonCanonical, decoded_segment},
+    sent::SentRequest,
 };
 
 /// How the client reached the listener.
@@ -223,10 +224,23 @@ impl CanonicalRequest {
 
     /// The fields for the upstream: with this `Host`, without `removed`, and without those that end at this hop, that
     /// only a proxy may set, or that frame the message. It ends the request: what is sent is not decided on any more.
-    pub fn into_outbound_headers(self, host: HeaderValue, removed: &[HeaderName]) -> HeaderMap {
-        let mut headers = fields::outbound(self.headers, self.noted, removed);
+    /// The fields that are `kept` stay in what is left of it.
+    pub fn into_outbound_headers(
+        mut self,
+        host: HeaderValue,
+        removed: &[HeaderName],
+        kept: &[HeaderName],
+    ) -> (HeaderMap, SentRequest) {
+        let headers = std::mem::take(&mut self.headers);
+        let kept = kept.iter().filter_map(|name| Some((name.clone(), headers.get(name)?.clone()))).collect();
+        let mut headers = fields::outbound(headers, self.noted, removed);
         headers.insert(header::HOST, host);
-        headers
+        (headers, SentRequest::new(self, kept))
+    }
+
+    /// The same request with these fields alone.
+    pub(super) fn with_fields(&self, fields: &[(HeaderName, HeaderValue)]) -> Self {
+        Self { headers: fields.iter().cloned().collect(), noted: Noted::default(), ..self.clone() }
     }
 }
 
@@ -387,7 +401,7 @@ mod tests {
         ];
         let request = head("POST", "/", &fields).unwrap();
         let host = HeaderValue::from_static("crm.internal");
-        let outbound = request.clone().into_outbound_headers(host.clone(), &[header::AUTHORIZATION]);
+        let outbound = request.clone().into_outbound_headers(host.clone(), &[header::AUTHORIZATION], &[]).0;
         let mut names: Vec<_> = outbound.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["accept", "cookie", "host"]);

@@ -46,6 +46,8 @@ pub struct AuditRecord {
     pub upstream_status: Option<u16>,
     /// Whether the answer reached its end; a client or an upstream may break it off.
     pub complete: bool,
+    /// Why it was cut off: while it lasted it ceased to be permitted.
+    pub cut: Option<Reason>,
     /// How long it took.
     pub durations_us: Durations,
     /// Body bytes.
@@ -77,6 +79,7 @@ impl AuditRecord {
             status: None,
             upstream_status: None,
             complete: false,
+            cut: None,
             durations_us: Durations::default(),
             bytes: Bytes::default(),
             items: None,
@@ -120,6 +123,9 @@ impl AuditRecord {
         record.number_if(name!("status"), self.status.map(u64::from));
         record.number_if(name!("upstream_status"), self.upstream_status.map(u64::from));
         record.flag(name!("complete"), self.complete);
+        if let Some(cut) = self.cut {
+            record.plain(name!("cut"), cut.name());
+        }
         record.object(name!("durations_us"), |object| {
             object.number(name!("decision"), self.durations_us.decision);
             object.number(name!("upstream"), self.durations_us.upstream);

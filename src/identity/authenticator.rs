@@ -80,6 +80,8 @@ pub struct Authenticator {
     settings: AuthenticatorSettings,
     api_keys: Option<ApiKeys>,
     credential_fields: Vec<HeaderName>,
+    // The same, and the one that names a task.
+    asked_fields: Vec<HeaderName>,
     // INVARIANT: the key is the SHA-256 digest of the whole token; issuers, keys and rules are this authenticator's.
     verified: Cache<[u8; 32], Arc<Remembered>>,
     proofs: Arc<SeenProofs>,
@@ -124,10 +126,11 @@ impl Authenticator {
         let authorization = (!settings.issuers.is_empty()).then_some(header::AUTHORIZATION);
         let key = api_keys.as_ref().map(|keys| keys.header().clone());
         let proof = settings.proofs.as_ref().map(|_| proof::FIELD);
+        let credential_fields: Vec<_> =
+            authorization.into_iter().chain(proof).chain(key).chain(settings.transaction_header.clone()).collect();
         Ok(Self {
-            credential_fields: (authorization.into_iter().chain(proof).chain(key))
-                .chain(settings.transaction_header.clone())
-                .collect(),
+            asked_fields: credential_fields.iter().cloned().chain(settings.task_header.clone()).collect(),
+            credential_fields,
             verified: Cache::new(REMEMBERED),
             proofs,
             signals,
@@ -146,6 +149,11 @@ impl Authenticator {
     /// The fields that carry credentials, to be removed before the upstream sees the request.
     pub fn credential_fields(&self) -> &[HeaderName] {
         &self.credential_fields
+    }
+
+    /// The fields that are read to find out who asks.
+    pub fn asked_fields(&self) -> &[HeaderName] {
+        &self.asked_fields
     }
 
     /// What those are told whose credential is missing or refused.
@@ -179,7 +187,9 @@ impl Authenticator {
         circumstances: (Timestamp, Possession),
         rule: Option<&CredentialRule>,
     ) -> Result<Authenticated, AuthenticationError> {
-        if seen.is_over() {
+        // Whose request is under way already neither guesses nor floods.
+        let is_new = circumstances.1 == Possession::ToProve;
+        if is_new && seen.is_over() {
             return Err(AuthenticationError::ConnectionOver);
         }
         let rule = rule.or(self.settings.rule.as_ref());
@@ -187,7 +197,7 @@ impl Authenticator {
         // A token of a key that is not there is not verified, and may be good as soon as the keys are fetched.
         let is_bad =
             |error: &AuthenticationError| error.reason() == Reason::InvalidCredential && error.unknown_key().is_none();
-        if answer.as_ref().is_err_and(is_bad) {
+        if is_new && answer.as_ref().is_err_and(is_bad) {
             seen.refusals.refuse(circumstances.0);
         }
         answer
@@ -235,7 +245,7 @@ impl Authenticator {
                 return Err(AuthenticationError::Several);
             }
             (None, Some((keys, text)), None) => {
-                let key = presented::found_key(keys, text, (seen, now))?;
+                let key = presented::found_key(keys, text, (seen, now), possession)?;
                 Authenticated {
                     principal: Arc::clone(key.chain.within(task)?),
                     method: Method::ApiKey { id: Arc::clone(&key.id), owner: key.owner.clone() },

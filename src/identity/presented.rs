@@ -48,7 +48,11 @@ pub(super) fn found_key<'k>(
     keys: &'k ApiKeys,
     text: &str,
     (seen, now): (&SeenCredential, Timestamp),
+    possession: Possession,
 ) -> Result<&'k StoredKey, AuthenticationError> {
+    if possession == Possession::Proven {
+        return keys.find(text, now);
+    }
     if !seen.refusals.allows_key(now) {
         return Err(AuthenticationError::SourceOver);
     }

@@ -8,22 +8,36 @@ use std::{
 use bytes::Bytes;
 use http::Response;
 use hyper::body::{Body, Frame, SizeHint};
+use thiserror::Error;
 
-use crate::net::UpstreamBody;
+use crate::{access::Reason, net::UpstreamBody};
 
-use super::exchange::Exchange;
+use super::{exchange::Exchange, lasting::Lasting, rejection::Rejection};
 
 /// What the client gets: bytes that are there, or the upstream's body as it comes.
 #[derive(Debug)]
 pub(super) enum Content {
     Whole(Bytes),
-    Upstream(UpstreamBody),
+    Upstream(UpstreamBody, Box<Lasting>),
+}
+
+/// Why an answer broke off.
+#[derive(Debug, Error)]
+pub enum BrokenOff {
+    /// The upstream broke it off.
+    #[error(transparent)]
+    Upstream(#[from] hyper::Error),
+    /// It lasted until it was not permitted any more.
+    #[error("not permitted any more: {0}")]
+    Cut(Reason),
 }
 
 /// The body of an answer; when it ends or breaks off, its exchange is recorded.
 #[derive(Debug)]
 pub struct AnswerBody {
     content: Content,
+    /// Somebody has asked for it.
+    has_begun: bool,
     exchange: Option<Exchange>,
 }
 
@@ -33,7 +47,7 @@ pub(super) fn answer(mut response: Response<Content>, mut exchange: Exchange) ->
     let is_head = exchange.is_head();
     super::upstream::mark(response.headers_mut(), exchange.marks());
     response.map(|content| {
-        let mut body = AnswerBody { content, exchange: Some(exchange) };
+        let mut body = AnswerBody { content, has_begun: false, exchange: Some(exchange) };
         // The answer to HEAD ends with its head: nobody will ask for its body.
         if is_head || body.is_end_stream() {
             body.complete();
@@ -48,20 +62,39 @@ impl AnswerBody {
             exchange.completed();
         }
     }
+
+    /// Ends it before its end: dropped without `completed`, its record says so.
+    fn cut(&mut self, rejection: &Rejection) -> BrokenOff {
+        if let Some(mut exchange) = self.exchange.take() {
+            exchange.cut(rejection);
+        }
+        BrokenOff::Cut(rejection.reason)
+    }
 }
 
 impl Body for AnswerBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BrokenOff;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         let body = self.get_mut();
         let frame = match &mut body.content {
             Content::Whole(bytes) if bytes.is_empty() => None,
             Content::Whole(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
-            // Trailers end here: nobody has looked at what they say.
-            Content::Upstream(upstream) => {
-                ready!(Pin::new(upstream).poll_frame(cx)).filter(|frame| !frame.as_ref().is_ok_and(Frame::is_trailers))
+            Content::Upstream(upstream, lasting) => {
+                let frame = Pin::new(upstream).poll_frame(cx);
+                // An answer in one piece that is there does not last.
+                let lasts = match &frame {
+                    Poll::Pending => true,
+                    Poll::Ready(frame) => body.has_begun && frame.is_some(),
+                };
+                if lasts && let Poll::Ready(rejection) = lasting.poll_over(cx) {
+                    return Poll::Ready(Some(Err(body.cut(&rejection))));
+                }
+                body.has_begun = true;
+                // Trailers end here: nobody has looked at what they say.
+                let frame = ready!(frame).filter(|frame| !frame.as_ref().is_ok_and(Frame::is_trailers));
+                frame.map(|frame| frame.map_err(BrokenOff::Upstream))
             }
         };
         match &frame {
@@ -83,14 +116,14 @@ impl Body for AnswerBody {
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Whole(bytes) => bytes.is_empty(),
-            Content::Upstream(upstream) => upstream.is_end_stream(),
+            Content::Upstream(upstream, _) => upstream.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
             Content::Whole(bytes) => SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
-            Content::Upstream(upstream) => upstream.size_hint(),
+            Content::Upstream(upstream, _) => upstream.size_hint(),
         }
     }
 }

@@ -2,9 +2,11 @@
 
 use std::{
     borrow::Cow,
+    future::poll_fn,
     panic::AssertUnwindSafe,
     pin::pin,
     sync::Arc,
+    task::Poll,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -30,6 +32,7 @@ use super::{
     exchange::{Exchange, Sinks},
     filter::Filtering,
     inspect::{Inspected, Received, ToRead},
+    lasting::{self, Lasting},
     metrics::ProxyMetrics,
     rejection::Rejection,
     upstream::{self, Outgoing, Permitted},
@@ -111,6 +114,7 @@ struct Sending {
     snapshot: Arc<Snapshot>,
     upstream: UpstreamId,
     request: Outgoing,
+    lasting: Box<Lasting>,
     filtering: Option<Box<Filtering>>,
 }
 
@@ -127,14 +131,14 @@ impl Worker {
         &self,
         exchange: &mut Exchange,
         now: Timestamp,
-        (peer, seen): (&Peer, &Seen),
+        (peer, seen): (&Peer, &Arc<Seen>),
         request: Box<Request<Incoming>>,
     ) -> Result<Response<Content>, Rejection> {
         let (asked, body) = self.receive(exchange, now, (peer, seen), request)?;
         let sending = match body {
-            Received::Passed(body) => self.authorize(exchange, now, peer, asked, Inspected::unread(body))?,
+            Received::Passed(body) => self.authorize(exchange, now, (peer, seen), asked, Inspected::unread(body))?,
             // Reading is rare and large: in a box of its own, so that it does not make every request's future larger.
-            Received::ToRead(body) => Box::pin(self.authorize_read(exchange, now, peer, asked, body)).await?,
+            Received::ToRead(body) => Box::pin(self.authorize_read(exchange, now, (peer, seen), asked, body)).await?,
         };
         self.forward(exchange, sending).await
     }
@@ -144,7 +148,7 @@ impl Worker {
         &self,
         exchange: &mut Exchange,
         now: Timestamp,
-        (peer, seen): (&Peer, &Seen),
+        (peer, seen): (&Peer, &Arc<Seen>),
         request: Box<Request<Incoming>>,
     ) -> Result<(Asked, Received), Rejection> {
         let (parts, body) = request.into_parts();
@@ -188,13 +192,13 @@ impl Worker {
         &self,
         exchange: &mut Exchange,
         now: Timestamp,
-        peer: &Peer,
+        (peer, seen): (&Peer, &Arc<Seen>),
         asked: Asked,
         body: ToRead,
     ) -> Result<Sending, Rejection> {
         let body = body.read(&asked.head, self.settings.body_timeout).await?;
         exchange.waited(body.waited);
-        self.authorize(exchange, now, peer, asked, body)
+        self.authorize(exchange, now, (peer, seen), asked, body)
     }
 
     /// The decision, and what will be sent by it.
@@ -202,7 +206,7 @@ impl Worker {
         &self,
         exchange: &mut Exchange,
         now: Timestamp,
-        peer: &Peer,
+        (peer, seen): (&Peer, &Arc<Seen>),
         asked: Asked,
         body: Inspected,
     ) -> Result<Sending, Rejection> {
@@ -217,7 +221,8 @@ impl Worker {
         let deciding = Instant::now();
         let told = caller.told(&snapshot)?;
         let policy = told.as_deref().unwrap_or(&snapshot.policy);
-        let permit = policy.authorize(principal, accesses, task_rule(operation), &RequestContext::default().at(now));
+        let task_rule = task_rule(operation);
+        let permit = policy.authorize(principal, accesses, task_rule, &RequestContext::default().at(now));
         exchange.decided(deciding.elapsed());
         let permit = permit?;
         if let Some((rule, holder)) = operation.uses.zip(holder) {
@@ -240,24 +245,40 @@ impl Worker {
             now,
             filtered: filtering.is_some(),
         };
-        let request = upstream::request(permitted, head, body.outbound, peer, exchange.marks())?;
-        Ok(Sending { snapshot, upstream: route.upstream, request, filtering })
+        let (request, sent) = upstream::request(permitted, head, body.outbound, peer, exchange.marks())?;
+        let (upstream, snapshots, seen) = (route.upstream, Arc::clone(&self.snapshots), Arc::clone(seen));
+        let lasting = Box::new(Lasting { snapshots, seen, sent, route, permit, task_rule, next: None });
+        Ok(Sending { snapshot, upstream, request, lasting, filtering })
     }
 
     async fn forward(&self, exchange: &mut Exchange, sending: Sending) -> Result<Response<Content>, Rejection> {
-        let Sending { snapshot, upstream, request, filtering } = sending;
+        let Sending { snapshot, upstream, request, mut lasting, filtering } = sending;
         let upstream = snapshot.upstream(upstream).ok_or_else(|| Rejection::new(Reason::InternalError))?;
-        let begun = Instant::now();
-        let response = request.send(&self.client, upstream, begun).await.inspect_err(|rejection| {
-            // What the client broke off is no failure of the upstream.
-            if rejection.reason != Reason::MalformedMessage {
-                exchange.upstream_failed(&upstream.name, rejection.reason);
-            }
-        })?;
-        exchange.upstream_answered(response.status().as_u16(), begun.elapsed());
+        let (begun, is_uploading) = (Instant::now(), request.is_uploading());
+        let mut answering = pin!(request.send(&self.client, upstream, begun));
+        let response = poll_fn(|cx| match answering.as_mut().poll(cx) {
+            // A body that comes slowly is a stream too.
+            Poll::Pending if is_uploading => lasting.poll_over(cx).map(|rejection| {
+                exchange.cut(&rejection);
+                Err(rejection)
+            }),
+            polled => polled.map_err(|rejection| {
+                // What the client broke off is no failure of the upstream.
+                if rejection.reason != Reason::MalformedMessage {
+                    exchange.upstream_failed(&upstream.name, rejection.reason);
+                }
+                rejection
+            }),
+        });
+        let response = response.await?;
+        let took = begun.elapsed();
+        exchange.upstream_answered(response.status().as_u16(), took);
+        if took > lasting::EVERY {
+            lasting.decide_again().inspect_err(|rejection| exchange.cut(rejection))?;
+        }
         let is_error = response.status().is_client_error() || response.status().is_server_error();
         let Some(filtering) = filtering.filter(|_| !is_error) else {
-            return Ok(response.map(Content::Upstream));
+            return Ok(response.map(|body| Content::Upstream(body, lasting)));
         };
         let reading = Instant::now();
         let policy = filtering.told.as_deref().unwrap_or(&snapshot.policy);

@@ -170,6 +170,11 @@ impl Exchange {
         if rejection.reason == Reason::Metadata {
             record.outcome = Outcome::Answer;
         }
+        self.explained(rejection);
+    }
+
+    fn explained(&mut self, rejection: &Rejection) {
+        let record = &mut self.0.record;
         record.detail.clone_from(&rejection.detail);
         if let Some((member, access)) = &rejection.denied {
             record.denied_member = Some(member.clone());
@@ -181,6 +186,15 @@ impl Exchange {
     pub(super) fn answering(&mut self, status: u16) {
         self.0.record.status = Some(status);
         self.0.added = Some(self.0.begun.elapsed().saturating_sub(self.0.waited));
+    }
+
+    /// Notes that what was permitted is not any more, so that it ends before its end.
+    pub(super) fn cut(&mut self, rejection: &Rejection) {
+        let State { record, sinks, .. } = self.0.as_mut();
+        record.cut = Some(rejection.reason);
+        let route = record.route.as_deref().unwrap_or_default();
+        sinks.metrics.cut.with_label_values(&[route, rejection.reason.name()]).inc();
+        self.explained(rejection);
     }
 
     pub(super) fn sent_to_client(&mut self, bytes: usize) {

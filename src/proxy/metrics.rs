@@ -13,6 +13,7 @@ pub struct ProxyMetrics {
     pub(super) request_seconds: Histogram,
     pub(super) in_flight: IntGauge,
     pub(super) upstream_errors: IntCounterVec,
+    pub(super) cut: IntCounterVec,
 }
 
 impl ProxyMetrics {
@@ -58,6 +59,11 @@ impl ProxyMetrics {
                 "portcullis_upstream_errors_total",
                 "Requests that were allowed and got no answer of the upstream, by upstream and reason.",
                 &["upstream", "reason"],
+            )?,
+            cut: counters(
+                "portcullis_cut_total",
+                "Requests and answers that were cut off because they were not permitted any more, by route and reason.",
+                &["route", "reason"],
             )?,
         })
     }

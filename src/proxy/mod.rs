@@ -7,6 +7,7 @@ mod enforce;
 mod exchange;
 mod filter;
 mod inspect;
+mod lasting;
 mod metrics;
 mod rejection;
 mod transaction;

@@ -3,10 +3,11 @@
 use std::{sync::Arc, time::Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
+use hyper::body::Body;
 use smallvec::SmallVec;
 
 use crate::{
-    access::{CanonicalRequest, CredentialHandling, Malformed, Reason, Timestamp, ends_here},
+    access::{CanonicalRequest, CredentialHandling, Malformed, Reason, SentRequest, Timestamp, ends_here},
     net::{Client, OutboundBody, Peer, UpstreamBody},
     policy::Permit,
     route::Route,
@@ -42,6 +43,9 @@ pub(super) struct Outgoing {
     closes: bool,
 }
 
+/// What was made of a permitted request: what is sent, and what is left of it.
+pub(super) type Parted = (Outgoing, SentRequest);
+
 /// The canonical request as its upstream gets it.
 pub(super) fn request(
     permitted: Permitted<'_>,
@@ -49,7 +53,7 @@ pub(super) fn request(
     body: OutboundBody,
     peer: &Peer,
     marks: &Marks,
-) -> Result<Outgoing, Rejection> {
+) -> Result<Parted, Rejection> {
     let Permitted { snapshot, route, .. } = permitted;
     let upstream = snapshot.upstream(route.upstream).ok_or_else(|| Rejection::new(Reason::InternalError))?;
     let closes = head.asks_for_upgrade() || head.version() == Version::HTTP_10;
@@ -57,11 +61,17 @@ pub(super) fn request(
     *request.method_mut() = head.method().clone();
     *request.uri_mut() = head.target()?.into();
     *request.version_mut() = Version::HTTP_11;
-    *request.headers_mut() = request_headers(permitted, head, upstream, peer, marks)?;
-    Ok(Outgoing { request, closes })
+    let (headers, sent) = request_headers(permitted, head, upstream, peer, marks)?;
+    *request.headers_mut() = headers;
+    Ok((Outgoing { request, closes }, sent))
 }
 
 impl Outgoing {
+    /// Whether its body is yet to come.
+    pub(super) fn is_uploading(&self) -> bool {
+        !self.request.body().is_end_stream()
+    }
+
     /// Sends it, now, and waits for the head of the answer.
     pub(super) async fn send(
         self,
@@ -88,7 +98,7 @@ fn request_headers(
     upstream: &Upstream,
     peer: &Peer,
     marks: &Marks,
-) -> Result<HeaderMap, Rejection> {
+) -> Result<(HeaderMap, SentRequest), Rejection> {
     let Permitted { snapshot, permit, caller, route, now, filtered } = permitted;
     if !Arc::ptr_eq(permit.principal(), &caller.principal) {
         return Err(Rejection::with_detail(Reason::InternalError, "the permit is for another chain"));
@@ -101,7 +111,8 @@ fn request_headers(
     let host = HeaderValue::from_str(host).map_err(|_| Malformed::Host("it cannot be a field's value"))?;
     let scheme = head.scheme();
     let upstream_host = if upstream.preserve_host { host.clone() } else { upstream.target.url.authority().clone() };
-    let mut headers = head.into_outbound_headers(upstream_host, removed);
+    let kept = snapshot.authenticator.asked_fields();
+    let (mut headers, sent) = head.into_outbound_headers(upstream_host, removed, kept);
     if filtered {
         for name in
             [header::RANGE, header::IF_RANGE, header::ACCEPT_ENCODING, header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE]
@@ -123,7 +134,7 @@ fn request_headers(
             headers.remove(&tokens.header);
         }
     }
-    Ok(headers)
+    Ok((headers, sent))
 }
 
 /// Removes the fields of an upstream's answer that end here.

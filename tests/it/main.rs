@@ -22,6 +22,7 @@ mod demo;
 mod discovery;
 mod failures;
 mod gate;
+mod lasting;
 mod layers;
 mod lists;
 mod malformed;

@@ -9,13 +9,19 @@ const BEARER: &str = "a token of these tests, and of nothing else";
 const RECEIVER: &str = "https://gateway.acme.example/events";
 const REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
 
-fn world() -> World {
+pub(crate) fn world() -> World {
     let mut world = World::new();
     let hash: String = digest(&SHA256, BEARER.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     world.more = format!(
         "shared_signals: {{ address: 127.0.0.1:0, bearer: \"sha256:{hash}\", audiences: [{RECEIVER}], keep: 1h }}"
     );
     world
+}
+
+/// Tells that the sessions of a user ended.
+pub(crate) fn revoke(world: &World, portcullis: &Portcullis, subject: &str) {
+    let signal = world.issuer.sign_as("secevent+jwt", &event("ended", subject));
+    assert_eq!(send(portcullis, BEARER, &signal).status, 202);
 }
 
 fn event(id: &str, subject: &str) -> Value {
