@@ -226,7 +226,7 @@ impl CanonicalRequest {
     /// only a proxy may set, or that frame the message. It ends the request: what is sent is not decided on any more.
     /// The fields that are `kept` stay in what is left of it.
     pub fn into_outbound_headers(
-        mut self,
+        mut self: Box<Self>,
         host: HeaderValue,
         removed: &[HeaderName],
         kept: &[HeaderName],
@@ -236,6 +236,15 @@ impl CanonicalRequest {
         let mut headers = fields::outbound(headers, self.noted, removed);
         headers.insert(header::HOST, host);
         (headers, SentRequest::new(self, kept))
+    }
+
+    /// Copies the target, if it is a piece of what the connection has read.
+    pub(super) fn detach_target(&mut self) {
+        if let Target::Received(received) = &mut self.target
+            && let Ok(copy) = PathAndQuery::try_from(received.as_str())
+        {
+            *received = copy;
+        }
     }
 
     /// The same request with these fields alone.
@@ -401,7 +410,7 @@ mod tests {
         ];
         let request = head("POST", "/", &fields).unwrap();
         let host = HeaderValue::from_static("crm.internal");
-        let outbound = request.clone().into_outbound_headers(host.clone(), &[header::AUTHORIZATION], &[]).0;
+        let outbound = Box::new(request.clone()).into_outbound_headers(host.clone(), &[header::AUTHORIZATION], &[]).0;
         let mut names: Vec<_> = outbound.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["accept", "cookie", "host"]);

@@ -90,6 +90,15 @@ pub(super) struct Log {
     pub(super) log: String,
 }
 
+/// Which actors of a chain must be permitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Actors {
+    /// Every one, as by default
+    All,
+    /// Only the one that sent the request
+    Current,
+}
+
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
 pub(super) enum LogStyle {
     /// For people
@@ -288,6 +297,9 @@ pub(super) struct Demo {
     /// With --once: print JSON
     #[arg(long, requires = "once")]
     pub(super) json: bool,
+    /// With --once: which actors of a chain must be permitted
+    #[arg(long, requires = "once", value_name = "MODE", default_value = "all")]
+    pub(super) actors: Actors,
     /// Where the proxy listens; port 0 takes any free one, as --once does
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS", conflicts_with = "once")]
     pub(super) listen: std::net::SocketAddr,

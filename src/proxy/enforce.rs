@@ -100,7 +100,8 @@ impl Enforcer {
 #[derive(Debug)]
 struct Asked {
     snapshot: Arc<Snapshot>,
-    head: CanonicalRequest,
+    // In a box, because it moves through many hands.
+    head: Box<CanonicalRequest>,
     route: Arc<Route>,
     caller: Arc<Caller>,
     grants: Option<Arc<Grants>>,
@@ -156,7 +157,7 @@ impl Worker {
         self.check_load()?;
         let snapshot = self.snapshots.usable(now)?; // One request, one snapshot.
         exchange.by_snapshot(snapshot.revision, seen);
-        let head = CanonicalRequest::parse(parts, scheme(peer))?;
+        let head = Box::new(CanonicalRequest::parse(parts, scheme(peer))?);
         exchange.canonical(&head);
         let challenges = snapshot.authenticator.challenges();
         if let Some(document) = challenges.metadata(&head) {

@@ -24,7 +24,7 @@ const ITEMS: usize = 50_000;
 #[derive(Debug)]
 pub(super) struct Filtering {
     pub(super) rule: ItemFilter,
-    pub(super) head: CanonicalRequest,
+    pub(super) head: Box<CanonicalRequest>,
     pub(super) captures: Captures<'static>,
     /// What the request was decided by, if it was not the snapshot's policy alone.
     pub(super) told: Option<Arc<Policy>>,

@@ -39,7 +39,13 @@ impl Lasting {
     /// Why it must end, as soon as it must. The task is woken to ask again.
     pub(super) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<Rejection> {
         loop {
-            let next = self.next.get_or_insert_with(|| Box::pin(sleep(EVERY)));
+            let next = match &mut self.next {
+                Some(next) => next,
+                None => {
+                    self.sent.detach();
+                    self.next.insert(Box::pin(sleep(EVERY)))
+                }
+            };
             ready!(next.as_mut().poll(cx));
             next.as_mut().reset(Instant::now() + EVERY);
             if let Err(rejection) = self.decide_again() {

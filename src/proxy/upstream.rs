@@ -43,17 +43,14 @@ pub(super) struct Outgoing {
     closes: bool,
 }
 
-/// What was made of a permitted request: what is sent, and what is left of it.
-pub(super) type Parted = (Outgoing, SentRequest);
-
-/// The canonical request as its upstream gets it.
+/// The canonical request as its upstream gets it, and what is left of it.
 pub(super) fn request(
     permitted: Permitted<'_>,
-    head: CanonicalRequest,
+    head: Box<CanonicalRequest>,
     body: OutboundBody,
     peer: &Peer,
     marks: &Marks,
-) -> Result<Parted, Rejection> {
+) -> Result<(Outgoing, SentRequest), Rejection> {
     let Permitted { snapshot, route, .. } = permitted;
     let upstream = snapshot.upstream(route.upstream).ok_or_else(|| Rejection::new(Reason::InternalError))?;
     let closes = head.asks_for_upgrade() || head.version() == Version::HTTP_10;
@@ -94,7 +91,7 @@ impl Outgoing {
 
 fn request_headers(
     permitted: Permitted<'_>,
-    head: CanonicalRequest,
+    head: Box<CanonicalRequest>,
     upstream: &Upstream,
     peer: &Peer,
     marks: &Marks,

@@ -88,3 +88,66 @@ fn a_question_brings_its_own_context() {
     assert_eq!(code, Some(2));
     assert!(said.contains("a context must be a JSON object"), "{said}");
 }
+
+const TASKS: &str = "model
+  schema 1.1
+type user
+type agent
+type task
+  relations
+    define holder: [user with until, agent with until]
+type account
+  relations
+    define can_read: [user, agent, task]
+condition until(current_time: timestamp, end: timestamp) {
+  current_time < end
+}
+";
+
+#[test]
+fn a_task_ends_at_its_second() {
+    let tuple = |user: &str, relation: &str, object: &str, end: &str| {
+        let condition = format!(", condition: {{ name: until, context: {{ end: {end} }} }}");
+        let condition = if end.is_empty() { "" } else { &condition };
+        format!("- {{ user: {user}, relation: {relation}, object: {object}{condition} }}\n")
+    };
+    for mode in ["all", "current"] {
+        let routes = r#"
+  - path: /accounts/{account}
+    upstream: main
+    operations:
+      GET: { action: can_read, resource: "account:{path.account}" }
+"#;
+        let world = World { identity_more: format!("actors: {mode}"), ..World::with_routes(routes) };
+        let end = (jiff::Timestamp::now() + std::time::Duration::from_secs(3)).as_second();
+        let end = jiff::Timestamp::from_second(end).unwrap().to_string();
+        let mut tuples = ["user:vp", "agent:ops"].map(|holder| tuple(holder, "holder", "task:sales", &end)).concat();
+        tuples.push_str(&tuple("agent:planner", "holder", "task:sales", "2020-01-01T00:00:00Z"));
+        for member in ["user:vp", "agent:ops", "agent:planner", "task:sales"] {
+            tuples.push_str(&tuple(member, "can_read", "account:A-100", ""));
+        }
+        world.write("model.fga", TASKS);
+        world.write("tuples.yaml", tuples);
+        let portcullis = world.start();
+        let within = |actors: &[&str]| {
+            let mut claims = crate::support::claims("vp", actors);
+            claims["task"] = "sales".into();
+            world.issuer.sign(&claims)
+        };
+        // The planner is a prior actor, whose own time was over long ago.
+        let by_planner = portcullis.get("/accounts/A-100", &within(&["ops", "planner"]));
+        assert_eq!(by_planner.status, if mode == "all" { 403 } else { 200 }, "{}", by_planner.body);
+        let (token, mut counts) = (within(&["ops"]), [0, 0]);
+        // Some requests before that second, and some within it.
+        while counts[1] < 20 {
+            let answer = portcullis.get("/accounts/A-100", &token);
+            // When the request had come: both are written in UTC, and so are compared as texts.
+            let time = world.record_of(&answer)["time"].as_str().unwrap().to_owned();
+            let is_over = time[..19] >= end[..19];
+            let expected = if is_over { (403, "not_task_holder") } else { (200, "") };
+            assert_eq!((answer.status, answer.reason().as_str()), expected, "at {time}, by {mode}, until {end}");
+            counts[usize::from(is_over)] += 1;
+        }
+        assert!(counts[0] > 10, "{counts:?}");
+    }
+}

@@ -46,6 +46,16 @@ fn every_scenario_agrees() {
 }
 
 #[test]
+fn every_scenario_agrees_where_only_the_current_actor_is_asked() {
+    let output = portcullis(&["demo", "--once", "--json", "--actors", "current"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let report = json(&output);
+    let prior =
+        report["scenarios"].as_array().unwrap().iter().find(|scenario| scenario["scenario"] == "S8.prior").unwrap();
+    assert_eq!((&prior["expected"], &prior["reason"]), (&"200".into(), &"permitted".into()), "{prior}");
+}
+
+#[test]
 fn every_route_of_the_company_is_used_by_a_scenario() {
     let configuration = company().join("portcullis.yaml");
     let valid = portcullis(&["validate", "--json", "--config", configuration.to_str().unwrap()]);

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::access::ActorMode;
+
 use super::{who::Who, workplace::Edit};
 
 /// One request, who sends it, and what must come of it.
@@ -19,6 +21,8 @@ pub(super) struct Scenario {
     /// What the upstream gets as the target, if it is not what was sent.
     pub(super) forwarded: Option<&'static str>,
     pub(super) expected: Expected,
+    /// What must come of it where only the current actor is asked, if that is something else.
+    pub(super) currently: Option<Expected>,
 }
 
 /// What must come of a request.
@@ -107,6 +111,7 @@ pub(super) const fn request(name: &'static str, who: Who, method: &'static str, 
         edit: None,
         forwarded: None,
         expected: Expected::Answered(200),
+        currently: None,
     }
 }
 
@@ -125,6 +130,19 @@ impl Scenario {
 
     pub(super) const fn forwarded(self, target: &'static str) -> Self {
         Self { forwarded: Some(target), ..self }
+    }
+
+    /// The same as it is expected where these actors of a chain are asked.
+    pub(super) fn by(self, mode: ActorMode) -> Self {
+        match (mode, self.currently) {
+            (ActorMode::Current, Some(expected)) => Self { expected, ..self },
+            (ActorMode::Current, None) | (ActorMode::All, _) => self,
+        }
+    }
+
+    /// It is permitted where only the current actor is asked.
+    pub(super) const fn currently_answered(self, status: u16) -> Self {
+        Self { currently: Some(Expected::Answered(status)), ..self }
     }
 
     pub(super) const fn answered(self, status: u16) -> Self {

@@ -10,6 +10,8 @@ use std::{
 use anyhow::bail;
 use tokio::{runtime::Builder, time::sleep};
 
+use crate::access::ActorMode;
+
 use super::{
     agent::{Agent, Answer},
     evidence::Evidence,
@@ -25,10 +27,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Sends all scenarios and prints what came of them.
-pub(super) fn once(as_json: bool) -> anyhow::Result<ExitCode> {
+pub(super) fn once(as_json: bool, mode: ActorMode) -> anyhow::Result<ExitCode> {
     let free_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let stage = Stage::open(free_port)?;
-    let session = Builder::new_current_thread().enable_all().build()?.block_on(run(&stage))?;
+    let stage = Stage::open(free_port, mode)?;
+    let session = Builder::new_current_thread().enable_all().build()?.block_on(run(&stage, mode))?;
     let (workplace, seen) = stage.close()?;
     let evidence = Evidence::read(&workplace.audit(), seen)?;
     let report = Report::new(&session, &evidence);
@@ -40,22 +42,22 @@ pub(super) fn once(as_json: bool) -> anyhow::Result<ExitCode> {
 /// The scenarios' answers, in their order.
 #[derive(Debug, Default)]
 pub(super) struct Session {
-    pub(super) answers: Vec<(&'static Scenario, Answer)>,
+    pub(super) answers: Vec<(Scenario, Answer)>,
     /// Requests that were sent, also those that waited for an edit.
     pub(super) requests: usize,
 }
 
-async fn run(stage: &Stage) -> anyhow::Result<Session> {
+async fn run(stage: &Stage, mode: ActorMode) -> anyhow::Result<Session> {
     let agent = Agent::new(stage.address()?)?;
     let mut session = Session::default();
-    for scenario in SCENARIOS.iter().copied().flatten() {
+    for scenario in SCENARIOS.iter().copied().flatten().map(|scenario| scenario.by(mode)) {
         let token = stage.issuer.token(&scenario.who)?;
         let answer = match scenario.edit {
-            None => agent.send(scenario, token.as_deref()).await?,
+            None => agent.send(&scenario, token.as_deref()).await?,
             Some(edit) => {
                 let before = session.answers.last().map_or(0, |(_, answer)| answer.revision());
                 stage.workplace.edit(edit)?;
-                let (answer, waited) = until_later(&agent, scenario, token.as_deref(), before).await?;
+                let (answer, waited) = until_later(&agent, &scenario, token.as_deref(), before).await?;
                 session.requests += waited;
                 answer
             }

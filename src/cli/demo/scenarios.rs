@@ -164,7 +164,8 @@ const DELEGATION: &[Scenario] = &[
     request("S8.4", CHAIN, "PATCH", "/crm/v1/accounts/A-100").body(r#"{"stage":"lost"}"#).lacks("agent:coder"),
     // The current actor may, and the prior one may not.
     request("S8.prior", Who::user("erin").via(&["coder", "planner"]), "GET", "/crm/v1/accounts/A-200")
-        .lacks("agent:coder"),
+        .lacks("agent:coder")
+        .currently_answered(200),
     request("S8.three", Who::user("erin").via(&["planner", "coder", "planner"]), "GET", "/crm/v1/accounts/A-100")
         .answered(200),
     request(

@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use crate::{app::Signals, cli::run::until_told_to_stop};
+use crate::{access::ActorMode, app::Signals, cli::run::until_told_to_stop};
 
 use super::{stage::Stage, who::Who};
 
@@ -63,7 +63,7 @@ const EXAMPLES: &[Example] = &[
 pub(super) fn serve(listen: SocketAddr) -> anyhow::Result<ExitCode> {
     // Before there is a directory that would be left behind.
     let mut signals = Signals::catch()?;
-    let stage = Stage::open(listen)?;
+    let stage = Stage::open(listen, ActorMode::All)?;
     writeln!(io::stdout(), "{}", invitation(&stage)?)?;
     until_told_to_stop(&stage.proxy, &mut signals)?;
     let directory = stage.workplace.directory().to_owned();

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use anyhow::{Context, bail};
 
 use crate::{
+    access::ActorMode,
     app::{Running, StartError, Stopped},
     cli::print::print_problems,
 };
@@ -25,11 +26,11 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Starts it all; the proxy listens on this address.
-    pub(super) fn open(listen: SocketAddr) -> anyhow::Result<Self> {
+    /// Starts it all; the proxy listens on this address, and asks these actors of a chain.
+    pub(super) fn open(listen: SocketAddr, mode: ActorMode) -> anyhow::Result<Self> {
         let issuer = Issuer::new()?;
         let upstream = Upstream::start()?;
-        let workplace = Workplace::make(listen, upstream.address(), &issuer.jwks()?)?;
+        let workplace = Workplace::make((listen, mode), upstream.address(), &issuer.jwks()?)?;
         let proxy = match Running::start(&workplace.configuration()) {
             Ok(proxy) => proxy,
             Err(StartError::Invalid(problems)) => {

@@ -8,6 +8,8 @@ use std::{
 
 use anyhow::{Context, ensure};
 
+use crate::access::ActorMode;
+
 const CONFIGURATION: &str = include_str!("../../../config/demo/portcullis.yaml");
 const MODEL: &str = include_str!("../../../config/demo/model.fga");
 const TUPLES: &str = include_str!("../../../config/demo/tuples.yaml");
@@ -31,11 +33,11 @@ pub(super) struct Workplace {
 
 impl Workplace {
     /// Makes the directory and writes the company's files, with these addresses and keys.
-    pub(super) fn make(listen: SocketAddr, upstream: SocketAddr, jwks: &str) -> anyhow::Result<Self> {
+    pub(super) fn make(proxy: (SocketAddr, ActorMode), upstream: SocketAddr, jwks: &str) -> anyhow::Result<Self> {
         let directory = env::temp_dir().join(format!("portcullis-demo-{}", uuid::Uuid::now_v7().simple()));
         make_private(&directory).with_context(|| format!("`{}` cannot be made", directory.display()))?;
         let workplace = Self { directory };
-        let configuration = configuration(listen, upstream)?;
+        let configuration = configuration(proxy, upstream)?;
         let files =
             [("portcullis.yaml", &*configuration), ("model.fga", MODEL), ("tuples.yaml", TUPLES), ("jwks.json", jwks)];
         for (name, text) in files {
@@ -87,13 +89,17 @@ fn make_private(directory: &Path) -> std::io::Result<()> {
     builder.create(directory)
 }
 
-fn configuration(listen: SocketAddr, upstream: SocketAddr) -> anyhow::Result<String> {
+fn configuration((listen, mode): (SocketAddr, ActorMode), upstream: SocketAddr) -> anyhow::Result<String> {
     let addresses = [
         ("address: 127.0.0.1:8080", format!("address: \"{listen}\"")),
         ("address: 127.0.0.1:9902", "address: 127.0.0.1:0".to_owned()),
         ("url: http://127.0.0.1:9001", format!("url: http://{upstream}")),
     ];
-    let mut text = CONFIGURATION.to_owned();
+    let actors = match mode {
+        ActorMode::All => "\nidentity:\n",
+        ActorMode::Current => "\nidentity:\n  actors: current\n",
+    };
+    let mut text = replaced_once(CONFIGURATION, "\nidentity:\n", actors)?;
     for (written, wanted) in addresses {
         text = replaced_once(&text, written, &wanted)?;
     }
@@ -114,7 +120,7 @@ mod tests {
     #[test]
     fn the_directory_goes_with_its_workplace() {
         let (listen, upstream) = ("[::1]:7001".parse().unwrap(), "127.0.0.1:7002".parse().unwrap());
-        let workplace = Workplace::make(listen, upstream, "{}").unwrap();
+        let workplace = Workplace::make((listen, ActorMode::All), upstream, "{}").unwrap();
         let directory = workplace.directory().to_owned();
         let written = fs::read_to_string(workplace.configuration()).unwrap();
         assert!(written.contains("address: \"[::1]:7001\"") && written.contains("url: http://127.0.0.1:7002"));

@@ -9,7 +9,7 @@ mod wire;
 mod workload;
 
 pub(crate) use authority::OpenFga;
-pub(crate) use issuer::{Issuer, token};
+pub(crate) use issuer::{Issuer, claims, token};
 pub(crate) use process::{Portcullis, World, eventually, request, run};
 pub(crate) use provider::Provider;
 pub(crate) use upstream::Upstream;
