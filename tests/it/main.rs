@@ -34,6 +34,7 @@ mod principals;
 mod readme;
 mod refusals;
 mod reload;
+mod signal_polls;
 mod signals;
 mod store_tests;
 mod support;
