@@ -1,5 +1,6 @@
 //! Bytes in and out: listeners, TLS, the byte guard, connections to upstreams. Knows nothing of policy.
 
+mod allowance;
 mod body;
 mod client;
 mod deadline;
@@ -18,7 +19,8 @@ mod target;
 mod tls;
 mod unix;
 
-pub use body::{OutboundBody, UpstreamBody};
+pub use allowance::{Allowance, Spent};
+pub use body::{BodyError, OutboundBody, UpstreamBody};
 pub use client::{Client, ClientError};
 pub use drain::{Drain, DrainSignal};
 pub use fetch::{FetchError, Question, ask, fetch};

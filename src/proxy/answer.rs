@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::Response;
 use hyper::body::{Body, Frame, SizeHint};
 
-use crate::net::UpstreamBody;
+use crate::net::{BodyError, Spent, UpstreamBody};
 
 use super::exchange::Exchange;
 
@@ -25,6 +25,8 @@ pub(super) enum Content {
 pub struct AnswerBody {
     content: Content,
     exchange: Option<Exchange>,
+    // The next piece may not pass, and nothing after it.
+    cut: Option<Spent>,
 }
 
 /// Ties the exchange to its answer.
@@ -33,7 +35,7 @@ pub(super) fn answer(mut response: Response<Content>, mut exchange: Exchange) ->
     let is_head = exchange.is_head();
     super::upstream::mark(response.headers_mut(), exchange.marks());
     response.map(|content| {
-        let mut body = AnswerBody { content, exchange: Some(exchange) };
+        let mut body = AnswerBody { content, exchange: Some(exchange), cut: None };
         // The answer to HEAD ends with its head: nobody will ask for its body.
         if is_head || body.is_end_stream() {
             body.complete();
@@ -52,16 +54,31 @@ impl AnswerBody {
 
 impl Body for AnswerBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let body = self.get_mut();
+        if let Some(spent) = body.cut {
+            // An error, so that it never looks like the end. The record says why.
+            body.exchange = None;
+            return Poll::Ready(Some(Err(spent.into())));
+        }
         let frame = match &mut body.content {
             Content::Whole(bytes) if bytes.is_empty() => None,
             Content::Whole(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
             // Trailers end here: nobody has looked at what they say.
             Content::Upstream(upstream) => {
-                ready!(Pin::new(upstream).poll_frame(cx)).filter(|frame| !frame.as_ref().is_ok_and(Frame::is_trailers))
+                let frame = ready!(Pin::new(upstream).poll_frame(cx));
+                let frame = frame.filter(|frame| !frame.as_ref().is_ok_and(Frame::is_trailers));
+                let piece = frame.as_ref().and_then(|frame| frame.as_ref().ok());
+                let passed = piece.zip(body.exchange.as_ref()).map_or(Ok(()), |(piece, exchange)| exchange.pass(piece));
+                if let Err(spent) = passed {
+                    // What has passed is sent before the connection or the stream ends, which drops what waits.
+                    body.cut = Some(spent);
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                frame.map(|frame| frame.map_err(BodyError::from))
             }
         };
         match &frame {

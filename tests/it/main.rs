@@ -11,6 +11,7 @@
 mod admin_socket;
 mod authzen;
 mod bad_input;
+mod byte_budgets;
 mod claims;
 mod client_certificates;
 mod commands;
