@@ -193,6 +193,8 @@ reasons! {
     NotTaskHolder = "not_task_holder", FORBIDDEN, "The task belongs to somebody else";
     /// The grant was used as often as it may be.
     BudgetExhausted = "budget_exhausted", TOO_MANY_REQUESTS, "This was used as often as it may be";
+    /// So many bytes passed by the grant as may, or its rest is too small for this request or its answer.
+    ByteBudgetExhausted = "byte_budget_exhausted", TOO_MANY_REQUESTS, "So many bytes passed as may";
     /// A condition needs a value that the request does not bring.
     MissingContext = "missing_context", FORBIDDEN, "The request is not permitted";
     /// A condition has no answer.

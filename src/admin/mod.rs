@@ -15,4 +15,4 @@ pub use decision::{DecisionHandler, DecisionMetrics};
 pub use health::TelemetryHandler;
 pub use openfga::{Bearers, OpenFgaHandler};
 pub use operator::{ByRevision, Listening, OperatorError, OperatorHandler, OperatorQuestion, ProxyState, ask_running};
-pub use signals::{SignalHandler, SignalMetrics};
+pub use signals::{InvalidBearer, PollSettings, SignalHandler, SignalIntake, SignalMetrics, SignalPoller, read_bearer};

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::{
     access::{Diagnostic, Place, Revision, Timestamp},
+    admin::PollSettings,
     config::{self, ListenSettings, LoadedPolicy, Loading, PolicyFiles, PolicySource, Settings, load_policy},
     identity::{Authenticator, AuthenticatorSettings, InvalidSettings},
     net::ServerTls,
@@ -58,6 +59,9 @@ pub(super) struct Assembler {
     pub(super) tls: Vec<Option<watch::Sender<ServerTls>>>,
     /// The identities of the listeners, in the same order, until what they were read with is in force.
     pub(super) identities: Vec<Option<ServerTls>>,
+    /// Who is polled for signals, and who will be once what they were read with is in force.
+    pub(super) polls: watch::Sender<Vec<PollSettings>>,
+    pub(super) next_polls: Option<Vec<PollSettings>>,
     /// What a policy in memory begins with, and where it goes on; `None` if the policy is in files.
     pub(super) memory: Option<Seed>,
     /// The one that is there already, with the tokens that it has verified.
@@ -118,6 +122,9 @@ impl Assemble for Assembler {
                 sender.send_replace(identity);
             }
         }
+        if let Some(polls) = self.next_polls.take() {
+            self.polls.send_replace(polls);
+        }
     }
 }
 
@@ -132,6 +139,7 @@ impl Assembler {
         }
         let identities: Vec<_> =
             listeners(&settings).map(|listener| listener.tls.as_ref().map(|tls| tls.identity.clone())).collect();
+        let polls = settings.polls.clone();
         let authenticator = match &settings.authenticator {
             Ok(settings) => settings.clone(),
             Err(missing) => return Ok(Loaded::Waiting(missing.clone())),
@@ -142,6 +150,7 @@ impl Assembler {
             None => Loaded::Built(Box::new(snapshot(settings, Arc::clone(&authenticator), revision)?)),
         };
         self.identities = identities;
+        self.next_polls = Some(polls);
         self.authenticator = Some(authenticator);
         Ok(loaded)
     }

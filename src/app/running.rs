@@ -17,7 +17,9 @@ use tokio::{
 
 use crate::{
     access::Diagnostic,
-    admin::{DecisionHandler, DecisionMetrics, SignalHandler, SignalMetrics, TelemetryHandler},
+    admin::{
+        DecisionHandler, DecisionMetrics, SignalHandler, SignalIntake, SignalMetrics, SignalPoller, TelemetryHandler,
+    },
     audit::{AuditLog, AuditWriter, SinkError},
     config::{PolicySource, Settings},
     net::{Drain, DrainSignal, Listener, ListenerError, ServerSettings, ServerTls, UnixSocket, serve},
@@ -101,11 +103,14 @@ impl Running {
         let refused_keys = Arc::default();
         let memory = seed(&settings, &snapshots)?;
         let store = memory.as_ref().map(|seed| Arc::clone(&seed.store));
+        let (polls_sender, polls) = watch::channel(Vec::new());
         let assembler = Assembler {
             path: config.to_owned(),
             fixed: Fixed::of(&settings),
             tls: tls_senders,
             identities: Vec::new(),
+            polls: polls_sender,
+            next_polls: None,
             memory,
             authenticator: None,
         };
@@ -143,12 +148,15 @@ impl Running {
             let name = "decision".to_owned();
             beside.push(start_worker(name, decision_served, settings.server, signals.clone(), handler)?);
         }
+        let metrics_of_signals = SignalMetrics::new(&registry)?;
+        let (cell, told) = (Arc::clone(&snapshots), Arc::clone(&unknown_key));
+        let intake = SignalIntake::new(cell, metrics_of_signals, AuditLog::clone(&audit), told);
         if !signals_served.is_empty() {
-            let (cell, unknown_key) = (Arc::clone(&snapshots), Arc::clone(&unknown_key));
-            let handler = SignalHandler::new(cell, SignalMetrics::new(&registry)?, unknown_key);
+            let handler = SignalHandler::new(intake.clone());
             let name = "signals".to_owned();
-            beside.push(start_worker(name, signals_served, settings.server, signals.clone(), handler)?);
+            threads.push(start_worker(name, signals_served, settings.server, signals.clone(), handler)?);
         }
+        let polling = SignalPoller::new(intake).run(polls, work_signal.clone());
         if settings.policy.source == PolicySource::Memory {
             beside.push(start_compaction(Arc::clone(&snapshots), CompactionMetrics::new(&registry)?)?);
         }
@@ -194,6 +202,7 @@ impl Running {
             audit: writer,
             patience: settings.drain,
         };
+        control.spawn(polling);
         running.with_control(control, replicator, work_signal, telemetry, handler, health_signal)
     }
 

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::telemetry::{MetricsError, Registry};
 
-use super::record::AuditRecord;
+use super::{record::AuditRecord, signal::SignalRecord};
 
 /// What happens to requests while records cannot be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -95,10 +95,10 @@ pub(super) struct Batch {
 
 impl Batch {
     /// Adds a line, and says how long it is.
-    fn push(&mut self, record: &AuditRecord) -> usize {
+    fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> usize {
         let begin = self.whole;
         self.lines.truncate(begin);
-        record.write(&mut self.lines);
+        write(&mut self.lines);
         self.lines.push(b'\n');
         self.records += 1;
         self.whole = self.lines.len();
@@ -134,9 +134,9 @@ impl Queue {
         self.places.fetch_sub(places, Ordering::Relaxed);
     }
 
-    fn push(&self, record: &AuditRecord) {
+    fn push(&self, write: impl FnOnce(&mut Vec<u8>)) {
         let mut waiting = self.waiting();
-        let bytes = waiting.batch.push(record);
+        let bytes = waiting.batch.push(write);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         if std::mem::take(&mut waiting.is_awaited) {
             self.came.notify_one();
@@ -208,7 +208,7 @@ impl AuditLog {
         }
     }
 
-    /// A place for the record of a request that is denied already: if there is none, the record is lost and counted.
+    /// A place for the record of what is so already, such as a denial: if there is none, the record is lost and counted.
     pub fn reserve_for_denial(&self) -> Slot {
         Slot { has_place: self.open.0.take_place(), open: Arc::clone(&self.open) }
     }
@@ -216,13 +216,22 @@ impl AuditLog {
 
 impl Slot {
     /// Puts the record into its place.
-    pub fn record(mut self, record: &AuditRecord) {
+    pub fn record(self, record: &AuditRecord) {
+        self.put(|line| record.write(line));
+    }
+
+    /// Puts the record of a signal into its place.
+    pub fn record_signal(self, record: &SignalRecord) {
+        self.put(|line| record.write(line));
+    }
+
+    fn put(mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let queue = &self.open.0;
         if !std::mem::take(&mut self.has_place) {
             queue.metrics.lost.inc();
             return;
         }
-        queue.push(record);
+        queue.push(write);
     }
 }
 

@@ -1,10 +1,12 @@
-//! One record a decision, kept or the decision is not acted on.
+//! One record a decision, kept or the decision is not acted on, and one for each signal of an issuer.
 
 mod line;
 mod log;
 mod record;
+mod signal;
 mod writer;
 
 pub use log::{AuditLog, AuditUnavailable, OnFailure, Slot};
 pub use record::{AccessRecord, AuditRecord, Bytes, Durations, Items, PrincipalRecord};
+pub use signal::{SignalRecord, SignalWay};
 pub use writer::{AuditSink, AuditWriter, SinkError};

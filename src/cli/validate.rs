@@ -111,6 +111,9 @@ fn notes(route: &Route, operation: &Operation) -> Vec<String> {
     if let Some(rule) = &operation.uses {
         notes.push(format!("at most {} uses within {:?}", rule.most, rule.within));
     }
+    if let Some(rule) = &operation.bytes {
+        notes.push(format!("at most {} bytes within {:?}", rule.most, rule.within));
+    }
     if let Some(filter) = &operation.filter {
         notes.push(format!("each element: {} on {}", filter.access.action, filter.access.resource));
     }

@@ -294,6 +294,8 @@ pub(super) struct Operation {
     pub(super) authorization_details: Option<Located<DetailRule>>,
     /// How often it may be used.
     pub(super) uses: Option<Located<Uses>>,
+    /// How many bytes it may move.
+    pub(super) bytes: Option<Located<ByteBudget>>,
     /// For lists: what must be permitted for an element to be shown.
     pub(super) filter: Option<Located<Filter>>,
 }
@@ -309,6 +311,35 @@ pub(super) struct Uses {
     /// Whose uses count together: those within one `task` (which is required then), of one `subject`, of one current
     /// `actor` (or of the subject if there is none), or with one `credential` (a token must have a `jti` then).
     pub(super) per: UsesPer,
+}
+
+/// How many bytes of bodies an operation may move: `{ most: 10MiB, within: 1h, per: task }`. They are counted while they
+/// pass, in this process; a body that would exceed them is broken off.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ByteBudget {
+    /// So many: a number and one of `B`, `KiB`, `MiB`, `GiB`, `kB`, `MB` and `GB`.
+    pub(super) most: Located<String>,
+    /// Within this time from the first request on.
+    pub(super) within: Located<String>,
+    /// Whose bytes count together, as with `uses`.
+    pub(super) per: UsesPer,
+    /// Whose bodies are counted: `requests`, `answers`, or `both` (the default).
+    #[serde(default)]
+    pub(super) of: BudgetOf,
+}
+
+/// Whose bodies are counted.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum BudgetOf {
+    /// Those of requests.
+    Requests,
+    /// Those of answers.
+    Answers,
+    /// All.
+    #[default]
+    Both,
 }
 
 /// Whose uses count together.

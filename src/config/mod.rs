@@ -1,6 +1,7 @@
 //! The configuration file as it is written, and the settings that it stands for.
 
 mod authentication;
+mod budget;
 mod contextual;
 mod denylist;
 mod details;

@@ -12,12 +12,12 @@ use crate::{
     policy::did_you_mean,
     route::{
         AccessTemplate, BodyRule, DetailRule, HeaderMatch, HostPattern, ItemFilter, JsonPath, Operation, Operations,
-        PathTemplate, Route, RouteTable, Source, UpstreamId, UseRule, UsedBy,
+        PathTemplate, Route, RouteTable, Source, UpstreamId, UsedBy,
     },
 };
 
 use super::{
-    authentication, details,
+    authentication, budget, details,
     file::{self, BodyUse, Credential},
     file_identity::Identity,
     located::Located,
@@ -221,8 +221,10 @@ fn operation(
         accesses.iter().chain(filter.iter().map(|filter| &filter.access)).filter_map(|it| it.resource.type_name());
     let task_required =
         written.require_task || types.into_iter().any(|name| common.task_types.iter().any(|it| it.value == name));
-    let uses = written.uses.as_ref().map(|uses| self::uses(uses, problems));
-    let task_required = task_required || uses.is_some_and(|rule| rule.by == UsedBy::Task);
+    let uses = written.uses.as_ref().map(|uses| budget::uses(uses, problems));
+    let bytes = written.bytes.as_ref().map(|bytes| budget::bytes(bytes, problems));
+    let holders = [uses.map(|rule| rule.by), bytes.map(|rule| rule.by)];
+    let task_required = task_required || holders.contains(&Some(UsedBy::Task));
     let scopes = written.scopes.iter().filter_map(|scope| problems.parse(scope)).collect();
     let details = written.authorization_details.as_ref().and_then(|rule| details::rule(rule, path, problems));
     let body = body(written, method, (&accesses, details.as_ref()), common, problems);
@@ -233,6 +235,7 @@ fn operation(
         scopes,
         details,
         uses,
+        bytes,
         filter,
     })
 }
@@ -240,28 +243,16 @@ fn operation(
 /// Uses are counted by the name of their route: two of one name would count into each other's.
 fn check_counted_names(routes: &[Route], problems: &mut Problems) {
     let mut names = HashSet::new();
-    for route in routes.iter().filter(|route| route.operations.values().any(|operation| operation.uses.is_some())) {
+    let is_counted = |operation: &Operation| operation.uses.is_some() || operation.bytes.is_some();
+    for route in routes.iter().filter(|route| route.operations.values().any(is_counted)) {
         if !names.insert(&route.name) {
-            let message =
-                format!("another route with `uses` is called `{}` too, by which they are counted", route.name);
+            let message = format!(
+                "another route with `uses` or `bytes` is called `{}` too, by which they are counted",
+                route.name
+            );
             problems.add_with_help(route.place, message, "give each of them a `name` of its own");
         }
     }
-}
-
-fn uses(written: &Located<file::Uses>, problems: &mut Problems) -> UseRule {
-    if written.most.value == 0 {
-        problems.add(written.most.place, "0 uses would deny everything, write a number above zero");
-    }
-    let by = match written.per {
-        file::UsesPer::Task => UsedBy::Task,
-        file::UsesPer::Subject => UsedBy::Subject,
-        file::UsesPer::Actor => UsedBy::Actor,
-        file::UsesPer::Credential => UsedBy::Credential,
-    };
-    // A problem was reported if it is no duration.
-    let within = problems.optional_duration(Some(&written.within)).unwrap_or_default();
-    UseRule { most: written.most.value, within, by }
 }
 
 fn body(

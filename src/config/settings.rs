@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     access::{Diagnostic, Place},
-    admin::BaseUrl,
+    admin::{BaseUrl, PollSettings},
     audit::{AuditSink, OnFailure},
     identity::{AuthenticatorSettings, Denylist, MappedTuple},
     net::{AnonymousClients, ClientTls, ClientVerification, ServerSettings, ServerTls, Target},
@@ -86,6 +86,8 @@ pub struct Settings {
     pub decision: Option<DecisionSettings>,
     /// Where issuers say that sessions ended.
     pub signals: Option<ListenSettings>,
+    /// Whom to ask whether sessions ended.
+    pub polls: Vec<PollSettings>,
     /// Threads that serve requests.
     pub workers: usize,
     /// For the requests in flight at the end.
@@ -259,8 +261,10 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
     let routes = routes::table(&file.routes, &names, common, problems);
     let workers = workers(file.workers.as_ref(), problems);
     let listening = decision.as_ref().and_then(Option::as_ref);
-    let signals = signals::settings(file, listeners.as_deref(), listening, reading);
-    let (signals, heard) = signals.unzip();
+    let (signals, polls, heard) = match signals::settings(file, listeners.as_deref(), listening, reading) {
+        Some(signals::Heard { listener, polls, signals }) => (listener, polls, Some(signals)),
+        None => (None, Vec::new(), None),
+    };
     let mut authenticator = identity::settings(&file.identity, heard, routes.as_ref(), reading);
     let transaction_tokens = file.transaction_tokens.as_ref().map(|written| transaction::settings(written, reading));
     spiffe::check_listeners(file, &mut reading.problems);
@@ -284,6 +288,7 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
         // A problem was reported if there is one that came to nothing.
         decision: decision.flatten(),
         signals,
+        polls,
         workers,
         drain,
         audit,

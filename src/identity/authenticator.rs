@@ -17,7 +17,7 @@ use super::{
     proof::{self, SeenProofs},
     seen::{self, Identity, SeenCredential},
     settings::{AuthenticatorSettings, InvalidSettings},
-    signals::{self, Heard, InvalidSignal, Signals},
+    signals::{self, Signal, Signals},
     svid::KnownPeer,
     token::{self, Token},
 };
@@ -162,7 +162,7 @@ impl Authenticator {
     }
 
     /// Hears a signal (a security event token, RFC 8417) of one of the issuers, and counts what it revokes from now on.
-    pub fn hear(&self, text: &str, now: Timestamp) -> Result<Heard, InvalidSignal> {
+    pub fn hear(&self, text: &str, now: Timestamp) -> Signal {
         signals::hear(self.settings.signals.as_ref(), self.issuers(), &self.signals, text, now)
     }
 

@@ -48,7 +48,7 @@ pub use proof::{InvalidOrigin, InvalidProof, Origin, ProofNeed, ProofSettings};
 pub use refusals::RefusedKeys;
 pub use seen::SeenCredential;
 pub use settings::{AuthenticatorSettings, InvalidSettings, IssuerSettings, may_carry};
-pub use signals::{Heard, InvalidSignal, SignalSettings};
+pub use signals::{Heard, InvalidSignal, Signal, SignalOrigin, SignalSettings};
 pub use spiffe::{InvalidSpiffeId, InvalidSpiffeSubject, SpiffeId, SpiffeSubject, SpiffeSubjects, TrustDomain};
 pub use svid::{InvalidBundle, InvalidSvid, SpiffeSettings, TrustBundle};
 pub use template::{EntityTemplate, InvalidEntityTemplate};

@@ -27,6 +27,8 @@ use crate::access::{Bounded, Entity, Timestamp};
 /// The types of events that are understood (CAEP 1.0).
 const SESSION_REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
 const CREDENTIAL_CHANGE: &str = "https://schemas.openid.net/secevent/caep/event-type/credential-change";
+/// The type of the event by which a transmitter tries whether signals arrive (SSF 1.0, section 8.1.4).
+const VERIFICATION: &str = "https://schemas.openid.net/secevent/ssf/event-type/verification";
 
 /// How far in the future an event may be: clocks differ.
 const AHEAD: Duration = Duration::from_secs(120);
@@ -36,8 +38,8 @@ const AHEAD: Duration = Duration::from_secs(120);
 pub struct SignalSettings {
     /// Our names, one of which `aud` must have exactly. Never empty.
     pub audiences: Vec<Box<str>>,
-    /// The hash of the bearer token of those who send.
-    pub bearer: ApiKeyHash,
+    /// The hash of the bearer token of those who push; `None` if nobody may push.
+    pub bearer: Option<ApiKeyHash>,
     /// How long a revocation counts: as long as tokens live at most.
     pub keep: Duration,
 }
@@ -57,10 +59,32 @@ pub enum Heard {
         /// Issued before when.
         before: Timestamp,
     },
+    /// The transmitter tried whether signals arrive: this one did, and changes nothing.
+    Verified,
     /// It was heard before, and changes nothing.
     Repeated,
     /// It is of a kind that changes nothing here.
     Passed,
+}
+
+/// A signal, and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signal {
+    /// Whose word it is; `None` if its signature does not hold, for then it is nobody's.
+    pub origin: Option<SignalOrigin>,
+    /// What it changed, or why it is refused.
+    pub outcome: Result<Heard, InvalidSignal>,
+}
+
+/// What a signal with a good signature says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignalOrigin {
+    /// The exact name of its issuer.
+    pub issuer: Arc<str>,
+    /// Its `jti`, if it has one.
+    pub id: Option<Box<str>>,
+    /// The type of its event, if it has exactly one.
+    pub event: Option<Box<str>>,
 }
 
 /// Why a signal is refused.
@@ -196,22 +220,52 @@ pub(super) fn hear<'s>(
     signals: &Signals,
     text: &str,
     now: Timestamp,
-) -> Result<Heard, InvalidSignal> {
-    let settings = settings.ok_or(InvalidSignal::Closed)?;
+) -> Signal {
+    let token = settings.ok_or(InvalidSignal::Closed).and_then(|settings| Ok((settings, parsed(text)?)));
+    let (settings, token) = match token {
+        Ok(both) => both,
+        Err(problem) => return Signal { origin: None, outcome: Err(problem) },
+    };
+    let issuer = match verified(&token, issuers) {
+        Ok(issuer) => issuer,
+        Err(problem) => return Signal { origin: None, outcome: Err(problem) },
+    };
+    let claims = token.claims.read();
+    let origin = SignalOrigin {
+        issuer: Arc::clone(&issuer.settings.issuer),
+        id: claims::token_id(claims).ok().flatten().map(Box::from),
+        event: event(claims).map(|(kind, _)| kind.into()),
+    };
+    Signal { origin: Some(origin), outcome: apply(settings, issuer, signals, claims, now) }
+}
+
+fn parsed(text: &str) -> Result<Token<'_>, InvalidSignal> {
     if text.len() > LONGEST {
         return Err(InvalidToken::TooLong.into());
     }
-    let token = Token::parse(text)?;
-    let claims = token.claims.read();
-    let name = claims::issuer(claims)?;
-    let mut issuers = issuers;
+    Ok(Token::parse(text)?)
+}
+
+/// The issuer whose word it is.
+fn verified<'s>(token: &Token<'_>, mut issuers: impl Iterator<Item = Issuer<'s>>) -> Result<Issuer<'s>, InvalidSignal> {
+    let name = claims::issuer(token.claims.read())?;
     let issuer = issuers.find(|issuer| *issuer.settings.issuer == *name);
     let issuer = issuer.ok_or_else(|| InvalidSignal::UnknownIssuer(Shown::new(name)))?;
     let kind = token.header.kind.as_deref().unwrap_or_default();
     if !["secevent+jwt", "application/secevent+jwt"].iter().any(|one| one.eq_ignore_ascii_case(kind)) {
         return Err(InvalidSignal::Type);
     }
-    issuer.check_signature(&token)?;
+    issuer.check_signature(token)?;
+    Ok(issuer)
+}
+
+fn apply(
+    settings: &SignalSettings,
+    issuer: Issuer<'_>,
+    signals: &Signals,
+    claims: Object<'_>,
+    now: Timestamp,
+) -> Result<Heard, InvalidSignal> {
     claims::check_audience(claims, &settings.audiences).map_err(|_| InvalidSignal::OtherAudience)?;
     let issued = claims::date(claims, "iat")?.ok_or(InvalidToken::MissingClaim("iat"))?;
     let issued = Timestamp::from_seconds(issued);
@@ -221,14 +275,15 @@ pub(super) fn hear<'s>(
     let id = claims::token_id(claims)?.ok_or(InvalidToken::MissingClaim("jti"))?;
     let (event, members) = event(claims).ok_or(InvalidSignal::Events)?;
     // A digest of fixed length between two texts, so that no two pairs are the same bytes.
-    let id = sha256(&[&sha256(name.as_bytes())[..], id.as_bytes()].concat());
+    let id = sha256(&[&sha256(issuer.settings.issuer.as_bytes())[..], id.as_bytes()].concat());
     if signals.is_repeated(&id) {
         return Ok(Heard::Repeated);
     }
     let heard = match event {
         SESSION_REVOKED => revoke(issuer, claims, members, issued, now)?,
         CREDENTIAL_CHANGE if is_loss(members)? => revoke(issuer, claims, members, issued, now)?,
-        // A verification of the stream (SSF 1.0) is answered by being taken, and what is not known changes nothing.
+        VERIFICATION => Heard::Verified,
+        // What is not known changes nothing.
         _ => Heard::Passed,
     };
     if let Heard::Revoked { entities, before } = &heard {

@@ -11,8 +11,23 @@ use std::{
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use thiserror::Error;
 
-use super::client::Lease;
+use super::{
+    allowance::{Allowance, Spent},
+    client::Lease,
+};
+
+/// Why a body does not come to its end.
+#[derive(Debug, Error)]
+pub enum BodyError {
+    /// The other side broke it off.
+    #[error(transparent)]
+    Broken(#[from] hyper::Error),
+    /// The rest of it may not pass.
+    #[error(transparent)]
+    Cut(#[from] Spent),
+}
 
 /// A body for an upstream: none, one that was read whole, or one that streams through.
 ///
@@ -22,6 +37,8 @@ pub struct OutboundBody {
     source: Source,
     // Counts what was handed to the connection, for the record.
     sent: Arc<AtomicU64>,
+    // Of what streams through, if it is bounded.
+    allowance: Option<Allowance>,
 }
 
 #[derive(Debug)]
@@ -33,16 +50,32 @@ enum Source {
 impl OutboundBody {
     /// The body that was inspected; empty for none.
     pub fn whole(bytes: Bytes, sent: Arc<AtomicU64>) -> Self {
-        Self { source: Source::Whole(bytes), sent }
+        Self { source: Source::Whole(bytes), sent, allowance: None }
     }
 
     /// The client's body as it comes, at the pace that the upstream takes it.
     pub fn streamed(incoming: Incoming, sent: Arc<AtomicU64>) -> Self {
-        Self { source: Source::Streamed(incoming), sent }
+        Self { source: Source::Streamed(incoming), sent, allowance: None }
     }
 }
 
 impl OutboundBody {
+    /// The same body, as far as it is within the allowance: the rest is cut off, and with it the exchange. Refuses one of
+    /// which it is known already that not all of it may pass; of one that was read whole, all is spent now.
+    pub fn within(self, allowance: &Allowance) -> Result<Self, Spent> {
+        let known = match &self.source {
+            Source::Whole(bytes) => u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+            Source::Streamed(incoming) => incoming.size_hint().lower(),
+        };
+        if !allowance.has_room_for(known) {
+            return Err(Spent);
+        }
+        match &self.source {
+            Source::Whole(bytes) => allowance.spend(bytes.len()).map(|()| self),
+            Source::Streamed(_) => Ok(Self { allowance: Some(allowance.clone()), ..self }),
+        }
+    }
+
     /// What was handed to the connection so far, in bytes; it goes on being counted.
     pub(super) fn progress(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.sent)
@@ -51,22 +84,25 @@ impl OutboundBody {
 
 impl Body for OutboundBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let body = self.get_mut();
         let data = match &mut body.source {
             Source::Whole(bytes) if bytes.is_empty() => return Poll::Ready(None),
             Source::Whole(bytes) => std::mem::take(bytes),
             Source::Streamed(incoming) => match ready!(Pin::new(incoming).poll_frame(cx)) {
                 None => return Poll::Ready(None),
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => data,
                     Err(_trailers) => return Poll::Ready(None),
                 },
             },
         };
+        if let Some(Err(spent)) = body.allowance.as_ref().map(|allowance| allowance.spend(data.len())) {
+            return Poll::Ready(Some(Err(spent.into())));
+        }
         body.sent.fetch_add(u64::try_from(data.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
         Poll::Ready(Some(Ok(Frame::data(data))))
     }

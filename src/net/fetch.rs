@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, StatusCode, Uri, header};
+use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Limited};
 use thiserror::Error;
 use tokio::time::timeout;
@@ -40,29 +40,68 @@ pub enum FetchError {
 
 /// Gets the document at `url`: at most `limit` bytes, within `deadline`. Redirects are not followed.
 pub async fn fetch(url: &str, tls: Option<ClientTls>, limit: usize, deadline: Duration) -> Result<Bytes, FetchError> {
+    let (target, path) = target(url, tls, (deadline, deadline))?;
+    let request = request(Method::GET, &target, &path, Bytes::new()).ok_or_else(|| FetchError::Url(url.to_owned()))?;
+    timeout(deadline, document(&target, request, limit)).await.map_err(|_| FetchError::Timeout)?
+}
+
+/// A question in JSON to somebody who may take a while before the answer.
+#[derive(Debug)]
+pub struct Question<'q> {
+    /// To whom.
+    pub url: &'q str,
+    /// The roots for its certificate, if the URL is `https`.
+    pub tls: Option<ClientTls>,
+    /// The value of `Authorization`.
+    pub authorization: HeaderValue,
+    /// The JSON.
+    pub body: Bytes,
+    /// The longest answer, in bytes.
+    pub limit: usize,
+}
+
+/// Asks by POST, and waits so long for the head of the answer; the connection before it and the body after it may each
+/// take `deadline`. That there was no head in time is [`ClientError::ResponseTimeout`]. Redirects are not followed.
+pub async fn ask(question: Question<'_>, wait: Duration, deadline: Duration) -> Result<Bytes, FetchError> {
+    let Question { url, tls, authorization, body, limit } = question;
+    let (target, path) = target(url, tls, (deadline, wait))?;
+    let mut request = request(Method::POST, &target, &path, body).ok_or_else(|| FetchError::Url(url.to_owned()))?;
+    request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    request.headers_mut().insert(header::AUTHORIZATION, authorization);
+    let whole = wait.saturating_add(2 * deadline);
+    timeout(whole, document(&target, request, limit)).await.map_err(|_| FetchError::Timeout)?
+}
+
+/// The origin of the URL with these times for the connection and for the head of the answer, and the path on it.
+fn target(
+    url: &str,
+    tls: Option<ClientTls>,
+    (connect_timeout, response_timeout): (Duration, Duration),
+) -> Result<(Target, String), FetchError> {
     let invalid = || FetchError::Url(url.to_owned());
     let uri: Uri = url.parse().map_err(|_| invalid())?;
     let origin = format!("{}://{}", uri.scheme_str().ok_or_else(invalid)?, uri.authority().ok_or_else(invalid)?);
-    let target = Target {
-        url: Arc::new(origin.parse().map_err(|_| invalid())?),
-        tls,
-        connect_timeout: deadline,
-        response_timeout: deadline,
-    };
+    let origin = Arc::new(origin.parse().map_err(|_| invalid())?);
+    let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    Ok((Target { url: origin, tls, connect_timeout, response_timeout }, path))
+}
+
+fn request(method: Method, target: &Target, path: &str, body: Bytes) -> Option<Box<Request<OutboundBody>>> {
     let request = Request::builder()
-        .uri(uri.path_and_query().map_or("/", |path| path.as_str()))
+        .method(method)
+        .uri(path)
         .header(header::HOST, target.url.authority())
         .header(header::ACCEPT, "application/json")
         .header(header::USER_AGENT, concat!("portcullis/", env!("CARGO_PKG_VERSION")))
-        .body(OutboundBody::whole(Bytes::new(), Arc::default()))
-        .map_err(|_| invalid())?;
-    let document = async {
-        let response = Client::default().send(&target, Box::new(request), Instant::now()).await?;
-        if response.status() != StatusCode::OK {
-            return Err(FetchError::Status(response.status()));
-        }
-        let body = Limited::new(response.into_body(), limit).collect().await;
-        body.map(http_body_util::Collected::to_bytes).map_err(|error| FetchError::Body(error.to_string()))
-    };
-    timeout(deadline, document).await.map_err(|_| FetchError::Timeout)?
+        .body(OutboundBody::whole(body, Arc::default()));
+    request.ok().map(Box::new)
+}
+
+async fn document(target: &Target, request: Box<Request<OutboundBody>>, limit: usize) -> Result<Bytes, FetchError> {
+    let response = Client::default().send(target, request, Instant::now()).await?;
+    if response.status() != StatusCode::OK {
+        return Err(FetchError::Status(response.status()));
+    }
+    let body = Limited::new(response.into_body(), limit).collect().await;
+    body.map(http_body_util::Collected::to_bytes).map_err(|error| FetchError::Body(error.to_string()))
 }

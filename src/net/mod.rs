@@ -1,5 +1,6 @@
 //! Bytes in and out: listeners, TLS, the byte guard, connections to upstreams. Knows nothing of policy.
 
+mod allowance;
 mod body;
 mod client;
 mod deadline;
@@ -9,6 +10,7 @@ mod guard;
 mod joined;
 mod listener;
 mod local;
+mod pause;
 mod preface;
 mod problem;
 mod server;
@@ -17,12 +19,14 @@ mod target;
 mod tls;
 mod unix;
 
-pub use body::{OutboundBody, UpstreamBody};
+pub use allowance::{Allowance, Spent};
+pub use body::{BodyError, OutboundBody, UpstreamBody};
 pub use client::{Client, ClientError};
 pub use drain::{Drain, DrainSignal};
-pub use fetch::{FetchError, fetch};
+pub use fetch::{FetchError, Question, ask, fetch};
 pub use listener::{Accepting, Listener, ListenerError};
 pub use local::{LocalError, exchange};
+pub use pause::jittered;
 pub use problem::HeadProblem;
 pub use server::{Handler, Peer, ServerSettings, Transport, serve};
 pub use signing::{NotSigned, SigningKey, SigningKeyError};

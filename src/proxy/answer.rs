@@ -10,7 +10,10 @@ use http::Response;
 use hyper::body::{Body, Frame, SizeHint};
 use thiserror::Error;
 
-use crate::{access::Reason, net::UpstreamBody};
+use crate::{
+    access::Reason,
+    net::{Spent, UpstreamBody},
+};
 
 use super::{exchange::Exchange, lasting::Lasting, rejection::Rejection};
 
@@ -27,6 +30,9 @@ pub enum BrokenOff {
     /// The upstream broke it off.
     #[error(transparent)]
     Upstream(#[from] hyper::Error),
+    /// No more of it may pass.
+    #[error(transparent)]
+    Spent(#[from] Spent),
     /// It lasted until it was not permitted any more.
     #[error("not permitted any more: {0}")]
     Cut(Reason),
@@ -38,6 +44,8 @@ pub struct AnswerBody {
     content: Content,
     /// Somebody has asked for it.
     has_begun: bool,
+    // The next piece may not pass, and nothing after it.
+    spent: Option<Spent>,
     exchange: Option<Exchange>,
 }
 
@@ -47,7 +55,7 @@ pub(super) fn answer(mut response: Response<Content>, mut exchange: Exchange) ->
     let is_head = exchange.is_head();
     super::upstream::mark(response.headers_mut(), exchange.marks());
     response.map(|content| {
-        let mut body = AnswerBody { content, has_begun: false, exchange: Some(exchange) };
+        let mut body = AnswerBody { content, has_begun: false, spent: None, exchange: Some(exchange) };
         // The answer to HEAD ends with its head: nobody will ask for its body.
         if is_head || body.is_end_stream() {
             body.complete();
@@ -78,6 +86,11 @@ impl Body for AnswerBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         let body = self.get_mut();
+        if let Some(spent) = body.spent {
+            // An error, so that it never looks like the end. The record says why.
+            body.exchange = None;
+            return Poll::Ready(Some(Err(spent.into())));
+        }
         let frame = match &mut body.content {
             Content::Whole(bytes) if bytes.is_empty() => None,
             Content::Whole(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
@@ -94,7 +107,15 @@ impl Body for AnswerBody {
                 body.has_begun = true;
                 // Trailers end here: nobody has looked at what they say.
                 let frame = ready!(frame).filter(|frame| !frame.as_ref().is_ok_and(Frame::is_trailers));
-                frame.map(|frame| frame.map_err(BrokenOff::Upstream))
+                let piece = frame.as_ref().and_then(|frame| frame.as_ref().ok());
+                let passed = piece.zip(body.exchange.as_ref()).map_or(Ok(()), |(piece, exchange)| exchange.pass(piece));
+                if let Err(spent) = passed {
+                    // What has passed is sent before the connection or the stream ends, which drops what waits.
+                    body.spent = Some(spent);
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                frame.map(|frame| frame.map_err(BrokenOff::from))
             }
         };
         match &frame {

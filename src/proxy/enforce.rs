@@ -19,7 +19,7 @@ use crate::{
     access::{CanonicalRequest, DecisionId, Grants, Malformed, Reason, Scheme, Timestamp},
     audit::AuditLog,
     identity::{Authenticated, AuthenticationError, Possession, RefusedKeys},
-    net::{Client, Handler, HeadProblem, Peer, Transport},
+    net::{Client, Handler, HeadProblem, Peer, Spent, Transport},
     policy::{RequestContext, TaskRule},
     route::{Inputs, Operation, Route, UpstreamId},
     snapshot::{Snapshot, SnapshotCell},
@@ -27,7 +27,7 @@ use crate::{
 
 use super::{
     answer::{AnswerBody, Content, answer},
-    budget::{Budgets, Grant, Holder},
+    budget::{Budgets, Counted, Grant, Holder},
     caller::{Caller, Seen},
     exchange::{Exchange, Sinks},
     filter::Filtering,
@@ -105,8 +105,9 @@ struct Asked {
     route: Arc<Route>,
     caller: Arc<Caller>,
     grants: Option<Arc<Grants>>,
-    // Whose uses of the operation are counted, if they are.
+    // Whose uses of the operation are counted, if they are, and whose bytes.
     holder: Option<Holder>,
+    mover: Option<Holder>,
 }
 
 /// A request that is permitted.
@@ -180,13 +181,14 @@ impl Worker {
         let caller = seen.caller(&authenticated)?;
         exchange.authenticated(&caller);
         snapshot.denylist.check(&authenticated).map_err(|revoked| refused(revoked.into()))?;
-        let holder = operation.uses.map(|rule| Holder::of(&authenticated, rule.by)).transpose()?;
+        let holder = operation.uses.map(|rule| Holder::of(&authenticated, rule.by, Counted::Uses)).transpose()?;
+        let mover = operation.bytes.map(|rule| Holder::of(&authenticated, rule.by, Counted::Bytes)).transpose()?;
         let Authenticated { grants, .. } = authenticated;
         if !operation.has_scopes(grants.as_deref()) {
             return Err(Rejection::insufficient_scope(challenges.insufficient_scope(&operation.scopes)));
         }
         let body = Received::new(operation.body, body, exchange.sent())?;
-        Ok((Asked { snapshot, head, route, caller, grants, holder }, body))
+        Ok((Asked { snapshot, head, route, caller, grants, holder, mover }, body))
     }
 
     async fn authorize_read(
@@ -211,11 +213,12 @@ impl Worker {
         asked: Asked,
         body: Inspected,
     ) -> Result<Sending, Rejection> {
-        let Asked { snapshot, head, route, caller, grants, holder } = asked;
+        let Asked { snapshot, head, route, caller, grants, holder, mover } = asked;
+        let Inspected { document, mut outbound, .. } = body;
         let principal = &caller.principal;
         let operation = route.operation(&head)?;
         let captures = route.captures(&head);
-        let inputs = Inputs { head: &head, captures: &captures, principal, body: body.document.as_ref() };
+        let inputs = Inputs { head: &head, captures: &captures, principal, body: document.as_ref() };
         let accesses = operation.accesses(inputs)?;
         exchange.mapped(&accesses);
         operation.check_details(inputs, grants.as_deref())?;
@@ -226,9 +229,16 @@ impl Worker {
         let permit = policy.authorize(principal, accesses, task_rule, &RequestContext::default().at(now));
         exchange.decided(deciding.elapsed());
         let permit = permit?;
+        let grant = |holder| Grant { route: Arc::clone(&route.name), method: head.method().clone(), holder };
+        if let Some((rule, mover)) = operation.bytes.zip(mover) {
+            let allowance = self.shared.budgets.allow(grant(mover), rule, now)?;
+            if rule.of.of_requests() {
+                outbound = outbound.within(&allowance)?;
+            }
+            exchange.bound(allowance, rule.of);
+        }
         if let Some((rule, holder)) = operation.uses.zip(holder) {
-            let grant = Grant { route: Arc::clone(&route.name), method: head.method().clone(), holder };
-            self.shared.budgets.spend(grant, rule, now)?;
+            self.shared.budgets.spend(grant(holder), rule, now)?;
         }
         exchange.permit()?; // No place for its record, no passage.
         let filtering = operation.filter.as_ref().map(|rule| {
@@ -246,7 +256,7 @@ impl Worker {
             now,
             filtered: filtering.is_some(),
         };
-        let (request, sent) = upstream::request(permitted, head, body.outbound, peer, exchange.marks())?;
+        let (request, sent) = upstream::request(permitted, head, outbound, peer, exchange.marks())?;
         let (upstream, snapshots, seen) = (route.upstream, Arc::clone(&self.snapshots), Arc::clone(seen));
         let lasting = Box::new(Lasting { snapshots, seen, sent, route, permit, task_rule, next: None });
         Ok(Sending { snapshot, upstream, request, lasting, filtering })
@@ -263,15 +273,15 @@ impl Worker {
                 exchange.cut(&rejection);
                 Err(rejection)
             }),
-            polled => polled.map_err(|rejection| {
-                // What the client broke off is no failure of the upstream.
-                if rejection.reason != Reason::MalformedMessage {
-                    exchange.upstream_failed(&upstream.name, rejection.reason);
-                }
-                rejection
-            }),
+            // What the proxy cut off is no failure of the client or the upstream.
+            polled => polled.map_err(|rejection| if exchange.was_cut() { Spent.into() } else { rejection }),
         });
-        let response = response.await?;
+        let response = response.await.inspect_err(|rejection| {
+            // What the client broke off is no failure of the upstream either.
+            if !exchange.was_cut() && rejection.reason != Reason::MalformedMessage {
+                exchange.upstream_failed(&upstream.name, rejection.reason);
+            }
+        })?;
         let took = begun.elapsed();
         exchange.upstream_answered(response.status().as_u16(), took);
         if took > lasting::EVERY {
@@ -286,6 +296,7 @@ impl Worker {
         let (response, items) = Box::pin(filtering.filter(policy, response)).await?;
         exchange.waited(reading.elapsed());
         exchange.filtered(items);
+        exchange.pass_bytes(response.body().len())?;
         Ok(response.map(Content::Whole))
     }
 

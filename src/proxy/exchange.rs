@@ -8,13 +8,15 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use bytes::Bytes;
 use http::{HeaderValue, Method, request::Parts};
+use hyper::body::Frame;
 
 use crate::{
     access::{Access, CanonicalRequest, DecisionId, Outcome, Reason, Revision},
     audit::{AccessRecord, AuditLog, AuditRecord, AuditUnavailable, Items, Slot},
-    net::Peer,
-    route::Route,
+    net::{Allowance, Peer, Spent},
+    route::{CountedBodies, Route},
 };
 
 use super::{
@@ -49,6 +51,8 @@ struct State {
     sent: Arc<AtomicU64>,
     // A place in the audit log, once the request is permitted.
     slot: Option<Slot>,
+    // What may pass, and whether the answer counts too.
+    allowance: Option<(Allowance, CountedBodies)>,
     sinks: Arc<Sinks>,
 }
 
@@ -76,6 +80,7 @@ impl Exchange {
             hides_existence: false,
             sent: Arc::default(),
             slot: None,
+            allowance: None,
             sinks: Arc::clone(sinks),
         }))
     }
@@ -149,6 +154,33 @@ impl Exchange {
         Ok(())
     }
 
+    /// Bounds what may pass of the request's body and the answer's.
+    pub(super) fn bound(&mut self, allowance: Allowance, of: CountedBodies) {
+        self.0.allowance = Some((allowance, of));
+    }
+
+    /// Whether something of the exchange did not pass.
+    pub(super) fn was_cut(&self) -> bool {
+        self.0.record.cut.is_some() || self.exceeded()
+    }
+
+    fn exceeded(&self) -> bool {
+        self.0.allowance.as_ref().is_some_and(|(allowance, _)| allowance.was_cut())
+    }
+
+    /// Lets a piece of the answer pass, if it may.
+    pub(super) fn pass(&self, frame: &Frame<Bytes>) -> Result<(), Spent> {
+        self.pass_bytes(frame.data_ref().map_or(0, Bytes::len))
+    }
+
+    /// Lets so many bytes of the answer pass, if they may.
+    pub(super) fn pass_bytes(&self, bytes: usize) -> Result<(), Spent> {
+        match &self.0.allowance {
+            Some((allowance, of)) if of.of_answers() => allowance.spend(bytes),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     pub(super) fn upstream_answered(&mut self, status: u16, took: Duration) {
         self.0.waited += took;
         let record = &mut self.0.record;
@@ -208,6 +240,9 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
+        if self.exceeded() {
+            self.cut(&Spent.into());
+        }
         let State { record, begun, decision, added, sent, slot, sinks, .. } = self.0.as_mut();
         let total = begun.elapsed();
         record.bytes.request = sent.load(Ordering::Relaxed);

@@ -8,13 +8,13 @@ use crate::{
     access::{Access, Entity, HeaderProblem, Malformed, Reason, Revision},
     audit::AuditUnavailable,
     identity::AuthenticationError,
-    net::ClientError,
+    net::{ClientError, Spent},
     policy::Denial,
     route::{MappingProblem, RouteProblem, Uncovered},
     snapshot::Unusable,
 };
 
-use super::budget::Exhausted;
+use super::budget::{Counted, Exhausted};
 
 /// Why a request is not answered by its upstream.
 #[derive(Debug)]
@@ -148,6 +148,7 @@ const fn remedy(reason: Reason) -> Option<&'static str> {
         }
         Reason::OutsideAuthorization => Some("get a token whose authorization details cover this request"),
         Reason::BudgetExhausted => Some("do not retry: the grant has been used up"),
+        Reason::ByteBudgetExhausted => Some("do not retry: ask for less, or later"),
         Reason::NotPermitted | Reason::NotTaskHolder => {
             Some("do not retry: somebody who may grant this access has to be asked")
         }
@@ -239,7 +240,17 @@ impl From<Denial> for Rejection {
 
 impl From<Exhausted> for Rejection {
     fn from(problem: Exhausted) -> Self {
-        Self::with_detail(Reason::BudgetExhausted, problem.to_string())
+        let reason = match problem.of {
+            Counted::Uses => Reason::BudgetExhausted,
+            Counted::Bytes => Reason::ByteBudgetExhausted,
+        };
+        Self::with_detail(reason, problem.to_string())
+    }
+}
+
+impl From<Spent> for Rejection {
+    fn from(problem: Spent) -> Self {
+        Self::with_detail(Reason::ByteBudgetExhausted, problem.to_string())
     }
 }
 

@@ -12,6 +12,8 @@ mod table;
 pub use coverage::{DetailNeed, DetailRule, Uncovered};
 pub use extract::{Inputs, MappingProblem};
 pub use matcher::{HeaderMatch, HostPattern, InvalidPattern, PathTemplate};
-pub use operation::{AccessTemplate, BodyRule, ItemFilter, JsonPath, Operation, UseRule, UsedBy};
+pub use operation::{
+    AccessTemplate, BodyRule, ByteRule, CountedBodies, ItemFilter, JsonPath, Operation, UseRule, UsedBy,
+};
 pub use source::{PrincipalField, Source};
 pub use table::{Captures, Conflict, Operations, Route, RouteProblem, RouteTable, UpstreamId};

@@ -88,6 +88,42 @@ pub struct UseRule {
     pub by: UsedBy,
 }
 
+/// How many bytes an operation may move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteRule {
+    /// So many, at least one.
+    pub most: u64,
+    /// Within this time from the first request on.
+    pub within: Duration,
+    /// Whose bytes count together.
+    pub by: UsedBy,
+    /// Which bytes count.
+    pub of: CountedBodies,
+}
+
+/// Whose bodies are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CountedBodies {
+    /// Those of requests.
+    Requests,
+    /// Those of answers.
+    Answers,
+    /// All.
+    Both,
+}
+
+impl CountedBodies {
+    /// Whether the bodies of requests are counted.
+    pub const fn of_requests(self) -> bool {
+        matches!(self, Self::Requests | Self::Both)
+    }
+
+    /// Whether the bodies of answers are counted.
+    pub const fn of_answers(self) -> bool {
+        matches!(self, Self::Answers | Self::Both)
+    }
+}
+
 /// Whose uses count together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UsedBy {
@@ -116,6 +152,8 @@ pub struct Operation {
     pub details: Option<DetailRule>,
     /// How often it may be used.
     pub uses: Option<UseRule>,
+    /// How many bytes it may move.
+    pub bytes: Option<ByteRule>,
     /// The filter of the answer, if it is a list.
     pub filter: Option<ItemFilter>,
 }

@@ -245,6 +245,7 @@ mod tests {
             scopes: Box::default(),
             details: None,
             uses: None,
+            bytes: None,
             filter: None,
         };
         let header = |word: &str| {

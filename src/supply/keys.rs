@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    hash::{BuildHasher, RandomState},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -16,7 +15,7 @@ use tokio::{
 
 use crate::{
     identity::{IssuerUrl, KeySet},
-    net::{ClientTls, FetchError, fetch},
+    net::{ClientTls, FetchError, fetch, jittered},
 };
 
 /// The longest metadata of an issuer.
@@ -190,25 +189,4 @@ async fn discovered(issuer: &IssuerUrl, tls: Option<ClientTls>) -> Result<String
         }
     }
     Err(last)
-}
-
-/// Nine tenths of the time up to the whole, by chance: replicas that started together do not ask together.
-fn jittered(pause: Duration) -> Duration {
-    // Each state is made anew of the system's randomness.
-    let chance = u32::try_from(RandomState::new().hash_one(0) % 1000).unwrap_or(0);
-    pause.saturating_sub(pause / 10_000 * chance)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pause_is_never_longer_and_hardly_shorter_than_it_was_said() {
-        let pause = Duration::from_secs(300);
-        let pauses: std::collections::BTreeSet<_> = (0..100).map(|_| jittered(pause)).collect();
-        assert!(pauses.iter().all(|jittered| (Duration::from_secs(270)..=pause).contains(jittered)));
-        assert!(pauses.len() > 1, "not always the same");
-        assert_eq!(jittered(Duration::ZERO), Duration::ZERO);
-    }
 }

@@ -220,6 +220,10 @@ fn uses_are_counted_for_one_route_only() {
     let said = report(&world);
     says(
         &said,
-        &["another route with `uses` is called `/documents/{document}` too", "give each of them a `name`", "1 problem"],
+        &[
+            "another route with `uses` or `bytes` is called `/documents/{document}` too",
+            "give each of them a `name`",
+            "1 problem",
+        ],
     );
 }

@@ -11,6 +11,7 @@
 mod admin_socket;
 mod authzen;
 mod bad_input;
+mod byte_budgets;
 mod claims;
 mod client_certificates;
 mod commands;
@@ -35,6 +36,7 @@ mod principals;
 mod readme;
 mod refusals;
 mod reload;
+mod signal_polls;
 mod signals;
 mod store_tests;
 mod support;

@@ -12,7 +12,7 @@ use crate::{
     access::Timestamp,
     identity::{
         Algorithm, AuthenticationError, Authenticator, AuthenticatorSettings, Heard, InvalidSignal, InvalidToken,
-        SeenCredential, SignalSettings,
+        SeenCredential, SignalOrigin, SignalSettings,
     },
 };
 
@@ -28,7 +28,7 @@ fn settings() -> AuthenticatorSettings {
         issuers: vec![issuer(&[ES256.jwk("k1")]), other],
         signals: Some(SignalSettings {
             audiences: vec![RECEIVER.into()],
-            bearer: format!("sha256:{}", "0".repeat(64)).parse().unwrap(),
+            bearer: None,
             keep: Duration::from_secs(3600),
         }),
         ..Default::default()
@@ -52,7 +52,7 @@ fn signal_by(signer: &Signer, claims: &Value) -> String {
 }
 
 fn hear(asked: &Authenticator, claims: &Value) -> Result<Heard, InvalidSignal> {
-    asked.hear(&signal_by(&ES256, claims), Timestamp::from_seconds(NOW))
+    asked.hear(&signal_by(&ES256, claims), Timestamp::from_seconds(NOW)).outcome
 }
 
 fn is_revoked(asked: &Authenticator, changes: Value) -> bool {
@@ -111,7 +111,7 @@ fn an_issuer_speaks_of_its_own_tokens_only() {
     let asked = asked();
     let mut foreign = revoked("s1", json!({}));
     foreign["iss"] = OTHER.into();
-    let by_other = |claims: &Value| asked.hear(&signal_by(&OTHER_ES256, claims), Timestamp::from_seconds(NOW));
+    let by_other = |claims: &Value| asked.hear(&signal_by(&OTHER_ES256, claims), Timestamp::from_seconds(NOW)).outcome;
     assert_eq!(by_other(&foreign), Err(InvalidSignal::Subject), "the subject is another issuer's");
     foreign["sub_id"]["iss"] = OTHER.into();
     assert!(matches!(by_other(&foreign), Ok(Heard::Revoked { .. })));
@@ -120,7 +120,7 @@ fn an_issuer_speaks_of_its_own_tokens_only() {
     let own = ask(&asked, &token_by(&OTHER_ES256, Algorithm::Es256, &header(), &own));
     assert!(matches!(own, Err(AuthenticationError::Revoked(_))));
     // And only with its own key.
-    let forged = asked.hear(&signal_by(&OTHER_ES256, &revoked("s2", json!({}))), Timestamp::from_seconds(NOW));
+    let forged = asked.hear(&signal_by(&OTHER_ES256, &revoked("s2", json!({}))), Timestamp::from_seconds(NOW)).outcome;
     assert_eq!(forged, Err(InvalidSignal::Token(InvalidToken::Signature)));
 }
 
@@ -150,7 +150,27 @@ fn the_subject_and_the_change_come_in_several_forms() {
     let asked = asked();
     let mut signal = revoked("s1", json!({}));
     signal["events"] = json!({ "https://schemas.openid.net/secevent/ssf/event-type/verification": { "state": "x" } });
+    assert_eq!(hear(&asked, &signal), Ok(Heard::Verified));
+    assert_eq!(hear(&asked, &signal), Ok(Heard::Repeated));
+    let mut signal = revoked("s2", json!({}));
+    signal["events"] = json!({ "https://schemas.openid.net/secevent/caep/event-type/risk-level-change": {} });
     assert_eq!(hear(&asked, &signal), Ok(Heard::Passed));
+    assert!(!is_revoked(&asked, json!({})));
+}
+
+#[test]
+fn only_a_good_signature_says_whose_word_a_signal_is() {
+    let asked = asked();
+    let now = Timestamp::from_seconds(NOW);
+    let heard = asked.hear(&signal_by(&ES256, &revoked("s1", json!({}))), now);
+    let origin = SignalOrigin { issuer: ISSUER.into(), id: Some("s1".into()), event: Some(REVOKED.into()) };
+    assert_eq!(heard.origin.as_ref(), Some(&origin));
+    let foreign = with(revoked("s2", json!({})), json!({ "aud": "https://elsewhere.example" }));
+    let refused = asked.hear(&signal_by(&ES256, &foreign), now);
+    assert_eq!(refused.origin, Some(SignalOrigin { id: Some("s2".into()), ..origin }));
+    assert_eq!(refused.outcome, Err(InvalidSignal::OtherAudience));
+    assert_eq!(asked.hear(&signal_by(&OTHER_ES256, &revoked("s3", json!({}))), now).origin, None);
+    assert_eq!(asked.hear("nonsense", now).origin, None);
 }
 
 #[test]
@@ -193,7 +213,7 @@ fn what_is_no_signal_for_us_is_refused() {
     }
     // A token is no signal, and a signal is no token.
     let at = Timestamp::from_seconds(NOW);
-    assert_eq!(asked.hear(&token(&header(), &revoked("s1", json!({}))), at), Err(InvalidSignal::Type));
+    assert_eq!(asked.hear(&token(&header(), &revoked("s1", json!({}))), at).outcome, Err(InvalidSignal::Type));
     assert!(ask(&asked, &signal_by(&ES256, &with(claims(), json!({"events": {}})))).is_err());
     assert!(!is_revoked(&asked, json!({})), "none of these counted");
     let closed = Authenticator::new(AuthenticatorSettings { signals: None, ..settings() }).unwrap();

@@ -1,27 +1,21 @@
-//! The listener on which issuers say that sessions ended (Shared Signals, by push: RFC 8935).
+//! The listener on which issuers say that sessions ended (RFC 8935).
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use prometheus::{IntCounterVec, Opts};
 use serde_json::json;
-use tokio::sync::Notify;
 
 use crate::{
-    access::Timestamp,
-    identity::{Authenticator, Heard, InvalidSignal},
+    admin::body::{BodyProblem, Bounds, Room},
+    audit::SignalWay,
+    identity::Authenticator,
     net::{Handler, HeadProblem, Peer},
-    snapshot::SnapshotCell,
-    telemetry::{MetricsError, Registry},
 };
 
-use super::body::{BodyProblem, Bounds, Room};
+use super::intake::{NotTaken, Sender, SignalIntake};
 
 /// Where signals are sent.
 const PATH: &str = "/events";
@@ -32,35 +26,13 @@ const BOUNDS: Bounds = Bounds { bytes: 8 * 1024, time: Duration::from_secs(5), p
 /// Bodies of so many bytes together.
 const ROOM: usize = 4 * 1024 * 1024;
 
-/// What the listener counts.
-#[derive(Debug, Clone)]
-pub struct SignalMetrics(IntCounterVec);
-
-impl SignalMetrics {
-    /// Makes the metrics and registers them.
-    pub fn new(registry: &Registry) -> Result<Self, MetricsError> {
-        let counted = Opts::new("portcullis_signals_total", "Signals of issuers that sessions ended, by outcome.");
-        let metrics = Self(registry.register(IntCounterVec::new(counted, &["outcome"]))?);
-        for outcome in ["revoked", "repeated", "passed", "refused", "unauthenticated"] {
-            metrics.0.with_label_values(&[outcome]).inc_by(0);
-        }
-        Ok(metrics)
-    }
-
-    fn count(&self, outcome: &str) {
-        self.0.with_label_values(&[outcome]).inc();
-    }
-}
-
-/// Takes signals by the issuers and keys of the snapshot in force. What it takes counts with the next request.
+/// Takes the signals of those who have the bearer token. What it has answered with 202 counts with the next request.
 #[derive(Debug, Clone)]
 pub struct SignalHandler(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    snapshots: Arc<SnapshotCell>,
-    metrics: SignalMetrics,
-    unknown_key: Arc<Notify>,
+    intake: SignalIntake,
     room: Room,
 }
 
@@ -70,40 +42,45 @@ struct Refusal {
     status: StatusCode,
     code: &'static str,
     description: String,
+    /// Whether it was a signal, which is counted and logged already.
+    is_counted: bool,
 }
 
 impl Refusal {
     fn new(status: StatusCode, code: &'static str, description: impl Into<String>) -> Self {
-        Self { status, code, description: description.into() }
+        Self { status, code, description: description.into(), is_counted: false }
     }
 }
 
-impl From<InvalidSignal> for Refusal {
-    fn from(problem: InvalidSignal) -> Self {
+impl From<NotTaken> for Refusal {
+    fn from(problem: NotTaken) -> Self {
         // What may yet be right is sent again by its sender; what is wrong is not.
-        let status = if problem.is_for_later() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::BAD_REQUEST };
-        Self::new(status, problem.code(), problem.to_string())
+        let (is_for_later, code) = match &problem {
+            NotTaken::NotReady => (true, "invalid_request"),
+            NotTaken::Invalid(problem) => (problem.is_for_later(), problem.code()),
+        };
+        let status = if is_for_later { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::BAD_REQUEST };
+        Self { is_counted: matches!(problem, NotTaken::Invalid(_)), ..Self::new(status, code, problem.to_string()) }
     }
 }
 
 impl SignalHandler {
-    /// A handler that is told what counts by the snapshots of the cell.
-    pub fn new(snapshots: Arc<SnapshotCell>, metrics: SignalMetrics, unknown_key: Arc<Notify>) -> Self {
-        Self(Arc::new(Shared { snapshots, metrics, unknown_key, room: Room::of(ROOM) }))
+    /// A handler that hands what it gets to the intake.
+    pub fn new(intake: SignalIntake) -> Self {
+        Self(Arc::new(Shared { intake, room: Room::of(ROOM) }))
     }
 }
 
 impl Shared {
-    async fn take(&self, request: Request<Incoming>) -> Result<Heard, Refusal> {
+    async fn take(&self, peer: &Peer, request: Request<Incoming>) -> Result<(), Refusal> {
         let (head, body) = request.into_parts();
         if head.uri.path() != PATH || head.method != Method::POST {
             let told = "signals are sent by POST to /events";
             return Err(Refusal::new(StatusCode::NOT_FOUND, "invalid_request", told));
         }
         let unavailable = |told: &str| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "invalid_request", told);
-        let snapshot = self.snapshots.load().ok_or_else(|| unavailable("not ready"))?;
         // Nothing more is read of those who may not send.
-        admit(&snapshot.authenticator, &head.headers)?;
+        admit(self.intake.authenticator()?.as_ref(), &head.headers)?;
         if head.headers.get(header::CONTENT_TYPE).is_none_or(|kind| !is_signal(kind)) {
             let told = format!("the media type is not {MEDIA_TYPE}");
             return Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_request", told));
@@ -115,15 +92,9 @@ impl Shared {
             }
         })?;
         let text = std::str::from_utf8(&body).unwrap_or_default().trim_ascii_end();
-        // That took a while: keys may have changed.
-        let snapshot = self.snapshots.load().ok_or_else(|| unavailable("not ready"))?;
-        let heard = snapshot.authenticator.hear(text, Timestamp::from(SystemTime::now()));
-        Ok(heard.inspect_err(|problem| {
-            // A token with a key that is not there may be newer than the keys.
-            if problem.is_for_later() {
-                self.unknown_key.notify_one();
-            }
-        })?)
+        let sender = Sender { way: SignalWay::Push, source: Arc::clone(&peer.address) };
+        self.intake.take(text, &sender)?;
+        Ok(())
     }
 }
 
@@ -141,25 +112,16 @@ fn admit(authenticator: &Authenticator, headers: &HeaderMap) -> Result<(), Refus
     let field = fields.next().filter(|_| fields.next().is_none()).and_then(|field| field.to_str().ok());
     let bearer = field.and_then(|field| field.split_once(' '));
     let bearer = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    if bearer.is_some_and(|(_, token)| settings.bearer.is_of(token)) { Ok(()) } else { Err(refused()) }
+    let is_theirs = |token: &str| settings.bearer.is_some_and(|hash| hash.is_of(token));
+    if bearer.is_some_and(|(_, token)| is_theirs(token)) { Ok(()) } else { Err(refused()) }
 }
 
 impl Handler for SignalHandler {
     type Body = Full<Bytes>;
 
     async fn respond(&self, peer: &Peer, request: Box<Request<Incoming>>) -> Response<Full<Bytes>> {
-        let Shared { metrics, .. } = &*self.0;
-        let refusal = match self.0.take(*request).await {
-            Ok(heard) => {
-                match heard {
-                    Heard::Revoked { entities, before } => {
-                        metrics.count("revoked");
-                        let (entities, before) = (shown(&entities), before.seconds());
-                        tracing::info!(peer = %peer.address, entities, before, "a signal revoked tokens");
-                    }
-                    Heard::Repeated => metrics.count("repeated"),
-                    Heard::Passed => metrics.count("passed"),
-                }
+        let refusal = match self.0.take(peer, *request).await {
+            Ok(()) => {
                 let mut response = Response::new(Full::default());
                 *response.status_mut() = StatusCode::ACCEPTED;
                 return response;
@@ -167,8 +129,11 @@ impl Handler for SignalHandler {
             Err(refusal) => refusal,
         };
         let is_stranger = refusal.status == StatusCode::UNAUTHORIZED;
-        metrics.count(if is_stranger { "unauthenticated" } else { "refused" });
-        tracing::warn!(peer = %peer.address, problem = refusal.description, "a signal was refused");
+        if !refusal.is_counted {
+            self.0.intake.metrics().count(if is_stranger { "unauthenticated" } else { "refused" });
+            let (source, problem) = (&*peer.address, &refusal.description);
+            tracing::warn!(way = SignalWay::Push.name(), source, problem, "a signal was refused");
+        }
         let body = json!({ "err": refusal.code, "description": refusal.description }).to_string();
         let mut response = Response::new(Full::from(body));
         *response.status_mut() = refusal.status;
@@ -186,8 +151,4 @@ impl Handler for SignalHandler {
     fn malformed(&self, peer: &Peer, problem: HeadProblem) {
         tracing::debug!(peer = %peer.address, %problem, "a malformed request on the listener for signals");
     }
-}
-
-fn shown(entities: &[crate::access::Entity]) -> String {
-    entities.iter().map(|entity| entity.as_str()).collect::<Vec<_>>().join(" ")
 }
