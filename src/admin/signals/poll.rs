@@ -313,14 +313,17 @@ fn tls(settings: &PollSettings, machine: &mut Option<ClientTls>) -> Result<Optio
 
 /// What is asked, and what came of the signals before (RFC 8936, section 2.4).
 fn question(settings: &PollSettings, taken: &[String], refused: &BTreeMap<String, Value>) -> Bytes {
-    let mut question = json!({ "maxEvents": settings.max_events, "returnImmediately": false });
+    let mut question = Map::new();
+    let mut say = |name: &str, value: Value| drop(question.insert(name.to_owned(), value));
+    say("maxEvents", json!(settings.max_events));
+    say("returnImmediately", json!(false));
     if !taken.is_empty() {
-        question["ack"] = json!(taken);
+        say("ack", json!(taken));
     }
     if !refused.is_empty() {
-        question["setErrs"] = json!(refused);
+        say("setErrs", json!(refused));
     }
-    question.to_string().into()
+    Value::Object(question).to_string().into()
 }
 
 #[cfg(test)]
