@@ -28,9 +28,10 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let upstream = Line::own(&["serve-upstream"])?.on_core(LOAD_CORE).serve()?;
     let world = World::new(upstream.address, 1)?;
     let bare = |client: &str| Line::own(&["serve-bare", &format!("{client}={}", upstream.address)]);
-    let own = instructions(&world, || bare("own"))?;
-    let legacy = instructions(&world, || bare("legacy"))?;
-    let gate = instructions(&world, || world.line(&binary))?;
+    let requests = world.requests()?;
+    let own = instructions(&world, &requests, || bare("own"))?;
+    let legacy = instructions(&world, &requests, || bare("legacy"))?;
+    let gate = instructions(&world, &requests, || world.line(&binary))?;
     report.line(&format!(
         "Instructions in user mode, by callgrind: all threads, {CONNECTIONS} connections, the difference of {} and {} \
          requests. The kernel's part, the same for all, is not counted. Requests and settings are those of \
@@ -43,19 +44,31 @@ pub(crate) fn run() -> anyhow::Result<()> {
     report.save()
 }
 
-fn instructions(world: &World, line: impl Fn() -> anyhow::Result<Line>) -> anyhow::Result<f64> {
+/// Of a server, for each of these requests.
+pub(crate) fn instructions(
+    world: &World,
+    requests: &Path,
+    line: impl Fn() -> anyhow::Result<Line>,
+) -> anyhow::Result<f64> {
     let [few, many] = COUNTS;
-    let less = count(world, line()?, few)?;
-    let more = count(world, line()?, many)?;
+    let less = count(world, requests, line()?, few)?;
+    let more = count(world, requests, line()?, many)?;
     Ok((more - less) / f64::from(many - few))
 }
 
 /// All instructions of a server from its start to its end, with this many requests in between.
-fn count(world: &World, line: Line, requests: u32) -> anyhow::Result<f64> {
+fn count(world: &World, requests: &Path, line: Line, count: u32) -> anyhow::Result<f64> {
     let counts = world.path("callgrind.out");
     let server = line.in_callgrind(&counts).serve()?;
-    load(&server, &world.requests()?, CONNECTIONS, Extent::Count(requests.into()))?;
+    load(&server, requests, CONNECTIONS, Extent::Count(count.into()))?;
     server.stop()?;
+    total(&counts)
+}
+
+/// All instructions of a program that ends by itself.
+pub(crate) fn of_program(world: &World, line: Line) -> anyhow::Result<f64> {
+    let counts = world.path("callgrind.out");
+    line.in_callgrind(&counts).output()?;
     total(&counts)
 }
 

@@ -5,6 +5,7 @@ mod build;
 mod callgrind;
 mod engine;
 mod graph;
+mod identity;
 mod latency;
 mod load;
 mod peers;
@@ -23,13 +24,14 @@ use std::{env, process::ExitCode};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const USAGE: &str = "one of: engine, proxy, proxy --callgrind, swap, peers, all";
+const USAGE: &str = "one of: engine, identity, proxy, proxy --callgrind, swap, peers, all";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["engine"] => engine::run(),
+        ["identity"] => identity::run(),
         ["proxy"] => proxy::run(),
         ["proxy", "--callgrind"] => callgrind::run(),
         ["swap"] => swap::run(),
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         ["all"] => all(),
         // The parts of a measurement that run as processes of their own.
         ["build", path] => build::serve(path),
+        ["identity-own", folder, way, count] => identity::own(folder, way, count),
         ["peers-own", rounds, questions] => peers::own(rounds, questions),
         ["serve-upstream"] => upstream::serve(),
         ["serve-bare", client] => bare::serve(client),
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
 
 fn all() -> anyhow::Result<()> {
     engine::run()?;
+    identity::run()?;
     proxy::run()?;
     if callgrind::is_there() {
         callgrind::run()?;

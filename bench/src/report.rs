@@ -20,6 +20,9 @@ impl Report {
         report.line(&format!("- {}", machine()));
         report.line(&format!("- {}", rustc.trim()));
         report.line(&format!("- `cargo run -p portcullis-bench --release -- {command}`"));
+        if cfg!(debug_assertions) {
+            report.line("- **a development build: these figures say nothing**");
+        }
         report.line("");
         report
     }

@@ -10,10 +10,11 @@ use std::{
 
 use anyhow::{Context, ensure};
 use aws_lc_rs::{
-    rand::SystemRandom,
+    rand::{SecureRandom, SystemRandom},
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use portcullis::identity::NewApiKey;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -80,19 +81,44 @@ impl World {
         Ok(file)
     }
 
-    /// A token of user 100 for whom agent 0 acts; both belong to organization 0.
-    pub(crate) fn token(&self) -> anyhow::Result<String> {
-        // The scope makes up for what is missing to the length of a request.
-        let bare = request("d10000", &self.sign("")?).len();
-        let scope = "x".repeat((REQUEST_BYTES - bare) / 4 * 3);
-        self.sign(&scope)
+    /// Lets an API key stand for the same user and agent as the tokens, and writes the same requests with it instead.
+    /// They are shorter by what a token is longer.
+    pub(crate) fn requests_by_key(&self) -> anyhow::Result<PathBuf> {
+        let mut random = [0; 24];
+        SystemRandom::new().fill(&mut random)?;
+        let NewApiKey { id, text, hash } = NewApiKey::generate(random);
+        let config = fs::read_to_string(self.path("portcullis.yaml"))?;
+        let keys = format!(
+            "  api_keys:\n    keys: [{{ id: {id}, hash: \"{hash}\", subject: user:u100, actors: [agent:a0] }}]\npolicy:\n"
+        );
+        fs::write(self.path("portcullis.yaml"), config.replacen("policy:\n", &keys, 1))?;
+        let requests = fs::read_to_string(self.requests()?)?;
+        let is_token = |line: &str| line.starts_with("authorization: ");
+        let by_key = |line: &str| if is_token(line) { format!("x-api-key: {text}\r\n") } else { line.to_owned() };
+        let by_key: String = requests.split_inclusive("\r\n").map(by_key).collect();
+        let file = self.path("requests-by-key");
+        fs::write(&file, by_key)?;
+        Ok(file)
     }
 
-    fn sign(&self, scope: &str) -> anyhow::Result<String> {
+    /// A token of user 100 for whom agent 0 acts; both belong to organization 0.
+    pub(crate) fn token(&self) -> anyhow::Result<String> {
+        self.token_called("8a3c1f52")
+    }
+
+    /// The same with this id.
+    pub(crate) fn token_called(&self, id: &str) -> anyhow::Result<String> {
+        // The scope makes up for what is missing to the length of a request.
+        let bare = request("d10000", &self.sign("", id)?).len();
+        let scope = "x".repeat((REQUEST_BYTES - bare) / 4 * 3);
+        self.sign(&scope, id)
+    }
+
+    fn sign(&self, scope: &str, id: &str) -> anyhow::Result<String> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let claims = json!({
             "iss": ISSUER, "aud": AUDIENCE, "sub": "u100", "act": { "sub": "a0" }, "iat": now, "exp": now + 3600,
-            "jti": "8a3c1f52", "client_id": "bench", "scope": scope,
+            "jti": id, "client_id": "bench", "scope": scope,
         });
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": "k1" });

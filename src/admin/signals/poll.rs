@@ -37,8 +37,10 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// The least time between two polls that bring nothing: not every transmitter waits until there is something.
 const LEAST: Duration = Duration::from_secs(1);
-/// How often a signal is looked at whose key is not there before it is refused.
-const TRIES: u32 = 10;
+/// The longest pause while there are signals for later: others that come behind them do not wait longer.
+const LONGEST_LATER: Duration = Duration::from_secs(5);
+/// How long a signal is looked at again and again whose key is not there, before it is refused.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// The longest file of a bearer token, in bytes.
 const LONGEST_BEARER: u64 = 16 * 1024;
 
@@ -178,8 +180,8 @@ struct Transmitter {
     // What the next poll says of the signals of the last one.
     taken: Vec<String>,
     refused: BTreeMap<String, Value>,
-    // How often those were looked at whose key is not there.
-    tries: HashMap<String, u32>,
+    // Since when those have come whose key is not there.
+    keyless: HashMap<String, Instant>,
     // The machine's authorities, until a poll fails.
     machine: Option<ClientTls>,
 }
@@ -187,8 +189,8 @@ struct Transmitter {
 impl Transmitter {
     fn new(settings: PollSettings, intake: SignalIntake) -> Self {
         let sender = Sender { way: SignalWay::Poll, source: Arc::clone(&settings.url) };
-        let (taken, refused, tries) = (Vec::new(), BTreeMap::new(), HashMap::new());
-        Self { settings, intake, sender, taken, refused, tries, machine: None }
+        let (taken, refused, keyless) = (Vec::new(), BTreeMap::new(), HashMap::new());
+        Self { settings, intake, sender, taken, refused, keyless, machine: None }
     }
 
     async fn follow(mut self) {
@@ -216,7 +218,7 @@ impl Transmitter {
                     retry = FIRST_RETRY;
                     LEAST.saturating_sub(begun.elapsed())
                 }
-                Ok(Polled::Known) => back_off(&mut retry),
+                Ok(Polled::Known) => back_off(&mut retry).min(LONGEST_LATER),
                 Err(problem) => {
                     self.machine = None;
                     let pause = back_off(&mut retry);
@@ -252,7 +254,7 @@ impl Transmitter {
 
     async fn take(&mut self, answer: Answer) -> Polled {
         let mut polled = if answer.sets.is_empty() { Polled::Nothing } else { Polled::Known };
-        self.tries.retain(|id, _| answer.sets.contains_key(id));
+        self.keyless.retain(|id, _| answer.sets.contains_key(id));
         for (id, signal) in answer.sets.into_iter().take(usize::from(self.settings.max_events)) {
             let outcome = self.intake.take(signal.as_str().unwrap_or_default(), &self.sender);
             if self.note(id, outcome) {
@@ -286,9 +288,7 @@ impl Transmitter {
         if !matches!(problem, InvalidSignal::Token(InvalidToken::UnknownKey { .. })) {
             return false;
         }
-        let tries = self.tries.entry(id.to_owned()).or_default();
-        *tries += 1;
-        *tries >= TRIES
+        self.keyless.entry(id.to_owned()).or_insert_with(Instant::now).elapsed() >= PATIENCE
     }
 }
 
@@ -314,13 +314,14 @@ fn tls(settings: &PollSettings, machine: &mut Option<ClientTls>) -> Result<Optio
 /// What is asked, and what came of the signals before (RFC 8936, section 2.4).
 fn question(settings: &PollSettings, taken: &[String], refused: &BTreeMap<String, Value>) -> Bytes {
     let mut question = Map::new();
-    question.insert("maxEvents".to_owned(), settings.max_events.into());
-    question.insert("returnImmediately".to_owned(), false.into());
+    let mut say = |name: &str, value: Value| drop(question.insert(name.to_owned(), value));
+    say("maxEvents", json!(settings.max_events));
+    say("returnImmediately", json!(false));
     if !taken.is_empty() {
-        question.insert("ack".to_owned(), json!(taken));
+        say("ack", json!(taken));
     }
     if !refused.is_empty() {
-        question.insert("setErrs".to_owned(), json!(refused));
+        say("setErrs", json!(refused));
     }
     Value::Object(question).to_string().into()
 }
