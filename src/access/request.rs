@@ -185,6 +185,11 @@ impl CanonicalRequest {
         }
     }
 
+    /// Whether there is such a header field, whatever its values.
+    pub fn has(&self, name: &HeaderName) -> bool {
+        self.headers.contains_key(name)
+    }
+
     /// The one value of a header field as text, `None` if there is no such field.
     pub fn header(&self, name: &HeaderName) -> Result<Option<&str>, HeaderProblem> {
         let value = self.header_value(name)?;

@@ -16,6 +16,7 @@ mod resource;
 mod routes;
 mod settings;
 mod signals;
+mod signatures;
 mod spiffe;
 mod store;
 mod structure;

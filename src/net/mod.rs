@@ -20,7 +20,7 @@ mod unix;
 pub use body::{OutboundBody, UpstreamBody};
 pub use client::{Client, ClientError};
 pub use drain::{Drain, DrainSignal};
-pub use fetch::{FetchError, fetch};
+pub use fetch::{FetchError, MediaType, fetch};
 pub use listener::{Accepting, Listener, ListenerError};
 pub use local::{LocalError, exchange};
 pub use problem::HeadProblem;

@@ -39,6 +39,8 @@ pub(super) enum Holder {
     ApiKey(Arc<str>),
     /// Of one workload, by its SPIFFE ID: its certificates follow one another within hours.
     Spiffe(Arc<str>),
+    /// Of one signing key, by its thumbprint.
+    Signature(Arc<str>),
 }
 
 impl Holder {
@@ -58,6 +60,7 @@ impl Holder {
                     (identity::Method::Jwt { .. }, None) => Err(Exhausted::Nameless),
                     (identity::Method::ApiKey { id, .. }, _) => Ok(Self::ApiKey(Arc::clone(id))),
                     (identity::Method::Spiffe { id }, _) => Ok(Self::Spiffe(Arc::clone(id))),
+                    (identity::Method::Signature { key_id }, _) => Ok(Self::Signature(Arc::clone(key_id))),
                 };
             }
         };

@@ -29,7 +29,7 @@ use super::{
     caller::{Caller, Seen},
     exchange::{Exchange, Sinks},
     filter::Filtering,
-    inspect::{Inspected, Received, ToRead},
+    inspect::{BodyRefusal, Inspected, Received, ToRead},
     metrics::ProxyMetrics,
     rejection::Rejection,
     upstream::{self, Outgoing, Permitted},
@@ -134,7 +134,7 @@ impl Worker {
         let sending = match body {
             Received::Passed(body) => self.authorize(exchange, now, peer, asked, Inspected::unread(body))?,
             // Reading is rare and large: in a box of its own, so that it does not make every request's future larger.
-            Received::ToRead(body) => Box::pin(self.authorize_read(exchange, now, peer, asked, body)).await?,
+            Received::ToRead(body) => Box::pin(self.authorize_read(exchange, now, (peer, seen), asked, body)).await?,
         };
         self.forward(exchange, sending).await
     }
@@ -164,10 +164,7 @@ impl Worker {
         let route = Arc::clone(snapshot.routes.find(&head)?);
         exchange.routed(&route);
         let operation = route.operation(&head)?;
-        let refused = |error: AuthenticationError| {
-            let challenge = challenges.unauthenticated(&error, &operation.scopes);
-            Rejection::unauthenticated(&error, challenge).closing_if(seen.credential.is_over())
-        };
+        let refused = |error: AuthenticationError| refused(&error, &snapshot, operation, seen);
         let rule = route.authentication.as_ref();
         let authenticated =
             snapshot.authenticator.authenticate_as(&head, &seen.credential, (now, Possession::ToProve), rule);
@@ -176,11 +173,15 @@ impl Worker {
         exchange.authenticated(&caller);
         snapshot.denylist.check(&authenticated).map_err(|revoked| refused(revoked.into()))?;
         let holder = operation.uses.map(|rule| Holder::of(&authenticated, rule.by)).transpose()?;
-        let Authenticated { grants, .. } = authenticated;
+        let Authenticated { grants, body: signed, .. } = authenticated;
         if !operation.has_scopes(grants.as_deref()) {
             return Err(Rejection::insufficient_scope(challenges.insufficient_scope(&operation.scopes)));
         }
-        let body = Received::new(operation.body, body, exchange.sent())?;
+        let body = Received::new(operation.body, (signed, body), exchange.sent());
+        let body = body.map_err(|refusal| match refusal {
+            BodyRefusal::Rejected(rejection) => rejection,
+            BodyRefusal::Signature(problem) => refused(seen.credential.refuse(problem.into(), now)),
+        })?;
         Ok((Asked { snapshot, head, route, caller, grants, holder }, body))
     }
 
@@ -188,11 +189,19 @@ impl Worker {
         &self,
         exchange: &mut Exchange,
         now: Timestamp,
-        peer: &Peer,
+        (peer, seen): (&Peer, &Seen),
         asked: Asked,
         body: ToRead,
     ) -> Result<Sending, Rejection> {
-        let body = body.read(&asked.head, self.settings.body_timeout).await?;
+        let body = body.read(&asked.head, self.settings.body_timeout).await;
+        let body = body.map_err(|refusal| match refusal {
+            BodyRefusal::Rejected(rejection) => rejection,
+            BodyRefusal::Signature(problem) => {
+                let error = seen.credential.refuse(problem.into(), now);
+                let operation = asked.route.operation(&asked.head);
+                operation.map_or_else(Rejection::from, |operation| refused(&error, &asked.snapshot, operation, seen))
+            }
+        })?;
         exchange.waited(body.waited);
         self.authorize(exchange, now, peer, asked, body)
     }
@@ -272,12 +281,19 @@ impl Worker {
         if self.sinks.metrics.in_flight.get() > limit { Err(Rejection::new(Reason::Overloaded)) } else { Ok(()) }
     }
 
-    /// A token with a key that is not there may be newer than the keys.
+    /// What was signed by a key that is not there may be newer than the keys.
     fn note(&self, error: &AuthenticationError) {
-        if error.unknown_key().is_some() {
+        if error.may_await_its_key() {
             self.shared.unknown_key.notify_one();
         }
     }
+}
+
+/// The refusal of a credential, which ends the connection if there were too many.
+fn refused(error: &AuthenticationError, snapshot: &Snapshot, operation: &Operation, seen: &Seen) -> Rejection {
+    let challenges = snapshot.authenticator.challenges();
+    let token = challenges.unauthenticated(error, &operation.scopes);
+    Rejection::unauthenticated(error, token, challenges.signature()).closing_if(seen.credential.is_over())
 }
 
 /// What was decided. A fault denies this request and nothing else.
