@@ -35,6 +35,7 @@ mod readme;
 mod refusals;
 mod reload;
 mod signals;
+mod signatures;
 mod store_tests;
 mod support;
 mod transactions;
