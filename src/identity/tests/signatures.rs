@@ -13,11 +13,12 @@ use super::{
     worlds::{NOW, claims, header, issuer, keys_of, members, token, with},
 };
 use crate::{
-    access::{CanonicalRequest, CredentialKind, CredentialRule, Reason, Scheme, Timestamp},
+    access::{ActorMode, Bounded, CanonicalRequest, CredentialKind, CredentialRule, Reason, Scheme, Timestamp},
     identity::{
         Algorithm, Authenticated, AuthenticationError, Authenticator, AuthenticatorSettings, BodyCover,
         InvalidSettings, InvalidSignature, InvalidSignatureSettings, KeySet, Method, NonceNeed, Possession,
-        SeenCredential, SignatureSettings, SignedBody, SignedComponent, SigningAgent,
+        SeenCredential, SignatureSettings, SignedBody, SignedComponent, SigningAgent, once::SeenOnce,
+        signature::Signers,
     },
 };
 
@@ -589,6 +590,29 @@ fn a_nonce_is_good_once() {
     let strict = changed(|it| it.nonce = NonceNeed::Required);
     assert_eq!(refusal(&strict, good()), Some(InvalidSignature::NoNonce));
     assert_eq!(refusal(&strict, with("n1", &end)), None);
+}
+
+#[test]
+fn a_nonce_is_remembered_until_its_signature_ends() {
+    let signers = Signers::new(&signatures(|_| ()).signatures.unwrap(), ActorMode::All);
+    let (nonces, at) = (SeenOnce::default(), Timestamp::from_seconds);
+    let most = Bounded::<[u8; 32], Timestamp>::MOST;
+    for number in 1..most {
+        let mut others = [0; 32];
+        others[..8].copy_from_slice(&number.to_be_bytes());
+        assert_eq!(nonces.first(others, at(NOW + 1000), at(NOW)), Ok(()));
+    }
+    let verify = |nonce: &str, end: i64, now: i64| {
+        let changes = [("nonce", &*format!("\"{nonce}\"")), ("expires", &*(NOW + end).to_string())];
+        let sending = Sending { parameters: parameters(&ED25519, &changes), ..Sending::new(&ED25519) };
+        let head = sending.signed(&ED25519, Algorithm::EdDsa).head();
+        signers.verify(&head, &nonces, (at(now), Possession::ToProve)).map(drop)
+    };
+    assert_eq!(verify("n1", 60, NOW), Ok(()));
+    // There is no room for another one as long as the first one's signature is good.
+    assert_eq!(verify("n2", 200, NOW + 89), Err(InvalidSignature::NoRoom));
+    assert_eq!(verify("n1", 60, NOW + 89), Err(InvalidSignature::Replayed));
+    assert_eq!(verify("n2", 200, NOW + 91), Ok(()));
 }
 
 fn content_digest(body: &[u8]) -> String {
