@@ -11,6 +11,8 @@ pub enum CredentialKind {
     ApiKey,
     /// The certificate of the connection, by its SPIFFE ID.
     Spiffe,
+    /// A signature of the request.
+    Signature,
 }
 
 impl CredentialKind {
@@ -20,6 +22,7 @@ impl CredentialKind {
             Self::Jwt => "jwt",
             Self::ApiKey => "api_key",
             Self::Spiffe => "spiffe",
+            Self::Signature => "signature",
         }
     }
 }
@@ -34,7 +37,7 @@ impl fmt::Display for CredentialKind {
 /// nothing here makes a bad credential be passed over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CredentialRule {
-    /// One of these kinds must say who asks. A certificate may stand beside a token or a key of them.
+    /// One of these kinds must say who asks. A certificate may stand beside a token, a key or a signature of them.
     OneOf(Box<[CredentialKind]>),
     /// All of these kinds must come.
     AllOf(Box<[CredentialKind]>),

@@ -21,7 +21,7 @@ pub(super) fn rule(
             let kinds = kinds(all_of, place, identity, problems)?;
             if kinds.contains(&CredentialKind::Jwt) && kinds.contains(&CredentialKind::ApiKey) {
                 let message = "a token and an API key never come together: each of them names a chain of its own";
-                problems.add_with_help(place, message, "take one of them, with `spiffe` beside it");
+                problems.add_with_help(place, message, "take one of them, with `spiffe` or `signature` beside it");
                 return None;
             }
             Some(CredentialRule::AllOf(kinds))
@@ -50,6 +50,7 @@ fn kinds(
             file::CredentialKind::Jwt => (CredentialKind::Jwt, !identity.jwt.is_empty()),
             file::CredentialKind::ApiKey => (CredentialKind::ApiKey, identity.api_keys.is_some()),
             file::CredentialKind::Spiffe => (CredentialKind::Spiffe, !identity.spiffe.is_empty()),
+            file::CredentialKind::Signature => (CredentialKind::Signature, identity.signatures.is_some()),
         };
         if !is_configured {
             let message = format!("`{kind}` is not configured in `identity`, so that no request could bring it");

@@ -18,6 +18,8 @@ pub(super) struct Identity {
     /// Trust domains whose workloads are known by the certificates of their connections (SPIFFE X.509-SVID), which
     /// listeners ask for with `tls.client`.
     pub(super) spiffe: Vec<Spiffe>,
+    /// Agents without tokens that sign each of their requests (HTTP message signatures, RFC 9421; Web Bot Auth).
+    pub(super) signatures: Option<Signatures>,
     /// Which kinds of credentials a request must bring, where its route does not say it. By default any one.
     pub(super) authentication: Option<Located<Authentication>>,
     /// Which actors of a chain must be permitted: `all` (the default) or only the `current` one.
@@ -47,6 +49,75 @@ pub(super) struct Dpop {
     pub(super) required: bool,
 }
 
+/// Signatures of requests.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Signatures {
+    /// Who signs. A signature names its key by the thumbprint (RFC 7638), and the key says which agent it is.
+    pub(super) agents: Located<Vec<Located<SigningAgent>>>,
+    /// The `tag` of the one signature that counts. By default `web-bot-auth`.
+    pub(super) tag: Option<Located<String>>,
+    /// What it covers at least. By default `@method`, `@authority`, `@path` and `@query`, which `@target-uri` may stand
+    /// for in part. With fewer it is good for other requests too.
+    pub(super) components: Option<Located<Vec<Located<String>>>>,
+    /// How long after `created` it may expire. By default 5m, at most 24h.
+    pub(super) max_lifetime: Option<Located<String>>,
+    /// How far clocks may differ. By default 30s, at most 120s.
+    pub(super) leeway: Option<Located<String>>,
+    /// Whether each needs a `nonce`, which is good once. By default not: then it is good for its request as often as it
+    /// comes while it lasts.
+    #[serde(default)]
+    pub(super) require_nonce: bool,
+    /// Whether the signature of a request with a body must cover `content-digest` (RFC 9530). By default it must. One that is
+    /// covered is checked in any case, before anything is forwarded.
+    #[serde(default = "yes")]
+    pub(super) require_content_digest: bool,
+    /// The scheme that clients see, if something before this proxy ends their TLS.
+    pub(super) scheme: Option<Scheme>,
+}
+
+/// One agent that signs.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SigningAgent {
+    /// The subject that its keys stand for: `agent:reader`.
+    pub(super) subject: Located<String>,
+    /// Where its public keys are.
+    pub(super) directory: Located<Directory>,
+}
+
+/// A directory of keys that sign: a JWK Set.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Directory {
+    /// A file; read again when it changes.
+    pub(super) file: Option<Located<String>>,
+    /// An `https` URL (or `http`, to loopback) with the path `/.well-known/http-message-signatures-directory`, which serves
+    /// it as `application/http-message-signatures-directory+json`. What requests say in `Signature-Agent` must be its origin.
+    pub(super) url: Option<Located<String>>,
+    /// For `url`: how often it is fetched. By default 5m.
+    pub(super) refresh: Option<Located<String>>,
+    /// For `url`: how long the last good keys are used while they cannot be fetched; then the agent is refused. By default
+    /// 1h.
+    pub(super) max_staleness: Option<Located<String>>,
+    /// For `url`: a PEM file with the only authorities to trust. By default the machine's.
+    pub(super) ca_file: Option<Located<String>>,
+}
+
+/// The scheme of a URL.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Scheme {
+    /// In the clear.
+    Http,
+    /// Over TLS.
+    Https,
+}
+
+const fn yes() -> bool {
+    true
+}
+
 /// What clients are told of this API (RFC 9728): served at `/.well-known/oauth-protected-resource`, there too with the
 /// path of `resource` after it, and named by every challenge.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -68,9 +139,9 @@ pub(super) struct ProtectedResource {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Authentication {
-    /// One of these kinds says who asks. A certificate may stand beside a token or a key.
+    /// One of these kinds says who asks. A certificate may stand beside a token, a key or a signature.
     pub(super) one_of: Option<Vec<Located<CredentialKind>>>,
-    /// All of these kinds, of one sender: `[jwt, spiffe]` or `[api_key, spiffe]`.
+    /// All of these kinds, of one sender: `[jwt, spiffe]`, `[api_key, spiffe]`, or one of them and `signature`.
     pub(super) all_of: Option<Vec<Located<CredentialKind>>>,
 }
 
@@ -84,6 +155,8 @@ pub(super) enum CredentialKind {
     ApiKey,
     /// The certificate of the connection.
     Spiffe,
+    /// A signature of the request.
+    Signature,
 }
 
 /// Which actors of a chain must be permitted.

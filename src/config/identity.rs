@@ -12,7 +12,7 @@ use crate::{
         ProofSettings, SignalSettings, SubjectRule,
     },
     route::RouteTable,
-    supply::{KeyDocument, KeyUrl},
+    supply::{KeyDocument, KeyForm, KeyUrl},
 };
 
 use super::{
@@ -21,13 +21,13 @@ use super::{
     located::Located,
     resource::{self, is_secure_url},
     settings::Reading,
-    spiffe,
+    signatures, spiffe,
 };
 
 /// How often a key set is fetched, if nothing else is said.
-const REFRESH: Duration = Duration::from_secs(300);
+pub(super) const REFRESH: Duration = Duration::from_secs(300);
 /// How long keys that cannot be fetched are used, unless the configuration says otherwise.
-const MAX_STALENESS: Duration = Duration::from_secs(3600);
+pub(super) const MAX_STALENESS: Duration = Duration::from_secs(3600);
 /// The longest owner of an API key, in bytes: it is in the record of each of its requests.
 const LONGEST_OWNER: usize = 256;
 
@@ -61,6 +61,7 @@ pub(super) fn settings(
         origin: dpop.origin.as_ref().and_then(|origin| reading.problems.parse(origin)),
         need: if dpop.required { ProofNeed::Always } else { ProofNeed::WhereBound },
     });
+    let signatures = identity.signatures.as_ref().map(|written| signatures::settings(written, reading));
     let spiffe = spiffe::settings(&identity.spiffe, reading);
     let rule = identity.authentication.as_ref();
     let rule = rule.map(|rule| authentication::rule(rule, identity, &mut reading.problems));
@@ -81,6 +82,8 @@ pub(super) fn settings(
         actor_mode,
         task_header,
         transaction_header,
+        // A problem was reported if there is one that came to nothing.
+        signatures: signatures.flatten(),
         signals,
         proofs,
         // A problem was reported if there is one that came to nothing.
@@ -139,6 +142,9 @@ fn place_of(problem: &InvalidSettings, identity: &file::Identity) -> Place {
         | InvalidSettings::SharedSubjects { .. } => spiffe::place_of(problem, &identity.spiffe),
         InvalidSettings::ProofWindow => {
             identity.dpop.as_ref().and_then(|dpop| dpop.window.as_ref()).map(|window| window.place)
+        }
+        InvalidSettings::Signatures(problem) => {
+            identity.signatures.as_ref().map(|written| signatures::place_of(problem, written))
         }
         InvalidSettings::TaskHeader(_) => identity.task_header.as_ref().map(|header| header.place),
         InvalidSettings::TransactionHeader(_) => identity.transaction_header.as_ref().map(|header| header.place),
@@ -220,37 +226,50 @@ fn key_set(
         reading.problems.add(issuer.place, "`jwks.hosts` is for `discovery: true` only");
         return None;
     }
-    let (file, text) = match (&keys.file, &keys.url, discovery) {
-        (Some(name), None, None) => {
-            let file = reading.file(&name.value).display().to_string();
-            (Arc::from(file), reading.text(name)?)
-        }
+    match (&keys.file, &keys.url, discovery) {
+        (Some(name), None, None) => keys_of_file(name, reading).map(Ok),
         (None, url, discovery) if url.is_some() != discovery.is_some() => {
             let source = source(keys, url.as_ref(), issuer, reading)?;
-            let (url, document) = (source.url.clone(), reading.documents.get(&source.url).cloned());
-            reading.keys.push(source);
-            match document {
-                Some(KeyDocument::Good(text)) => (Arc::from(url), text.to_string()),
-                Some(KeyDocument::Outdated) => return Some(Ok(Arc::new(KeySet::outdated()))),
-                None => return Some(Err(format!("the keys of {} have not been fetched yet", issuer.value))),
-            }
+            let document = fetched(source, reading)?;
+            Some(document.ok_or_else(|| format!("the keys of {} have not been fetched yet", issuer.value)))
         }
         (None, None, _) => {
             let help = "write `jwks: { discovery: true }`, or a `file` or a `url`";
             reading.problems.add_with_help(issuer.place, "`jwks` says nothing of where the keys are", help);
-            return None;
+            None
         }
         (Some(_), ..) | (None, Some(_), _) => {
             let message = "`jwks` has more than one of `file`, `url` and `discovery`, write one of them";
             let second = keys.url.as_ref().map(|url| url.place);
             reading.problems.add(second.or(discovery.map(|it| it.place)).unwrap_or(issuer.place), message);
-            return None;
+            None
         }
-    };
-    match KeySet::parse(&text) {
-        Ok(keys) => Some(Ok(Arc::new(keys))),
+    }
+}
+
+/// The keys of a file; `None` after a problem.
+pub(super) fn keys_of_file(name: &Located<String>, reading: &mut Reading<'_>) -> Option<Arc<KeySet>> {
+    let file = reading.file(&name.value).display().to_string();
+    let text = reading.text(name)?;
+    parsed(&Arc::from(file), &text, reading)
+}
+
+/// The keys that were fetched from there, none of them if that is too long ago; `Some(None)` if they were not yet.
+pub(super) fn fetched(source: KeyUrl, reading: &mut Reading<'_>) -> Option<Option<Arc<KeySet>>> {
+    let (url, document) = (source.url.clone(), reading.documents.get(&source.url).cloned());
+    reading.keys.push(source);
+    match document {
+        Some(KeyDocument::Good(text)) => parsed(&Arc::from(url), &text, reading).map(Some),
+        Some(KeyDocument::Outdated) => Some(Some(Arc::new(KeySet::outdated()))),
+        None => Some(None),
+    }
+}
+
+fn parsed(file: &Arc<str>, text: &str, reading: &mut Reading<'_>) -> Option<Arc<KeySet>> {
+    match KeySet::parse(text) {
+        Ok(keys) => Some(Arc::new(keys)),
         Err(problem) => {
-            reading.problems.extend([key_problem(&file, &problem)]);
+            reading.problems.extend([key_problem(file, &problem)]);
             None
         }
     }
@@ -272,14 +291,14 @@ fn source(
         let found = IssuerUrl::parse(&issuer.value, hosts);
         let found = found.map_err(|problem| problems.add(issuer.place, problem.to_string())).ok()?;
         let url = found.metadata_urls().into_iter().next().unwrap_or_default();
-        return Some(KeyUrl { url, issuer: Some(found), refresh, max_staleness, ca_file });
+        return Some(KeyUrl { url, issuer: Some(found), form: KeyForm::KeySet, refresh, max_staleness, ca_file });
     };
     if !is_secure_url(url) {
         let message = format!("`{}` is no URL to fetch keys from", url.value);
         problems.add_with_help(url.place, message, "write an `https` URL, keys in the clear could be anybody's");
         return None;
     }
-    Some(KeyUrl { url: url.value.clone(), issuer: None, refresh, max_staleness, ca_file })
+    Some(KeyUrl { url: url.value.clone(), issuer: None, form: KeyForm::KeySet, refresh, max_staleness, ca_file })
 }
 
 fn key_problem(file: &Arc<str>, problem: &InvalidKeySet) -> Diagnostic {

@@ -17,6 +17,7 @@ mod resource;
 mod routes;
 mod settings;
 mod signals;
+mod signatures;
 mod spiffe;
 mod store;
 mod structure;

@@ -271,6 +271,9 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
     if let Some(Ok(AuthenticatorSettings { protected_resource: Some(resource), .. })) = &mut authenticator {
         resource.certificates = spiffe::agents_are_asked(file);
     }
+    if let Some(Ok(AuthenticatorSettings { signatures: Some(signatures), .. })) = &mut authenticator {
+        signatures.longest_body = common.body;
+    }
     let denylist = match &file.policy.denylist {
         Some(name) => denylist::read(name, reading),
         None => Some(Arc::default()),

@@ -13,11 +13,13 @@ use super::{
     digest::sha256,
     error::{AuthenticationError, InvalidToken, Shown},
     issuer::{Issuer, TokenKind, Verified},
-    presented,
-    proof::{self, SeenProofs},
+    once::SeenOnce,
+    presented::{self, Presented},
+    proof,
     seen::{self, Identity, SeenCredential},
     settings::{AuthenticatorSettings, InvalidSettings},
     signals::{self, Signal, Signals},
+    signature::{self, SignedBody, Signers},
     svid::KnownPeer,
     token::{self, Token},
 };
@@ -46,6 +48,8 @@ pub struct Authenticated {
     pub grants: Option<Arc<Grants>>,
     /// What its claims tell of the subject, if they do.
     pub contextual: Option<Arc<[ContextualTuple]>>,
+    /// What a signature says of the body. Whoever reads or forwards the body must hold it against this first.
+    pub body: SignedBody,
 }
 
 /// The kind of credential that a request came with.
@@ -70,6 +74,11 @@ pub enum Method {
         /// Its SPIFFE ID.
         id: Arc<str>,
     },
+    /// A signature of the request.
+    Signature {
+        /// The thumbprint of its key.
+        key_id: Arc<str>,
+    },
 }
 
 /// Reads credentials by one state of the settings and the keys.
@@ -84,10 +93,21 @@ pub struct Authenticator {
     asked_fields: Vec<HeaderName>,
     // INVARIANT: the key is the SHA-256 digest of the whole token; issuers, keys and rules are this authenticator's.
     verified: Cache<[u8; 32], Arc<Remembered>>,
-    proofs: Arc<SeenProofs>,
-    signals: Arc<Signals>,
+    signers: Option<Signers>,
+    memory: Memory,
     identity: Arc<Identity>,
     challenges: Challenges,
+}
+
+/// What outlives an authenticator: the one after it has it too.
+#[derive(Debug, Clone, Default)]
+struct Memory {
+    // The proofs that were sent, none of which is good once more.
+    proofs: Arc<SeenOnce>,
+    // In a memory of their own: whoever fills it leaves no proof without room.
+    nonces: Arc<SeenOnce>,
+    // The revocations that were heard of.
+    signals: Arc<Signals>,
 }
 
 /// Whether the holder of a token that is bound to a key has yet to prove that it is.
@@ -108,34 +128,39 @@ impl Authenticator {
     /// An authenticator by these settings. Without any method it refuses every request as
     /// [`AuthenticationError::Missing`].
     pub fn new(settings: AuthenticatorSettings) -> Result<Self, InvalidSettings> {
-        Self::with_memory(settings, (Arc::default(), Arc::default()))
+        Self::with_memory(settings, Memory::default())
     }
 
-    /// The same, which knows the proofs that another one has seen, none of which is good once more, and the revocations
-    /// that it has heard of.
+    /// The same, which knows the proofs and nonces that another one has seen, none of which is good once more, and the
+    /// revocations that it has heard of.
     pub fn after(settings: AuthenticatorSettings, other: &Self) -> Result<Self, InvalidSettings> {
-        Self::with_memory(settings, (Arc::clone(&other.proofs), Arc::clone(&other.signals)))
+        Self::with_memory(settings, other.memory.clone())
     }
 
-    fn with_memory(
-        settings: AuthenticatorSettings,
-        (proofs, signals): (Arc<SeenProofs>, Arc<Signals>),
-    ) -> Result<Self, InvalidSettings> {
+    fn with_memory(settings: AuthenticatorSettings, memory: Memory) -> Result<Self, InvalidSettings> {
         settings.check()?;
         let api_keys = settings.api_keys.as_ref().map(|keys| ApiKeys::new(keys, settings.actor_mode)).transpose()?;
         let authorization = (!settings.issuers.is_empty()).then_some(header::AUTHORIZATION);
         let key = api_keys.as_ref().map(|keys| keys.header().clone());
         let proof = settings.proofs.as_ref().map(|_| proof::FIELD);
-        let credential_fields: Vec<_> =
-            authorization.into_iter().chain(proof).chain(key).chain(settings.transaction_header.clone()).collect();
+        let signers = settings.signatures.as_ref().map(|signatures| Signers::new(signatures, settings.actor_mode));
+        let signed = signers.iter().flat_map(|_| signature::FIELDS);
+        let credential_fields: Vec<_> = (authorization.into_iter().chain(proof).chain(key))
+            .chain(settings.transaction_header.clone())
+            .chain(signed)
+            .collect();
         Ok(Self {
             asked_fields: credential_fields.iter().cloned().chain(settings.task_header.clone()).collect(),
             credential_fields,
             verified: Cache::new(REMEMBERED),
-            proofs,
-            signals,
+            signers,
+            memory,
             identity: Arc::default(),
-            challenges: Challenges::new(settings.protected_resource.as_ref(), settings.proofs.as_ref()),
+            challenges: Challenges::new(
+                settings.protected_resource.as_ref(),
+                settings.proofs.as_ref(),
+                settings.signatures.as_ref(),
+            ),
             settings,
             api_keys,
         })
@@ -151,9 +176,10 @@ impl Authenticator {
         &self.credential_fields
     }
 
-    /// The fields that are read to find out who asks.
-    pub fn asked_fields(&self) -> &[HeaderName] {
-        &self.asked_fields
+    /// The fields that are read to find out who sends the request; `None` for all of them, where a signature names some.
+    pub fn asked_fields(&self, head: &CanonicalRequest) -> Option<&[HeaderName]> {
+        let is_signed = self.signers.is_some() && head.has(&signature::INPUT);
+        (!is_signed).then_some(&self.asked_fields)
     }
 
     /// What those are told whose credential is missing or refused.
@@ -163,7 +189,7 @@ impl Authenticator {
 
     /// Hears a signal (a security event token, RFC 8417) of one of the issuers, and counts what it revokes from now on.
     pub fn hear(&self, text: &str, now: Timestamp) -> Signal {
-        signals::hear(self.settings.signals.as_ref(), self.issuers(), &self.signals, text, now)
+        signals::hear(self.settings.signals.as_ref(), self.issuers(), &self.memory.signals, text, now)
     }
 
     /// The principal of the request: from exactly one credential, and only if all of it holds `now`. A credential that
@@ -194,9 +220,9 @@ impl Authenticator {
         }
         let rule = rule.or(self.settings.rule.as_ref());
         let answer = self.principal_of(head, seen, circumstances, rule);
-        // A token of a key that is not there is not verified, and may be good as soon as the keys are fetched.
+        // What was signed by a key that is not there is not verified, and may be good as soon as the keys are fetched.
         let is_bad =
-            |error: &AuthenticationError| error.reason() == Reason::InvalidCredential && error.unknown_key().is_none();
+            |error: &AuthenticationError| error.reason() == Reason::InvalidCredential && !error.may_await_its_key();
         if is_new && answer.as_ref().is_err_and(is_bad) {
             seen.refusals.refuse(circumstances.0);
         }
@@ -224,19 +250,22 @@ impl Authenticator {
             Some(name) => head.header_value(name)?,
             None => None,
         };
+        let signers = self.signers.as_ref().filter(|_| head.has(&signature::INPUT));
         let peer = self.peer(seen, now)?;
-        if let Some(rule) = rule {
-            let field = match (authorization.or(transaction), &api_key) {
-                (Some(_), _) => Some(CredentialKind::Jwt),
-                (None, Some(_)) => Some(CredentialKind::ApiKey),
-                (None, None) => None,
-            };
-            presented::check_kinds(rule, field, peer.is_some())?;
-        }
+        let field = match (authorization.or(transaction), &api_key) {
+            (Some(_), _) => Some(CredentialKind::Jwt),
+            (None, Some(_)) => Some(CredentialKind::ApiKey),
+            (None, None) => None,
+        };
+        let presented = Presented { field, has_signature: signers.is_some(), has_certificate: peer.is_some() };
+        presented.check(rule)?;
+        let signed = |signers: &Signers| signers.verify(head, &self.memory.nonces, (now, possession));
         let authenticated = match (authorization, api_key, transaction) {
-            (None, None, None) => {
-                return presented::by_certificate(peer.as_ref().ok_or(AuthenticationError::Missing)?, task);
-            }
+            (None, None, None) => match (signers, &peer) {
+                (Some(signers), _) => presented::by_signature(signed(signers)?, task)?,
+                (None, Some(peer)) => return presented::by_certificate(peer, task),
+                (None, None) => return Err(AuthenticationError::Missing),
+            },
             (Some(field), None, None) => self.token(head, (field, TokenKind::Access, task), seen, (now, possession))?,
             (None, None, Some(field)) => {
                 self.token(head, (field, TokenKind::Transaction, task), seen, (now, possession))?
@@ -254,8 +283,13 @@ impl Authenticator {
                     token_id: None,
                     grants: key.grants.clone(),
                     contextual: None,
+                    body: SignedBody::Free,
                 }
             }
+        };
+        let authenticated = match signers.filter(|_| field.is_some()) {
+            Some(signers) => presented::signed_too(authenticated, signed(signers)?)?,
+            None => authenticated,
         };
         match peer {
             Some(peer) => presented::check_agreement(&authenticated.principal, &peer).map(|()| authenticated),
@@ -306,10 +340,10 @@ impl Authenticator {
         // Also of what was found: it may have come in the other field.
         remembered.check_kind(kind)?;
         remembered.token.validity.check(now)?;
-        let proofs = self.settings.proofs.as_ref().map(|settings| (settings, &*self.proofs));
+        let proofs = self.settings.proofs.as_ref().map(|settings| (settings, &*self.memory.proofs));
         presented::check_possession(proofs, (head, seen), (field, &remembered.token), (now, possession))?;
         let authenticated = self.authenticated(&remembered.token, task)?;
-        self.signals.check(&authenticated, now)?;
+        self.memory.signals.check(&authenticated, now)?;
         Ok(authenticated)
     }
 
@@ -368,6 +402,7 @@ impl Authenticator {
             token_id: token.token_id.clone(),
             grants: token.grants.clone(),
             contextual: token.contextual.clone(),
+            body: SignedBody::Free,
         })
     }
 }

@@ -11,6 +11,7 @@ use super::{
     algorithm::Algorithm,
     error::AuthenticationError,
     proof::{ProofNeed, ProofSettings},
+    signature::SignatureSettings,
 };
 use crate::access::{CanonicalPath, CanonicalRequest, Scope};
 
@@ -129,6 +130,8 @@ pub struct Challenges {
     published: Option<Published>,
     // The second challenge, if proofs are served (RFC 9449, section 7.1).
     scheme: Option<Box<str>>,
+    // What a signature must be, if they are served.
+    signature: Option<HeaderValue>,
 }
 
 #[derive(Debug)]
@@ -140,13 +143,26 @@ struct Published {
 }
 
 impl Challenges {
-    pub(super) fn new(resource: Option<&ProtectedResource>, proofs: Option<&ProofSettings>) -> Self {
+    pub(super) fn new(
+        resource: Option<&ProtectedResource>,
+        proofs: Option<&ProofSettings>,
+        signatures: Option<&SignatureSettings>,
+    ) -> Self {
         let published = resource.map(|described| {
             let resource = described.resource.clone();
             let url = format!("{}{}", resource.origin, resource.own).into();
             Published { resource, url, document: described.document(proofs) }
         });
-        Self { published, scheme: proofs.map(|_| format!(", DPoP algs=\"{}\"", algorithms().join(" ")).into()) }
+        Self {
+            published,
+            scheme: proofs.map(|_| format!(", DPoP algs=\"{}\"", algorithms().join(" ")).into()),
+            signature: signatures.and_then(|signatures| HeaderValue::try_from(signatures.request()).ok()),
+        }
+    }
+
+    /// The value of `Accept-Signature` (RFC 9421, section 5.1): what a signature must be that is accepted, if any is.
+    pub fn signature(&self) -> Option<&HeaderValue> {
+        self.signature.as_ref()
     }
 
     /// The metadata, if that is what the request asks for: in JSON, open to everybody.

@@ -111,7 +111,7 @@ impl Denylist {
         match &authenticated.method {
             Method::Jwt { issuer, .. } => self.check_token(issuer, authenticated)?,
             Method::ApiKey { id, .. } if self.api_keys.contains(&**id) => return Err(Revoked::ApiKey),
-            Method::ApiKey { .. } | Method::Spiffe { .. } => {}
+            Method::ApiKey { .. } | Method::Spiffe { .. } | Method::Signature { .. } => {}
         }
         if self.members.is_empty() {
             return Ok(());

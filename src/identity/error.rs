@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::{
     algorithm::Algorithm, contextual::InvalidTupleClaim, delegation::InvalidChain, denylist::Revoked,
-    proof::InvalidProof, svid::InvalidSvid,
+    proof::InvalidProof, signature::InvalidSignature, svid::InvalidSvid,
 };
 use crate::access::{CredentialKind, Entity, HeaderProblem, Reason};
 
@@ -57,7 +57,8 @@ pub enum AuthenticationError {
     /// No credential of a configured kind was sent.
     #[error("no credential was sent")]
     Missing,
-    /// A token and an API key came together: nobody could say whose request it is.
+    /// A token, an API key and a signature, or two of them, came together where not all of them are asked for: nobody
+    /// could say whose request it is.
     #[error("more than one credential was sent")]
     Several,
     /// The field that carries the credential has no one value.
@@ -75,6 +76,9 @@ pub enum AuthenticationError {
     /// The token is bound to a key, and the proof of its possession is refused.
     #[error("proof: {0}")]
     Proof(#[from] InvalidProof),
+    /// The signature of the request is refused.
+    #[error("signature: {0}")]
+    Signature(#[from] InvalidSignature),
     /// The token is genuine, but names no chain of subjects.
     #[error("chain: {0}")]
     Chain(#[from] InvalidChain),
@@ -125,6 +129,14 @@ pub enum AuthenticationError {
         /// Who sends the request by the credential: its current actor, or its subject if it has none.
         sender: Entity,
     },
+    /// The token or key is good, but somebody else's than the signature.
+    #[error("the request is signed by `{signer}`, and the credential is for `{sender}`")]
+    OtherSigner {
+        /// Who signed.
+        signer: Entity,
+        /// Who sends the request by the credential.
+        sender: Entity,
+    },
 }
 
 impl AuthenticationError {
@@ -144,6 +156,7 @@ impl AuthenticationError {
             | Self::Bearer
             | Self::Token(_)
             | Self::Proof(_)
+            | Self::Signature(_)
             | Self::Chain(_)
             | Self::ContextualTuples(_)
             | Self::MalformedApiKey
@@ -151,8 +164,15 @@ impl AuthenticationError {
             | Self::ExpiredApiKey
             | Self::RefusedKind(_)
             | Self::Certificate(_)
-            | Self::OtherPeer { .. } => Reason::InvalidCredential,
+            | Self::OtherPeer { .. }
+            | Self::OtherSigner { .. } => Reason::InvalidCredential,
         }
+    }
+
+    /// Whether the keys that are known do not have the one that signed, so that a refresh may help. Nothing is verified
+    /// then, and strangers can ask for this at will: whoever refreshes must bound how often.
+    pub const fn may_await_its_key(&self) -> bool {
+        self.unknown_key().is_some() || matches!(self, Self::Signature(InvalidSignature::UnknownKey))
     }
 
     /// The index of the issuer whose key set has no key of the token's `kid`, so that a refresh may help. The token is
@@ -171,6 +191,7 @@ impl AuthenticationError {
             | Self::Scheme
             | Self::Bearer
             | Self::Proof(_)
+            | Self::Signature(_)
             | Self::Chain(_)
             | Self::ContextualTuples(_)
             | Self::MalformedApiKey
@@ -181,7 +202,8 @@ impl AuthenticationError {
             | Self::MissingKind(_)
             | Self::RefusedKind(_)
             | Self::Certificate(_)
-            | Self::OtherPeer { .. } => None,
+            | Self::OtherPeer { .. }
+            | Self::OtherSigner { .. } => None,
         }
     }
 }

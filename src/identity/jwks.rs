@@ -115,6 +115,7 @@ pub struct KeySet {
 /// One public key, bound to the algorithms that its type and its `alg` allow.
 pub(super) struct Key {
     id: Option<Box<str>>,
+    thumbprint: [u8; 32],
     verifiers: Vec<(Algorithm, ParsedPublicKey)>,
 }
 
@@ -171,14 +172,20 @@ impl KeySet {
         served.any(|(algorithm, _)| algorithms.contains(algorithm))
     }
 
+    /// Whether some key is in both sets, by its thumbprint (RFC 7638).
+    pub fn shares_a_key_with(&self, other: &Self) -> bool {
+        self.keys.iter().any(|key| other.keys.iter().any(|it| it.thumbprint == key.thumbprint))
+    }
+
     /// All keys, in the order of the document.
     pub(super) fn keys(&self) -> &[Key] {
         &self.keys
     }
 
     fn add(&mut self, jwk: &Jwk<'_>, id: Option<String>) -> Result<(), InvalidKeySet> {
-        let verifiers = match jwk.verifiers() {
-            Ok(verifiers) => verifiers,
+        let read = jwk.verifiers().and_then(|verifiers| Ok((verifiers, jwk.thumbprint()?)));
+        let (verifiers, thumbprint) = match read {
+            Ok(read) => read,
             Err(ignored) => {
                 let count = match ignored {
                     Ignored::Symmetric => &mut self.ignored.symmetric,
@@ -193,7 +200,7 @@ impl KeySet {
         if let Some(name) = jwk.private_member() {
             return Err(InvalidKeySet::PrivateKey { place: jwk.place(name), name });
         }
-        self.keys.push(Key { id: id.map(String::into_boxed_str), verifiers });
+        self.keys.push(Key { id: id.map(String::into_boxed_str), thumbprint, verifiers });
         Ok(())
     }
 }
@@ -216,6 +223,11 @@ impl Key {
     /// Whether the key has this id.
     pub(super) fn has_id(&self, id: &str) -> bool {
         self.id.as_deref() == Some(id)
+    }
+
+    /// Its SHA-256 thumbprint (RFC 7638).
+    pub(super) fn thumbprint(&self) -> &[u8; 32] {
+        &self.thumbprint
     }
 
     /// The key as a verifier of the algorithm, if it may be used for it.

@@ -18,12 +18,14 @@ mod issuer;
 mod json;
 mod jwk;
 mod jwks;
+mod once;
 mod presented;
 mod proof;
 mod refusals;
 mod seen;
 mod settings;
 mod signals;
+mod signature;
 mod spiffe;
 mod svid;
 mod tasks;
@@ -49,6 +51,10 @@ pub use refusals::RefusedKeys;
 pub use seen::SeenCredential;
 pub use settings::{AuthenticatorSettings, InvalidSettings, IssuerSettings, may_carry};
 pub use signals::{Heard, InvalidSignal, Signal, SignalOrigin, SignalSettings};
+pub use signature::{
+    BodyCover, ContentDigest, InvalidComponent, InvalidSignature, InvalidSignatureSettings, NonceNeed,
+    SignatureSettings, SignedBody, SignedComponent, SigningAgent,
+};
 pub use spiffe::{InvalidSpiffeId, InvalidSpiffeSubject, SpiffeId, SpiffeSubject, SpiffeSubjects, TrustDomain};
 pub use svid::{InvalidBundle, InvalidSvid, SpiffeSettings, TrustBundle};
 pub use template::{EntityTemplate, InvalidEntityTemplate};

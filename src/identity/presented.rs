@@ -9,38 +9,80 @@ use super::{
     authenticator::{Authenticated, Method, Possession},
     error::{AuthenticationError, InvalidToken},
     issuer::{TokenKind, Verified},
-    proof::{Binding, InvalidProof, ProofNeed, ProofSettings, SeenProofs},
+    once::SeenOnce,
+    proof::{Binding, InvalidProof, ProofNeed, ProofSettings},
     seen::SeenCredential,
+    signature::{Signed, SignedBody},
     svid::KnownPeer,
     tasks::Chain,
 };
-use crate::access::{CanonicalRequest, CredentialKind, CredentialRule, HeaderProblem, Principal, Timestamp};
+use crate::access::{CanonicalRequest, CredentialKind, CredentialRule, Entity, HeaderProblem, Principal, Timestamp};
 
-/// Whether a request with this kind of credential in a field, if with any, and with or without a certificate that stands
-/// for somebody, brings what it must.
-pub(super) fn check_kinds(
-    rule: &CredentialRule,
-    field: Option<CredentialKind>,
-    has_certificate: bool,
-) -> Result<(), AuthenticationError> {
-    let certificate = has_certificate.then_some(CredentialKind::Spiffe);
-    // The one that says who asks: a certificate only where there is nothing else.
-    let Some(deciding) = field.or(certificate) else { return Err(AuthenticationError::Missing) };
-    match rule {
-        CredentialRule::OneOf(kinds) if kinds.contains(&deciding) => Ok(()),
-        // What came in a field was meant for this request; a certificate is there anyway.
-        CredentialRule::OneOf(_) => {
-            field.map_or(Err(AuthenticationError::Missing), |field| Err(AuthenticationError::RefusedKind(field)))
+/// Which kinds of credentials a request brings.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Presented {
+    /// A token or an API key, if there is one.
+    pub(super) field: Option<CredentialKind>,
+    pub(super) has_signature: bool,
+    /// Whether the connection has a certificate that stands for somebody.
+    pub(super) has_certificate: bool,
+}
+
+impl Presented {
+    /// Whether the request brings what it must, and nothing that it may not.
+    pub(super) fn check(self, rule: Option<&CredentialRule>) -> Result<(), AuthenticationError> {
+        let Self { field, .. } = self;
+        let signature = self.has_signature.then_some(CredentialKind::Signature);
+        let certificate = self.has_certificate.then_some(CredentialKind::Spiffe);
+        // Each of them names somebody, and only a rule that asks for both says that they must be one.
+        if field.is_some() && signature.is_some() && !matches!(rule, Some(CredentialRule::AllOf(_))) {
+            return Err(AuthenticationError::Several);
         }
-        CredentialRule::AllOf(kinds) => {
-            if let Some(field) = field.filter(|field| !kinds.contains(field)) {
-                return Err(AuthenticationError::RefusedKind(field));
+        let Some(rule) = rule else { return Ok(()) };
+        // What came in fields was meant for this request; a certificate is there anyway.
+        let sent = field.or(signature);
+        // The one that says who asks: a certificate only where there is nothing else.
+        let Some(deciding) = sent.or(certificate) else { return Err(AuthenticationError::Missing) };
+        match rule {
+            CredentialRule::OneOf(kinds) if kinds.contains(&deciding) => Ok(()),
+            CredentialRule::OneOf(_) => {
+                sent.map_or(Err(AuthenticationError::Missing), |sent| Err(AuthenticationError::RefusedKind(sent)))
             }
-            let came = [field, certificate];
-            let missing = kinds.iter().find(|kind| !came.contains(&Some(**kind)));
-            missing.map_or(Ok(()), |missing| Err(AuthenticationError::MissingKind(*missing)))
+            CredentialRule::AllOf(kinds) => {
+                if let Some(sent) = [field, signature].into_iter().flatten().find(|sent| !kinds.contains(sent)) {
+                    return Err(AuthenticationError::RefusedKind(sent));
+                }
+                let came = [field, signature, certificate];
+                let missing = kinds.iter().find(|kind| !came.contains(&Some(**kind)));
+                missing.map_or(Ok(()), |missing| Err(AuthenticationError::MissingKind(*missing)))
+            }
         }
     }
+}
+
+/// The principal that the signature of the request stands for, where neither a token nor a key was sent.
+pub(super) fn by_signature(signed: Signed, task: Option<&str>) -> Result<Authenticated, AuthenticationError> {
+    Ok(Authenticated {
+        principal: Arc::clone(Chain::Fixed(signed.principal).within(task)?),
+        method: Method::Signature { key_id: signed.key_id },
+        expires: Some(signed.end),
+        issued: Some(signed.created),
+        token_id: None,
+        grants: None,
+        contextual: None,
+        body: signed.body,
+    })
+}
+
+/// The same principal, whose request its sender has signed too.
+pub(super) fn signed_too(authenticated: Authenticated, signed: Signed) -> Result<Authenticated, AuthenticationError> {
+    let sender = sender(&authenticated.principal);
+    if sender != signed.principal.subject() {
+        let (signer, sender) = (signed.principal.subject().clone(), sender.clone());
+        return Err(AuthenticationError::OtherSigner { signer, sender });
+    }
+    let expires = authenticated.expires.map_or(signed.end, |expires| expires.min(signed.end));
+    Ok(Authenticated { expires: Some(expires), body: signed.body, ..authenticated })
 }
 
 /// The key that the text is, unless its source has guessed too much.
@@ -75,13 +117,18 @@ pub(super) fn by_certificate(peer: &KnownPeer, task: Option<&str>) -> Result<Aut
         token_id: None,
         grants: None,
         contextual: None,
+        body: SignedBody::Free,
     })
 }
 
-/// Whoever sends the request by its credential is at the other end of the connection (RFC 8693, section 4.1: the
-/// current actor is the one that acts).
+/// Who sends a request of the chain (RFC 8693, section 4.1: the current actor is the one that acts).
+fn sender(principal: &Principal) -> &Entity {
+    principal.current_actor().unwrap_or(principal.subject())
+}
+
+/// Whoever sends the request by its credential is at the other end of the connection.
 pub(super) fn check_agreement(principal: &Principal, peer: &KnownPeer) -> Result<(), AuthenticationError> {
-    let (sender, peer) = (principal.current_actor().unwrap_or(principal.subject()), peer.principal.subject());
+    let (sender, peer) = (sender(principal), peer.principal.subject());
     if sender == peer {
         return Ok(());
     }
@@ -91,7 +138,7 @@ pub(super) fn check_agreement(principal: &Principal, peer: &KnownPeer) -> Result
 /// Whether the request comes from the holder of the key that the token is bound to. That is asked of each request,
 /// whether or not the token was seen before.
 pub(super) fn check_possession(
-    proofs: Option<(&ProofSettings, &SeenProofs)>,
+    proofs: Option<(&ProofSettings, &SeenOnce)>,
     (head, seen): (&CanonicalRequest, &SeenCredential),
     (field, token): (&HeaderValue, &Verified),
     (now, possession): (Timestamp, Possession),

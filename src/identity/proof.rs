@@ -1,9 +1,6 @@
 //! Proof that a request comes from the holder of the key that its token is bound to (DPoP, RFC 9449).
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderName, Uri};
@@ -15,9 +12,10 @@ use super::{
     error::TokenPart,
     json::{self, Object},
     jwk::Jwk,
+    once::{NotFirst, SeenOnce},
     token::{LONGEST, Signed},
 };
-use crate::access::{Authority, Bounded, CanonicalPath, CanonicalRequest, HeaderProblem, Scheme, Timestamp};
+use crate::access::{Authority, CanonicalPath, CanonicalRequest, HeaderProblem, Scheme, Timestamp};
 
 /// The field of a proof (RFC 9449, section 4.1).
 pub(super) const FIELD: HeaderName = HeaderName::from_static("dpop");
@@ -61,6 +59,13 @@ pub struct Origin {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("`{0}` is no origin: write it like `https://api.acme.example`")]
 pub struct InvalidOrigin(String);
+
+impl Origin {
+    /// The origin of an absolute URL; `None` if it is none.
+    pub fn of_url(url: &str) -> Option<Self> {
+        place(url).map(|(origin, _)| origin)
+    }
+}
 
 impl std::str::FromStr for Origin {
     type Err = InvalidOrigin;
@@ -121,6 +126,15 @@ pub enum InvalidProof {
     NoRoom,
 }
 
+impl From<NotFirst> for InvalidProof {
+    fn from(problem: NotFirst) -> Self {
+        match problem {
+            NotFirst::Replayed => Self::Replayed,
+            NotFirst::NoRoom => Self::NoRoom,
+        }
+    }
+}
+
 /// The SHA-256 thumbprint of a key (RFC 7638), which tokens are bound by.
 pub(super) type Thumbprint = [u8; 32];
 
@@ -151,7 +165,7 @@ impl ProofSettings {
         &self,
         head: &CanonicalRequest,
         (token, key): (&str, &Thumbprint),
-        proofs: &SeenProofs,
+        proofs: &SeenOnce,
         now: Timestamp,
     ) -> Result<(), InvalidProof> {
         let text = head.header(&FIELD).map_err(InvalidProof::Field)?.ok_or(InvalidProof::Missing)?;
@@ -181,7 +195,7 @@ impl ProofSettings {
         }
         let id = claims::token_id(claims).ok().flatten().ok_or(InvalidProof::Claim("jti"))?;
         // The thumbprint has a fixed length, so that no two pairs are the same bytes.
-        proofs.first(sha256(&[&key[..], id.as_bytes()].concat()), issued.plus(self.window), now)
+        Ok(proofs.first(sha256(&[&key[..], id.as_bytes()].concat()), issued.plus(self.window), now)?)
     }
 
     /// Whether `htu` is the request's URL without its query; `None` if it is no URL.
@@ -230,40 +244,4 @@ fn check_signature(signed: &Signed<'_>, key: &Thumbprint) -> Result<(), InvalidP
     let verifier = verifiers.iter().find(|(served, _)| *served == algorithm).ok_or(InvalidProof::Algorithm)?;
     let signature = signed.signature().map_err(|_| InvalidProof::NotSigned)?;
     verifier.1.verify_sig(signed.signed().as_bytes(), &signature).map_err(|_| InvalidProof::Signature)
-}
-
-/// The proofs that were sent not long ago, each of which is good once. It outlives its authenticator.
-#[derive(Debug, Default)]
-pub(super) struct SeenProofs(Mutex<Bounded<[u8; 32], Timestamp>>);
-
-impl SeenProofs {
-    /// Remembers the proof until it is too old; refuses one that is remembered, or that could not be.
-    fn first(&self, proof: [u8; 32], until: Timestamp, now: Timestamp) -> Result<(), InvalidProof> {
-        let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if remembered.get_mut(&proof).is_some() {
-            return Err(InvalidProof::Replayed);
-        }
-        let is_remembered = remembered.insert(proof, until, now, |until| now > *until);
-        if is_remembered { Ok(()) } else { Err(InvalidProof::NoRoom) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_proof_is_remembered_until_it_is_too_old() {
-        let proofs = SeenProofs::default();
-        let at = Timestamp::from_seconds;
-        let proof = |number: usize| sha256(&number.to_be_bytes());
-        let most = Bounded::<[u8; 32], Timestamp>::MOST;
-        for number in 0..most {
-            assert_eq!(proofs.first(proof(number), at(160), at(100)), Ok(()));
-        }
-        assert_eq!(proofs.first(proof(most), at(160), at(160)), Err(InvalidProof::NoRoom));
-        assert_eq!(proofs.first(proof(0), at(160), at(160)), Err(InvalidProof::Replayed));
-        assert_eq!(proofs.first(proof(most), at(221), at(161)), Ok(()));
-        assert_eq!(proofs.first(proof(most), at(221), at(161)), Err(InvalidProof::Replayed));
-    }
 }

@@ -10,6 +10,7 @@ use std::{
 use super::{
     authenticator::Remembered,
     certificate::PeerCertificate,
+    error::AuthenticationError,
     refusals::{ConnectionSource, Refusals, RefusedKeys},
     svid::KnownPeer,
 };
@@ -72,6 +73,12 @@ impl SeenCredential {
     /// Whether so many credentials were refused on the connection that it must not carry another request.
     pub fn is_over(&self) -> bool {
         self.refusals.is_over()
+    }
+
+    /// Counts a credential that was found to be bad after its request was authenticated.
+    pub fn refuse(&self, error: AuthenticationError, now: Timestamp) -> AuthenticationError {
+        self.refusals.refuse(now);
+        error
     }
 
     /// The certificate of the connection's other end.

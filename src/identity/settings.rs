@@ -15,6 +15,7 @@ use super::{
     jwks::KeySet,
     proof::{self, ProofSettings},
     signals::SignalSettings,
+    signature::{self, InvalidSignatureSettings, SignatureSettings},
     spiffe::TrustDomain,
     svid::SpiffeSettings,
 };
@@ -49,6 +50,8 @@ pub struct AuthenticatorSettings {
     pub transaction_header: Option<HeaderName>,
     /// How tokens that are bound to a key are accepted (DPoP); without it they are refused.
     pub proofs: Option<ProofSettings>,
+    /// How signatures of requests are accepted, if they are (RFC 9421).
+    pub signatures: Option<SignatureSettings>,
     /// Whose signals of ended sessions are heard, if any are.
     pub signals: Option<SignalSettings>,
     /// What clients are told of this API, if they are.
@@ -192,6 +195,9 @@ pub enum InvalidSettings {
     /// Less than a second, more than 300, or not whole seconds.
     #[error("the window of proofs is whole seconds, at least one and at most 300")]
     ProofWindow,
+    /// Signatures of requests would be accepted by nobody, or too easily.
+    #[error(transparent)]
+    Signatures(#[from] InvalidSignatureSettings),
     /// A field that has another meaning or never travels.
     #[error("a task cannot be named in the field `{0}`")]
     TaskHeader(HeaderName),
@@ -222,6 +228,7 @@ impl InvalidSettings {
             | Self::SharedSubjects { .. }
             | Self::NoSpiffeSubject { .. }
             | Self::ProofWindow
+            | Self::Signatures(_)
             | Self::TaskHeader(_)
             | Self::TransactionHeader(_)
             | Self::ApiKeyHeader(_) => None,
@@ -245,6 +252,7 @@ impl InvalidSettings {
             | Self::SharedSubjects { .. }
             | Self::NoSpiffeSubject { .. }
             | Self::ProofWindow
+            | Self::Signatures(_)
             | Self::TaskHeader(_)
             | Self::TransactionHeader(_)
             | Self::ApiKeyHeader(_) => None,
@@ -283,6 +291,9 @@ impl AuthenticatorSettings {
             if window.as_secs() == 0 || window > ProofSettings::LONGEST_WINDOW || window.subsec_nanos() != 0 {
                 return Err(InvalidSettings::ProofWindow);
             }
+        }
+        if let Some(signatures) = &self.signatures {
+            signatures.check()?;
         }
         let key_header = self.api_keys.as_ref().map(|keys| &keys.header);
         let taken = |name: &&HeaderName| {
@@ -346,5 +357,5 @@ pub fn may_carry(name: &HeaderName) -> bool {
         header::EXPECT,
         header::ORIGIN,
     ];
-    !taken.contains(name) && !is_hop_by_hop(name) && !is_reserved(name)
+    !taken.contains(name) && !signature::FIELDS.contains(name) && !is_hop_by_hop(name) && !is_reserved(name)
 }

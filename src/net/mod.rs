@@ -23,7 +23,7 @@ pub use allowance::{Allowance, Spent};
 pub use body::{BodyError, OutboundBody, UpstreamBody};
 pub use client::{Client, ClientError};
 pub use drain::{Drain, DrainSignal};
-pub use fetch::{FetchError, Question, ask, fetch};
+pub use fetch::{FetchError, MediaType, Question, ask, fetch};
 pub use listener::{Accepting, Listener, ListenerError};
 pub use local::{LocalError, exchange};
 pub use pause::jittered;

@@ -65,6 +65,8 @@ pub(super) enum Holder {
     ApiKey(Arc<str>),
     /// Of one workload, by its SPIFFE ID: its certificates follow one another within hours.
     Spiffe(Arc<str>),
+    /// Of one signing key, by its thumbprint.
+    Signature(Arc<str>),
 }
 
 impl Holder {
@@ -84,6 +86,7 @@ impl Holder {
                     (identity::Method::Jwt { .. }, None) => Err(NotUsable::Nameless.of(of)),
                     (identity::Method::ApiKey { id, .. }, _) => Ok(Self::ApiKey(Arc::clone(id))),
                     (identity::Method::Spiffe { id }, _) => Ok(Self::Spiffe(Arc::clone(id))),
+                    (identity::Method::Signature { key_id }, _) => Ok(Self::Signature(Arc::clone(key_id))),
                 };
             }
         };

@@ -39,6 +39,7 @@ impl Caller {
             Method::Jwt { issuer, .. } => PrincipalRecord::new(principal, "jwt", issuer, None, told),
             Method::ApiKey { id, owner } => PrincipalRecord::new(principal, "api_key", id, owner.as_deref(), told),
             Method::Spiffe { id } => PrincipalRecord::new(principal, "spiffe", id, None, told),
+            Method::Signature { key_id } => PrincipalRecord::new(principal, "signature", key_id, None, told),
         };
         let actors: Vec<&str> = principal.actors().iter().map(Entity::as_str).collect();
         Ok(Self {

@@ -31,7 +31,7 @@ use super::{
     caller::{Caller, Seen},
     exchange::{Exchange, Sinks},
     filter::Filtering,
-    inspect::{Inspected, Received, ToRead},
+    inspect::{BodyRefusal, Inspected, Received, ToRead},
     lasting::{self, Lasting},
     metrics::ProxyMetrics,
     rejection::Rejection,
@@ -170,10 +170,7 @@ impl Worker {
         let route = Arc::clone(snapshot.routes.find(&head)?);
         exchange.routed(&route);
         let operation = route.operation(&head)?;
-        let refused = |error: AuthenticationError| {
-            let challenge = challenges.unauthenticated(&error, &operation.scopes);
-            Rejection::unauthenticated(&error, challenge).closing_if(seen.credential.is_over())
-        };
+        let refused = |error: AuthenticationError| refused(&error, &snapshot, operation, seen);
         let rule = route.authentication.as_ref();
         let authenticated =
             snapshot.authenticator.authenticate_as(&head, &seen.credential, (now, Possession::ToProve), rule);
@@ -183,11 +180,15 @@ impl Worker {
         snapshot.denylist.check(&authenticated).map_err(|revoked| refused(revoked.into()))?;
         let holder = operation.uses.map(|rule| Holder::of(&authenticated, rule.by, Counted::Uses)).transpose()?;
         let mover = operation.bytes.map(|rule| Holder::of(&authenticated, rule.by, Counted::Bytes)).transpose()?;
-        let Authenticated { grants, .. } = authenticated;
+        let Authenticated { grants, body: signed, .. } = authenticated;
         if !operation.has_scopes(grants.as_deref()) {
             return Err(Rejection::insufficient_scope(challenges.insufficient_scope(&operation.scopes)));
         }
-        let body = Received::new(operation.body, body, exchange.sent())?;
+        let body = Received::new(operation.body, (signed, body), exchange.sent());
+        let body = body.map_err(|refusal| match refusal {
+            BodyRefusal::Rejected(rejection) => rejection,
+            BodyRefusal::Signature(problem) => refused(seen.credential.refuse(problem.into(), now)),
+        })?;
         Ok((Asked { snapshot, head, route, caller, grants, holder, mover }, body))
     }
 
@@ -199,7 +200,15 @@ impl Worker {
         asked: Asked,
         body: ToRead,
     ) -> Result<Sending, Rejection> {
-        let body = body.read(&asked.head, self.settings.body_timeout).await?;
+        let body = body.read(&asked.head, self.settings.body_timeout).await;
+        let body = body.map_err(|refusal| match refusal {
+            BodyRefusal::Rejected(rejection) => rejection,
+            BodyRefusal::Signature(problem) => {
+                let error = seen.credential.refuse(problem.into(), now);
+                let operation = asked.route.operation(&asked.head);
+                operation.map_or_else(Rejection::from, |operation| refused(&error, &asked.snapshot, operation, seen))
+            }
+        })?;
         exchange.waited(body.waited);
         self.authorize(exchange, now, (peer, seen), asked, body)
     }
@@ -305,12 +314,19 @@ impl Worker {
         if self.sinks.metrics.in_flight.get() > limit { Err(Rejection::new(Reason::Overloaded)) } else { Ok(()) }
     }
 
-    /// A token with a key that is not there may be newer than the keys.
+    /// What was signed by a key that is not there may be newer than the keys.
     fn note(&self, error: &AuthenticationError) {
-        if error.unknown_key().is_some() {
+        if error.may_await_its_key() {
             self.shared.unknown_key.notify_one();
         }
     }
+}
+
+/// The refusal of a credential, which ends the connection if there were too many.
+fn refused(error: &AuthenticationError, snapshot: &Snapshot, operation: &Operation, seen: &Seen) -> Rejection {
+    let challenges = snapshot.authenticator.challenges();
+    let token = challenges.unauthenticated(error, &operation.scopes);
+    Rejection::unauthenticated(error, token, challenges.signature()).closing_if(seen.credential.is_over())
 }
 
 /// What was decided. A fault denies this request and nothing else.

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use crate::{
     access::{CanonicalRequest, Malformed, Reason},
+    identity::{InvalidSignature, SignedBody},
     net::OutboundBody,
     protocol::{Json, JsonKind, JsonLimits, is_json, parse_json},
     route::BodyRule,
@@ -48,14 +49,56 @@ pub(super) enum Received {
 }
 
 impl Received {
-    /// What the rule makes of the body.
-    pub(super) fn new(rule: BodyRule, body: Incoming, sent: Arc<AtomicU64>) -> Result<Self, Rejection> {
-        match rule {
-            BodyRule::Refuse if !body.is_end_stream() => Err(Rejection::new(Reason::UnexpectedBody)),
-            BodyRule::Refuse => Ok(Self::Passed(OutboundBody::whole(Bytes::new(), sent))),
-            BodyRule::Stream => Ok(Self::Passed(OutboundBody::streamed(body, sent))),
-            BodyRule::Inspect { limit } => Ok(Self::ToRead(ToRead { limit, body, sent })),
+    /// What the rule makes of the body, and what the credential says of it.
+    pub(super) fn new(
+        rule: BodyRule,
+        (signed, body): (SignedBody, Incoming),
+        sent: Arc<AtomicU64>,
+    ) -> Result<Self, BodyRefusal> {
+        let is_empty = body.is_end_stream();
+        if rule == BodyRule::Refuse && !is_empty {
+            return Err(Rejection::new(Reason::UnexpectedBody).into());
         }
+        match (&signed, rule) {
+            // What is there is not signed, or what is signed is not there: no byte has to be read for that.
+            (SignedBody::Empty, _) if !is_empty => Err(InvalidSignature::UnsignedBody.into()),
+            (SignedBody::Digest(_), _) if is_empty => {
+                signed.check(&[])?;
+                Ok(Self::unread(rule, body, sent, SignedBody::Empty))
+            }
+            // Nothing of a body is forwarded before all of it is known to be the one that was signed.
+            (SignedBody::Digest(digest), BodyRule::Stream) => {
+                Ok(Self::ToRead(ToRead { limit: digest.longest(), body, sent, signed, reads_json: false }))
+            }
+            (_, rule) => Ok(Self::unread(rule, body, sent, signed)),
+        }
+    }
+
+    fn unread(rule: BodyRule, body: Incoming, sent: Arc<AtomicU64>, signed: SignedBody) -> Self {
+        match rule {
+            BodyRule::Refuse => Self::Passed(OutboundBody::whole(Bytes::new(), sent)),
+            BodyRule::Stream => Self::Passed(OutboundBody::streamed(body, sent)),
+            BodyRule::Inspect { limit } => Self::ToRead(ToRead { limit, body, sent, signed, reads_json: true }),
+        }
+    }
+}
+
+/// Why a body is refused: by its rule, or because it is not the one that was signed.
+#[derive(Debug)]
+pub(super) enum BodyRefusal {
+    Rejected(Rejection),
+    Signature(InvalidSignature),
+}
+
+impl From<Rejection> for BodyRefusal {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+impl From<InvalidSignature> for BodyRefusal {
+    fn from(problem: InvalidSignature) -> Self {
+        Self::Signature(problem)
     }
 }
 
@@ -65,29 +108,43 @@ pub(super) struct ToRead {
     limit: usize,
     body: Incoming,
     sent: Arc<AtomicU64>,
+    signed: SignedBody,
+    // Whether the decision reads it, and not only what compares it with its digest.
+    reads_json: bool,
 }
 
 impl ToRead {
-    /// Reads it as strict JSON.
-    pub(super) async fn read(self, head: &CanonicalRequest, deadline: Duration) -> Result<Inspected, Rejection> {
-        let Self { limit, body, sent } = self;
-        check_media_type(head)?;
-        let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-        if declared > limit {
-            return Err(Rejection::new(Reason::BodyTooLarge));
+    /// Reads it whole, holds it against what was signed, and reads it as strict JSON if the decision needs that.
+    pub(super) async fn read(self, head: &CanonicalRequest, deadline: Duration) -> Result<Inspected, BodyRefusal> {
+        let Self { limit, body, sent, signed, reads_json } = self;
+        if reads_json {
+            check_media_type(head)?;
         }
         let reading = Instant::now();
-        let read = timeout(deadline, Limited::new(body, limit).collect()).await;
-        let bytes = match read.map_err(|_| Rejection::new(Reason::BodyTimeout))? {
-            Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => return Err(Rejection::new(Reason::BodyTooLarge)),
-            Err(_) => return Err(Malformed::Message("the body broke off").into()),
-        };
+        let bytes = whole(body, limit, deadline).await?;
         let waited = reading.elapsed();
-        let document = parse_json(&bytes, JsonLimits::default())
-            .map_err(|problem| Rejection::with_public_detail(Reason::MalformedBody, problem.to_string()))?;
-        Ok(Inspected { document: Some(document), outbound: OutboundBody::whole(bytes, sent), waited })
+        signed.check(&bytes)?;
+        let document = if reads_json { Some(json(&bytes)?) } else { None };
+        Ok(Inspected { document, outbound: OutboundBody::whole(bytes, sent), waited })
     }
+}
+
+async fn whole(body: Incoming, limit: usize, deadline: Duration) -> Result<Bytes, Rejection> {
+    let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if declared > limit {
+        return Err(Rejection::new(Reason::BodyTooLarge));
+    }
+    let read = timeout(deadline, Limited::new(body, limit).collect()).await;
+    match read.map_err(|_| Rejection::new(Reason::BodyTimeout))? {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Rejection::new(Reason::BodyTooLarge)),
+        Err(_) => Err(Malformed::Message("the body broke off").into()),
+    }
+}
+
+fn json(bytes: &[u8]) -> Result<Json, Rejection> {
+    parse_json(bytes, JsonLimits::default())
+        .map_err(|problem| Rejection::with_public_detail(Reason::MalformedBody, problem.to_string()))
 }
 
 /// Only JSON in UTF-8 without coding is inspected; a body without a media type is read as JSON.

@@ -62,8 +62,8 @@ impl Lasting {
         let (head, rule) = (self.sent.head(), self.route.authentication.as_ref());
         let seen = &self.seen.credential;
         let refused = |error| {
-            let challenge = snapshot.authenticator.challenges().unauthenticated(&error, &[]);
-            Rejection::unauthenticated(&error, challenge)
+            let challenges = snapshot.authenticator.challenges();
+            Rejection::unauthenticated(&error, challenges.unauthenticated(&error, &[]), challenges.signature())
         };
         let authenticated =
             snapshot.authenticator.authenticate_as(&head, seen, (now, Possession::Proven), rule).map_err(refused)?;

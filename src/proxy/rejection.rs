@@ -1,7 +1,7 @@
 //! What a denied client is told: enough to act on, nothing of the policy.
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
 use crate::{
@@ -15,6 +15,9 @@ use crate::{
 };
 
 use super::budget::{Counted, Exhausted};
+
+/// RFC 9421, section 5.1.
+const ACCEPT_SIGNATURE: HeaderName = HeaderName::from_static("accept-signature");
 
 /// Why a request is not answered by its upstream.
 #[derive(Debug)]
@@ -34,8 +37,8 @@ pub(super) struct Rejection {
 /// What only some answers have.
 #[derive(Debug)]
 enum Special {
-    /// How the client would get a better credential.
-    Challenge(HeaderValue),
+    /// How the client would get a better credential, and what a signature would have to be.
+    Challenge { token: HeaderValue, signature: Option<HeaderValue> },
     /// A document in JSON that is open to everybody, and the whole answer.
     Document(Bytes),
 }
@@ -46,9 +49,13 @@ impl Rejection {
     }
 
     /// A refusal of the request's credential. Only a 401 challenges the client.
-    pub(super) fn unauthenticated(error: &AuthenticationError, challenge: HeaderValue) -> Self {
+    pub(super) fn unauthenticated(
+        error: &AuthenticationError,
+        token: HeaderValue,
+        signature: Option<&HeaderValue>,
+    ) -> Self {
         let is_challenged = error.reason().status() == StatusCode::UNAUTHORIZED;
-        let special = is_challenged.then(|| Box::new(Special::Challenge(challenge)));
+        let special = is_challenged.then(|| Box::new(Special::Challenge { token, signature: signature.cloned() }));
         Self { special, ..Self::with_detail(error.reason(), error.to_string()) }
     }
 
@@ -59,7 +66,7 @@ impl Rejection {
 
     /// A refusal because the credential lacks scopes.
     pub(super) fn insufficient_scope(challenge: HeaderValue) -> Self {
-        let special = Some(Box::new(Special::Challenge(challenge)));
+        let special = Some(Box::new(Special::Challenge { token: challenge, signature: None }));
         let detail = "the credential has not all scopes of the operation";
         Self { special, ..Self::with_detail(Reason::InsufficientScope, detail) }
     }
@@ -114,8 +121,9 @@ impl Rejection {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(Special::Challenge(challenge)) = self.special.as_deref() {
-            headers.insert(header::WWW_AUTHENTICATE, challenge.clone());
+        if let Some(Special::Challenge { token, signature }) = self.special.as_deref() {
+            headers.insert(header::WWW_AUTHENTICATE, token.clone());
+            headers.extend(signature.clone().map(|signature| (ACCEPT_SIGNATURE, signature)));
         }
         if shown.status() == StatusCode::SERVICE_UNAVAILABLE || shown == Reason::TooManyRefusals {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

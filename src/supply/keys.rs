@@ -15,7 +15,7 @@ use tokio::{
 
 use crate::{
     identity::{IssuerUrl, KeySet},
-    net::{ClientTls, FetchError, fetch, jittered},
+    net::{ClientTls, FetchError, MediaType, fetch, jittered},
 };
 
 /// The longest metadata of an issuer.
@@ -30,6 +30,9 @@ const PAUSE: Duration = Duration::from_secs(10);
 /// The pause after the first fetch that failed; it doubles up to `LONGEST_RETRY`.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
+
+/// The media type of a directory of keys that sign messages (draft-ietf-webbotauth-httpsig-directory).
+const DIRECTORY: MediaType = MediaType::Exactly("application/http-message-signatures-directory+json");
 
 /// The key sets that have been fetched, by URL.
 pub type KeyDocuments = HashMap<String, KeyDocument>;
@@ -50,12 +53,23 @@ pub struct KeyUrl {
     pub url: String,
     /// The issuer whose metadata say where its keys are, if it is to be asked.
     pub issuer: Option<IssuerUrl>,
+    /// In which form it is.
+    pub form: KeyForm,
     /// How often it is fetched.
     pub refresh: Duration,
     /// How long the last good one is used while it cannot be fetched.
     pub max_staleness: Duration,
     /// The authorities for its host's certificate; the machine's if there is none.
     pub ca_file: Option<PathBuf>,
+}
+
+/// In which form a key set is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KeyForm {
+    /// As any JSON.
+    KeySet,
+    /// As a directory of keys that sign messages, by its own media type.
+    Directory,
 }
 
 #[derive(Debug)]
@@ -166,7 +180,11 @@ async fn fetch_keys(source: &KeyUrl) -> Result<Arc<str>, String> {
     };
     // An issuer in the clear, on this machine, may have its keys elsewhere.
     let tls = tls.filter(|_| url.starts_with("https:"));
-    let document = fetch(&url, tls, BYTES, DEADLINE).await.map_err(|error| error.to_string())?;
+    let form = match source.form {
+        KeyForm::KeySet => MediaType::Json,
+        KeyForm::Directory => DIRECTORY,
+    };
+    let document = fetch(&url, tls, form, BYTES, DEADLINE).await.map_err(|error| error.to_string())?;
     let text = std::str::from_utf8(&document).map_err(|_| "it is not UTF-8".to_owned())?;
     // A document that is no key set never replaces one that is.
     KeySet::parse(text).map_err(|error| error.to_string())?;
@@ -178,7 +196,7 @@ async fn fetch_keys(source: &KeyUrl) -> Result<Arc<str>, String> {
 async fn discovered(issuer: &IssuerUrl, tls: Option<ClientTls>) -> Result<String, String> {
     let mut last = String::new();
     for url in issuer.metadata_urls() {
-        match fetch(&url, tls.clone(), METADATA_BYTES, DEADLINE).await {
+        match fetch(&url, tls.clone(), MediaType::Json, METADATA_BYTES, DEADLINE).await {
             Ok(metadata) => {
                 return issuer.keys_url(&metadata).map_err(|problem| format!("the metadata at {url}: {problem}"));
             }

@@ -254,6 +254,41 @@ const RULES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "a signature is of the request as it is decided on, covers what it must, and is understood in full",
+        &[
+            "a_signature_is_of_this_request",
+            "what_must_be_covered_is",
+            "covered_fields_have_one_value",
+            "each_parameter_is_understood_and_has_its_type",
+            "exactly_one_signature_counts",
+            "a_signature_with_any_one_byte_changed_is_refused",
+            "the_base_is_that_of_the_rfc",
+            "a_signing_agent_is_decided_by_its_signature_alone",
+        ],
+    ),
+    (
+        "the key of a signature is one of a configured agent, whatever the request says of it",
+        &[
+            "the_key_says_whose_signature_it_is",
+            "the_agents_own_name_is_compared_and_never_believed",
+            "keys_come_from_the_directory_of_the_configuration",
+        ],
+    ),
+    (
+        "a nonce is good once, and no body passes but the one that was signed",
+        &[
+            "a_nonce_is_good_once",
+            "a_nonce_is_good_once_in_a_process",
+            "a_covered_digest_is_the_bodys",
+            "no_body_is_forwarded_but_the_one_that_was_signed",
+            "a_signature_of_an_application_is_of_its_question",
+        ],
+    ),
+    (
+        "a token and a signature come together where both are asked for, and of one sender",
+        &["a_token_and_a_signature_come_together_only_where_both_are_asked_for"],
+    ),
+    (
         "what is revoked is refused from the next request on",
         &["each_entry_revokes_what_it_names_and_nothing_else", "what_is_revoked_is_refused_from_the_next_revision_on"],
     ),

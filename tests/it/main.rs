@@ -38,6 +38,7 @@ mod refusals;
 mod reload;
 mod signal_polls;
 mod signals;
+mod signatures;
 mod store_tests;
 mod support;
 mod transactions;

@@ -21,7 +21,7 @@ use crate::{
         openfga,
         turns::AnswerTurns,
     },
-    identity::{Possession, RefusedKeys, SeenCredential},
+    identity::{InvalidSignature, Possession, RefusedKeys, SeenCredential, SignedBody},
     net::{Handler, HeadProblem, Peer, Transport},
     snapshot::{MemoryStore, Snapshot, SnapshotCell},
 };
@@ -78,6 +78,8 @@ struct Admitted {
     snapshot: Arc<Snapshot>,
     caller: Entity,
     now: Timestamp,
+    // What the credential says of the body.
+    signed: SignedBody,
 }
 
 impl Shared {
@@ -91,15 +93,15 @@ impl Shared {
         let snapshot = self.snapshots.usable(now)?;
         let authenticated =
             snapshot.authenticator.authenticate_as(head, seen, (now, possession), None).map_err(|error| {
-                // A token with a key that is not there may be newer than the keys.
-                if error.unknown_key().is_some() {
+                // What was signed by a key that is not there may be newer than the keys.
+                if error.may_await_its_key() {
                     self.unknown_key.notify_one();
                 }
                 Refusal::Unauthenticated(error)
             })?;
         snapshot.denylist.check(&authenticated).map_err(|revoked| Refusal::Unauthenticated(revoked.into()))?;
         let caller = snapshot.callers.admit(&authenticated.principal, authenticated.grants.as_deref())?.clone();
-        Ok(Admitted { snapshot, caller, now })
+        Ok(Admitted { snapshot, caller, now, signed: authenticated.body })
     }
 
     async fn answer(
@@ -120,7 +122,9 @@ impl Shared {
         let turn = self.turns.take(endpoint.is_long).await.ok_or(Refusal::Overloaded)?;
         // That took a while, in which the policy may have changed, and the caller may have been removed. From here on
         // there is one snapshot for the request.
-        let Admitted { snapshot, caller, now } = self.admit(&head, seen, Possession::Proven)?;
+        let Admitted { snapshot, caller, now, signed } = self.admit(&head, seen, Possession::Proven)?;
+        let refuse = |problem: InvalidSignature| Refusal::Unauthenticated(seen.refuse(problem.into(), now));
+        signed.check(&body).map_err(refuse)?;
         let asked = Asked { snapshot, caller, head, body, now };
         tracing::debug!(caller = %asked.caller, endpoint = endpoint.name, "a caller asks");
         let memory = self.memory.clone();

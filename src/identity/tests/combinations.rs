@@ -72,6 +72,7 @@ impl World {
                 Method::Jwt { .. } => "jwt".to_owned(),
                 Method::ApiKey { .. } => "api_key".to_owned(),
                 Method::Spiffe { .. } => "spiffe".to_owned(),
+                Method::Signature { .. } => "signature".to_owned(),
             },
             Err(error) => {
                 let is_missing = matches!(error, AuthenticationError::Missing | AuthenticationError::MissingKind(_));

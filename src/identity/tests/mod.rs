@@ -17,6 +17,7 @@ mod proofs;
 mod properties;
 mod settings;
 mod signals;
+mod signatures;
 mod svid_tokens;
 mod tasks;
 mod tokens;
