@@ -229,18 +229,15 @@ impl CanonicalRequest {
 
     /// The fields for the upstream: with this `Host`, without `removed`, and without those that end at this hop, that
     /// only a proxy may set, or that frame the message. It ends the request: what is sent is not decided on any more.
-    /// The fields that are `kept`, all if none are named, stay in what is left of it.
+    /// The fields that are `kept` stay in what is left of it.
     pub fn into_outbound_headers(
         mut self: Box<Self>,
         host: HeaderValue,
         removed: &[HeaderName],
-        kept: Option<&[HeaderName]>,
+        kept: &[HeaderName],
     ) -> (HeaderMap, SentRequest) {
         let headers = std::mem::take(&mut self.headers);
-        let kept = match kept {
-            Some(names) => names.iter().filter_map(|name| Some((name.clone(), headers.get(name)?.clone()))).collect(),
-            None => headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-        };
+        let kept = kept.iter().filter_map(|name| Some((name.clone(), headers.get(name)?.clone()))).collect();
         let mut headers = fields::outbound(headers, self.noted, removed);
         headers.insert(header::HOST, host);
         (headers, SentRequest::new(self, kept))
@@ -418,7 +415,7 @@ mod tests {
         ];
         let request = head("POST", "/", &fields).unwrap();
         let host = HeaderValue::from_static("crm.internal");
-        let outbound = Box::new(request.clone()).into_outbound_headers(host.clone(), &[header::AUTHORIZATION], None).0;
+        let outbound = Box::new(request.clone()).into_outbound_headers(host.clone(), &[header::AUTHORIZATION], &[]).0;
         let mut names: Vec<_> = outbound.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["accept", "cookie", "host"]);

@@ -176,10 +176,9 @@ impl Authenticator {
         &self.credential_fields
     }
 
-    /// The fields that are read to find out who sends the request; `None` for all of them, where a signature names some.
-    pub fn asked_fields(&self, head: &CanonicalRequest) -> Option<&[HeaderName]> {
-        let is_signed = self.signers.is_some() && head.has(&signature::INPUT);
-        (!is_signed).then_some(&self.asked_fields)
+    /// The fields that are read to find out who sends a request that came before.
+    pub fn asked_fields(&self) -> &[HeaderName] {
+        &self.asked_fields
     }
 
     /// What those are told whose credential is missing or refused.

@@ -108,7 +108,7 @@ fn request_headers(
     let host = HeaderValue::from_str(host).map_err(|_| Malformed::Host("it cannot be a field's value"))?;
     let scheme = head.scheme();
     let upstream_host = if upstream.preserve_host { host.clone() } else { upstream.target.url.authority().clone() };
-    let kept = snapshot.authenticator.asked_fields(&head);
+    let kept = snapshot.authenticator.asked_fields();
     let (mut headers, sent) = head.into_outbound_headers(upstream_host, removed, kept);
     if filtered {
         for name in

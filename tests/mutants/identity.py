@@ -99,7 +99,7 @@ MUTANTS = [
      "nonces.first(sha256(&[&claimed.key[..], nonce.as_bytes()].concat()), end, now)?;", "let _ = (nonces, nonce, end);", IDENTITY),
     ("a nonce is forgotten before its signature ends", SIGNERS, "nonce.as_bytes()].concat()), end, now)?;",
      "nonce.as_bytes()].concat()), claimed.created, now)?;", IDENTITY),
-    ("a key of two agents is the first one's", SIGNERS, "if signer.is_shared {", "if false {", IDENTITY),
+    ("a key of two agents is the first one's", SIGNERS, "if signer.is_shared { Err(", "if false { Err(", IDENTITY),
     ("the signature says its algorithm", SIGNERS, "is_some_and(|named| named != signer.algorithm)",
      "is_some_and(|named| named.is_empty())", IDENTITY),
     ("whoever the request says that it is is not compared", SIGNERS, "&& *origin != named", "&& false && *origin != named", IDENTITY),

@@ -56,6 +56,13 @@ struct Signer {
     verifier: ParsedPublicKey,
 }
 
+impl Signer {
+    fn signed(&self, claimed: &Claimed, end: Timestamp, body: SignedBody) -> Signed {
+        let (principal, key_id) = (Arc::clone(&self.principal), Arc::clone(&self.key_id));
+        Signed { principal, key_id, created: claimed.created, end, body }
+    }
+}
+
 /// A request that was signed by an agent.
 #[derive(Debug)]
 pub(in crate::identity) struct Signed {
@@ -104,6 +111,9 @@ impl Signers {
     ) -> Result<Signed, InvalidSignature> {
         let settings = &self.settings;
         let claimed = Claimed::read(head, &settings.tag)?;
+        if possession == Possession::Proven {
+            return self.proven(head, &claimed);
+        }
         if let Some(component) = settings.components.iter().find(|it| !it.is_covered_by(&claimed.covered)) {
             return Err(InvalidSignature::Uncovered(component.clone()));
         }
@@ -114,13 +124,7 @@ impl Signers {
         let body = self.body(head, &claimed)?;
         let scheme = settings.scheme.unwrap_or(head.scheme());
         let base = signature_base(head, scheme, &claimed.covered, &claimed.parameters)?;
-        let Some(signer) = self.keys.get(&claimed.key) else {
-            self.spend(&base, &claimed.bytes);
-            return Err(InvalidSignature::UnknownKey);
-        };
-        if signer.is_shared {
-            return Err(InvalidSignature::SharedKey);
-        }
+        let signer = self.signer(&claimed.key).inspect_err(|_| self.spend(&base, &claimed.bytes))?;
         if claimed.algorithm.as_ref().is_some_and(|named| named != signer.algorithm) {
             return Err(InvalidSignature::Algorithm);
         }
@@ -132,17 +136,26 @@ impl Signers {
         let verified = signer.verifier.verify_sig(base.as_bytes(), &claimed.bytes);
         verified.map_err(|_| InvalidSignature::Wrong)?;
         let end = claimed.expires.plus(settings.leeway);
-        if let (Some(nonce), Possession::ToProve) = (&claimed.nonce, possession) {
+        if let Some(nonce) = &claimed.nonce {
             // The thumbprint has a fixed length, so that no two pairs are the same bytes.
             nonces.first(sha256(&[&claimed.key[..], nonce.as_bytes()].concat()), end, now)?;
         }
-        Ok(Signed {
-            principal: Arc::clone(&signer.principal),
-            key_id: Arc::clone(&signer.key_id),
-            created: claimed.created,
-            end,
-            body,
-        })
+        Ok(signer.signed(&claimed, end, body))
+    }
+
+    /// Who signed a request that was verified when it came, and of which not all may be left: whether the key is still
+    /// that agent's. Its time was for its coming, and its nonce was used up then.
+    fn proven(&self, head: &CanonicalRequest, claimed: &Claimed) -> Result<Signed, InvalidSignature> {
+        let signer = self.signer(&claimed.key)?;
+        // Without the field nobody has a body to look at any more, and none would be good.
+        let body = self.body(head, claimed).unwrap_or(SignedBody::Empty);
+        Ok(signer.signed(claimed, claimed.expires.plus(self.settings.leeway), body))
+    }
+
+    /// The one agent that has the key.
+    fn signer(&self, key: &Thumbprint) -> Result<&Signer, InvalidSignature> {
+        let signer = self.keys.get(key).ok_or(InvalidSignature::UnknownKey)?;
+        if signer.is_shared { Err(InvalidSignature::SharedKey) } else { Ok(signer) }
     }
 
     fn check_times(&self, claimed: &Claimed, now: Timestamp) -> Result<(), InvalidSignature> {

@@ -580,6 +580,17 @@ fn a_nonce_is_good_once() {
     let (seen, at) = (SeenCredential::default(), Timestamp::from_seconds(NOW));
     let proven = next.authenticate_as(&with("n1", &end).head(), &seen, (at, Possession::Proven), None);
     assert!(proven.is_ok());
+    // Nor is what it covers, which may be gone, but whose the key is.
+    let later = (Timestamp::from_seconds(NOW + 3600), Possession::Proven);
+    let left = Sending::new(&ED25519).field("content-digest", "sha-256=:AAAA:").covering("content-digest", "gone");
+    let mut left = left.signed(&ED25519, Algorithm::EdDsa);
+    left.fields.remove(0);
+    let answer = next.authenticate_as(&left.head(), &seen, later, None).unwrap();
+    assert_eq!((members(&answer).as_str(), answer.body), ("agent:reader", SignedBody::Empty));
+    let without = changed(|it| it.agents = vec![agent("agent:other", &[RSA.jwk("x")])]);
+    assert!(without.authenticate_as(&left.head(), &seen, later, None).is_err(), "the key is gone");
+    let shared = changed(|it| it.agents.push(agent("agent:thief", &[ED25519.jwk("mine")])));
+    assert!(shared.authenticate_as(&left.head(), &seen, later, None).is_err());
     // A wrong signature uses up no nonce.
     let mut wrong = with("n3", &end);
     wrong.method = "PUT";
