@@ -16,15 +16,15 @@ use serde_json::{Value, json};
 use crate::support::{Connection, Portcullis, World, eventually, request, token};
 
 /// The beginning of an answer that does not end by itself.
-const STREAM: &str =
+pub(crate) const STREAM: &str =
     "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n6\r\nevent1\r\n";
 
 /// An answer under way.
-struct Stream(Connection);
+pub(crate) struct Stream(Connection);
 
 impl Stream {
     /// Begins one, with this credential in a field.
-    fn open(portcullis: &Portcullis, field: &str) -> Self {
+    pub(crate) fn open(portcullis: &Portcullis, field: &str) -> Self {
         let mut connection = Connection::open(portcullis.data);
         connection.send(format!("GET /documents/d1 HTTP/1.1\r\nhost: api.acme.example\r\n{field}\r\n\r\n"));
         let mut stream = Self(connection);
@@ -46,7 +46,7 @@ impl Stream {
     }
 
     /// Waits for its end, which must be none that a client takes for the end of the answer.
-    fn until_cut(self) {
+    pub(crate) fn until_cut(self) {
         let mut rest = Vec::new();
         // The other side may close while something is on its way to it.
         let _ = self.0.stream().read_to_end(&mut rest);
@@ -54,7 +54,7 @@ impl Stream {
     }
 
     /// It is still open after it was decided again.
-    fn lasts(&mut self) {
+    pub(crate) fn lasts(&mut self) {
         let mut stream = self.0.stream();
         stream.set_read_timeout(Some(Duration::from_millis(1500))).unwrap();
         let read = stream.read(&mut [0; 64]).map_err(|error| error.kind());

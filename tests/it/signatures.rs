@@ -318,3 +318,19 @@ fn settings_of_signatures_that_cannot_be_meant_are_refused() {
         assert!(said.contains("portcullis.yaml:") || said.contains("useless.json"), "{said}");
     }
 }
+
+#[test]
+fn a_long_answer_outlives_its_signature_but_not_its_key() {
+    let (world, key) = signing("");
+    world.upstream.answer_with(crate::lasting::STREAM);
+    let portcullis = world.start();
+    let mut fields = signed(&key, "GET", "/documents/d1", &[("accept", "text/event-stream")], ";nonce=\"n1\"");
+    fields.truncate(fields.trim_end().len());
+    let mut stream = crate::lasting::Stream::open(&portcullis, &fields);
+    // What it covers is not there any more, and its nonce was used.
+    stream.lasts();
+    world.replace("reader.json", Issuer::new("next").jwks());
+    stream.until_cut();
+    let record = eventually("the record", || world.audit().pop());
+    assert_eq!(record["cut"], "invalid_credential");
+}

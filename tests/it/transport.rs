@@ -255,15 +255,16 @@ fn an_upload_flows_while_nobody_reads_the_answer() {
     let config = world.config().replace(&world.upstream.address.to_string(), &address);
     world.write("portcullis.yaml", config);
     let portcullis = Portcullis::start(&world.path("portcullis.yaml"));
-    // An upstream that begins its answer before it reads what it is sent.
+    // An upstream that begins its answer before it reads more than the beginning of what it is sent.
     let upstream = thread::spawn(move || {
         let (mut reader, _) = listener.accept().unwrap();
+        let (mut bytes, mut read) = (vec![0; 64 * 1024], 0);
+        read += reader.read(&mut bytes).unwrap();
         let mut writer = reader.try_clone().unwrap();
         let answering = thread::spawn(move || {
             write!(writer, "HTTP/1.1 200 OK\r\ncontent-length: {LENGTH}\r\n\r\n").unwrap();
             writer.write_all(&vec![b'a'; LENGTH]).unwrap();
         });
-        let (mut bytes, mut read) = (vec![0; 64 * 1024], 0);
         while read < LENGTH {
             read += reader.read(&mut bytes).unwrap();
         }

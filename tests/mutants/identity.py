@@ -74,7 +74,7 @@ MUTANTS = [
      "missing.map_or(Ok(()), |missing| Err(AuthenticationError::MissingKind(*missing)))", "{ let _ = missing; Ok(()) }", IDENTITY),
     ("what is not named may come beside all", PRESENTED, ".find(|sent| !kinds.contains(sent))",
      ".find(|sent| false && !kinds.contains(sent))", IDENTITY),
-    ("a connection that is over is heard", AUTHENTICATOR, "if seen.is_over() {", "if false {", IDENTITY),
+    ("a connection that is over is heard", AUTHENTICATOR, "if is_new && seen.is_over() {", "if false {", IDENTITY),
     ("refusals are not counted", AUTHENTICATOR, "seen.refusals.refuse(circumstances.0);", "", IDENTITY),
     ("a missing credential is a bad one", AUTHENTICATOR,
      "error.reason() == Reason::InvalidCredential && !error.may_await_its_key()", "!error.may_await_its_key()", IDENTITY),
