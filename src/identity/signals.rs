@@ -207,9 +207,11 @@ impl Signals {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).get_mut(id).is_some()
     }
 
-    fn remember(&self, id: [u8; 32], until: Timestamp, now: Timestamp) -> Result<(), InvalidSignal> {
+    /// Remembers a signal that counts already, if there is room: to hear it once more changes nothing, and what comes
+    /// after it must not wait for room.
+    fn remember(&self, id: [u8; 32], until: Timestamp, now: Timestamp) {
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        if heard.insert(id, until, now, |until| now > *until) { Ok(()) } else { Err(InvalidSignal::NoRoom) }
+        heard.insert(id, until, now, |until| now > *until);
     }
 }
 
@@ -294,7 +296,7 @@ fn apply(
         }
     }
     // Remembered last: what had no room is heard when it comes again.
-    signals.remember(id, issued.plus(settings.keep), now)?;
+    signals.remember(id, issued.plus(settings.keep), now);
     Ok(heard)
 }
 

@@ -32,7 +32,7 @@ use super::{
     exchange::{Exchange, Sinks},
     filter::Filtering,
     inspect::{BodyRefusal, Inspected, Received, ToRead},
-    lasting::{self, Lasting},
+    lasting::{self, Decided, Grounds, Lasting},
     metrics::ProxyMetrics,
     rejection::Rejection,
     upstream::{self, Outgoing, Permitted},
@@ -223,7 +223,7 @@ impl Worker {
         body: Inspected,
     ) -> Result<Sending, Rejection> {
         let Asked { snapshot, head, route, caller, grants, holder, mover } = asked;
-        let Inspected { document, mut outbound, .. } = body;
+        let Inspected { document, mut outbound, waited } = body;
         let principal = &caller.principal;
         let operation = route.operation(&head)?;
         let captures = route.captures(&head);
@@ -237,7 +237,12 @@ impl Worker {
         let task_rule = task_rule(operation);
         let permit = policy.authorize(principal, accesses, task_rule, &RequestContext::default().at(now));
         exchange.decided(deciding.elapsed());
-        let permit = permit?;
+        let grounds = Grounds { route: Arc::clone(&route), permit: permit?, task_rule };
+        let permit = &grounds.permit;
+        if waited > lasting::EVERY {
+            // The body took so long that what was true at its beginning may not be any more.
+            grounds.decide_again(&self.snapshots, seen, &head)?;
+        }
         let grant = |holder| Grant { route: Arc::clone(&route.name), method: head.method().clone(), holder };
         if let Some((rule, mover)) = operation.bytes.zip(mover) {
             let allowance = self.shared.budgets.allow(grant(mover), rule, now)?;
@@ -259,7 +264,7 @@ impl Worker {
         // What was decided on is what is sent: the head ends here.
         let permitted = Permitted {
             snapshot: &snapshot,
-            permit: &permit,
+            permit,
             caller: &caller,
             route: &route,
             now,
@@ -267,7 +272,7 @@ impl Worker {
         };
         let (request, sent) = upstream::request(permitted, head, outbound, peer, exchange.marks())?;
         let (upstream, snapshots, seen) = (route.upstream, Arc::clone(&self.snapshots), Arc::clone(seen));
-        let lasting = Box::new(Lasting { snapshots, seen, sent, route, permit, task_rule, next: None });
+        let lasting = Box::new(Lasting { snapshots, seen, sent, grounds, since: deciding, next: None });
         Ok(Sending { snapshot, upstream, request, lasting, filtering })
     }
 
@@ -294,15 +299,21 @@ impl Worker {
         let took = begun.elapsed();
         exchange.upstream_answered(response.status().as_u16(), took);
         if took > lasting::EVERY {
-            lasting.decide_again().inspect_err(|rejection| exchange.cut(rejection))?;
+            drop(lasting.decide_again().inspect_err(|rejection| exchange.cut(rejection))?);
         }
         let is_error = response.status().is_client_error() || response.status().is_server_error();
         let Some(filtering) = filtering.filter(|_| !is_error) else {
             return Ok(response.map(|body| Content::Upstream(body, lasting)));
         };
         let reading = Instant::now();
-        let policy = filtering.told.as_deref().unwrap_or(&snapshot.policy);
-        let (response, items) = Box::pin(filtering.filter(policy, response)).await?;
+        let decided = || {
+            if begun.elapsed() <= lasting::EVERY {
+                let policy = filtering.told.as_ref().unwrap_or(&snapshot.policy);
+                return Ok(Decided { policy: Arc::clone(policy), at: filtering.now });
+            }
+            lasting.decide_again().inspect_err(|rejection| exchange.cut(rejection))
+        };
+        let (response, items) = Box::pin(filtering.filter(decided, response)).await?;
         exchange.waited(reading.elapsed());
         exchange.filtered(items);
         exchange.pass_bytes(response.body().len())?;

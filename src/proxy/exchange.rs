@@ -240,7 +240,7 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        if self.exceeded() {
+        if self.exceeded() && self.0.record.cut.is_none() {
             self.cut(&Spent.into());
         }
         let State { record, begun, decision, added, sent, slot, sinks, .. } = self.0.as_mut();

@@ -15,7 +15,7 @@ use crate::{
     route::{Captures, Inputs, ItemFilter, JsonPath},
 };
 
-use super::rejection::Rejection;
+use super::{lasting::Decided, rejection::Rejection};
 
 /// Elements and members of an answer that is filtered, at most.
 const ITEMS: usize = 50_000;
@@ -35,10 +35,11 @@ pub(super) struct Filtering {
 impl Filtering {
     /// The answer without the elements that some member of the chain may not see.
     ///
-    /// An answer that cannot be read whole is refused, never passed on unfiltered.
+    /// An answer that cannot be read whole is refused, never passed on unfiltered. By what it is decided is asked when it
+    /// is there.
     pub(super) async fn filter(
         &self,
-        policy: &Policy,
+        decided: impl FnOnce() -> Result<Decided, Rejection>,
         response: Response<UpstreamBody>,
     ) -> Result<(Response<Bytes>, Items), Rejection> {
         let rule = &self.rule;
@@ -59,7 +60,7 @@ impl Filtering {
         let bytes = read.map_err(|error| unreadable(&error.to_string()))?.to_bytes();
         let limits = JsonLimits { items: ITEMS, ..JsonLimits::default() };
         let document = parse_json(&bytes, limits).map_err(|problem| unreadable(&problem.to_string()))?;
-        let kept = self.kept(policy, &document).ok_or_else(|| unreadable("its array is not there"))?;
+        let kept = self.kept(&decided()?, &document).ok_or_else(|| unreadable("its array is not there"))?;
         let body = without_hidden(rule, &bytes, &kept).map_err(|problem| unreadable(&problem))?;
         let count = kept.iter().filter(|kept| **kept).count();
         let items = Items { kept: count, removed: kept.len() - count };
@@ -76,10 +77,10 @@ impl Filtering {
     }
 
     /// Of each element, whether every member of the chain may see it.
-    fn kept(&self, policy: &Policy, document: &Json) -> Option<Vec<bool>> {
+    fn kept(&self, decided: &Decided, document: &Json) -> Option<Vec<bool>> {
         let Json::Array(elements) = at(document, &self.rule.each)? else { return None };
-        let context = RequestContext::default().at(self.now);
-        Some(elements.iter().map(|element| self.is_permitted(policy, &context, element)).collect())
+        let context = RequestContext::default().at(decided.at);
+        Some(elements.iter().map(|element| self.is_permitted(&decided.policy, &context, element)).collect())
     }
 
     fn is_permitted<'p>(&self, policy: &'p Policy, context: &RequestContext<'p>, element: &Json) -> bool {

@@ -4,15 +4,15 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Sleep, sleep_until};
 
 use crate::{
-    access::{Reason, SentRequest, Timestamp},
+    access::{CanonicalRequest, Reason, SentRequest, Timestamp},
     identity::Possession,
-    policy::{Permit, RequestContext, TaskRule},
+    policy::{Permit, Policy, RequestContext, TaskRule},
     route::Route,
     snapshot::SnapshotCell,
 };
@@ -28,11 +28,26 @@ pub(super) struct Lasting {
     pub(super) snapshots: Arc<SnapshotCell>,
     pub(super) seen: Arc<Seen>,
     pub(super) sent: SentRequest,
+    pub(super) grounds: Grounds,
+    /// When it was decided.
+    pub(super) since: Instant,
+    // Most answers are there before anybody has to wait for the next time.
+    pub(super) next: Option<Pin<Box<Sleep>>>,
+}
+
+/// What was permitted, and by which rules of its route.
+#[derive(Debug)]
+pub(super) struct Grounds {
     pub(super) route: Arc<Route>,
     pub(super) permit: Permit,
     pub(super) task_rule: TaskRule,
-    // Most answers are there before anybody has to wait for the next time.
-    pub(super) next: Option<Pin<Box<Sleep>>>,
+}
+
+/// By what and when something was decided.
+#[derive(Debug)]
+pub(super) struct Decided {
+    pub(super) policy: Arc<Policy>,
+    pub(super) at: Timestamp,
 }
 
 impl Lasting {
@@ -43,39 +58,50 @@ impl Lasting {
                 Some(next) => next,
                 None => {
                     self.sent.detach();
-                    self.next.insert(Box::pin(sleep(EVERY)))
+                    // Whoever lets it wait gains no time by that.
+                    self.next.insert(Box::pin(sleep_until((self.since + EVERY).into())))
                 }
             };
             ready!(next.as_mut().poll(cx));
-            next.as_mut().reset(Instant::now() + EVERY);
+            next.as_mut().reset(tokio::time::Instant::now() + EVERY);
             if let Err(rejection) = self.decide_again() {
                 return Poll::Ready(rejection);
             }
         }
     }
 
+    /// See [`Grounds::decide_again`].
+    pub(super) fn decide_again(&self) -> Result<Decided, Rejection> {
+        self.grounds.decide_again(&self.snapshots, &self.seen, &self.sent.head())
+    }
+}
+
+impl Grounds {
     /// The decision as if the request came now: by the policy, the keys and the revocations of this moment. What it stands
     /// for stays what it was, and no use is counted.
-    pub(super) fn decide_again(&self) -> Result<(), Rejection> {
-        let now = Timestamp::from(SystemTime::now());
-        let snapshot = self.snapshots.usable(now)?;
-        let (head, rule) = (self.sent.head(), self.route.authentication.as_ref());
-        let seen = &self.seen.credential;
+    pub(super) fn decide_again(
+        &self,
+        snapshots: &SnapshotCell,
+        seen: &Seen,
+        head: &CanonicalRequest,
+    ) -> Result<Decided, Rejection> {
+        let at = Timestamp::from(SystemTime::now());
+        let snapshot = snapshots.usable(at)?;
         let refused = |error| {
             let challenges = snapshot.authenticator.challenges();
             Rejection::unauthenticated(&error, challenges.unauthenticated(&error, &[]), challenges.signature())
         };
+        let (rule, circumstances) = (self.route.authentication.as_ref(), (at, Possession::Proven));
         let authenticated =
-            snapshot.authenticator.authenticate_as(&head, seen, (now, Possession::Proven), rule).map_err(refused)?;
+            snapshot.authenticator.authenticate_as(head, &seen.credential, circumstances, rule).map_err(refused)?;
         snapshot.denylist.check(&authenticated).map_err(|revoked| refused(revoked.into()))?;
         if authenticated.principal != *self.permit.principal() {
             return Err(Rejection::with_detail(Reason::InvalidCredential, "the credential is of another chain now"));
         }
-        let caller = self.seen.caller(&authenticated)?;
-        let told = caller.told(&snapshot)?;
-        let policy = told.as_deref().unwrap_or(&snapshot.policy);
+        let caller = seen.caller(&authenticated)?;
+        let policy = caller.told(&snapshot)?.unwrap_or_else(|| Arc::clone(&snapshot.policy));
         let accesses = self.permit.accesses().to_vec();
-        policy.authorize(&caller.principal, accesses, self.task_rule, &RequestContext::default().at(now))?;
-        Ok(())
+        policy.authorize(&caller.principal, accesses, self.task_rule, &RequestContext::default().at(at))?;
+        Ok(Decided { policy, at })
     }
 }

@@ -200,6 +200,76 @@ fn an_answer_that_never_pauses_ends_too() {
 }
 
 #[test]
+fn a_body_that_is_read_first_is_decided_when_it_is_there() {
+    let world = World::with_routes(
+        r#"
+  - path: /search
+    upstream: main
+    operations:
+      POST: { action: can_read, resource: "document:{body.document}" }
+"#,
+    );
+    let portcullis = world.start();
+    let (erin, frank) = (world.issuer.token("erin", &[]), world.issuer.token("frank", &[]));
+    let body = r#"{"document":"d1"}"#;
+    let begun = |token: &str| {
+        let mut connection = Connection::open(portcullis.data);
+        connection.send(request("POST", "/search", token, &format!("content-length: {}\r\n", body.len()), ""));
+        connection.send(&body[..body.len() - 1]);
+        connection
+    };
+    let (mut refused, mut good) = (begun(&erin), begun(&frank));
+    eventually("both wait", || (portcullis.metric("portcullis_requests_in_flight") == 2.0).then_some(()));
+    world.replace("tuples.yaml", world.tuples().replace("- { user: user:erin, relation: member,", "#"));
+    portcullis.until_revision_above(1);
+    // Longer than a body that nobody waits for takes.
+    thread::sleep(Duration::from_millis(700));
+    let end = |connection: &mut Connection| {
+        connection.send("}");
+        connection.answer().unwrap()
+    };
+    let answer = end(&mut refused);
+    assert_eq!((answer.status, answer.reason().as_str()), (403, "not_permitted"));
+    assert_eq!(world.record_of(&answer)["outcome"], "deny");
+    assert!(world.upstream.seen().is_empty());
+    assert_eq!(end(&mut good).status, 200);
+}
+
+#[test]
+fn a_stream_of_http_2_that_nobody_reads_gains_no_time() {
+    let world = World::new();
+    let body = "x".repeat(1 << 20);
+    world.upstream.answer_with(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()));
+    let portcullis = world.start();
+    let get = Request::get("http://api.acme.example/documents/d1")
+        .version(Version::HTTP_2)
+        .header("authorization", format!("Bearer {}", world.issuer.token("erin", &[])))
+        .body(Empty::<Bytes>::new())
+        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let io = TokioIo::new(tokio::net::TcpStream::connect(portcullis.data).await.unwrap());
+        let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+        let (mut sender, connection) = builder.initial_stream_window_size(1).handshake(io).await.unwrap();
+        tokio::spawn(connection);
+        let mut answer = sender.send_request(get).await.unwrap().into_body();
+        world.replace("tuples.yaml", world.tuples().replace("- { user: user:erin, relation: member,", "#"));
+        portcullis.until_revision_above(1);
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let mut came = 0;
+        let ended = loop {
+            match answer.frame().await {
+                Some(Ok(frame)) => came += frame.into_data().map_or(0, |data| data.len()),
+                Some(Err(_)) => break "cut",
+                None => break "whole",
+            }
+        };
+        assert_eq!(ended, "cut", "after {came}");
+    });
+    assert_eq!(cut_record(&world)["cut"], "not_permitted");
+}
+
+#[test]
 fn an_answer_that_was_waited_for_is_decided_again() {
     let world = World::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -109,7 +109,10 @@ fn what_is_refused_is_said_so_and_holds_nothing_up() {
     let get = |token: &str| portcullis.get("/documents/d1", token).status;
     assert_eq!((get(&erin), get(&frank)), (200, 401));
     // Nobody is named whose signature does not hold.
-    let signals: Vec<Value> = world.audit().into_iter().filter(|record| record["kind"] == "signal").collect();
+    let signals: Vec<Value> = eventually("all are recorded", || {
+        let signals: Vec<_> = world.audit().into_iter().filter(|record| record["kind"] == "signal").collect();
+        (signals.len() >= 6).then_some(signals)
+    });
     let issuers: BTreeSet<_> = signals.iter().filter_map(|record| record["signal"]["issuer"].as_str()).collect();
     assert_eq!((signals.len(), issuers), (6, BTreeSet::from(["https://idp.acme.example"])));
     assert_eq!(portcullis.metric("portcullis_signals_total{outcome=\"refused\"}"), 4.0);

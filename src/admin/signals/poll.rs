@@ -155,7 +155,7 @@ impl SignalPoller {
 enum Polled {
     /// There are signals that had not come before.
     New,
-    /// There are only such as had come before, or as are for later.
+    /// There are only such as had come before, are refused, or are for later.
     Known,
     /// There are none.
     Nothing,
@@ -266,7 +266,7 @@ impl Transmitter {
         polled
     }
 
-    /// Notes what the transmitter will be told of a signal. Whether it is settled now, and was not before.
+    /// Notes what the transmitter will be told of a signal. Whether it counts now, and did not before.
     fn note(&mut self, id: String, outcome: Result<Heard, NotTaken>) -> bool {
         match outcome {
             Ok(heard) => {
@@ -278,7 +278,8 @@ impl Transmitter {
             Err(NotTaken::Invalid(problem)) if problem.is_for_later() && !self.is_given_up(&id, &problem) => false,
             Err(NotTaken::Invalid(problem)) => {
                 self.refused.insert(id, json!({ "err": problem.code(), "description": problem.to_string() }));
-                true
+                // Who does not listen to that sends it again, which must not be at once.
+                false
             }
         }
     }
