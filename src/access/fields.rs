@@ -294,9 +294,17 @@ pub(super) fn check(headers: &HeaderMap, version: Version) -> Result<Noted, Malf
     }
 }
 
+/// Fields of a request that was sent.
+pub(super) type Kept = SmallVec<[(HeaderName, HeaderValue); 1]>;
+
 /// What travels on: everything but the hop-by-hop, the `Connection`-listed, the reserved, the framing and `removed`. The
-/// caller replaces `Host`.
-pub(super) fn outbound(mut headers: HeaderMap, noted: Noted, removed: &[HeaderName]) -> HeaderMap {
+/// caller replaces `Host`. The fields that are `kept` are returned too, whether they travel on or not.
+pub(super) fn outbound(
+    mut headers: HeaderMap,
+    noted: Noted,
+    removed: &[HeaderName],
+    kept: &[HeaderName],
+) -> (HeaderMap, Kept) {
     let ends = |name: &HeaderName| {
         let may_end = ENDING_BEGINNINGS.may_hold(name.as_str().as_bytes());
         (may_end && (FRAMING.contains(&name.as_str()) || ends_here(name)))
@@ -310,13 +318,24 @@ pub(super) fn outbound(mut headers: HeaderMap, noted: Noted, removed: &[HeaderNa
             ending.push(name.clone());
         }
     }
+    let mut left = Kept::new();
     for name in ending {
-        headers.remove(name);
+        if let Some(value) = headers.remove(&name)
+            && kept.contains(&name)
+        {
+            left.push((name, value));
+        }
+    }
+    // Most often all have ended here.
+    if left.len() < kept.len() {
+        for name in kept {
+            left.extend(headers.get(name).map(|value| (name.clone(), value.clone())));
+        }
     }
     if noted.cookie {
         join_cookies(&mut headers);
     }
-    headers
+    (headers, left)
 }
 
 /// One Cookie field of several, as HTTP/2 may send them (RFC 9113, section 8.2.3).

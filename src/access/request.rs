@@ -236,9 +236,7 @@ impl CanonicalRequest {
         removed: &[HeaderName],
         kept: &[HeaderName],
     ) -> (HeaderMap, SentRequest) {
-        let headers = std::mem::take(&mut self.headers);
-        let kept = kept.iter().filter_map(|name| Some((name.clone(), headers.get(name)?.clone()))).collect();
-        let mut headers = fields::outbound(headers, self.noted, removed);
+        let (mut headers, kept) = fields::outbound(std::mem::take(&mut self.headers), self.noted, removed, kept);
         headers.insert(header::HOST, host);
         (headers, SentRequest::new(self, kept))
     }

@@ -1,20 +1,19 @@
 //! What is left of a request that was sent.
 
-use http::{HeaderName, HeaderValue};
-use smallvec::SmallVec;
+use http::HeaderValue;
 
-use super::request::CanonicalRequest;
+use super::{fields::Kept, request::CanonicalRequest};
 
 /// A request whose fields went to its upstream, but for those that say who sends it: it can be asked again who that is.
 #[derive(Debug)]
 pub struct SentRequest {
     // Without any field. In a box, because it moves through many hands.
     head: Box<CanonicalRequest>,
-    kept: SmallVec<[(HeaderName, HeaderValue); 1]>,
+    kept: Kept,
 }
 
 impl SentRequest {
-    pub(super) fn new(head: Box<CanonicalRequest>, kept: SmallVec<[(HeaderName, HeaderValue); 1]>) -> Self {
+    pub(super) fn new(head: Box<CanonicalRequest>, kept: Kept) -> Self {
         Self { head, kept }
     }
 

@@ -13,8 +13,12 @@ use crate::{
 };
 
 /// Operators are few, and whoever may use their socket can do worse than to use it up.
-const BOUNDS: ServerSettings =
-    ServerSettings { connections: 64, handshake: Duration::from_secs(5), head: Duration::from_secs(30) };
+const BOUNDS: ServerSettings = ServerSettings {
+    connections: 64,
+    handshake: Duration::from_secs(5),
+    head: Duration::from_secs(30),
+    half_closed: Duration::from_secs(10),
+};
 
 /// Why operators cannot ask.
 #[derive(Debug, Error)]

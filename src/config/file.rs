@@ -226,6 +226,8 @@ pub(super) struct Timeouts {
     pub(super) handshake: Option<Located<String>>,
     /// For a request's head, and for the pause between two requests. By default 30s.
     pub(super) head: Option<Located<String>>,
+    /// For the pause between two writes to a client that has closed its side. By default 10s.
+    pub(super) half_closed: Option<Located<String>>,
     /// For an inspected body. By default 10s.
     pub(super) body: Option<Located<String>>,
     /// For the requests in flight when the process is told to stop. By default 30s.

@@ -246,6 +246,7 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
         connections: problems.count_of(file.limits.connections.as_ref(), defaults.0.connections),
         handshake: problems.duration(file.timeouts.handshake.as_ref(), defaults.0.handshake),
         head: problems.duration(file.timeouts.head.as_ref(), defaults.0.head),
+        half_closed: problems.duration(file.timeouts.half_closed.as_ref(), defaults.0.half_closed),
     };
     let enforcer = EnforcerSettings {
         in_flight: problems.count_of(file.limits.in_flight.as_ref(), defaults.1.in_flight),

@@ -13,6 +13,7 @@ use std::{
 };
 
 use foldhash::fast::RandomState;
+use futures_util::TryFutureExt;
 use http::{Request, Response};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
@@ -153,7 +154,8 @@ impl Client {
                 }
             };
             let progress = request.body().progress();
-            let answer = pin!(connection.sender.try_send_request(*request));
+            // A failure holds the request, which is large, and the outcome moves through many hands.
+            let answer = pin!(connection.sender.try_send_request(*request).map_err(Box::new));
             match within(&connection.timer, begun, target.response_timeout, &progress, answer)
                 .await
                 .ok_or(ClientError::ResponseTimeout)?
@@ -163,7 +165,7 @@ impl Client {
                     return Ok(response.map(|incoming: Incoming| UpstreamBody::new(incoming, lease)));
                 }
                 Err(mut failed) => match failed.take_message() {
-                    Some(unsent) if is_reused => *request = unsent,
+                    Some(unsent) if is_reused => request = Box::new(unsent),
                     Some(_) | None => return Err(broken(failed.into_error())),
                 },
             }

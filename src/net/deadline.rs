@@ -3,7 +3,7 @@
 
 use std::{
     future::{Future, poll_fn},
-    pin::{Pin, pin},
+    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, Waker},
 };
@@ -41,23 +41,18 @@ impl ConnectionTimer {
 
     /// The outcome, if it is there before the time is over.
     pub(super) async fn before<T>(&self, at: Instant, mut doing: Pin<&mut impl Future<Output = T>>) -> Option<T> {
-        let mut deadline = pin!(self.until(at));
         poll_fn(|cx| match doing.as_mut().poll(cx) {
             Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
-            Poll::Pending => deadline.as_mut().poll(cx).map(|()| None),
+            Poll::Pending => self.poll_until(at, cx).map(|()| None),
         })
         .await
     }
-}
 
-impl Future for Deadline {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut set = self.timer.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn poll_until(&self, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let mut set = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Set { sleep, wakes } = &mut *set;
-        if self.at < sleep.deadline() {
-            sleep.as_mut().reset(self.at);
+        if at < sleep.deadline() {
+            sleep.as_mut().reset(at);
             *wakes = None;
         }
         // It will wake this task already: most requests find it so.
@@ -70,12 +65,20 @@ impl Future for Deadline {
                 *wakes = Some(cx.waker().clone());
                 return Poll::Pending;
             }
-            if sleep.deadline() >= self.at {
+            if sleep.deadline() >= at {
                 return Poll::Ready(());
             }
             // It was set for an earlier request.
-            sleep.as_mut().reset(self.at);
+            sleep.as_mut().reset(at);
         }
+    }
+}
+
+impl Future for Deadline {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.timer.poll_until(self.at, cx)
     }
 }
 
@@ -100,7 +103,7 @@ impl Timer for ConnectionTimer {
 
 #[cfg(test)]
 mod tests {
-    use std::future::pending;
+    use std::{future::pending, pin::pin};
 
     use super::*;
 

@@ -7,6 +7,7 @@ mod deadline;
 mod drain;
 mod fetch;
 mod guard;
+mod half_open;
 mod joined;
 mod listener;
 mod local;

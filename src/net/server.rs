@@ -29,6 +29,7 @@ use super::{
     deadline::ConnectionTimer,
     drain::{Drain, DrainSignal},
     guard::{Guarded, HEAD_BYTES},
+    half_open::HalfOpen,
     joined::Joined,
     listener::Accepting,
     preface::{Protocol, preface},
@@ -96,11 +97,19 @@ pub struct ServerSettings {
     pub handshake: Duration,
     /// For a whole head, and for the pause between two requests.
     pub head: Duration,
+    /// For the pause between two writes to a client that has closed its side. Then it is taken to be gone: TCP does not
+    /// tell one that has finished asking from one that has closed everything, until something is written to it.
+    pub half_closed: Duration,
 }
 
 impl Default for ServerSettings {
     fn default() -> Self {
-        Self { connections: 10_000, handshake: Duration::from_secs(5), head: Duration::from_secs(30) }
+        Self {
+            connections: 10_000,
+            handshake: Duration::from_secs(5),
+            head: Duration::from_secs(30),
+            half_closed: Duration::from_secs(10),
+        }
     }
 }
 
@@ -263,7 +272,7 @@ where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     H: Handler,
 {
-    let (io, refusal) = Guarded::new(Joined::new(io));
+    let (io, refusal) = Guarded::new(HalfOpen::new(Joined::new(io), settings.half_closed));
     let shared = Arc::new((handler.for_connection(&peer), peer));
     let answering = Arc::clone(&shared);
     let service = service_fn(move |request| {
@@ -272,7 +281,7 @@ where
         Box::pin(async move { Ok::<_, Infallible>(shared.0.respond(&shared.1, request).await) })
     });
     let mut builder = http1::Builder::new();
-    builder.timer(ConnectionTimer::new()).header_read_timeout(settings.head).max_buf_size(HEAD_BYTES);
+    builder.timer(ConnectionTimer::new()).header_read_timeout(settings.head).max_buf_size(HEAD_BYTES).half_close(true);
     let connection = builder.serve_connection(TokioIo::new(io), service);
     let mut connection = std::pin::pin!(connection);
     let (handler, peer) = shared.as_ref();

@@ -90,7 +90,8 @@ impl Enforcer {
         settings: EnforcerSettings,
         shared: Shared,
     ) -> Self {
-        let sinks = Arc::new(Sinks { audit, metrics });
+        let shard = metrics.shard();
+        let sinks = Arc::new(Sinks { audit, metrics, shard });
         let worker = Worker { snapshots, sinks, settings, client: Client::default(), shared };
         Self { worker: Arc::new(worker), seen: Arc::default() }
     }

@@ -21,7 +21,7 @@ use crate::{
 
 use super::{
     caller::{Caller, Seen},
-    metrics::ProxyMetrics,
+    metrics::{Ended, ProxyMetrics, Shard},
     rejection::Rejection,
     upstream::Marks,
 };
@@ -61,6 +61,7 @@ struct State {
 pub(super) struct Sinks {
     pub(super) audit: AuditLog,
     pub(super) metrics: ProxyMetrics,
+    pub(super) shard: Arc<Shard>,
 }
 
 impl Exchange {
@@ -248,17 +249,10 @@ impl Drop for Exchange {
         record.bytes.request = sent.load(Ordering::Relaxed);
         record.durations_us.total = microseconds(total);
         record.durations_us.decision = decision.map_or(0, microseconds);
-        let metrics = &sinks.metrics;
         let route = record.route.as_deref().unwrap_or_default();
-        metrics.decisions.with_label_values(&[route, record.outcome.name(), record.reason.name()]).inc();
-        metrics.request_seconds.observe(total.as_secs_f64());
-        if let Some(decision) = decision {
-            metrics.decision_seconds.observe(decision.as_secs_f64());
-        }
-        if let Some(added) = added {
-            metrics.added_seconds.observe(added.as_secs_f64());
-        }
-        metrics.in_flight.dec();
+        let labels = [route, record.outcome.name(), record.reason.name()];
+        sinks.shard.count(&Ended { labels, total, decision: *decision, added: *added });
+        sinks.metrics.in_flight.dec();
         slot.take().unwrap_or_else(|| sinks.audit.reserve_for_denial()).record(record);
     }
 }

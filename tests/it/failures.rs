@@ -1,6 +1,6 @@
 //! What goes wrong at three in the morning: full disks, floods, clients that leave, chains without end.
 
-use std::{net::TcpListener, thread, time::Duration};
+use std::{io::Write, net::TcpListener, thread, time::Duration};
 
 use portcullis::access::Reason;
 
@@ -62,7 +62,7 @@ fn a_client_that_leaves_is_recorded() {
     // It accepts and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let config = world.config().replace(&world.upstream.address.to_string(), &silent.local_addr().unwrap().to_string());
-    world.write("portcullis.yaml", config);
+    world.write("portcullis.yaml", config + "timeouts: { half_closed: 200ms }\n");
     let portcullis = Portcullis::start(&world.path("portcullis.yaml"));
     let token = world.issuer.token("erin", &[]);
     let mut leaving = Connection::open(portcullis.data);
@@ -84,6 +84,28 @@ fn a_client_that_leaves_is_recorded() {
     let record = eventually("the record", || world.audit().pop());
     assert_eq!(record["outcome"], "deny");
     assert!(matches!(record["reason"].as_str(), Some("abandoned" | "malformed_message")), "{record}");
+}
+
+#[test]
+fn a_client_that_has_closed_its_side_gets_its_answer() {
+    let world = World::new();
+    let slow = TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = world.config().replace(&world.upstream.address.to_string(), &slow.local_addr().unwrap().to_string());
+    world.write("portcullis.yaml", config);
+    let portcullis = Portcullis::start(&world.path("portcullis.yaml"));
+    let mut asking = Connection::open(portcullis.data);
+    asking.send(request("GET", "/documents/d1", &world.issuer.token("erin", &[]), "", ""));
+    let (mut upstream, _) = slow.accept().unwrap();
+    asking.stream().shutdown(std::net::Shutdown::Write).unwrap();
+    // So that the end of what it asks is there before the answer begins, and again before it ends.
+    for piece in ["HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\n", "half", "half"] {
+        thread::sleep(Duration::from_millis(100));
+        upstream.write_all(piece.as_bytes()).unwrap();
+    }
+    let answer = asking.answer().unwrap();
+    assert_eq!((answer.status, answer.body.as_str()), (200, "halfhalf"));
+    let record = eventually("the record", || world.audit().pop());
+    assert_eq!(record["complete"], true);
 }
 
 #[test]

@@ -1,0 +1,193 @@
+//! Clients that have closed their side: an answer that they wait for still comes, as long as it moves.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Duration, Sleep, sleep},
+};
+
+/// A connection that goes on after its client's end, and whose break is noticed while nothing is read from it.
+///
+/// hyper, told to allow for such clients, does not look at a connection while it answers. It does flush whenever it is
+/// woken: this is where the connection is looked at.
+#[derive(Debug)]
+pub(super) struct HalfOpen<T> {
+    inner: T,
+    // How long nothing may be written after the client's end.
+    silence: Duration,
+    heard: Heard,
+    // Nothing was written in so many flushes; a request that has come is one of them.
+    quiet: u8,
+}
+
+#[derive(Debug)]
+enum Heard {
+    Nothing,
+    /// The first byte of what comes next.
+    Byte(u8),
+    /// The end; it has a time by which something must be written.
+    End(Pin<Box<Sleep>>),
+}
+
+impl<T> HalfOpen<T> {
+    pub(super) fn new(inner: T, silence: Duration) -> Self {
+        Self { inner, silence, heard: Heard::Nothing, quiet: 0 }
+    }
+
+    fn has_written(&mut self) {
+        self.quiet = 0;
+        if let Heard::End(end) = &mut self.heard {
+            end.as_mut().reset(tokio::time::Instant::now() + self.silence);
+        }
+    }
+}
+
+impl<T: AsyncRead + Unpin> HalfOpen<T> {
+    /// Fails if nobody is there any more; is pending as long as somebody may be.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if matches!(self.heard, Heard::Nothing) {
+            let mut byte = [0];
+            let mut buffer = ReadBuf::new(&mut byte);
+            if let Err(error) = ready!(Pin::new(&mut self.inner).poll_read(cx, &mut buffer)) {
+                return Poll::Ready(error);
+            }
+            self.heard = match buffer.filled().first() {
+                Some(byte) => Heard::Byte(*byte),
+                None => Heard::End(Box::pin(sleep(self.silence))),
+            };
+        }
+        match &mut self.heard {
+            Heard::Nothing | Heard::Byte(_) => Poll::Pending,
+            Heard::End(end) => end.as_mut().poll(cx).map(|()| io::ErrorKind::ConnectionAborted.into()),
+        }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for HalfOpen<T> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        match this.heard {
+            Heard::Nothing => {
+                ready!(Pin::new(&mut this.inner).poll_read(cx, buffer))?;
+            }
+            Heard::Byte(_) if buffer.remaining() == 0 => {}
+            Heard::Byte(byte) => {
+                this.heard = Heard::Nothing;
+                buffer.put_slice(&[byte]);
+                // What follows it, if it is there already.
+                if let Poll::Ready(Err(error)) = Pin::new(&mut this.inner).poll_read(cx, buffer) {
+                    return Poll::Ready(Err(error));
+                }
+            }
+            Heard::End(_) => {}
+        }
+        this.quiet = 1;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HalfOpen<T> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = ready!(Pin::new(&mut this.inner).poll_write(cx, bytes));
+        this.has_written();
+        Poll::Ready(written)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = ready!(Pin::new(&mut this.inner).poll_write_vectored(cx, slices));
+        this.has_written();
+        Poll::Ready(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(Pin::new(&mut this.inner).poll_flush(cx))?;
+        this.quiet = this.quiet.saturating_add(1);
+        // After an answer comes the next request, or nothing: hyper reads that itself.
+        if this.quiet > 1
+            && let Poll::Ready(error) = this.poll_gone(cx)
+        {
+            return Poll::Ready(Err(error));
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+
+    fn pair(silence: Duration) -> (HalfOpen<DuplexStream>, DuplexStream) {
+        let (near, far) = duplex(1024);
+        (HalfOpen::new(near, silence), far)
+    }
+
+    /// Flushes as hyper does whenever it is woken, until that fails.
+    async fn gone(connection: &mut HalfOpen<DuplexStream>) -> io::ErrorKind {
+        let flushed = poll_fn(|cx| match Pin::new(&mut *connection).poll_flush(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(error.kind()),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+        });
+        flushed.await
+    }
+
+    #[tokio::test]
+    async fn who_has_closed_its_side_is_written_to_until_there_is_silence() {
+        let (mut near, mut far) = pair(Duration::from_millis(60));
+        far.write_all(b"ask").await.unwrap();
+        far.shutdown().await.unwrap();
+        let mut asked = [0; 3];
+        near.read_exact(&mut asked).await.unwrap();
+        for _ in 0..4 {
+            let waited = tokio::time::timeout(Duration::from_millis(30), gone(&mut near)).await;
+            assert!(waited.is_err(), "it moves: {waited:?}");
+            near.write_all(b"piece").await.unwrap();
+        }
+        near.flush().await.unwrap();
+        assert_eq!(gone(&mut near).await, io::ErrorKind::ConnectionAborted);
+        assert_eq!(near.read(&mut asked).await.unwrap(), 0, "its end stays its end");
+        drop(near);
+        let mut answer = Vec::new();
+        far.read_to_end(&mut answer).await.unwrap();
+        assert_eq!(answer, b"piece".repeat(4));
+    }
+
+    #[tokio::test]
+    async fn what_comes_while_nobody_reads_is_not_lost() {
+        let (mut near, mut far) = pair(Duration::from_secs(600));
+        far.write_all(b"first").await.unwrap();
+        let mut read = [0; 5];
+        near.read_exact(&mut read).await.unwrap();
+        far.write_all(b"next").await.unwrap();
+        for _ in 0..3 {
+            near.flush().await.unwrap();
+        }
+        far.shutdown().await.unwrap();
+        let mut rest = Vec::new();
+        near.read_to_end(&mut rest).await.unwrap();
+        assert_eq!(rest, b"next");
+    }
+}
