@@ -2,7 +2,10 @@
 
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts};
 
-use crate::telemetry::{MICROSECOND_BUCKETS, MILLISECOND_BUCKETS, MetricsError, Registry};
+use crate::{
+    net::Refused,
+    telemetry::{MICROSECOND_BUCKETS, MILLISECOND_BUCKETS, MetricsError, Registry},
+};
 
 /// The metrics of the enforcement point. All labels come from closed sets or from the configuration.
 #[derive(Debug, Clone)]
@@ -14,12 +17,18 @@ pub struct ProxyMetrics {
     pub(super) in_flight: IntGauge,
     pub(super) upstream_errors: IntCounterVec,
     pub(super) cut: IntCounterVec,
+    refused: IntCounterVec,
 }
 
 impl ProxyMetrics {
     /// Requests whose answer has not yet reached its end.
     pub fn in_flight(&self) -> i64 {
         self.in_flight.get()
+    }
+
+    /// Counts a connection that has ended before its first request.
+    pub(super) fn refused(&self, refused: Refused) {
+        self.refused.with_label_values(&[refused.name()]).inc();
     }
 
     /// Makes the metrics and registers them.
@@ -64,6 +73,11 @@ impl ProxyMetrics {
                 "portcullis_cut_total",
                 "Requests and answers that were cut off because they were not permitted any more, by route and reason.",
                 &["route", "reason"],
+            )?,
+            refused: counters(
+                "portcullis_connections_refused_total",
+                "Connections to data listeners that were closed before their first request, by reason.",
+                &["reason"],
             )?,
         })
     }
