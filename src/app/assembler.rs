@@ -137,8 +137,7 @@ impl Assembler {
             let problem = Diagnostic::new(&settings.file, Place::default(), message);
             return Err(vec![problem.with_help("these need a restart; restart, or change them back")]);
         }
-        let identities: Vec<_> =
-            listeners(&settings).map(|listener| listener.tls.as_ref().map(|tls| tls.identity.clone())).collect();
+        let identities: Vec<_> = listeners(&settings).map(|listener| listener.tls.clone()).collect();
         let polls = settings.polls.clone();
         let authenticator = match &settings.authenticator {
             Ok(settings) => settings.clone(),

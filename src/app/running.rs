@@ -365,8 +365,7 @@ type TlsSenders = Vec<Option<watch::Sender<ServerTls>>>;
 type TlsReceivers = Vec<Option<watch::Receiver<ServerTls>>>;
 
 fn tls_channels(settings: &Settings) -> (TlsSenders, TlsReceivers) {
-    let channel =
-        |listener: &ListenSettings| listener.tls.as_ref().map(|tls| watch::channel(tls.identity.clone())).unzip();
+    let channel = |listener: &ListenSettings| listener.tls.as_ref().map(|tls| watch::channel(tls.clone())).unzip();
     listeners(settings).map(channel).unzip()
 }
 

@@ -43,6 +43,10 @@ pub(super) struct Tls {
     pub(super) certificate: Located<String>,
     /// The private key.
     pub(super) key: Located<String>,
+    /// More certificates, each for the DNS names that are in it: clients say which they want (SNI). Without a name, or with
+    /// one that is in none of these, they get the one above.
+    #[serde(default)]
+    pub(super) additional: Vec<Located<Certificate>>,
     /// Ask clients for certificates (mutual TLS). Without it they are not asked.
     pub(super) client: Option<ClientCertificates>,
 }
@@ -81,10 +85,10 @@ pub(super) struct HandOver {
     pub(super) socket: Located<String>,
 }
 
-/// A certificate for upstreams and its key, both PEM. They are read again when the files change.
+/// A certificate and its key, both PEM. They are read again when the files change.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ClientIdentity {
+pub(super) struct Certificate {
     /// The certificate chain, the proxy's own certificate first.
     pub(super) certificate: Located<String>,
     /// The private key.
@@ -112,7 +116,7 @@ pub(super) struct Upstream {
     /// For `https`: a PEM file with the only authorities to trust. By default the machine's.
     pub(super) ca_file: Option<Located<String>>,
     /// For `https`: what the upstream is shown when it asks for a certificate. Without it nothing.
-    pub(super) client: Option<Located<ClientIdentity>>,
+    pub(super) client: Option<Located<Certificate>>,
     /// For `https`, with `ca_file`: the SPIFFE ID that the upstream's certificate must have, exactly, in the place of its
     /// host's name.
     pub(super) spiffe_id: Option<Located<String>>,

@@ -4,7 +4,10 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use crate::{
     access::Place,
-    net::{AnonymousClients, Arrival, ClientVerification, InvalidAddress, ListenAddress, ServerTls, TrustedProxies},
+    net::{
+        AnonymousClients, Arrival, CertificateFiles, ClientVerification, InvalidAddress, ListenAddress, ServerTls,
+        TrustedProxies,
+    },
 };
 
 use super::{
@@ -22,28 +25,15 @@ pub struct ListenSettings {
     pub address: ListenAddress,
     /// How connections arrive.
     pub arrival: Arrival,
-    /// The files that its TLS identity was read from, and the identity.
-    pub tls: Option<TlsFiles>,
+    /// Its TLS identity, if it does not speak in the clear.
+    pub tls: Option<ServerTls>,
 }
 
 impl ListenSettings {
     /// One that clients connect to themselves.
-    pub(super) fn plain(address: SocketAddr, tls: Option<TlsFiles>) -> Self {
+    pub(super) fn plain(address: SocketAddr, tls: Option<ServerTls>) -> Self {
         Self { address: address.into(), arrival: Arrival::default(), tls }
     }
-}
-
-/// A TLS identity and its files.
-#[derive(Debug, Clone)]
-pub struct TlsFiles {
-    /// The certificate chain.
-    pub certificate: PathBuf,
-    /// The private key.
-    pub key: PathBuf,
-    /// The authorities of clients, if these are asked for certificates.
-    pub clients: Option<PathBuf>,
-    /// What was read from them.
-    pub identity: ServerTls,
 }
 
 /// The data listeners; `None` after a problem.
@@ -191,7 +181,7 @@ fn twice(written: &Located<String>, problems: &mut Problems) {
 }
 
 /// The TLS identity of a listener; `None` after a problem.
-pub(super) fn server_tls(tls: &file::Tls, reading: &mut Reading<'_>) -> Option<TlsFiles> {
+pub(super) fn server_tls(tls: &file::Tls, reading: &mut Reading<'_>) -> Option<ServerTls> {
     let certificate = reading.file(&tls.certificate.value);
     let key = reading.file(&tls.key.value);
     let clients = tls.client.as_ref().map(|client| reading.file(&client.ca_file.value));
@@ -202,11 +192,20 @@ pub(super) fn server_tls(tls: &file::Tls, reading: &mut Reading<'_>) -> Option<T
             Some(false) => AnonymousClients::Accept,
         },
     });
-    match ServerTls::load(&certificate, &key, verification) {
-        Ok(identity) => Some(TlsFiles { certificate, key, clients, identity }),
+    let more: Vec<_> = tls
+        .additional
+        .iter()
+        .map(|one| (reading.file(&one.certificate), reading.file(&one.key), one.certificate.place))
+        .collect();
+    let additional: Vec<_> = more.iter().map(|(certificate, key, _)| CertificateFiles { certificate, key }).collect();
+    let identity = CertificateFiles { certificate: &certificate, key: &key };
+    match ServerTls::load(identity, &additional, verification) {
+        Ok(identity) => Some(identity),
         Err(error) => {
-            let of_clients = clients.as_ref().is_some_and(|file| error.file() == Some(file));
-            let place = tls.client.as_ref().filter(|_| of_clients).map(|client| client.ca_file.place);
+            let is_it = |file: &PathBuf| error.file() == Some(file);
+            let of_clients = tls.client.as_ref().filter(|_| clients.as_ref().is_some_and(is_it));
+            let of_more = more.iter().find(|(certificate, key, _)| is_it(certificate) || is_it(key));
+            let place = of_more.map(|(_, _, place)| *place).or(of_clients.map(|client| client.ca_file.place));
             reading.problems.add(place.unwrap_or(tls.certificate.place), error.to_string());
             None
         }

@@ -26,7 +26,7 @@ mod structure;
 mod transaction;
 mod upstreams;
 
-pub use listen::{ListenSettings, TlsFiles};
+pub use listen::ListenSettings;
 pub use policy::{LoadedPolicy, PolicyFiles, PolicySource, load_model, load_policy};
 pub use problems::Problems;
 pub use settings::{DecisionSettings, Loading, Settings, load};

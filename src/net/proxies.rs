@@ -16,7 +16,7 @@ pub struct Network(IpNet);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum InvalidNetwork {
     /// Neither an address nor one with a prefix length.
-    #[error("it is not a network: write `10.0.0.0/8`, `192.0.2.7` or `2001:db8::/32`")]
+    #[error("it is not a network, such as 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32")]
     Unknown,
     /// An address with bits beyond its prefix, which was most likely meant otherwise.
     #[error("the address has bits beyond its prefix")]

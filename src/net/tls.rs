@@ -18,7 +18,10 @@ use rustls::{
 };
 use thiserror::Error;
 
-use super::upstream_peer::{UpstreamPeer, Workload};
+use super::{
+    server_names::{ByServerName, CertificateFiles},
+    upstream_peer::{UpstreamPeer, Workload},
+};
 
 /// The largest file of certificates or of a key, in bytes: some hundred authorities take one quarter of a megabyte.
 const LARGEST: u64 = 4 * 1024 * 1024;
@@ -38,6 +41,12 @@ pub enum TlsError {
     /// Certificate and key do not belong together, or are not usable.
     #[error("certificate and key cannot be used: {0}")]
     Unusable(#[from] rustls::Error),
+    /// No client would ever ask for the certificate.
+    #[error("`{0}` has no DNS name that a client could ask for")]
+    NoServerName(PathBuf),
+    /// Two certificates for one name.
+    #[error("`{0}` has the name `{1}`, as another certificate of the listener does")]
+    RepeatedServerName(PathBuf, String),
     /// Clients cannot be verified by the authorities in the file.
     #[error("`{0}` holds no authorities of clients that can be used: {1}")]
     Authorities(PathBuf, String),
@@ -47,9 +56,12 @@ impl TlsError {
     /// The file that it is about, if it is about one.
     pub fn file(&self) -> Option<&PathBuf> {
         match self {
-            Self::Unreadable(file, _) | Self::NoCertificate(file) | Self::NoKey(file) | Self::Authorities(file, _) => {
-                Some(file)
-            }
+            Self::Unreadable(file, _)
+            | Self::NoCertificate(file)
+            | Self::NoKey(file)
+            | Self::NoServerName(file)
+            | Self::RepeatedServerName(file, _)
+            | Self::Authorities(file, _) => Some(file),
             Self::Unusable(_) => None,
         }
     }
@@ -83,14 +95,18 @@ pub struct ServerTls {
 }
 
 impl ServerTls {
-    /// Reads a certificate chain and its key, both PEM, and the authorities of clients, if these are verified. TLS 1.3
-    /// and 1.2, HTTP/2 and HTTP/1.1, no early data.
+    /// Reads certificate chains and their keys, all PEM, and the authorities of clients, if these are verified. TLS 1.3
+    /// and 1.2, HTTP/2 and HTTP/1.1, no early data. Of several certificates the client's server name chooses; the first
+    /// is for all names that no other has.
     ///
     /// Where clients are verified no session is resumed: each connection shows its certificate anew, which is checked
     /// by the authorities and the time of that moment.
-    pub fn load(certificate: &Path, key: &Path, clients: Option<ClientVerification<'_>>) -> Result<Self, TlsError> {
-        let chain = certificates(certificate)?;
-        let key = private_key(key)?;
+    pub fn load(
+        identity: CertificateFiles<'_>,
+        additional: &[CertificateFiles<'_>],
+        clients: Option<ClientVerification<'_>>,
+    ) -> Result<Self, TlsError> {
+        let resolver = ByServerName::load(identity, additional)?;
         let builder = ServerConfig::builder_with_provider(aws_lc_rs::default_provider().into());
         let builder = builder.with_safe_default_protocol_versions()?;
         let authorities = clients.map(|clients| certificates(clients.ca_file)).transpose()?.unwrap_or_default();
@@ -98,7 +114,7 @@ impl ServerTls {
             None => builder.with_no_client_auth(),
             Some(clients) => builder.with_client_cert_verifier(clients.verifier(&authorities)?),
         };
-        let mut config = builder.with_single_cert(chain, key)?;
+        let mut config = builder.with_cert_resolver(Arc::new(resolver));
         if clients.is_some() {
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
@@ -233,11 +249,11 @@ fn machine_roots() -> (RootCertStore, Context) {
     (roots, made_of)
 }
 
-fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+pub(super) fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     PrivateKeyDer::from_pem_slice(&pem(file)?).map_err(|_| TlsError::NoKey(file.to_owned()))
 }
 
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(super) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let pem = pem(file)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     chain.ok().filter(|chain| !chain.is_empty()).ok_or_else(|| TlsError::NoCertificate(file.to_owned()))
