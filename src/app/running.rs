@@ -241,14 +241,18 @@ impl Running {
             patience: settings.drain,
         };
         control.spawn(polling);
-        if let Some((hand_over, next)) = hand_over.zip(next) {
-            control.spawn(hand_over.run(next, work_signal.clone()));
-        }
         if let Some(accepting) = accepting {
             control.spawn(serve(accepting, None, ServerSettings::default(), health_signal.clone(), handler));
         }
-        let running = running.with_control(control, replicator, work_signal, health_signal)?;
+        let (handle, until) = (control.handle().clone(), work_signal.clone());
+        let mut running = running.with_control(control, replicator, work_signal, health_signal)?;
+        // Until now the process before could go on as if nothing had happened.
         predecessor.into_iter().for_each(Predecessor::serving);
+        running.listeners.iter_mut().chain(&mut running.doors).for_each(Listener::own);
+        if let Some((hand_over, mut next)) = hand_over.zip(next) {
+            next.own();
+            handle.spawn(hand_over.run(next, until));
+        }
         Ok(running)
     }
 

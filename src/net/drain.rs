@@ -118,7 +118,10 @@ impl DrainSignal {
 
 #[cfg(test)]
 mod tests {
-    use std::future::{pending, ready};
+    use std::{
+        future::{pending, ready},
+        time::Instant,
+    };
 
     use tokio::{sync::Notify, task::yield_now};
 
@@ -157,5 +160,26 @@ mod tests {
         yield_now().await;
         drop(drain);
         assert_eq!(waiting.await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn who_is_idle_stays_for_a_while_unless_it_must_not() {
+        let long = Duration::from_secs(600);
+        let (drain, mut signal) = Drain::new();
+        assert!(timeout(Duration::from_millis(5), signal.left_for(Duration::ZERO)).await.is_err(), "no order yet");
+        drain.order();
+        assert!(signal.is_ordered());
+        let begun = Instant::now();
+        signal.left_for(Duration::from_millis(20)).await;
+        assert!(begun.elapsed() >= Duration::from_millis(20));
+        // The end of the one who orders is no order to go at once.
+        let mut other = signal.clone();
+        assert!(timeout(Duration::from_millis(5), other.left_for(long)).await.is_err());
+        drain.order_at_once();
+        signal.left_for(long).await;
+        let (drain, mut signal) = Drain::new();
+        drop(drain);
+        assert!(timeout(Duration::from_millis(5), signal.left_for(long)).await.is_err());
+        assert!(signal.is_ordered() || timeout(long, signal.ordered()).await.is_ok());
     }
 }

@@ -83,13 +83,12 @@ impl Listener {
         socket.set_nonblocking(true).map_err(failed)?;
         let is_unix = socket.domain().map_err(failed)? == Domain::UNIX;
         let socket = if is_unix {
-            let at = socket.local_addr().map_err(failed)?.as_pathname().map(PathBuf::from).unwrap_or_default();
-            let listener = UnixListener::from(socket);
-            Listening::Unix(match address {
-                ListenAddress::Unix(path, _) => UnixSocket::taken_over(listener, path),
-                // Its file is systemd's.
-                ListenAddress::Ip(_) | ListenAddress::Systemd(_) => UnixSocket::lent(listener, at),
-            })
+            let at = socket.local_addr().map_err(failed)?.as_pathname().map(PathBuf::from);
+            let path = match address {
+                ListenAddress::Unix(path, _) => path.clone(),
+                ListenAddress::Ip(_) | ListenAddress::Systemd(_) => at.unwrap_or_default(),
+            };
+            Listening::Unix(UnixSocket::lent(UnixListener::from(socket), path))
         } else {
             let listener = std::net::TcpListener::from(socket);
             let at = listener.local_addr().map_err(failed)?;
@@ -127,6 +126,13 @@ impl Listener {
         match &self.socket {
             Listening::Tcp(listener, _) => listener.try_clone().map(OwnedFd::from),
             Listening::Unix(socket) => socket.handle(),
+        }
+    }
+
+    /// Removes at the end what the process before has made: it is this one's now. What is systemd's stays.
+    pub fn own(&mut self) {
+        if let (Listening::Unix(socket), ListenAddress::Unix(..)) = (&mut self.socket, &self.address) {
+            socket.own();
         }
     }
 

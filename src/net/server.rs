@@ -4,6 +4,7 @@ use std::{
     convert::Infallible,
     error::Error,
     future::{Future, poll_fn},
+    net::SocketAddr,
     pin::pin,
     sync::{
         Arc,
@@ -126,12 +127,12 @@ pub async fn serve<H: Handler>(
     // Ordered when what the connections were admitted by is taken away, and with this loop's end.
     let (mut admission, mut admitted) = Drain::new();
     let arriving = |accepted, identity: &Option<ServerTls>, admitted: &DrainSignal, drain: &DrainSignal| {
-        let (stream, place) = accepted;
+        let (stream, source, place) = accepted;
         let acceptor = identity.as_ref().map(|tls| TlsAcceptor::from(Arc::clone(&tls.config)));
         let (handler, held, drain) = (handler.clone(), drain.clone(), admitted.clone());
         let arrival = listener.arrival.clone();
         tokio::spawn(async move {
-            connection(stream, (arrival, acceptor), settings, drain, handler).await;
+            connection((stream, source), (arrival, acceptor), settings, drain, handler).await;
             drop((place, held));
         });
     };
@@ -153,8 +154,12 @@ pub async fn serve<H: Handler>(
             arriving(accepted, &identity, &admitted, &drain);
         }
     }
-    // The kernel resets those that wait in a queue which is closed.
-    while let Ok(Some(accepted)) = timeout(QUEUE_PAUSE, accept(&listener, &room)).await {
+    // The kernel resets those that wait in a queue which is closed. Another process may accept from it too, and it may
+    // never be empty then.
+    let until = Instant::now() + settings.linger;
+    while Instant::now() < until
+        && let Ok(Some(accepted)) = timeout(QUEUE_PAUSE, accept(&listener, &room)).await
+    {
         arriving(accepted, &identity, &admitted, &drain);
     }
     admission.order();
@@ -170,14 +175,19 @@ async fn renewed(tls: Option<&mut watch::Receiver<ServerTls>>) -> ServerTls {
     std::future::pending().await
 }
 
-async fn accept(listener: &Accepting, room: &Arc<Semaphore>) -> Option<(Socket, OwnedSemaphorePermit)> {
+/// A connection that has come, its source if it has one, and its place.
+type Accepted = (Socket, Option<SocketAddr>, OwnedSemaphorePermit);
+
+async fn accept(listener: &Accepting, room: &Arc<Semaphore>) -> Option<Accepted> {
     let place = Arc::clone(room).acquire_owned().await.ok()?;
     let accepted = match &listener.socket {
-        AcceptingSocket::Tcp(listener) => listener.accept().await.map(|(stream, _)| Socket::Tcp(stream)),
-        AcceptingSocket::Unix(listener) => listener.accept().await.map(|(stream, _)| Socket::Unix(stream)),
+        AcceptingSocket::Tcp(listener) => {
+            listener.accept().await.map(|(stream, source)| (Socket::Tcp(stream), Some(source)))
+        }
+        AcceptingSocket::Unix(listener) => listener.accept().await.map(|(stream, _)| (Socket::Unix(stream), None)),
     };
     match accepted {
-        Ok(accepted) => Some((accepted, place)),
+        Ok((stream, source)) => Some((stream, source, place)),
         Err(error) => {
             // Most often no file descriptor is left: it gets better when connections end, not by trying faster.
             tracing::warn!(%error, "a connection could not be accepted");
@@ -188,7 +198,7 @@ async fn accept(listener: &Accepting, room: &Arc<Semaphore>) -> Option<(Socket, 
 }
 
 async fn connection<H: Handler>(
-    mut stream: Socket,
+    (mut stream, source): (Socket, Option<SocketAddr>),
     (arrival, acceptor): (Arrival, Option<TlsAcceptor>),
     settings: ServerSettings,
     mut drain: DrainSignal,
@@ -196,12 +206,11 @@ async fn connection<H: Handler>(
 ) {
     let arrived = tokio::select! {
         biased;
-        arrived = arrived(&mut stream, &arrival, settings) => arrived,
+        arrived = arrived((&mut stream, source), &arrival, settings) => arrived,
         () = drain.left_for(settings.linger) => return,
     };
     let peer = match arrived {
-        Ok(Some(peer)) => peer,
-        Ok(None) => return,
+        Ok(peer) => peer,
         Err(refused) => return handler.refused(refused),
     };
     let Some(acceptor) = acceptor else { return in_the_clear(stream, peer, settings, drain, handler).await };
@@ -232,13 +241,16 @@ async fn connection<H: Handler>(
     }
 }
 
-/// Whose connection it is, and where it was meant to go; `None` if it has ended already.
-async fn arrived(stream: &mut Socket, arrival: &Arrival, settings: ServerSettings) -> Result<Option<Peer>, Refused> {
+/// Whose connection it is, and where it was meant to go.
+async fn arrived(
+    (stream, source): (&mut Socket, Option<SocketAddr>),
+    arrival: &Arrival,
+    settings: ServerSettings,
+) -> Result<Peer, Refused> {
     if let Socket::Tcp(stream) = stream {
         // Small answers must not wait for acknowledgements; where that cannot be had, they are slower, not wrong.
         let _ = stream.set_nodelay(true);
     }
-    let Ok(source) = stream.peer() else { return Ok(None) };
     let passed = match &arrival.proxies {
         None => Passed::Unnamed,
         Some(proxies) => {
@@ -256,7 +268,7 @@ async fn arrived(stream: &mut Socket, arrival: &Arrival, settings: ServerSetting
         let destination = stream.original_destination();
         peer.destination = destination.map(|to| (Arc::new(TargetUrl::of_address(to)), to.ip()));
     }
-    Ok(Some(peer))
+    Ok(peer)
 }
 
 async fn in_the_clear<T, H>(io: T, peer: Peer, settings: ServerSettings, mut drain: DrainSignal, handler: H)

@@ -21,14 +21,6 @@ pub(super) enum Socket {
 }
 
 impl Socket {
-    /// The address of the other end; `None` for a process of this machine, which a Unix socket does not name.
-    pub(super) fn peer(&self) -> io::Result<Option<SocketAddr>> {
-        match self {
-            Self::Tcp(stream) => stream.peer_addr().map(Some),
-            Self::Unix(_) => Ok(None),
-        }
-    }
-
     /// Where the connection was meant to go before the kernel redirected it here; `None` if it was not redirected, or was
     /// meant for this very listener, which would forward it to itself.
     pub(super) fn original_destination(&self) -> Option<SocketAddr> {

@@ -81,14 +81,14 @@ impl UnixSocket {
         }
     }
 
-    /// A socket that the process before this one listened on. Its file is this one's now.
-    pub(super) fn taken_over(listener: UnixListener, path: &Path) -> Self {
-        Self { listener, path: path.to_owned(), file: identity(path).ok() }
-    }
-
     /// A socket that somebody else has made, whose file stays.
     pub(super) fn lent(listener: UnixListener, path: PathBuf) -> Self {
         Self { listener, path, file: None }
+    }
+
+    /// Removes the file at the end, as if this process had made it.
+    pub(super) fn own(&mut self) {
+        self.file = identity(&self.path).ok();
     }
 
     /// Leaves the file to the process that listens on the same socket from now on.

@@ -39,6 +39,13 @@ impl ProxyMetrics {
         let seconds = |name: &str, help: &str, buckets: &[f64]| {
             registry.register(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())))
         };
+        let refused = counters(
+            "portcullis_connections_refused_total",
+            "Connections to data listeners that were closed before their first request, by reason.",
+            &["reason"],
+        )?;
+        // All are there from the start, so that the first one is seen as a rise.
+        Refused::ALL.iter().for_each(|reason| drop(refused.with_label_values(&[reason.name()])));
         Ok(Self {
             decisions: counters(
                 "portcullis_decisions_total",
@@ -74,11 +81,7 @@ impl ProxyMetrics {
                 "Requests and answers that were cut off because they were not permitted any more, by route and reason.",
                 &["route", "reason"],
             )?,
-            refused: counters(
-                "portcullis_connections_refused_total",
-                "Connections to data listeners that were closed before their first request, by reason.",
-                &["reason"],
-            )?,
+            refused,
         })
     }
 }

@@ -104,7 +104,8 @@ fn ten_processes_follow_each_other_under_load_and_nobody_notices() {
 
 #[test]
 fn a_next_process_that_does_not_come_up_takes_nothing_over() {
-    let world = world();
+    let listen = "- address: 127.0.0.1:0\n  - address: \"unix:data.sock\"".to_owned();
+    let world = World { listen, ..world() };
     let portcullis = world.start();
     let token = world.issuer.token("erin", &["reader"]);
     // It is given the sockets and finds one place taken after that.
@@ -114,12 +115,18 @@ fn a_next_process_that_does_not_come_up_takes_nothing_over() {
     assert!(said.contains("another process does"), "{said}");
     portcullis.until_logged("ended without serving");
     assert_eq!(portcullis.get("/documents/d1", &token).status, 200);
+    // Nor has it removed what is the other's, when it ended.
+    assert!(world.path("data.sock").exists());
     // A stranger who asks and says nothing holds nobody up.
     let stranger = std::os::unix::net::UnixStream::connect(world.path("hand-over.sock")).unwrap();
     drop(stranger);
     let next = Portcullis::start(&world.path("portcullis.yaml"));
     assert!(portcullis.wait().success());
     assert_eq!(next.get("/documents/d1", &token).status, 200);
+    assert!(world.path("data.sock").exists());
+    next.signal("-TERM");
+    assert!(next.wait().success());
+    assert!(!world.path("data.sock").exists());
 }
 
 #[test]
