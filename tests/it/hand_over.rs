@@ -11,6 +11,12 @@ use std::{
     thread,
 };
 
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::runtime::Builder;
+
 use crate::support::{Connection, Portcullis, World, eventually, request};
 
 fn world() -> World {
@@ -54,6 +60,36 @@ impl Load {
         }
     }
 
+    /// Requests on one connection of HTTP/2, until it takes no more.
+    fn multiplexed(&self, address: SocketAddr, token: &str) {
+        let asking = async {
+            while !self.over.load(Ordering::Relaxed) {
+                let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+                let (mut sender, connection) =
+                    hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+                tokio::spawn(connection);
+                while !self.over.load(Ordering::Relaxed) && sender.ready().await.is_ok() {
+                    let request = Request::get("http://api.acme.example/documents/d1");
+                    let request = request.header("authorization", format!("Bearer {token}"));
+                    let sent = sender.try_send_request(request.body(Full::<Bytes>::default()).unwrap()).await;
+                    match sent {
+                        Ok(answer) => {
+                            let status = answer.status().as_u16();
+                            answer.into_body().collect().await.expect("the answer is whole");
+                            self.take(Some(status));
+                        }
+                        // The connection took no more: not one byte of it was sent.
+                        Err(mut failed) => match failed.take_message() {
+                            Some(_) => break,
+                            None => panic!("a request failed: {:?}", failed.into_error()),
+                        },
+                    }
+                }
+            }
+        };
+        Builder::new_current_thread().enable_all().build().unwrap().block_on(asking);
+    }
+
     fn take(&self, status: Option<u16>) {
         assert_eq!(status, Some(200), "a request failed");
         self.answered.fetch_add(1, Ordering::Relaxed);
@@ -70,14 +106,17 @@ fn ten_processes_follow_each_other_under_load_and_nobody_notices() {
     let world = world();
     let mut serving = world.start();
     let address = serving.data;
-    let asking = request("GET", "/documents/d1", &world.issuer.token("erin", &["reader"]), "", "");
+    let token = world.issuer.token("erin", &["reader"]);
+    let asking = request("GET", "/documents/d1", &token, "", "");
     let load = Arc::new(Load::default());
-    let clients: Vec<_> = (0..6)
+    let clients: Vec<_> = (0..8)
         .map(|n| {
-            let (load, asking) = (Arc::clone(&load), asking.clone());
-            thread::spawn(
-                move || if n % 2 == 0 { load.anew(address, &asking) } else { load.kept_alive(address, &asking) },
-            )
+            let (load, token, asking) = (Arc::clone(&load), token.clone(), asking.clone());
+            thread::spawn(move || match n % 3 {
+                0 => load.anew(address, &asking),
+                1 => load.kept_alive(address, &asking),
+                _ => load.multiplexed(address, &token),
+            })
         })
         .collect();
     for _ in 0..10 {

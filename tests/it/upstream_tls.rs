@@ -24,7 +24,7 @@ fn issued(authority: &Authority, names: &[SanType]) -> (String, String) {
     params.subject_alt_names = names.to_vec();
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     let key = KeyPair::generate().unwrap();
-    (authority.sign(params, &key), key.serialize_pem())
+    (authority.sign(&params, &key), key.serialize_pem())
 }
 
 fn uri(id: &str) -> SanType {
@@ -205,7 +205,7 @@ fn settings_of_tls_that_make_no_sense_are_refused() {
     let service = Service::start(&issued(&authority, &[loopback()]), None);
     for (more, problem) in [
         ("spiffe_id: \"spiffe://acme.example/payments\"", "`spiffe_id` needs `ca_file`"),
-        ("ca_file: acme.pem, spiffe_id: \"https://acme.example/payments\"", "https://acme.example/payments"),
+        ("ca_file: acme.pem, spiffe_id: \"https://acme.example/payments\"", "does not begin with `spiffe://`"),
         ("ca_file: acme.pem, client: { certificate: none.crt, key: own.key }", "none.crt` cannot be read"),
         ("ca_file: acme.pem, client: { certificate: acme.pem, key: acme.pem }", "holds no PEM private key"),
         ("ca_file: acme.pem, client: { certificate: acme.pem, key: own.key }", "certificate and key cannot be used"),

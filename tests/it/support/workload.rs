@@ -42,7 +42,7 @@ impl Authority {
     }
 
     /// The certificate of this key, PEM.
-    pub(crate) fn sign(&self, params: CertificateParams, key: &KeyPair) -> String {
+    pub(crate) fn sign(&self, params: &CertificateParams, key: &KeyPair) -> String {
         params.signed_by(key, &self.0).unwrap().pem()
     }
 
