@@ -15,7 +15,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::{
     body::{Body, Incoming},
     server::conn::{http1, http2},
@@ -302,7 +302,7 @@ where
         Box::pin(async move {
             let (handler, peer, is_leaving) = shared.as_ref();
             let mut response = handler.respond(peer, request).await;
-            if is_leaving.load(Ordering::Relaxed) {
+            if is_leaving.load(Ordering::Relaxed) && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(response)
