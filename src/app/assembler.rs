@@ -1,7 +1,6 @@
 //! From the configuration file, and all that it names, to a snapshot.
 
 use std::{
-    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
@@ -14,7 +13,7 @@ use crate::{
     admin::PollSettings,
     config::{self, ListenSettings, LoadedPolicy, Loading, PolicyFiles, PolicySource, Settings, load_policy},
     identity::{Authenticator, AuthenticatorSettings, InvalidSettings},
-    net::ServerTls,
+    net::{ListenAddress, ServerTls},
     snapshot::{MemoryStore, Snapshot, SnapshotCell, Surroundings, accesses_against_model, mapped_against_model},
     supply::{Assemble, Assembly, KeyDocuments, Loaded},
 };
@@ -26,10 +25,10 @@ pub(super) struct Fixed(Vec<(&'static str, String)>);
 impl Fixed {
     pub(super) fn of(settings: &Settings) -> Self {
         let listeners: Vec<_> =
-            settings.listeners.iter().map(|listener| (listener.address, listener.tls.is_some())).collect();
+            settings.listeners.iter().map(|one| (&one.address, &one.arrival, one.tls.is_some())).collect();
         let decision = settings.decision.as_ref().map(|decision| {
             let listener = &decision.listener;
-            (listener.address, listener.tls.is_some(), &decision.url)
+            (&listener.address, listener.tls.is_some(), &decision.url)
         });
         Self(vec![
             ("listen", format!("{listeners:?}")),
@@ -37,6 +36,7 @@ impl Fixed {
             ("telemetry", format!("{:?}", settings.telemetry)),
             ("decision", format!("{decision:?}")),
             ("admin", format!("{:?}", settings.admin)),
+            ("hand_over", format!("{:?}", settings.hand_over)),
             ("policy.source", format!("{:?}", seeds(&settings.policy))),
             ("workers", format!("{:?}", settings.workers)),
             ("audit", format!("{:?} {:?}", settings.audit, settings.on_audit_failure)),
@@ -137,8 +137,7 @@ impl Assembler {
             let problem = Diagnostic::new(&settings.file, Place::default(), message);
             return Err(vec![problem.with_help("these need a restart; restart, or change them back")]);
         }
-        let identities: Vec<_> =
-            listeners(&settings).map(|listener| listener.tls.as_ref().map(|tls| tls.identity.clone())).collect();
+        let identities: Vec<_> = listeners(&settings).map(|listener| listener.tls.clone()).collect();
         let polls = settings.polls.clone();
         let authenticator = match &settings.authenticator {
             Ok(settings) => settings.clone(),
@@ -175,8 +174,8 @@ pub(super) fn listeners(settings: &Settings) -> impl Iterator<Item = &ListenSett
     settings.listeners.iter().chain(decision).chain(&settings.signals)
 }
 
-fn signals(settings: &Settings) -> Option<(SocketAddr, bool)> {
-    settings.signals.as_ref().map(|listener| (listener.address, listener.tls.is_some()))
+fn signals(settings: &Settings) -> Option<(&ListenAddress, bool)> {
+    settings.signals.as_ref().map(|listener| (&listener.address, listener.tls.is_some()))
 }
 
 /// The snapshot that this configuration stands for, and its settings' problems or its files', all of them.

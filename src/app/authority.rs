@@ -44,8 +44,8 @@ impl RunningAuthority {
         if bearers.is_open() && !address.ip().is_loopback() {
             return Err(AuthorityStartError::OpenToAll(address));
         }
-        let listener = Listener::bind(address)?;
-        let address = listener.address();
+        let listener = Listener::bind(&address.into())?;
+        let address = listener.ip().unwrap_or(address);
         let runtime = Builder::new_multi_thread().thread_name("authority").enable_all().build()?;
         let accepting = {
             let _inside = runtime.enter();

@@ -5,6 +5,7 @@ mod authority;
 mod operator;
 mod running;
 mod signals;
+mod sockets;
 mod worker;
 
 pub use assembler::{check_everything, load_snapshot};

@@ -1,13 +1,13 @@
 //! The admin socket, on the control thread.
 
-use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
 use thiserror::Error;
 use tokio::runtime::Runtime;
 
 use crate::{
     admin::{Listening, OperatorHandler, ProxyState},
-    net::{DrainSignal, ServerSettings, UnixSocket, UnixSocketError, serve},
+    net::{DrainSignal, Listener, ServerSettings, serve},
     proxy::ProxyMetrics,
     snapshot::SnapshotCell,
 };
@@ -18,14 +18,12 @@ const BOUNDS: ServerSettings = ServerSettings {
     handshake: Duration::from_secs(5),
     head: Duration::from_secs(30),
     half_closed: Duration::from_secs(10),
+    linger: Duration::from_secs(1),
 };
 
 /// Why operators cannot ask.
 #[derive(Debug, Error)]
 pub enum AdminError {
-    /// The socket cannot be made.
-    #[error(transparent)]
-    Socket(#[from] UnixSocketError),
     /// It cannot be accepted from.
     #[error("the admin socket cannot be accepted from: {0}")]
     Accept(#[from] io::Error),
@@ -34,7 +32,7 @@ pub enum AdminError {
 /// What an operator is told of the process.
 pub(super) struct Told<'a> {
     /// What is listened on, and what for.
-    pub(super) listeners: Vec<(&'static str, SocketAddr)>,
+    pub(super) listeners: Vec<(&'static str, String)>,
     pub(super) metrics: &'a ProxyMetrics,
     /// Ordered once the proxy drains.
     pub(super) draining: DrainSignal,
@@ -42,12 +40,16 @@ pub(super) struct Told<'a> {
 }
 
 impl Told<'_> {
-    /// Makes the socket, and tells on it whoever asks, on this runtime and until the drain is ordered.
-    pub(super) fn at(self, path: &Path, control: &Runtime, drain: DrainSignal) -> Result<UnixSocket, AdminError> {
-        let socket = UnixSocket::bind(path)?;
+    /// Tells whoever asks on this socket, on this runtime and until the drain is ordered.
+    pub(super) fn at(
+        self,
+        (socket, path): (&Listener, &Path),
+        control: &Runtime,
+        drain: DrainSignal,
+    ) -> Result<(), AdminError> {
         let metrics = self.metrics.clone();
-        let addresses = self.listeners.iter().map(|(purpose, address)| Listening { purpose, at: address.to_string() });
-        let own = Listening { purpose: "admin", at: socket.path().display().to_string() };
+        let addresses = self.listeners.into_iter().map(|(purpose, at)| Listening { purpose, at });
+        let own = Listening { purpose: "admin", at: path.display().to_string() };
         let state = ProxyState {
             listeners: addresses.chain([own]).collect(),
             in_flight: Box::new(move || metrics.in_flight()),
@@ -56,6 +58,6 @@ impl Told<'_> {
         let handler = OperatorHandler::new(Arc::clone(self.snapshots), state);
         let _inside = control.enter();
         control.spawn(serve(socket.accepting()?, None, BOUNDS, drain, handler));
-        Ok(socket)
+        Ok(())
     }
 }

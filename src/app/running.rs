@@ -2,8 +2,7 @@
 
 use std::{
     io,
-    net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
@@ -21,8 +20,11 @@ use crate::{
         DecisionHandler, DecisionMetrics, SignalHandler, SignalIntake, SignalMetrics, SignalPoller, TelemetryHandler,
     },
     audit::{AuditLog, AuditWriter, SinkError},
-    config::{PolicySource, Settings},
-    net::{Drain, DrainSignal, Listener, ListenerError, ServerSettings, ServerTls, UnixSocket, serve},
+    config::{ListenSettings, PolicySource, Settings},
+    net::{
+        Drain, DrainSignal, HandOverError, ListenAddress, Listener, ListenerError, Predecessor, ServerSettings,
+        ServerTls, serve,
+    },
     proxy::{Enforcer, ProxyMetrics, Shared},
     snapshot::{CompactionMetrics, SnapshotCell, register_metrics},
     supply::{FileSource, Replicator, SupplyMetrics},
@@ -32,6 +34,7 @@ use crate::{
 use super::{
     assembler::{Assembler, Fixed, Seed, check_everything, listeners},
     operator::{AdminError, Told},
+    sockets::Sockets,
     worker::start_worker,
 };
 
@@ -44,6 +47,9 @@ pub enum StartError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Listener(#[from] ListenerError),
+    /// The process before does not pass its sockets, or too many would be passed on.
+    #[error(transparent)]
+    HandOver(#[from] HandOverError),
     /// Operators could not ask.
     #[error(transparent)]
     Admin(#[from] AdminError),
@@ -70,11 +76,16 @@ pub enum Stopped {
 /// A Portcullis that serves.
 #[derive(Debug)]
 pub struct Running {
-    data: Vec<SocketAddr>,
-    decision: Option<SocketAddr>,
-    signals: Option<SocketAddr>,
-    telemetry: Option<SocketAddr>,
-    admin: Option<UnixSocket>,
+    data: Vec<ListenAddress>,
+    decision: Option<ListenAddress>,
+    signals: Option<ListenAddress>,
+    telemetry: Option<ListenAddress>,
+    admin: Option<PathBuf>,
+    // Of the work, and of what is beside it: closed when the work ends, and at the very end.
+    listeners: Vec<Listener>,
+    doors: Vec<Listener>,
+    // Whether the next process has taken the sockets.
+    handed_over: Option<watch::Receiver<bool>>,
     snapshots: Arc<SnapshotCell>,
     // Ordered first: data listeners and the replicator.
     work: Drain,
@@ -125,53 +136,71 @@ impl Running {
         let (health, health_signal) = Drain::new();
         let (not_ready, readiness) = Drain::new();
         let (abandon, abandoned) = Drain::new();
-        let mut data = Vec::new();
+        let mut sockets = Sockets::new(settings.hand_over.as_deref())?;
+        let (mut tls, mut data) = (tls.into_iter(), Vec::new());
         for listener in &settings.listeners {
-            data.push(Listener::bind(listener.address)?);
+            let identity = tls.next().flatten();
+            for opened in sockets.open("data", &listener.address)? {
+                data.push((opened.arriving(listener.arrival.clone()), identity.clone()));
+            }
         }
-        let decision = settings.decision.as_ref().map(|decision| Listener::bind(decision.listener.address));
-        let decision = decision.transpose()?;
-        let hearing = settings.signals.as_ref().map(|listener| Listener::bind(listener.address)).transpose()?;
-        let served: Vec<_> = data.iter().chain(&decision).chain(&hearing).zip(tls).collect();
-        // After the data listeners come the decision listener and the one for signals, if there are such.
-        let (data_served, others) = served.split_at(data.len());
-        let (decision_served, signals_served) = others.split_at(usize::from(decision.is_some()));
+        // After the identities of data listeners come those of the decision listener and of the one for signals.
+        let mut beside_data = |purpose, listener: Option<&ListenSettings>| -> Result<_, StartError> {
+            let Some(listener) = listener else { return Ok(None) };
+            Ok(Some((sockets.open_one(purpose, &listener.address)?, tls.next().flatten())))
+        };
+        let decision = beside_data("decision", settings.decision.as_ref().map(|decision| &decision.listener))?;
+        let hearing = beside_data("signals", settings.signals.as_ref())?;
         let signals = (work_signal.clone(), abandoned);
-        let telemetry = settings.telemetry.map(Listener::bind).transpose()?;
+        let telemetry = settings.telemetry.map(|address| sockets.open_one("telemetry", &address.into())).transpose()?;
+        let mut local = |purpose, path: Option<&PathBuf>| {
+            let at = path.map(|path| ListenAddress::Unix(path.clone(), ListenAddress::DEFAULT_MODE));
+            at.map(|at| sockets.open_one(purpose, &at)).transpose()
+        };
+        let admin = local("admin", settings.admin.as_ref())?;
+        let next = local("hand-over", settings.hand_over.as_ref())?;
         let (mut threads, mut beside) = (Vec::new(), Vec::new());
-        if !decision_served.is_empty() {
+        if decision.is_some() {
             let metrics = DecisionMetrics::new(&registry)?;
             let (cell, unknown_key) = (Arc::clone(&snapshots), Arc::clone(&unknown_key));
             let base = settings.decision.as_ref().and_then(|decision| decision.url.clone());
             let told = (unknown_key, Arc::clone(&refused_keys));
             let handler = DecisionHandler::new(cell, store, metrics, told, base);
             let name = "decision".to_owned();
-            beside.push(start_worker(name, decision_served, settings.server, signals.clone(), handler)?);
+            beside.push(start_worker(name, decision.as_slice(), settings.server, signals.clone(), handler)?);
         }
         let metrics_of_signals = SignalMetrics::new(&registry)?;
         let (cell, told) = (Arc::clone(&snapshots), Arc::clone(&unknown_key));
         let intake = SignalIntake::new(cell, metrics_of_signals, AuditLog::clone(&audit), told);
-        if !signals_served.is_empty() {
+        if hearing.is_some() {
             let handler = SignalHandler::new(intake.clone());
             let name = "signals".to_owned();
-            threads.push(start_worker(name, signals_served, settings.server, signals.clone(), handler)?);
+            threads.push(start_worker(name, hearing.as_slice(), settings.server, signals.clone(), handler)?);
         }
         let polling = SignalPoller::new(intake).run(polls, work_signal.clone());
         if settings.policy.source == PolicySource::Memory {
             beside.push(start_compaction(Arc::clone(&snapshots), CompactionMetrics::new(&registry)?)?);
         }
-        let listening = |purpose: &'static str| move |one: &Listener| (purpose, one.address());
+        let serving = |listeners: &[(Listener, Option<_>)]| -> Vec<ListenAddress> {
+            listeners.iter().map(|(listener, _)| listener.address()).collect()
+        };
+        let (data_at, decision_at, signals_at) =
+            (serving(&data), serving(decision.as_slice()), serving(hearing.as_slice()));
+        let telemetry_at: Vec<_> = telemetry.iter().map(Listener::address).collect();
+        let purposes =
+            [("data", &data_at), ("decision", &decision_at), ("signals", &signals_at), ("telemetry", &telemetry_at)];
         let told = Told {
-            listeners: (data.iter().map(listening("data")))
-                .chain(decision.as_ref().map(listening("decision")))
-                .chain(hearing.as_ref().map(listening("signals")))
-                .chain(telemetry.as_ref().map(listening("telemetry")))
+            listeners: purposes
+                .iter()
+                .flat_map(|(purpose, at)| at.iter().map(|at| (*purpose, at.to_string())))
                 .collect(),
             metrics: &metrics,
             draining: readiness.clone(),
             snapshots: &snapshots,
         };
-        let admin = settings.admin.as_deref().map(|path| told.at(path, &control, health_signal.clone())).transpose()?;
+        if let (Some(admin), Some(path)) = (&admin, &settings.admin) {
+            told.at((admin, path), &control, health_signal.clone())?;
+        }
         let handler = TelemetryHandler::new(registry, Arc::clone(&snapshots), readiness);
         let shared = Shared { unknown_key, budgets: Arc::default(), refused_keys };
         for worker in 0..settings.workers {
@@ -183,15 +212,24 @@ impl Running {
                 shared.clone(),
             );
             let name = format!("worker-{worker}");
-            threads.push(start_worker(name, data_served, settings.server, signals.clone(), enforcer)?);
+            threads.push(start_worker(name, &data, settings.server, signals.clone(), enforcer)?);
         }
         drop((audit, signals));
+        let accepting = {
+            let _inside = control.enter();
+            telemetry.as_ref().map(Listener::accepting).transpose()?
+        };
+        let (offer, predecessor) = sockets.settled()?;
+        let (hand_over, handed_over) = offer.unzip();
         let running = Self {
-            data: data.iter().map(Listener::address).collect(),
-            decision: decision.as_ref().map(Listener::address),
-            signals: hearing.as_ref().map(Listener::address),
-            telemetry: telemetry.as_ref().map(Listener::address),
-            admin,
+            data: data_at,
+            decision: decision_at.into_iter().next(),
+            signals: signals_at.into_iter().next(),
+            telemetry: telemetry_at.into_iter().next(),
+            admin: settings.admin,
+            listeners: data.into_iter().chain(decision).chain(hearing).map(|(listener, _)| listener).collect(),
+            doors: telemetry.into_iter().chain(admin).collect(),
+            handed_over,
             snapshots,
             work,
             health,
@@ -203,32 +241,49 @@ impl Running {
             patience: settings.drain,
         };
         control.spawn(polling);
-        running.with_control(control, replicator, work_signal, telemetry, handler, health_signal)
+        if let Some(accepting) = accepting {
+            control.spawn(serve(accepting, None, ServerSettings::default(), health_signal.clone(), handler));
+        }
+        let (handle, until) = (control.handle().clone(), work_signal.clone());
+        let mut running = running.with_control(control, replicator, work_signal, health_signal)?;
+        // Until now the process before could go on as if nothing had happened.
+        predecessor.into_iter().for_each(Predecessor::serving);
+        running.listeners.iter_mut().chain(&mut running.doors).for_each(Listener::own);
+        if let Some((hand_over, mut next)) = hand_over.zip(next) {
+            next.own();
+            handle.spawn(hand_over.run(next, until));
+        }
+        Ok(running)
     }
 
-    /// The addresses of the data listeners, with their real ports.
-    pub fn data_addresses(&self) -> &[SocketAddr] {
+    /// Where the data listeners are, with their real ports.
+    pub fn data_addresses(&self) -> &[ListenAddress] {
         &self.data
     }
 
-    /// The address of the decision listener.
-    pub fn decision_address(&self) -> Option<SocketAddr> {
-        self.decision
+    /// Where the decision listener is.
+    pub fn decision_address(&self) -> Option<&ListenAddress> {
+        self.decision.as_ref()
     }
 
-    /// The address of the listener for signals.
-    pub fn signals_address(&self) -> Option<SocketAddr> {
-        self.signals
+    /// Where the listener for signals is.
+    pub fn signals_address(&self) -> Option<&ListenAddress> {
+        self.signals.as_ref()
     }
 
-    /// The address of the telemetry listener.
-    pub fn telemetry_address(&self) -> Option<SocketAddr> {
-        self.telemetry
+    /// Where the telemetry listener is.
+    pub fn telemetry_address(&self) -> Option<&ListenAddress> {
+        self.telemetry.as_ref()
     }
 
     /// Where the operator can ask.
     pub fn admin_socket(&self) -> Option<&Path> {
-        self.admin.as_ref().map(UnixSocket::path)
+        self.admin.as_deref()
+    }
+
+    /// Whether the next process serves on the sockets of this one, which has nothing more to do than to stop.
+    pub fn is_handed_over(&self) -> bool {
+        self.handed_over.as_ref().is_some_and(|done| *done.borrow())
     }
 
     /// Where the current snapshot is.
@@ -251,6 +306,12 @@ impl Running {
         let runtime = Builder::new_current_thread().enable_time().build()?;
         self.not_ready.order();
         self.work.order();
+        if self.is_handed_over() {
+            // What the next process answers on the same sockets must not be contradicted.
+            self.health.order();
+            self.listeners.iter_mut().chain(&mut self.doors).for_each(Listener::leave);
+        }
+        drop(self.listeners);
         let ended = runtime.block_on(self.work.ended_within(self.patience));
         self.health.order();
         runtime.block_on(self.health.ended_within(Duration::from_secs(1)));
@@ -269,22 +330,11 @@ impl Running {
         control: Runtime,
         replicator: Replicator<FileSource<Assembler>>,
         work: DrainSignal,
-        telemetry: Option<Listener>,
-        handler: TelemetryHandler,
-        health: DrainSignal,
+        mut health: DrainSignal,
     ) -> Result<Self, StartError> {
         let thread = thread::Builder::new().name("control".to_owned()).spawn(move || {
             control.block_on(async move {
-                let accepting = telemetry.map(|listener| listener.accepting()).transpose();
-                match accepting {
-                    Ok(Some(listener)) => {
-                        tokio::spawn(serve(listener, None, ServerSettings::default(), health.clone(), handler));
-                    }
-                    Ok(None) => drop(handler),
-                    Err(error) => tracing::error!(%error, "the telemetry listener cannot accept"),
-                }
                 replicator.run(work).await;
-                let mut health = health;
                 health.ordered().await;
             });
             // A long question of an operator does not hold up the end.
@@ -319,9 +369,7 @@ type TlsSenders = Vec<Option<watch::Sender<ServerTls>>>;
 type TlsReceivers = Vec<Option<watch::Receiver<ServerTls>>>;
 
 fn tls_channels(settings: &Settings) -> (TlsSenders, TlsReceivers) {
-    let channel = |listener: &crate::config::ListenSettings| {
-        listener.tls.as_ref().map(|tls| watch::channel(tls.identity.clone())).unzip()
-    };
+    let channel = |listener: &ListenSettings| listener.tls.as_ref().map(|tls| watch::channel(tls.clone())).unzip();
     listeners(settings).map(channel).unzip()
 }
 

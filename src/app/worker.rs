@@ -10,7 +10,7 @@ use tokio::{runtime::Builder, sync::watch, task::JoinSet};
 use crate::net::{Drain, DrainSignal, Handler, Listener, ServerSettings, ServerTls, serve};
 
 /// Each listener with its TLS identity, if it has one.
-pub(super) type Served<'a> = &'a [(&'a Listener, Option<watch::Receiver<ServerTls>>)];
+pub(super) type Served<'a> = &'a [(Listener, Option<watch::Receiver<ServerTls>>)];
 
 /// Starts a thread that serves these listeners until the drain is ordered, and its connections until they end or what
 /// is left of them is abandoned.

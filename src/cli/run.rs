@@ -90,9 +90,13 @@ fn run(options: &Run) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Does what signals ask for until one asks to stop; fails if a thread dies.
+/// Does what signals ask for until one asks to stop or the next process serves; fails if a thread dies.
 pub(super) fn until_told_to_stop(running: &Running, signals: &mut Signals) -> anyhow::Result<()> {
     loop {
+        if running.is_handed_over() {
+            tracing::info!("the next process serves: requests in flight are finished");
+            return Ok(());
+        }
         match signals.next(Duration::from_secs(1)) {
             Some(Told::Stop(signal)) => {
                 tracing::info!(signal, "stopping: requests in flight are finished");

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::{
     file_identity::{Authentication, Identity},
+    file_places::{Admin, HandOver, Listen, Telemetry, Tls, Upstream},
     file_tokens::{SharedSignals, TransactionTokens},
     located::{Located, OneOrMany},
 };
@@ -24,11 +25,13 @@ pub(super) struct File {
     pub(super) decision: Option<Decision>,
     /// Where the operator asks the running proxy. Without it nobody can.
     pub(super) admin: Option<Admin>,
+    /// Where the next process asks this one for its listening sockets. Without it they end with the process.
+    pub(super) hand_over: Option<HandOver>,
     /// Threads that serve requests. By default one for each core.
     pub(super) workers: Option<Located<u16>>,
     /// The services behind the proxy, by name.
     #[serde(default)]
-    pub(super) upstreams: BTreeMap<String, Upstream>,
+    pub(super) upstreams: BTreeMap<String, Located<Upstream>>,
     /// Whose credentials are accepted. Without it every request is denied.
     #[serde(default)]
     pub(super) identity: Identity,
@@ -52,54 +55,6 @@ pub(super) struct File {
     pub(super) routes: Vec<Located<Route>>,
 }
 
-/// One address that agents connect to.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Listen {
-    /// `IP:PORT`; port 0 takes any free one.
-    pub(super) address: Located<String>,
-    /// Serve TLS. Without it the listener speaks in the clear.
-    pub(super) tls: Option<Tls>,
-}
-
-/// A certificate and its key, both PEM. They are read again when the files change.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Tls {
-    /// The certificate chain, the server's own certificate first.
-    pub(super) certificate: Located<String>,
-    /// The private key.
-    pub(super) key: Located<String>,
-    /// Ask clients for certificates (mutual TLS). Without it they are not asked.
-    pub(super) client: Option<ClientCertificates>,
-}
-
-/// Which certificates of clients are accepted. One that is shown must be good, whether or not it is required.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ClientCertificates {
-    /// A PEM file with the only authorities to trust; read again when it changes.
-    pub(super) ca_file: Located<String>,
-    /// Whether clients without a certificate are turned away. By default they are.
-    pub(super) required: Option<bool>,
-}
-
-/// The telemetry listener.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Telemetry {
-    /// `IP:PORT` for `/metrics`, `/livez` and `/readyz`.
-    pub(super) address: Located<String>,
-}
-
-/// The operator's door.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Admin {
-    /// A Unix socket that is made at the start, for the owner of the process only.
-    pub(super) socket: Located<String>,
-}
-
 /// The decision listener: OpenFGA's HTTP API and AuthZEN's Authorization API over the policy that decides requests.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -114,24 +69,6 @@ pub(super) struct Decision {
     pub(super) writers: Option<Located<Vec<Located<String>>>>,
     /// The `https` URL by which callers know it, for AuthZEN's discovery. Without it there is none.
     pub(super) url: Option<Located<String>>,
-}
-
-/// A service behind the proxy.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Upstream {
-    /// `http://host:port` or `https://host:port`.
-    pub(super) url: Located<String>,
-    /// For `https`: a PEM file with the only authorities to trust. By default the machine's.
-    pub(super) ca_file: Option<Located<String>>,
-    /// Whether the upstream gets the host that the client asked for (the default) or the one of its URL.
-    pub(super) preserve_host: Option<bool>,
-    /// Whether it is told what was decided by a signed token too, as `transaction_tokens` says. By default it is not.
-    pub(super) transaction_token: Option<Located<bool>>,
-    /// From the first packet to a usable connection. By default 2s.
-    pub(super) connect_timeout: Option<Located<String>>,
-    /// From the sent request to the head of the answer. By default 30s.
-    pub(super) response_timeout: Option<Located<String>>,
 }
 
 /// Who may do what.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{file::Tls, located::Located};
+use super::{file_places::Tls, located::Located};
 
 /// Signed tokens that tell upstreams what was decided (draft-ietf-oauth-transaction-tokens).
 #[derive(Debug, Deserialize, JsonSchema)]

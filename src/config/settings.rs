@@ -14,7 +14,7 @@ use crate::{
     admin::{BaseUrl, PollSettings},
     audit::{AuditSink, OnFailure},
     identity::{AuthenticatorSettings, Denylist, MappedTuple},
-    net::{AnonymousClients, ClientTls, ClientVerification, ServerSettings, ServerTls, Target},
+    net::ServerSettings,
     proxy::EnforcerSettings,
     route::{AccessTemplate, RouteTable},
     snapshot::{Caller, Callers, TransactionTokens, Upstream},
@@ -26,10 +26,11 @@ use super::{
     documents::read_text,
     file::{self, File},
     identity,
+    listen::{self, ListenSettings, server_tls},
     located::{Located, place},
     policy::{self, PolicyFiles, PolicySource},
     problems::Problems,
-    routes, signals, spiffe, structure, transaction,
+    routes, signals, spiffe, structure, transaction, upstreams,
 };
 
 /// The largest configuration file, in bytes.
@@ -37,15 +38,6 @@ const LARGEST: u64 = 8 * 1024 * 1024;
 
 /// The largest key set, in bytes.
 const LARGEST_KEY_SET: u64 = 1024 * 1024;
-
-/// One address that agents connect to.
-#[derive(Debug, Clone)]
-pub struct ListenSettings {
-    /// The address.
-    pub address: SocketAddr,
-    /// The files that its TLS identity was read from, and the identity.
-    pub tls: Option<TlsFiles>,
-}
 
 /// The decision listener.
 #[derive(Debug, Clone)]
@@ -56,19 +48,6 @@ pub struct DecisionSettings {
     pub callers: Callers,
     /// What callers know it by.
     pub url: Option<BaseUrl>,
-}
-
-/// A TLS identity and its files.
-#[derive(Debug, Clone)]
-pub struct TlsFiles {
-    /// The certificate chain.
-    pub certificate: PathBuf,
-    /// The private key.
-    pub key: PathBuf,
-    /// The authorities of clients, if these are asked for certificates.
-    pub clients: Option<PathBuf>,
-    /// What was read from them.
-    pub identity: ServerTls,
 }
 
 /// Everything that one configuration file says, checked.
@@ -82,6 +61,8 @@ pub struct Settings {
     pub telemetry: Option<SocketAddr>,
     /// The Unix socket on which the operator asks.
     pub admin: Option<PathBuf>,
+    /// The Unix socket on which the next process asks for the listening ones.
+    pub hand_over: Option<PathBuf>,
     /// Where applications ask for decisions.
     pub decision: Option<DecisionSettings>,
     /// Where issuers say that sessions ended.
@@ -228,12 +209,17 @@ pub(super) fn syntax(error: &serde_saphyr::Error, problems: &mut Problems) {
 }
 
 fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>) -> Option<Settings> {
-    let listeners = listeners(file, reading);
+    let listeners = listen::listeners(file, reading);
     let telemetry = file.telemetry.as_ref().and_then(|telemetry| reading.problems.address(&telemetry.address));
     // Like the audit log, it is written and not read.
     let admin = file.admin.as_ref().map(|admin| reading.folder.join(&admin.socket.value));
+    let hand_over = file.hand_over.as_ref().map(|hand_over| reading.folder.join(&hand_over.socket.value));
+    if hand_over.is_some() && hand_over == admin {
+        let place = file.hand_over.as_ref().map(|hand_over| hand_over.socket.place).unwrap_or_default();
+        reading.problems.add(place, "`hand_over` and `admin` need a socket each");
+    }
     let decision = file.decision.as_ref().map(|decision| self::decision(decision, listeners.as_deref(), reading));
-    let upstreams = upstreams(file, reading);
+    let upstreams = upstreams::upstreams(file, reading);
     let names: Vec<String> = file.upstreams.keys().cloned().collect();
     if let (Some(PolicyFiles { source: PolicySource::Memory, .. }), None) = (policy, &file.decision) {
         let help = "add `decision: { address: …, callers: […] }`, or take `file` as the source";
@@ -242,7 +228,10 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
     }
     let problems = &mut reading.problems;
     let defaults = (ServerSettings::default(), EnforcerSettings::default());
+    let drain = problems.duration(file.timeouts.drain.as_ref(), Duration::from_secs(30));
     let server = ServerSettings {
+        // Who is idle does not use up the time of those who are not.
+        linger: defaults.0.linger.min(drain / 4),
         connections: problems.count_of(file.limits.connections.as_ref(), defaults.0.connections),
         handshake: problems.duration(file.timeouts.handshake.as_ref(), defaults.0.handshake),
         head: problems.duration(file.timeouts.head.as_ref(), defaults.0.head),
@@ -252,7 +241,6 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
         in_flight: problems.count_of(file.limits.in_flight.as_ref(), defaults.1.in_flight),
         body_timeout: problems.duration(file.timeouts.body.as_ref(), defaults.1.body_timeout),
     };
-    let drain = problems.duration(file.timeouts.drain.as_ref(), Duration::from_secs(30));
     let common = routes::Common {
         body: problems.count_of(file.limits.body_bytes.as_ref(), 1024 * 1024),
         filtered: problems.count_of(file.limits.filtered_bytes.as_ref(), 8 * 1024 * 1024),
@@ -289,6 +277,7 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
         listeners: listeners?,
         telemetry,
         admin,
+        hand_over,
         // A problem was reported if there is one that came to nothing.
         decision: decision.flatten(),
         signals,
@@ -324,44 +313,13 @@ fn workers(workers: Option<&Located<u16>>, problems: &mut Problems) -> usize {
     }
 }
 
-fn listeners(file: &File, reading: &mut Reading<'_>) -> Option<Vec<ListenSettings>> {
-    if file.listen.is_empty() {
-        reading.problems.add(Place::default(), "`listen` is empty: agents could not connect");
-        return None;
-    }
-    let mut listeners: Vec<ListenSettings> = Vec::new();
-    let mut complete = true;
-    for listen in &file.listen {
-        let address = reading.problems.address(&listen.address);
-        let tls = match &listen.tls {
-            None => Some(None),
-            Some(tls) => server_tls(tls, reading).map(Some),
-        };
-        let taken =
-            |address: &SocketAddr| address.port() != 0 && listeners.iter().any(|other| other.address == *address);
-        if address.as_ref().is_some_and(taken) {
-            reading.problems.add(listen.address.place, format!("`{}` is listened on twice", listen.address.value));
-        }
-        match address.zip(tls) {
-            Some((address, tls)) => listeners.push(ListenSettings { address, tls }),
-            None => complete = false,
-        }
-    }
-    complete.then_some(listeners)
-}
-
 fn decision(
     written: &file::Decision,
     listeners: Option<&[ListenSettings]>,
     reading: &mut Reading<'_>,
 ) -> Option<DecisionSettings> {
     let address = reading.problems.address(&written.address);
-    let taken = |address: &SocketAddr| {
-        address.port() != 0 && listeners.unwrap_or_default().iter().any(|other| other.address == *address)
-    };
-    if address.as_ref().is_some_and(taken) {
-        reading.problems.add(written.address.place, format!("`{}` is listened on twice", written.address.value));
-    }
+    listen::refuse_twice(address, &written.address, listeners.unwrap_or_default(), &mut reading.problems);
     if written.callers.is_empty() {
         let help = "whoever may ask sees the whole policy: name them, such as `service:crm` or `service:*`";
         reading.problems.add_with_help(written.callers.place, "`callers` is empty: nobody could ask", help);
@@ -375,66 +333,5 @@ fn decision(
         None => None,
         Some(tls) => Some(server_tls(tls, reading)?),
     };
-    Some(DecisionSettings { listener: ListenSettings { address: address?, tls }, callers, url })
-}
-
-pub(super) fn server_tls(tls: &file::Tls, reading: &mut Reading<'_>) -> Option<TlsFiles> {
-    let certificate = reading.file(&tls.certificate.value);
-    let key = reading.file(&tls.key.value);
-    let clients = tls.client.as_ref().map(|client| reading.file(&client.ca_file.value));
-    let verification = tls.client.as_ref().zip(clients.as_deref()).map(|(client, ca_file)| ClientVerification {
-        ca_file,
-        anonymous: match client.required {
-            Some(true) | None => AnonymousClients::Refuse,
-            Some(false) => AnonymousClients::Accept,
-        },
-    });
-    match ServerTls::load(&certificate, &key, verification) {
-        Ok(identity) => Some(TlsFiles { certificate, key, clients, identity }),
-        Err(error) => {
-            let of_clients = clients.as_ref().is_some_and(|file| error.file() == Some(file));
-            let place = tls.client.as_ref().filter(|_| of_clients).map(|client| client.ca_file.place);
-            reading.problems.add(place.unwrap_or(tls.certificate.place), error.to_string());
-            None
-        }
-    }
-}
-
-fn upstreams(file: &File, reading: &mut Reading<'_>) -> Option<Vec<Upstream>> {
-    let mut upstreams = Vec::new();
-    for (name, upstream) in &file.upstreams {
-        let url: Option<crate::net::TargetUrl> = reading.problems.parse(&upstream.url);
-        let problems = &mut reading.problems;
-        let connect_timeout = problems.duration(upstream.connect_timeout.as_ref(), Duration::from_secs(2));
-        let response_timeout = problems.duration(upstream.response_timeout.as_ref(), Duration::from_secs(30));
-        let tls = match (&url, &upstream.ca_file) {
-            (Some(url), Some(ca_file)) if !url.is_tls() => {
-                reading.problems.add(ca_file.place, "`ca_file` is for `https` only, this URL is `http`");
-                None
-            }
-            (Some(url), ca_file) if url.is_tls() => client_tls(ca_file.as_ref(), upstream.url.place, reading),
-            _ => None,
-        };
-        let preserve_host = upstream.preserve_host.unwrap_or(true);
-        let token = upstream.transaction_token.as_ref().filter(|wanted| wanted.value);
-        if let (Some(wanted), None) = (token, &file.transaction_tokens) {
-            let message = "there are no tokens: `transaction_tokens` says nothing of who makes them";
-            let help = "add `transaction_tokens: { issuer: …, audience: …, keys: […] }`";
-            reading.problems.add_with_help(wanted.place, message, help);
-        }
-        if let Some(url) = url {
-            let target = Target { url: Arc::new(url), tls, connect_timeout, response_timeout };
-            let (name, transaction_token) = (name.as_str().into(), token.is_some());
-            upstreams.push(Upstream { name, target, preserve_host, transaction_token });
-        }
-    }
-    (upstreams.len() == file.upstreams.len()).then_some(upstreams)
-}
-
-fn client_tls(ca_file: Option<&Located<String>>, place: Place, reading: &mut Reading<'_>) -> Option<ClientTls> {
-    let (tls, place) = match ca_file {
-        Some(name) => (ClientTls::with_authorities(&reading.file(&name.value)), name.place),
-        None => (ClientTls::with_machine_authorities(), place),
-    };
-    tls.map_err(|error| reading.problems.add(place, error.to_string())).ok()
+    Some(DecisionSettings { listener: ListenSettings::plain(address?, tls), callers, url })
 }

@@ -11,9 +11,10 @@ use crate::{
 use super::{
     file::File,
     file_tokens::{SharedSignals, Transmitter},
+    listen::{ListenSettings, refuse_twice, server_tls},
     located::Located,
     resource::is_secure_url,
-    settings::{DecisionSettings, ListenSettings, Reading, server_tls},
+    settings::{DecisionSettings, Reading},
 };
 
 /// How signals come, and whose are heard.
@@ -60,7 +61,7 @@ pub(super) fn settings(
 /// The listener for what is pushed, and who may push; `None` if there is none, or after a problem.
 fn push<'l>(
     written: &SharedSignals,
-    mut others: impl Iterator<Item = &'l ListenSettings>,
+    others: impl Iterator<Item = &'l ListenSettings>,
     reading: &mut Reading<'_>,
 ) -> Option<(ListenSettings, ApiKeyHash)> {
     let (written_address, bearer) = match (&written.address, &written.bearer) {
@@ -74,9 +75,7 @@ fn push<'l>(
         }
     };
     let address = reading.problems.address(written_address);
-    if address.is_some_and(|address| address.port() != 0 && others.any(|other| other.address == address)) {
-        reading.problems.add(written_address.place, format!("`{}` is listened on twice", written_address.value));
-    }
+    refuse_twice(address, written_address, others, &mut reading.problems);
     let hash: Option<ApiKeyHash> = bearer.value.parse().ok();
     if hash.is_none() {
         let message = "`bearer` is the hash of a token: `sha256:` and 64 hexadecimal digits";
@@ -87,7 +86,7 @@ fn push<'l>(
         None => None,
         Some(tls) => Some(server_tls(tls, reading)?),
     };
-    Some((ListenSettings { address: address?, tls }, hash?))
+    Some((ListenSettings::plain(address?, tls), hash?))
 }
 
 fn polls(written: &[Located<Transmitter>], reading: &mut Reading<'_>) -> Vec<PollSettings> {

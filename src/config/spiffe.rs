@@ -8,11 +8,7 @@ use crate::{
 };
 
 use super::{
-    file::{File, Tls},
-    file_identity as file,
-    located::Located,
-    problems::Problems,
-    settings::Reading,
+    file::File, file_identity as file, file_places::Tls, located::Located, problems::Problems, settings::Reading,
 };
 
 /// The trust domains; `None` after a problem.

@@ -19,10 +19,7 @@ use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use thiserror::Error;
-use tokio::{
-    net::TcpStream,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
 use super::{
@@ -231,15 +228,13 @@ async fn connect(target: &Target) -> Result<Sender, ClientError> {
 
 async fn handshake(target: &Target) -> Result<Sender, ClientError> {
     let url = &target.url;
-    let stream = TcpStream::connect((url.host.as_ref(), url.port)).await.map_err(ClientError::Connect)?;
-    // Small writes must not wait for acknowledgements; where that cannot be had, they are slower, not wrong.
-    let _ = stream.set_nodelay(true);
+    let stream = url.connect().await.map_err(ClientError::Connect)?;
     match &target.tls {
         None => http1_handshake(TokioIo::new(Joined::new(stream))).await,
         Some(tls) => {
             let name = ServerName::try_from(url.host.to_string())
                 .map_err(|error| ClientError::Connect(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
-            let connector = TlsConnector::from(Arc::clone(&tls.0));
+            let connector = TlsConnector::from(Arc::clone(&tls.config));
             let stream = connector.connect(name, stream).await.map_err(ClientError::Connect)?;
             http1_handshake(TokioIo::new(Joined::new(stream))).await
         }

@@ -1,7 +1,7 @@
 //! Shutdown in order: new work stops, work in flight ends, then the deadline.
 
 use std::{
-    future::{Future, poll_fn},
+    future::{Future, pending, poll_fn},
     pin::{Pin, pin},
     task::{Poll, Waker},
     time::Duration,
@@ -12,31 +12,47 @@ use tokio::{
     time::timeout,
 };
 
+/// What those who work are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// To go on.
+    Work,
+    /// To end in order: what has just come is still served.
+    Leave,
+    /// The same, and nobody is waited for.
+    LeaveAtOnce,
+}
+
 /// The side that orders the drain and waits for it.
 #[derive(Debug)]
 pub struct Drain {
-    order: watch::Sender<bool>,
+    order: watch::Sender<Order>,
     alive: mpsc::Receiver<()>,
 }
 
 /// The side of those who work: it tells when to stop, and holds the drain open while it lives.
 #[derive(Debug, Clone)]
 pub struct DrainSignal {
-    ordered: watch::Receiver<bool>,
+    ordered: watch::Receiver<Order>,
     _alive: mpsc::Sender<()>,
 }
 
 impl Drain {
     /// A drain that is not yet ordered, and its signal.
     pub fn new() -> (Self, DrainSignal) {
-        let (order, ordered) = watch::channel(false);
+        let (order, ordered) = watch::channel(Order::Work);
         let (holder, alive) = mpsc::channel(1);
         (Self { order, alive }, DrainSignal { ordered, _alive: holder })
     }
 
     /// Orders everybody to stop.
     pub fn order(&self) {
-        self.order.send_replace(true);
+        self.order.send_replace(Order::Leave);
+    }
+
+    /// The same, without waiting for those who might still have something to say: they must not be heard.
+    pub(super) fn order_at_once(&self) {
+        self.order.send_replace(Order::LeaveAtOnce);
     }
 
     /// Waits until all signals are dropped.
@@ -55,7 +71,21 @@ impl DrainSignal {
     /// Waits for the order.
     pub async fn ordered(&mut self) {
         // An error means that nobody can order any more: that is an order too.
-        let _ = self.ordered.wait_for(|ordered| *ordered).await;
+        let _ = self.ordered.wait_for(|ordered| *ordered != Order::Work).await;
+    }
+
+    /// Waits until who is idle has to leave: so long after the order, because what was sent before it was known is still
+    /// on its way, or at once if that was ordered.
+    pub(super) async fn left_for(&mut self, linger: Duration) {
+        self.ordered().await;
+        let at_once = async {
+            if self.ordered.wait_for(|ordered| *ordered == Order::LeaveAtOnce).await.is_err() {
+                // Nobody can order that any more.
+                pending::<()>().await;
+            }
+        };
+        // Either is the end of the wait.
+        let _ = timeout(linger, at_once).await;
     }
 
     /// The outcome of the work, or nothing once the order is there: then the work can be told, and waited for.
@@ -82,13 +112,16 @@ impl DrainSignal {
 
     /// Whether the drain has been ordered.
     pub fn is_ordered(&self) -> bool {
-        *self.ordered.borrow()
+        *self.ordered.borrow() != Order::Work
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::future::{pending, ready};
+    use std::{
+        future::{pending, ready},
+        time::Instant,
+    };
 
     use tokio::{sync::Notify, task::yield_now};
 
@@ -127,5 +160,26 @@ mod tests {
         yield_now().await;
         drop(drain);
         assert_eq!(waiting.await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn who_is_idle_stays_for_a_while_unless_it_must_not() {
+        let long = Duration::from_secs(600);
+        let (drain, mut signal) = Drain::new();
+        assert!(timeout(Duration::from_millis(5), signal.left_for(Duration::ZERO)).await.is_err(), "no order yet");
+        drain.order();
+        assert!(signal.is_ordered());
+        let begun = Instant::now();
+        signal.left_for(Duration::from_millis(20)).await;
+        assert!(begun.elapsed() >= Duration::from_millis(20));
+        // The end of the one who orders is no order to go at once.
+        let mut other = signal.clone();
+        assert!(timeout(Duration::from_millis(5), other.left_for(long)).await.is_err());
+        drain.order_at_once();
+        signal.left_for(long).await;
+        let (drain, mut signal) = Drain::new();
+        drop(drain);
+        assert!(timeout(Duration::from_millis(5), signal.left_for(long)).await.is_err());
+        assert!(signal.is_ordered() || timeout(long, signal.ordered()).await.is_ok());
     }
 }

@@ -4,13 +4,18 @@ use std::{
     convert::Infallible,
     error::Error,
     future::{Future, poll_fn},
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
     time::Duration,
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::{
     body::{Body, Incoming},
     server::conn::{http1, http2},
@@ -19,7 +24,6 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpStream, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::{Instant, sleep, timeout},
 };
@@ -31,62 +35,19 @@ use super::{
     guard::{Guarded, HEAD_BYTES},
     half_open::HalfOpen,
     joined::Joined,
-    listener::Accepting,
+    listener::{Accepting, AcceptingSocket, Arrival},
+    peer::{Peer, Transport},
     preface::{Protocol, preface},
     problem::HeadProblem,
+    proxies::Refused,
+    proxy_header::Passed,
+    socket::Socket,
+    target::TargetUrl,
     tls::ServerTls,
 };
 
-/// Who is at the other end of a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Peer {
-    /// Its address and port, as text: every record names them.
-    pub address: Arc<str>,
-    /// Its address alone, for `X-Forwarded-For`.
-    pub forwarded_for: HeaderValue,
-    /// Its address as such; `None` for a process of this machine, which a Unix socket does not name.
-    pub source: Option<IpAddr>,
-    /// How it came.
-    pub transport: Transport,
-    /// The certificate that it has shown in the TLS handshake, and those between it and an authority, in DER. Only what
-    /// the listener has verified is here; empty if the other end has shown none.
-    pub certificates: Arc<[Box<[u8]>]>,
-}
-
-impl Peer {
-    fn new(address: SocketAddr, transport: Transport) -> Self {
-        // An address holds nothing that a field's value may not hold.
-        let forwarded_for = HeaderValue::try_from(address.ip().to_string());
-        let forwarded_for = forwarded_for.unwrap_or(HeaderValue::from_static("unknown"));
-        Self {
-            address: address.to_string().into(),
-            forwarded_for,
-            source: Some(address.ip()),
-            transport,
-            certificates: Arc::default(),
-        }
-    }
-
-    /// A process of this machine, which a Unix socket does not name.
-    fn local() -> Self {
-        Self {
-            address: "unix".into(),
-            forwarded_for: HeaderValue::from_static("unknown"),
-            source: None,
-            transport: Transport::Clear,
-            certificates: Arc::default(),
-        }
-    }
-}
-
-/// How a connection is protected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
-    /// Not at all.
-    Clear,
-    /// By TLS.
-    Tls,
-}
+/// At the end the queue of a listener is empty when nothing has come out of it for so long.
+const QUEUE_PAUSE: Duration = Duration::from_millis(5);
 
 /// The bounds of a listener.
 #[derive(Debug, Clone, Copy)]
@@ -100,6 +61,8 @@ pub struct ServerSettings {
     /// For the pause between two writes to a client that has closed its side. Then it is taken to be gone: TCP does not
     /// tell one that has finished asking from one that has closed everything, until something is written to it.
     pub half_closed: Duration,
+    /// How long connections without a request are kept at the end, for those that are on their way already.
+    pub linger: Duration,
 }
 
 impl Default for ServerSettings {
@@ -109,6 +72,7 @@ impl Default for ServerSettings {
             handshake: Duration::from_secs(5),
             head: Duration::from_secs(30),
             half_closed: Duration::from_secs(10),
+            linger: Duration::from_secs(1),
         }
     }
 }
@@ -139,6 +103,11 @@ pub trait Handler: Clone + Send + Sync + 'static {
 
     /// Told of bytes that were refused before they were a request. They are answered with 400 already.
     fn malformed(&self, peer: &Peer, problem: HeadProblem);
+
+    /// Told of a connection that has ended before its first request.
+    fn refused(&self, refused: Refused) {
+        let _ = refused;
+    }
 }
 
 /// Accepts connections until the drain is ordered, and serves HTTP/1.1 and HTTP/2 on them.
@@ -146,8 +115,11 @@ pub trait Handler: Clone + Send + Sync + 'static {
 /// A new TLS identity is for new connections. If it does not admit all clients that the one before did, the connections
 /// of that one end in order: what was taken away does not live on in them.
 ///
-/// In the clear, HTTP/2 is taken by prior knowledge; over TLS by ALPN. A Unix socket is always in the clear. Every
-/// connection holds its clone of the drain's signal until its last answer is sent.
+/// In the clear, HTTP/2 is taken by prior knowledge; over TLS by ALPN. Every connection holds its clone of the drain's
+/// signal until its last answer is sent.
+///
+/// Nothing that has come is lost at the end: connections that wait to be accepted are, those without a request have a
+/// moment more for it, and their last answer says that it is the last.
 pub async fn serve<H: Handler>(
     listener: impl Into<Accepting>,
     mut tls: Option<watch::Receiver<ServerTls>>,
@@ -157,15 +129,25 @@ pub async fn serve<H: Handler>(
 ) {
     let (listener, room) = (listener.into(), Arc::new(Semaphore::new(settings.connections)));
     let mut identity = tls.as_mut().map(|tls| tls.borrow_and_update().clone());
-    // Ordered when what the connections were admitted by is taken away, and when it is dropped: with this loop.
+    // Ordered when what the connections were admitted by is taken away, and with this loop's end.
     let (mut admission, mut admitted) = Drain::new();
+    let arriving = |accepted, identity: &Option<ServerTls>, admitted: &DrainSignal, drain: &DrainSignal| {
+        let (stream, source, place) = accepted;
+        let acceptor = identity.as_ref().map(|tls| TlsAcceptor::from(Arc::clone(&tls.config)));
+        let (handler, held, drain) = (handler.clone(), drain.clone(), admitted.clone());
+        let arrival = listener.arrival.clone();
+        tokio::spawn(async move {
+            connection((stream, source), (arrival, acceptor), settings, drain, handler).await;
+            drop((place, held));
+        });
+    };
     loop {
         let accepted = tokio::select! {
             biased;
-            () = drain.ordered() => return,
+            () = drain.ordered() => break,
             renewed = renewed(tls.as_mut()) => {
                 if identity.as_ref().is_some_and(|before| !renewed.admits_all_of(before)) {
-                    admission.order();
+                    admission.order_at_once();
                     (admission, admitted) = Drain::new();
                 }
                 identity = Some(renewed);
@@ -173,19 +155,19 @@ pub async fn serve<H: Handler>(
             }
             accepted = accept(&listener, &room) => accepted,
         };
-        let Some((accepted, place)) = accepted else { continue };
-        let acceptor = identity.as_ref().map(|tls| TlsAcceptor::from(Arc::clone(&tls.config)));
-        let (handler, held, drain) = (handler.clone(), drain.clone(), admitted.clone());
-        tokio::spawn(async move {
-            match accepted {
-                Accepted::Tcp(stream, address) => {
-                    connection(stream, address, acceptor, settings, drain, handler).await;
-                }
-                Accepted::Unix(stream) => in_the_clear(stream, Peer::local(), settings, drain, handler).await,
-            }
-            drop((place, held));
-        });
+        if let Some(accepted) = accepted {
+            arriving(accepted, &identity, &admitted, &drain);
+        }
     }
+    // The kernel resets those that wait in a queue which is closed. Another process may accept from it too, and it may
+    // never be empty then.
+    let until = Instant::now() + settings.linger;
+    while Instant::now() < until
+        && let Ok(Some(accepted)) = timeout(QUEUE_PAUSE, accept(&listener, &room)).await
+    {
+        arriving(accepted, &identity, &admitted, &drain);
+    }
+    admission.order();
 }
 
 /// Waits for the next TLS identity; for ever where there is none.
@@ -198,20 +180,19 @@ async fn renewed(tls: Option<&mut watch::Receiver<ServerTls>>) -> ServerTls {
     std::future::pending().await
 }
 
-/// A connection that has come.
-enum Accepted {
-    Tcp(TcpStream, SocketAddr),
-    Unix(UnixStream),
-}
+/// A connection that has come, its source if it has one, and its place.
+type Accepted = (Socket, Option<SocketAddr>, OwnedSemaphorePermit);
 
-async fn accept(listener: &Accepting, room: &Arc<Semaphore>) -> Option<(Accepted, OwnedSemaphorePermit)> {
+async fn accept(listener: &Accepting, room: &Arc<Semaphore>) -> Option<Accepted> {
     let place = Arc::clone(room).acquire_owned().await.ok()?;
-    let accepted = match listener {
-        Accepting::Tcp(listener) => listener.accept().await.map(|(stream, address)| Accepted::Tcp(stream, address)),
-        Accepting::Unix(listener) => listener.accept().await.map(|(stream, _)| Accepted::Unix(stream)),
+    let accepted = match &listener.socket {
+        AcceptingSocket::Tcp(listener) => {
+            listener.accept().await.map(|(stream, source)| (Socket::Tcp(stream), Some(source)))
+        }
+        AcceptingSocket::Unix(listener) => listener.accept().await.map(|(stream, _)| (Socket::Unix(stream), None)),
     };
     match accepted {
-        Ok(accepted) => Some((accepted, place)),
+        Ok((stream, source)) => Some((stream, source, place)),
         Err(error) => {
             // Most often no file descriptor is left: it gets better when connections end, not by trying faster.
             tracing::warn!(%error, "a connection could not be accepted");
@@ -222,32 +203,77 @@ async fn accept(listener: &Accepting, room: &Arc<Semaphore>) -> Option<(Accepted
 }
 
 async fn connection<H: Handler>(
-    stream: TcpStream,
-    address: SocketAddr,
-    acceptor: Option<TlsAcceptor>,
+    (mut stream, source): (Socket, Option<SocketAddr>),
+    (arrival, acceptor): (Arrival, Option<TlsAcceptor>),
     settings: ServerSettings,
-    drain: DrainSignal,
+    mut drain: DrainSignal,
     handler: H,
 ) {
-    // Small answers must not wait for acknowledgements; where that cannot be had, they are slower, not wrong.
-    let _ = stream.set_nodelay(true);
-    let Some(acceptor) = acceptor else {
-        return in_the_clear(stream, Peer::new(address, Transport::Clear), settings, drain, handler).await;
+    let arrived = tokio::select! {
+        biased;
+        arrived = arrived((&mut stream, source), &arrival, settings) => arrived,
+        () = drain.left_for(settings.linger) => return,
     };
-    match timeout(settings.handshake, acceptor.accept(stream)).await {
+    let peer = match arrived {
+        Ok(peer) => peer,
+        Err(refused) => return handler.refused(refused),
+    };
+    let Some(acceptor) = acceptor else { return in_the_clear(stream, peer, settings, drain, handler).await };
+    let accepted = tokio::select! {
+        biased;
+        accepted = timeout(settings.handshake, acceptor.accept(stream)) => accepted,
+        () = drain.left_for(settings.linger) => return,
+    };
+    match accepted {
         Ok(Ok(stream)) => {
             let tls = stream.get_ref().1;
             let shown = tls.peer_certificates().unwrap_or_default();
             let certificates = shown.iter().map(|certificate| Box::from(certificate.as_ref())).collect();
-            let peer = Peer { certificates, ..Peer::new(address, Transport::Tls) };
+            let peer = Peer { certificates, transport: Transport::Tls, ..peer };
             match tls.alpn_protocol() {
-                Some(b"h2") => http2(stream, peer, drain, handler).await,
+                Some(b"h2") => http2(stream, peer, settings, drain, handler).await,
                 Some(_) | None => http1(stream, peer, settings, drain, handler).await,
             }
         }
-        Ok(Err(error)) => tracing::debug!(%error, peer = %address, "a TLS handshake failed"),
-        Err(_) => tracing::debug!(peer = %address, "a TLS handshake took too long"),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, peer = %peer.address, "a TLS handshake failed");
+            handler.refused(Refused::TlsHandshake);
+        }
+        Err(_) => {
+            tracing::debug!(peer = %peer.address, "a TLS handshake took too long");
+            handler.refused(Refused::SlowTlsHandshake);
+        }
     }
+}
+
+/// Whose connection it is, and where it was meant to go.
+async fn arrived(
+    (stream, source): (&mut Socket, Option<SocketAddr>),
+    arrival: &Arrival,
+    settings: ServerSettings,
+) -> Result<Peer, Refused> {
+    if let Socket::Tcp(stream) = stream {
+        // Small answers must not wait for acknowledgements; where that cannot be had, they are slower, not wrong.
+        let _ = stream.set_nodelay(true);
+    }
+    let passed = match &arrival.proxies {
+        None => Passed::Unnamed,
+        Some(proxies) => {
+            let read = timeout(settings.handshake, proxies.header(source.map(|source| source.ip()), stream)).await;
+            read.unwrap_or(Err(Refused::SlowProxyHeader)).inspect_err(|refused| {
+                tracing::debug!(reason = refused.name(), proxy = ?source, "a connection was refused");
+            })?
+        }
+    };
+    let mut peer = match passed {
+        Passed::Client(client) => Peer::at(Some(client)),
+        Passed::Unnamed => Peer::at(source),
+    };
+    if arrival.original_destination {
+        let destination = stream.original_destination();
+        peer.destination = destination.map(|to| (Arc::new(TargetUrl::of_address(to)), to.ip()));
+    }
+    Ok(peer)
 }
 
 async fn in_the_clear<T, H>(io: T, peer: Peer, settings: ServerSettings, mut drain: DrainSignal, handler: H)
@@ -257,12 +283,12 @@ where
 {
     let speaks = tokio::select! {
         biased;
-        () = drain.ordered() => return,
         speaks = timeout(settings.handshake, preface(io)) => speaks,
+        () = drain.left_for(settings.linger) => return,
     };
     match speaks {
         Ok(Some((Protocol::Http1, io))) => http1(io, peer, settings, drain, handler).await,
-        Ok(Some((Protocol::Http2, io))) => http2(io, peer, drain, handler).await,
+        Ok(Some((Protocol::Http2, io))) => http2(io, peer, settings, drain, handler).await,
         Ok(None) | Err(_) => {}
     }
 }
@@ -273,19 +299,36 @@ where
     H: Handler,
 {
     let (io, refusal) = Guarded::new(HalfOpen::new(Joined::new(io), settings.half_closed));
-    let shared = Arc::new((handler.for_connection(&peer), peer));
+    let shared = Arc::new((handler.for_connection(&peer), peer, AtomicBool::new(false)));
     let answering = Arc::clone(&shared);
     let service = service_fn(move |request| {
         let (shared, request) = (Arc::clone(&answering), Box::new(request));
         // Boxed, because it is large and the connection moves what it is given.
-        Box::pin(async move { Ok::<_, Infallible>(shared.0.respond(&shared.1, request).await) })
+        Box::pin(async move {
+            let (handler, peer, is_leaving) = shared.as_ref();
+            let mut response = handler.respond(peer, request).await;
+            if is_leaving.load(Ordering::Relaxed) && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        })
     });
     let mut builder = http1::Builder::new();
     builder.timer(ConnectionTimer::new()).header_read_timeout(settings.head).max_buf_size(HEAD_BYTES).half_close(true);
     let connection = builder.serve_connection(TokioIo::new(io), service);
     let mut connection = std::pin::pin!(connection);
-    let (handler, peer) = shared.as_ref();
-    let ended = match drain.unless_ordered(connection.as_mut()).await {
+    let (handler, peer, is_leaving) = shared.as_ref();
+    let mut ended = drain.unless_ordered(connection.as_mut()).await;
+    if ended.is_none() {
+        // An idle client may have sent its next request already: the answer tells it that it is the last one.
+        is_leaving.store(true, Ordering::Relaxed);
+        ended = tokio::select! {
+            biased;
+            ended = connection.as_mut() => Some(ended),
+            () = drain.left_for(settings.linger) => None,
+        };
+    }
+    let ended = match ended {
         Some(ended) => ended,
         None => {
             connection.as_mut().graceful_shutdown();
@@ -302,15 +345,17 @@ where
     }
 }
 
-async fn http2<T, H>(io: T, peer: Peer, mut drain: DrainSignal, handler: H)
+async fn http2<T, H>(io: T, peer: Peer, settings: ServerSettings, mut drain: DrainSignal, handler: H)
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     H: Handler,
 {
     let shared = Arc::new((handler.for_connection(&peer), peer.clone()));
-    let answering = Arc::clone(&shared);
+    let (answering, is_used) = (Arc::clone(&shared), Arc::new(AtomicBool::new(false)));
+    let used = Arc::clone(&is_used);
     let service = service_fn(move |request| {
         let (shared, request) = (Arc::clone(&answering), Box::new(request));
+        used.store(true, Ordering::Relaxed);
         Box::pin(async move { Ok::<_, Infallible>(shared.0.respond(&shared.1, request).await) })
     });
     let mut builder = http2::Builder::new(TokioExecutor::new());
@@ -338,7 +383,20 @@ where
             connection.as_mut().graceful_shutdown();
             connection.as_mut().poll(cx)
         }));
-        drain.unless_ordered(work.as_mut()).await
+        let ended = drain.unless_ordered(work.as_mut()).await;
+        if ended.is_some() || is_used.load(Ordering::Relaxed) {
+            ended
+        } else {
+            // The first request may be on its way: one that comes after the client was told to go is tried again by it,
+            // but a connection that ends before its first frame has told it nothing.
+            let mut left = pin!(drain.left_for(settings.linger));
+            poll_fn(|cx| match work.as_mut().poll(cx) {
+                Poll::Ready(ended) => Poll::Ready(Some(ended)),
+                Poll::Pending if is_used.load(Ordering::Relaxed) => Poll::Ready(None),
+                Poll::Pending => left.as_mut().poll(cx).map(|()| None),
+            })
+            .await
+        }
     };
     let ended = match ended {
         Some(ended) => ended,

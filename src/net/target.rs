@@ -1,16 +1,22 @@
 //! Where upstreams are, and how long they may take.
 
-use std::{fmt, hash::BuildHasher, str::FromStr, sync::Arc, time::Duration};
+use std::{fmt, hash::BuildHasher, io, net::SocketAddr, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use foldhash::fast::FixedState;
 use http::{HeaderValue, Uri};
 use thiserror::Error;
+use tokio::net::{TcpStream, UnixStream};
 
-use super::tls::ClientTls;
+use super::{socket::Socket, tls::ClientTls};
 
-/// Where an upstream is: `http://host:port` or `https://host:port`, without a path.
+/// The authority of what has none.
+const LOCAL: HeaderValue = HeaderValue::from_static("localhost");
+
+/// Where an upstream is: `http://host:port` or `https://host:port`, without a path, or the Unix socket `unix:PATH`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetUrl {
+    // In the place of host and port.
+    socket: Option<PathBuf>,
     pub(super) host: Box<str>,
     pub(super) port: u16,
     tls: bool,
@@ -23,10 +29,10 @@ pub struct TargetUrl {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum InvalidUrl {
     /// Not a URL with a host.
-    #[error("not a URL: write `http://host:port` or `https://host:port`")]
+    #[error("not a URL: write `http://host:port`, `https://host:port` or `unix:PATH`")]
     NotAUrl,
     /// A scheme that is not spoken.
-    #[error("the scheme is neither `http` nor `https`")]
+    #[error("the scheme is neither `http` nor `https`, nor is it `unix:PATH`")]
     Scheme,
     /// A path, query or user information.
     #[error("only scheme, host and port: the request's own path is forwarded")]
@@ -37,6 +43,9 @@ impl FromStr for TargetUrl {
     type Err = InvalidUrl;
 
     fn from_str(text: &str) -> Result<Self, InvalidUrl> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return if path.is_empty() { Err(InvalidUrl::NotAUrl) } else { Ok(Self::of_socket(path.into())) };
+        }
         let uri: Uri = text.parse().map_err(|_| InvalidUrl::NotAUrl)?;
         let authority = uri.authority().ok_or(InvalidUrl::NotAUrl)?;
         let tls = match uri.scheme_str() {
@@ -52,17 +61,53 @@ impl FromStr for TargetUrl {
         let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
         let hash = FixedState::default().hash_one((host, port, tls));
         let authority = HeaderValue::from_str(authority.as_str()).map_err(|_| InvalidUrl::NotAUrl)?;
-        Ok(Self { host: host.into(), port, tls, authority, hash })
+        Ok(Self { socket: None, host: host.into(), port, tls, authority, hash })
     }
 }
 
 impl TargetUrl {
+    /// A service in the clear at this address.
+    pub(super) fn of_address(address: SocketAddr) -> Self {
+        let (host, port) = (address.ip().to_string(), address.port());
+        let hash = FixedState::default().hash_one((host.as_str(), port, false));
+        // An address holds nothing that a field's value may not hold.
+        let authority = HeaderValue::try_from(address.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
+        Self { socket: None, host: host.into(), port, tls: false, authority, hash }
+    }
+
+    /// The service in the clear that listens on the Unix socket at this path.
+    pub fn of_socket(path: PathBuf) -> Self {
+        let hash = FixedState::default().hash_one(&path);
+        Self { socket: Some(path), host: "".into(), port: 0, tls: false, authority: LOCAL, hash }
+    }
+
+    /// No place at all: whoever connects to it is refused.
+    pub fn nowhere() -> Self {
+        Self { socket: None, host: "".into(), port: 0, tls: false, authority: LOCAL, hash: 0 }
+    }
+
+    /// A connection to it.
+    pub(super) async fn connect(&self) -> io::Result<Socket> {
+        if let Some(path) = &self.socket {
+            return UnixStream::connect(path).await.map(Socket::Unix);
+        }
+        let stream = TcpStream::connect((self.host.as_ref(), self.port)).await?;
+        // Small writes must not wait for acknowledgements; where that cannot be had, they are slower, not wrong.
+        let _ = stream.set_nodelay(true);
+        Ok(Socket::Tcp(stream))
+    }
+
     /// Whether the connection is encrypted.
     pub fn is_tls(&self) -> bool {
         self.tls
     }
 
-    /// The value of `Host` for this upstream.
+    /// Whether it is a Unix socket, which has no host of its own.
+    pub fn is_local(&self) -> bool {
+        self.socket.is_some()
+    }
+
+    /// The value of `Host` for this upstream; that of a Unix socket says nothing.
     pub fn authority(&self) -> &HeaderValue {
         &self.authority
     }
@@ -70,6 +115,9 @@ impl TargetUrl {
 
 impl fmt::Display for TargetUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(path) = &self.socket {
+            return write!(f, "unix:{}", path.display());
+        }
         let scheme = if self.tls { "https" } else { "http" };
         write!(f, "{scheme}://{}", self.authority.to_str().unwrap_or_default())
     }

@@ -8,13 +8,20 @@ use std::{
     sync::Arc,
 };
 
+use ::aws_lc_rs::digest::{Context, SHA256};
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
+    client::Resumption,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use thiserror::Error;
+
+use super::{
+    server_names::{ByServerName, CertificateFiles},
+    upstream_peer::{UpstreamPeer, Workload},
+};
 
 /// The largest file of certificates or of a key, in bytes: some hundred authorities take one quarter of a megabyte.
 const LARGEST: u64 = 4 * 1024 * 1024;
@@ -34,6 +41,12 @@ pub enum TlsError {
     /// Certificate and key do not belong together, or are not usable.
     #[error("certificate and key cannot be used: {0}")]
     Unusable(#[from] rustls::Error),
+    /// No client would ever ask for the certificate.
+    #[error("`{0}` has no DNS name that a client could ask for")]
+    NoServerName(PathBuf),
+    /// Two certificates for one name.
+    #[error("`{0}` has the name `{1}`, as another certificate of the listener does")]
+    RepeatedServerName(PathBuf, String),
     /// Clients cannot be verified by the authorities in the file.
     #[error("`{0}` holds no authorities of clients that can be used: {1}")]
     Authorities(PathBuf, String),
@@ -43,9 +56,12 @@ impl TlsError {
     /// The file that it is about, if it is about one.
     pub fn file(&self) -> Option<&PathBuf> {
         match self {
-            Self::Unreadable(file, _) | Self::NoCertificate(file) | Self::NoKey(file) | Self::Authorities(file, _) => {
-                Some(file)
-            }
+            Self::Unreadable(file, _)
+            | Self::NoCertificate(file)
+            | Self::NoKey(file)
+            | Self::NoServerName(file)
+            | Self::RepeatedServerName(file, _)
+            | Self::Authorities(file, _) => Some(file),
             Self::Unusable(_) => None,
         }
     }
@@ -79,15 +95,18 @@ pub struct ServerTls {
 }
 
 impl ServerTls {
-    /// Reads a certificate chain and its key, both PEM, and the authorities of clients, if these are verified. TLS 1.3
-    /// and 1.2, HTTP/2 and HTTP/1.1, no early data.
+    /// Reads certificate chains and their keys, all PEM, and the authorities of clients, if these are verified. TLS 1.3
+    /// and 1.2, HTTP/2 and HTTP/1.1, no early data. Of several certificates the client's server name chooses; the first
+    /// is for all names that no other has.
     ///
     /// Where clients are verified no session is resumed: each connection shows its certificate anew, which is checked
     /// by the authorities and the time of that moment.
-    pub fn load(certificate: &Path, key: &Path, clients: Option<ClientVerification<'_>>) -> Result<Self, TlsError> {
-        let chain = certificates(certificate)?;
-        let pem = pem(key)?;
-        let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| TlsError::NoKey(key.to_owned()))?;
+    pub fn load(
+        identity: CertificateFiles<'_>,
+        additional: &[CertificateFiles<'_>],
+        clients: Option<ClientVerification<'_>>,
+    ) -> Result<Self, TlsError> {
+        let resolver = ByServerName::load(identity, additional)?;
         let builder = ServerConfig::builder_with_provider(aws_lc_rs::default_provider().into());
         let builder = builder.with_safe_default_protocol_versions()?;
         let authorities = clients.map(|clients| certificates(clients.ca_file)).transpose()?.unwrap_or_default();
@@ -95,7 +114,7 @@ impl ServerTls {
             None => builder.with_no_client_auth(),
             Some(clients) => builder.with_client_cert_verifier(clients.verifier(&authorities)?),
         };
-        let mut config = builder.with_single_cert(chain, key)?;
+        let mut config = builder.with_cert_resolver(Arc::new(resolver));
         if clients.is_some() {
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
@@ -133,14 +152,18 @@ impl ClientVerification<'_> {
     }
 }
 
-/// The roots that an upstream's certificate is checked against.
+/// How an upstream is verified, and what it is shown.
 #[derive(Debug, Clone)]
-pub struct ClientTls(pub(super) Arc<ClientConfig>);
+pub struct ClientTls {
+    pub(super) config: Arc<ClientConfig>,
+    // Of all that it was made of: what was verified by the same is as good.
+    digest: [u8; 32],
+}
 
-/// The same configuration, not an equal one.
+/// Made of the same authorities, certificate and key, for the same peer.
 impl PartialEq for ClientTls {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        self.digest == other.digest
     }
 }
 
@@ -148,40 +171,89 @@ impl Eq for ClientTls {}
 
 impl Hash for ClientTls {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        Arc::as_ptr(&self.0).hash(state);
+        self.digest.hash(state);
     }
 }
 
 impl ClientTls {
     /// The authorities in this PEM file and no others.
     pub fn with_authorities(file: &Path) -> Result<Self, TlsError> {
-        let mut roots = RootCertStore::empty();
-        for certificate in certificates(file)? {
-            roots.add(certificate)?;
-        }
-        Self::with_roots(roots)
+        Self::load(Some(file), None, UpstreamPeer::Named)
     }
 
     /// The machine's authorities, or Mozilla's where the machine has none (an image from scratch).
     pub fn with_machine_authorities() -> Result<Self, TlsError> {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        }
-        Self::with_roots(roots)
+        Self::load(None, None, UpstreamPeer::Named)
     }
 
-    fn with_roots(roots: RootCertStore) -> Result<Self, TlsError> {
+    /// The authorities in this PEM file and no others, or else the machine's; the certificate chain and key (both PEM)
+    /// that the upstream is shown when it asks for them; and who it has to be.
+    ///
+    /// With either of the latter no session is resumed: both sides verify each other anew with each connection.
+    pub fn load(
+        authorities: Option<&Path>,
+        identity: Option<(&Path, &Path)>,
+        peer: UpstreamPeer,
+    ) -> Result<Self, TlsError> {
+        let (roots, mut made_of) = match authorities {
+            Some(file) => private_roots(file)?,
+            None => machine_roots(),
+        };
+        let (roots, mut resumes) = (Arc::new(roots), identity.is_none());
         let builder = ClientConfig::builder_with_provider(aws_lc_rs::default_provider().into());
         let builder = builder.with_safe_default_protocol_versions()?;
-        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+        let builder = match peer {
+            UpstreamPeer::Named => builder.with_root_certificates(roots),
+            UpstreamPeer::Spiffe(id) => {
+                resumes = false;
+                made_of.update(id.as_bytes());
+                builder.dangerous().with_custom_certificate_verifier(Arc::new(Workload::new(id, roots)))
+            }
+        };
+        let mut config = match identity {
+            None => builder.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let (chain, key) = (certificates(certificate)?, private_key(key)?);
+                chain.iter().for_each(|certificate| made_of.update(certificate));
+                made_of.update(key.secret_der());
+                builder.with_client_auth_cert(chain, key)?
+            }
+        };
+        if !resumes {
+            config.resumption = Resumption::disabled();
+        }
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self(Arc::new(config)))
+        let mut digest = [0; 32];
+        digest.copy_from_slice(made_of.finish().as_ref());
+        Ok(Self { config: Arc::new(config), digest })
     }
 }
 
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+fn private_roots(file: &Path) -> Result<(RootCertStore, Context), TlsError> {
+    let (mut roots, mut made_of) = (RootCertStore::empty(), Context::new(&SHA256));
+    for certificate in certificates(file)? {
+        made_of.update(&certificate);
+        roots.add(certificate)?;
+    }
+    Ok((roots, made_of))
+}
+
+fn machine_roots() -> (RootCertStore, Context) {
+    let (mut roots, mut made_of) = (RootCertStore::empty(), Context::new(&SHA256));
+    let machine = rustls_native_certs::load_native_certs().certs;
+    machine.iter().for_each(|certificate| made_of.update(certificate));
+    roots.add_parsable_certificates(machine);
+    if roots.is_empty() {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    (roots, made_of)
+}
+
+pub(super) fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_slice(&pem(file)?).map_err(|_| TlsError::NoKey(file.to_owned()))
+}
+
+pub(super) fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let pem = pem(file)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     chain.ok().filter(|chain| !chain.is_empty()).ok_or_else(|| TlsError::NoCertificate(file.to_owned()))

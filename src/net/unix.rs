@@ -3,9 +3,12 @@
 use std::{
     fs::{self, File, OpenOptions, Permissions, TryLockError},
     io::{self, ErrorKind},
-    os::unix::{
-        fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt},
-        net::UnixListener,
+    os::{
+        fd::OwnedFd,
+        unix::{
+            fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+            net::UnixListener,
+        },
     },
     path::{Path, PathBuf},
     thread,
@@ -34,22 +37,22 @@ pub enum UnixSocketError {
     Failed(PathBuf, io::Error),
 }
 
-/// A Unix socket that this process listens on. Its file is removed when this is dropped.
+/// A Unix socket that this process listens on. Its file is removed when this is dropped, if it is still this one's.
 ///
-/// Only the owner of the process (and root) may connect. What a process that was killed has left at the path is
-/// replaced; a socket that somebody listens on, and any other file, is not. The directory is best the owner's alone, so
-/// that nobody else can put files there; a lock file stays in it.
+/// What a process that was killed has left at the path is replaced; a socket that somebody listens on, and any other
+/// file, is not. The directory is best the owner's alone, so that nobody else can put files there; a lock file stays in
+/// it.
 #[derive(Debug)]
 pub struct UnixSocket {
     listener: UnixListener,
     path: PathBuf,
-    // Device and number of the file, to remove no other.
-    file: (u64, u64),
+    // Device and number of the file, to remove no other; `None` if the file is another's to remove.
+    file: Option<(u64, u64)>,
 }
 
 impl UnixSocket {
-    /// Listens at this path.
-    pub fn bind(path: &Path) -> Result<Self, UnixSocketError> {
+    /// Listens at this path. Who may connect is who may write to a file of this mode; root may always.
+    pub fn bind(path: &Path, mode: u32) -> Result<Self, UnixSocketError> {
         let failed = |error| UnixSocketError::Failed(path.to_owned(), error);
         // Of two processes that find a file left over, the slower one must not remove the socket of the faster one.
         let _one_at_a_time = locked(path)?;
@@ -63,19 +66,39 @@ impl UnixSocket {
         let socket = socket.map_err(failed)?;
         let listening = || {
             // Nobody can connect before it listens, so that there is no moment in which others could.
-            fs::set_permissions(path, Permissions::from_mode(0o600))?;
-            let file = fs::symlink_metadata(path)?;
+            fs::set_permissions(path, Permissions::from_mode(mode))?;
+            let file = identity(path)?;
             socket.set_nonblocking(true)?;
-            socket.listen(128)?;
-            Ok((file.dev(), file.ino()))
+            socket.listen(1024)?;
+            Ok(file)
         };
         match listening() {
-            Ok(file) => Ok(Self { listener: UnixListener::from(socket), path: path.to_owned(), file }),
+            Ok(file) => Ok(Self { listener: UnixListener::from(socket), path: path.to_owned(), file: Some(file) }),
             Err(error) => {
                 let _ = fs::remove_file(path);
                 Err(failed(error))
             }
         }
+    }
+
+    /// A socket that somebody else has made, whose file stays.
+    pub(super) fn lent(listener: UnixListener, path: PathBuf) -> Self {
+        Self { listener, path, file: None }
+    }
+
+    /// Removes the file at the end, as if this process had made it.
+    pub(super) fn own(&mut self) {
+        self.file = identity(&self.path).ok();
+    }
+
+    /// Leaves the file to the process that listens on the same socket from now on.
+    pub fn leave(&mut self) {
+        self.file = None;
+    }
+
+    /// Another handle of the same socket.
+    pub(super) fn handle(&self) -> io::Result<OwnedFd> {
+        self.listener.try_clone().map(OwnedFd::from)
     }
 
     /// Where it is.
@@ -91,12 +114,16 @@ impl UnixSocket {
 
 impl Drop for UnixSocket {
     fn drop(&mut self) {
-        let is_own = fs::symlink_metadata(&self.path).is_ok_and(|file| (file.dev(), file.ino()) == self.file);
-        if is_own {
+        if self.file.is_some() && identity(&self.path).ok() == self.file {
             // Whoever comes next replaces what cannot be removed.
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// Device and number of the file.
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
 }
 
 fn bound(path: &Path) -> io::Result<Socket> {
@@ -152,10 +179,10 @@ mod tests {
     fn it_is_the_owners_and_goes_away_with_its_process() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("admin.sock");
-        let socket = UnixSocket::bind(&path).unwrap();
+        let socket = UnixSocket::bind(&path, 0o600).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         assert!(UnixStream::connect(&path).is_ok());
-        assert!(matches!(UnixSocket::bind(&path), Err(UnixSocketError::Taken(_))));
+        assert!(matches!(UnixSocket::bind(&path, 0o600), Err(UnixSocketError::Taken(_))));
         drop(socket);
         assert!(!path.exists());
     }
@@ -167,7 +194,7 @@ mod tests {
         // Whoever can read a directory can lock it.
         let directory = File::open(folder.path()).unwrap();
         directory.lock().unwrap();
-        let _socket = UnixSocket::bind(&path).unwrap();
+        let _socket = UnixSocket::bind(&path, 0o600).unwrap();
         assert_eq!(fs::metadata(folder.path().join("admin.sock.lock")).unwrap().mode() & 0o777, 0o600);
     }
 
@@ -177,12 +204,12 @@ mod tests {
         let path = folder.path().join("admin.sock");
         drop(UnixListener::bind(&path).unwrap());
         assert!(path.exists());
-        let first = UnixSocket::bind(&path).unwrap();
+        let first = UnixSocket::bind(&path, 0o600).unwrap();
         // A file that took its place is not its own, and stays.
         fs::remove_file(&path).unwrap();
         fs::write(&path, "notes").unwrap();
         drop(first);
-        assert!(matches!(UnixSocket::bind(&path), Err(UnixSocketError::NotASocket(_))));
+        assert!(matches!(UnixSocket::bind(&path, 0o600), Err(UnixSocketError::NotASocket(_))));
         assert_eq!(fs::read_to_string(&path).unwrap(), "notes");
     }
 
@@ -192,7 +219,7 @@ mod tests {
         let path = folder.path().join("admin.sock");
         drop(UnixListener::bind(&path).unwrap());
         let bound: Vec<_> = thread::scope(|scope| {
-            let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| UnixSocket::bind(&path).ok())).collect();
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| UnixSocket::bind(&path, 0o600).ok())).collect();
             threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
         });
         assert_eq!(bound.len(), 1);
@@ -203,7 +230,7 @@ mod tests {
     fn a_path_that_cannot_be_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         for path in [folder.path().join("gone/admin.sock"), folder.path().join("x".repeat(200))] {
-            assert!(matches!(UnixSocket::bind(&path), Err(UnixSocketError::Failed(..))), "{}", path.display());
+            assert!(matches!(UnixSocket::bind(&path, 0o600), Err(UnixSocketError::Failed(..))), "{}", path.display());
         }
     }
 }

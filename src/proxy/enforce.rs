@@ -19,7 +19,7 @@ use crate::{
     access::{CanonicalRequest, DecisionId, Grants, Malformed, Reason, Scheme, Timestamp},
     audit::AuditLog,
     identity::{Authenticated, AuthenticationError, Possession, RefusedKeys},
-    net::{Client, Handler, HeadProblem, Peer, Spent, Transport},
+    net::{Client, Handler, HeadProblem, Peer, Refused, Spent, Transport},
     policy::{RequestContext, TaskRule},
     route::{Inputs, Operation, Route, UpstreamId},
     snapshot::{Snapshot, SnapshotCell},
@@ -384,6 +384,10 @@ impl Handler for Enforcer {
         // The answer that the connection has sent already.
         exchange.answering(problem.reason().status().as_u16());
         exchange.completed();
+    }
+
+    fn refused(&self, refused: Refused) {
+        self.worker.sinks.metrics.refused(refused);
     }
 }
 

@@ -12,7 +12,10 @@ use prometheus::{
     proto::MetricFamily,
 };
 
-use crate::telemetry::{MICROSECOND_BUCKETS, MILLISECOND_BUCKETS, MetricsError, Registry};
+use crate::{
+    net::Refused,
+    telemetry::{MICROSECOND_BUCKETS, MILLISECOND_BUCKETS, MetricsError, Registry},
+};
 
 /// The metrics of the enforcement point. All labels come from closed sets or from the configuration.
 #[derive(Debug, Clone)]
@@ -25,6 +28,7 @@ pub struct ProxyMetrics {
     pub(super) in_flight: IntGauge,
     pub(super) upstream_errors: IntCounterVec,
     pub(super) cut: IntCounterVec,
+    refused: IntCounterVec,
 }
 
 /// What one worker has counted of its requests since somebody asked: no worker waits for the memory of another.
@@ -117,6 +121,11 @@ impl ProxyMetrics {
         self.in_flight.get()
     }
 
+    /// Counts a connection that has ended before its first request.
+    pub(super) fn refused(&self, refused: Refused) {
+        self.refused.with_label_values(&[refused.name()]).inc();
+    }
+
     /// Makes the metrics and registers them.
     pub fn new(registry: &Registry) -> Result<Self, MetricsError> {
         let counters = |name: &str, help: &str, labels: &[&str]| {
@@ -128,6 +137,13 @@ impl ProxyMetrics {
             let sharded = metric.map(|metric| Sharded { metric, shards: shards.clone() });
             registry.register(sharded).map(|sharded| sharded.metric)
         };
+        let refused = counters(
+            "portcullis_connections_refused_total",
+            "Connections to data listeners that were closed before their first request, by reason.",
+            &["reason"],
+        )?;
+        // All are there from the start, so that the first one is seen as a rise.
+        Refused::ALL.iter().for_each(|reason| drop(refused.with_label_values(&[reason.name()])));
         let decisions = IntCounterVec::new(
             Opts::new(
                 "portcullis_decisions_total",
@@ -168,6 +184,7 @@ impl ProxyMetrics {
                 "Requests and answers that were cut off because they were not permitted any more, by route and reason.",
                 &["route", "reason"],
             )?,
+            refused,
         })
     }
 }

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use crate::{
     access::{CanonicalRequest, CredentialHandling, Malformed, Reason, SentRequest, Timestamp, ends_here},
-    net::{Client, OutboundBody, Peer, UpstreamBody},
+    net::{Client, Network, OutboundBody, Peer, Target, TargetUrl, UpstreamBody},
     policy::Permit,
     route::Route,
     snapshot::{Snapshot, Upstream},
@@ -41,6 +41,8 @@ pub(super) struct Outgoing {
     request: Box<Request<OutboundBody>>,
     // The client's connection does not serve another request.
     closes: bool,
+    // Where the client's connection was meant to go, if that is where the request goes.
+    destination: Option<Arc<TargetUrl>>,
 }
 
 /// The canonical request as its upstream gets it, and what is left of it.
@@ -53,6 +55,8 @@ pub(super) fn request(
 ) -> Result<(Outgoing, SentRequest), Rejection> {
     let Permitted { snapshot, route, .. } = permitted;
     let upstream = snapshot.upstream(route.upstream).ok_or_else(|| Rejection::new(Reason::InternalError))?;
+    let destination =
+        upstream.original_destination.as_deref().map(|networks| destination(networks, peer)).transpose()?;
     let closes = head.asks_for_upgrade() || head.version() == Version::HTTP_10;
     let mut request = Box::new(Request::new(body));
     *request.method_mut() = head.method().clone();
@@ -60,7 +64,7 @@ pub(super) fn request(
     *request.version_mut() = Version::HTTP_11;
     let (headers, sent) = request_headers(permitted, head, upstream, peer, marks)?;
     *request.headers_mut() = headers;
-    Ok((Outgoing { request, closes }, sent))
+    Ok((Outgoing { request, closes, destination }, sent))
 }
 
 impl Outgoing {
@@ -77,7 +81,11 @@ impl Outgoing {
         now: Instant,
     ) -> Result<Response<UpstreamBody>, Rejection> {
         let closes = self.closes;
-        let mut response = client.send(&upstream.target, self.request, now).await?;
+        let target = match self.destination {
+            Some(url) => &Target { url, ..upstream.target.clone() },
+            None => &upstream.target,
+        };
+        let mut response = client.send(target, self.request, now).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Rejection::with_detail(Reason::UpstreamMalformed, "101 without having been asked to switch"));
         }
@@ -87,6 +95,14 @@ impl Outgoing {
         }
         Ok(response)
     }
+}
+
+/// Where the connection was meant to go, if it may go there: who has connected has chosen that.
+fn destination(networks: &[Network], peer: &Peer) -> Result<Arc<TargetUrl>, Rejection> {
+    let refused = |detail: &'static str| Rejection::with_detail(Reason::UpstreamUnreachable, detail);
+    let (url, address) = peer.destination.as_ref().ok_or_else(|| refused("the connection was not redirected here"))?;
+    let is_within = networks.iter().any(|network| network.contains(*address));
+    is_within.then(|| Arc::clone(url)).ok_or_else(|| refused("the original destination is in none of its networks"))
 }
 
 fn request_headers(

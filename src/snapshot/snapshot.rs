@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     access::{ContextualTuple, Revision, Timestamp},
     identity::{Authenticator, Denylist, MappedTuple},
-    net::Target,
+    net::{Network, Target},
     policy::{InvalidContextualTuple, Policy},
     route::{RouteTable, UpstreamId},
 };
@@ -17,8 +17,10 @@ use super::{authority::StoredModel, callers::Callers, overlays::Overlays, transa
 pub struct Upstream {
     /// Its name in the configuration.
     pub name: Arc<str>,
-    /// How it is reached.
+    /// How it is reached. With `original_destination` its URL is nowhere.
     pub target: Target,
+    /// The networks that connections go on to which were redirected, if it is where each of them was meant to go.
+    pub original_destination: Option<Arc<[Network]>>,
     /// Whether it gets the host that the client asked for, or its own.
     pub preserve_host: bool,
     /// Whether it is told of the decision by a signed token too.

@@ -571,6 +571,82 @@ def test_the_sidecar_takes_an_existing_config_map_and_secrets(parent):
     assert volumes["portcullis-secret-tls"]["secret"]["secretName"] == "crm-tls"
 
 
+REDIRECT = {
+    "redirect": {
+        "enabled": True,
+        "image": "registry.acme.example/iptables",
+        "outbound": [80, 8000],
+        "inbound": [9001],
+    },
+    "config": {
+        "listen": [{"address": "0.0.0.0:8080", "original_destination": True}],
+        "upstreams": {"crm": {"original_destination": {"within": ["10.96.0.0/12"]}}},
+    },
+}
+
+
+def redirect(parent, **changes):
+    values = {**REDIRECT, **changes}
+    return render({"portcullis": {**values, "config": {**values["config"], "upstreams": None}}}, chart=parent)
+
+
+def test_no_connection_is_redirected_unless_it_is_asked_for(sidecar):
+    names = [each["name"] for each in sidecar.pod()["spec"]["initContainers"]]
+    assert names == ["portcullis"]
+    assert "portcullis-run" not in [each["name"] for each in sidecar.pod()["spec"]["volumes"]]
+
+
+def test_the_redirect_is_set_before_the_sidecar_starts(parent):
+    first, second = redirect(parent).pod()["spec"]["initContainers"]
+    assert (first["name"], second["name"]) == ("portcullis-redirect", "portcullis")
+    rules = [line for line in first["args"][0].splitlines() if not line.startswith("#")]
+    outbound = "-A OUTPUT ! -o lo -p tcp -m multiport --dports 80,8000 -m owner ! --uid-owner 65532"
+    inbound = "-A PREROUTING -p tcp -m multiport --dports 9001"
+    to = "-j REDIRECT --to-ports 8080"
+    assert rules == [
+        f"{command} -t nat {rule} {to}"
+        for command in ("iptables", "ip6tables")
+        for rule in (outbound, inbound)
+    ]
+    # Whom the rule leaves alone is who the proxy is.
+    assert second["securityContext"]["runAsUser"] == 65532
+
+
+def test_only_the_redirect_is_root_and_it_may_do_nothing_but_that(parent):
+    first, second = redirect(parent).pod()["spec"]["initContainers"]
+    security = first["securityContext"]
+    assert security["capabilities"] == {"drop": ["ALL"], "add": ["NET_ADMIN", "NET_RAW"]}
+    assert not security["privileged"] and not security["allowPrivilegeEscalation"]
+    assert security["readOnlyRootFilesystem"]
+    assert second["securityContext"]["runAsNonRoot"]
+
+
+@pytest.mark.parametrize("version", [OLDEST_KUBERNETES, NEWEST_KUBERNETES])
+def test_a_pod_with_a_redirect_is_valid_kubernetes(parent, version):
+    for manifest in redirect(parent):
+        kubernetes_validate.validate(manifest, version, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"redirect": {**REDIRECT["redirect"], "image": ""}}, "redirect.image is empty"),
+        (
+            {"redirect": {**REDIRECT["redirect"], "outbound": [], "inbound": []}},
+            "no connection would be redirected",
+        ),
+        (
+            {"config": {"listen": [{"address": "0.0.0.0:8080"}]}},
+            "no listener of config.listen on port 8080 has original_destination",
+        ),
+    ],
+)
+def test_a_redirect_that_leads_nowhere_is_refused(parent, changes, problem):
+    with pytest.raises(helm.HelmError) as refused:
+        redirect(parent, **changes)
+    assert problem in str(refused.value)
+
+
 # What is refused
 
 

@@ -22,7 +22,7 @@ const LAYERS: &[&[&str]] = &[
 const HOMES: &[(&str, &[&str])] = &[
     ("arc_swap", &["snapshot/cell.rs"]),
     ("rustls", &["net/"]),
-    ("webpki", &["identity/"]),
+    ("webpki", &["identity/", "net/"]),
     ("x509_cert", &["identity/"]),
     ("hyper", &["net/", "proxy/", "admin/", "cli/demo/"]),
     ("hyper_util", &["net/", "cli/demo/"]),

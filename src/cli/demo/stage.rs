@@ -8,6 +8,7 @@ use crate::{
     access::ActorMode,
     app::{Running, StartError, Stopped},
     cli::print::print_problems,
+    net::ListenAddress,
 };
 
 use super::{
@@ -47,7 +48,7 @@ impl Stage {
 
     /// Where agents connect.
     pub(super) fn address(&self) -> anyhow::Result<SocketAddr> {
-        self.proxy.data_addresses().first().copied().context("the proxy listens nowhere")
+        self.proxy.data_addresses().iter().find_map(ListenAddress::ip).context("the proxy listens nowhere")
     }
 
     /// Stops in order: the proxy with the last record written, then the upstream. Its files are still there after.

@@ -52,8 +52,8 @@ type AccessLog = Arc<Mutex<VecDeque<Seen>>>;
 impl Upstream {
     /// Starts on a free port of the loopback.
     pub(super) fn start() -> anyhow::Result<Self> {
-        let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into())?;
-        let address = listener.address();
+        let listener = Listener::bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+        let address = listener.ip().context("the upstream listens nowhere")?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let accepting = {
             let _inside = runtime.enter();

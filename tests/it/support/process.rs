@@ -199,13 +199,15 @@ impl Portcullis {
 
     /// Starts the binary, or returns what it said when it ended.
     pub(crate) fn try_start(config: &Path) -> Result<Self, String> {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
-            .args(["run", "--config"])
-            .arg(config)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        command.stdout(Stdio::null());
+        Self::launch(command, config)
+    }
+
+    /// The same by a command that becomes the binary.
+    pub(crate) fn launch(mut command: Command, config: &Path) -> Result<Self, String> {
+        let mut child = command.args(["run", "--config"]).arg(config).stderr(Stdio::piped()).spawn().unwrap();
+        drop(command);
         let lines = BufReader::new(child.stderr.take().unwrap());
         let log = Arc::new(Mutex::new(String::new()));
         let written = Arc::clone(&log);

@@ -41,6 +41,11 @@ impl Authority {
         self.0.der()
     }
 
+    /// The certificate of this key, PEM.
+    pub(crate) fn sign(&self, params: &CertificateParams, key: &KeyPair) -> String {
+        params.signed_by(key, &self.0).unwrap().pem()
+    }
+
     /// A client with a certificate of this URI, which trusts the server with `trusted`.
     pub(crate) fn client(&self, uri: &str, trusted: &[u8]) -> Client {
         let mut params = CertificateParams::default();

@@ -1,0 +1,151 @@
+//! The services behind the proxy.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    access::Place,
+    identity::SpiffeId,
+    net::{ClientTls, Network, Target, TargetUrl, UpstreamPeer},
+    snapshot::Upstream,
+};
+
+use super::{
+    file::File,
+    file_places::{self as file, OriginalDestination},
+    located::Located,
+    problems::Problems,
+    settings::Reading,
+};
+
+/// The upstreams; `None` after a problem.
+pub(super) fn upstreams(file: &File, reading: &mut Reading<'_>) -> Option<Vec<Upstream>> {
+    let upstreams: Vec<Upstream> =
+        file.upstreams.iter().filter_map(|(name, written)| upstream(name, written, file, reading)).collect();
+    (upstreams.len() == file.upstreams.len()).then_some(upstreams)
+}
+
+fn upstream(name: &str, written: &Located<file::Upstream>, file: &File, reading: &mut Reading<'_>) -> Option<Upstream> {
+    let (url, original_destination) = place(written, file, reading).unzip();
+    let problems = &mut reading.problems;
+    let connect_timeout = problems.duration(written.connect_timeout.as_ref(), Duration::from_secs(2));
+    let response_timeout = problems.duration(written.response_timeout.as_ref(), Duration::from_secs(30));
+    let tls = match &url {
+        Some(url) if url.is_tls() => client_tls(written, reading),
+        Some(_) => refuse_tls(written, problems).map(|()| None),
+        None => None,
+    };
+    let problems = &mut reading.problems;
+    if let (Some(preserve), Some(url)) = (written.preserve_host.as_ref().filter(|preserve| !preserve.value), &url)
+        && (url.is_local() || original_destination.as_ref().is_some_and(Option::is_some))
+    {
+        let help = "leave it out: the upstream gets the host that the client asked for";
+        problems.add_with_help(preserve.place, "there is no host that could be sent instead", help);
+    }
+    let token = written.transaction_token.as_ref().filter(|wanted| wanted.value);
+    if let (Some(wanted), None) = (token, &file.transaction_tokens) {
+        let message = "there are no tokens: `transaction_tokens` says nothing of who makes them";
+        let help = "add `transaction_tokens: { issuer: …, audience: …, keys: […] }`";
+        problems.add_with_help(wanted.place, message, help);
+    }
+    let target = Target { url: Arc::new(url?), tls: tls?, connect_timeout, response_timeout };
+    Some(Upstream {
+        name: name.into(),
+        target,
+        original_destination: original_destination?,
+        preserve_host: written.preserve_host.as_ref().is_none_or(|preserve| preserve.value),
+        transaction_token: token.is_some(),
+    })
+}
+
+/// Where it is, or the networks that redirected connections go on to; `None` after a problem.
+fn place(
+    written: &Located<file::Upstream>,
+    file: &File,
+    reading: &mut Reading<'_>,
+) -> Option<(TargetUrl, Option<Arc<[Network]>>)> {
+    match (&written.url, &written.original_destination) {
+        (Some(url), None) => match url.value.strip_prefix("unix:").filter(|path| !path.is_empty()) {
+            Some(path) => Some((TargetUrl::of_socket(reading.beside(path)), None)),
+            None => Some((reading.problems.parse(url)?, None)),
+        },
+        (None, Some(original)) => {
+            let networks = original_destination(original, file, &mut reading.problems)?;
+            Some((TargetUrl::nowhere(), Some(networks)))
+        }
+        (Some(_), Some(_)) | (None, None) => {
+            let help =
+                "write `url: \"http://host:port\"`, or `original_destination` for connections that are redirected";
+            let message = "an upstream has exactly one of `url` and `original_destination`";
+            reading.problems.add_with_help(written.place, message, help);
+            None
+        }
+    }
+}
+
+fn original_destination(
+    written: &Located<OriginalDestination>,
+    file: &File,
+    problems: &mut Problems,
+) -> Option<Arc<[Network]>> {
+    let is_told = |listen: &file::Listen| listen.original_destination.as_ref().is_some_and(|wanted| wanted.value);
+    if !file.listen.iter().any(is_told) {
+        let help = "add `original_destination: true` to the listener that connections are redirected to";
+        let message = "no listener can tell where connections were meant to go";
+        problems.add_with_help(written.place, message, help);
+    }
+    if written.within.is_empty() {
+        let message = "`within` is empty: no connection could go anywhere";
+        problems.add_with_help(written.within.place, message, "name the networks of the services behind the proxy");
+        return None;
+    }
+    let networks: Vec<Network> = written.within.iter().filter_map(|network| problems.parse(network)).collect();
+    (networks.len() == written.within.len()).then(|| networks.into())
+}
+
+/// Refuses what is for TLS only.
+fn refuse_tls(written: &file::Upstream, problems: &mut Problems) -> Option<()> {
+    let before = problems.count();
+    let keys = [
+        ("ca_file", written.ca_file.as_ref().map(|written| written.place)),
+        ("client", written.client.as_ref().map(|written| written.place)),
+        ("spiffe_id", written.spiffe_id.as_ref().map(|written| written.place)),
+    ];
+    for (key, place) in keys {
+        if let Some(place) = place {
+            problems.add(place, format!("`{key}` is for `https` only, this upstream is in the clear"));
+        }
+    }
+    (problems.count() == before).then_some(())
+}
+
+/// How the upstream is verified, and what it is shown; `None` after a problem.
+fn client_tls(written: &Located<file::Upstream>, reading: &mut Reading<'_>) -> Option<Option<ClientTls>> {
+    let peer = match &written.spiffe_id {
+        None => UpstreamPeer::Named,
+        Some(id) => {
+            let parsed: SpiffeId = reading.problems.parse(id)?;
+            if written.ca_file.is_none() {
+                let help = "add `ca_file`: the authorities of its trust domain";
+                let message = "`spiffe_id` needs `ca_file`: the machine's authorities vouch for no workload";
+                reading.problems.add_with_help(id.place, message, help);
+                return None;
+            }
+            UpstreamPeer::Spiffe(parsed.as_str().as_ref().into())
+        }
+    };
+    let authorities = written.ca_file.as_ref().map(|name| reading.file(&name.value));
+    let shown = written.client.as_ref().map(|client| (reading.file(&client.certificate), reading.file(&client.key)));
+    let identity = shown.as_ref().map(|(certificate, key)| (certificate.as_path(), key.as_path()));
+    match ClientTls::load(authorities.as_deref(), identity, peer) {
+        Ok(tls) => Some(Some(tls)),
+        Err(error) => {
+            let of_authorities = error.file().is_some() && error.file() == authorities.as_ref();
+            let place = |of_authorities: bool| -> Option<Place> {
+                let client = written.client.as_ref().filter(|_| !of_authorities).map(|client| client.place);
+                client.or(written.ca_file.as_ref().map(|name| name.place))
+            };
+            reading.problems.add(place(of_authorities).unwrap_or(written.place), error.to_string());
+            None
+        }
+    }
+}
