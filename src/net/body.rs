@@ -4,7 +4,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
 };
@@ -27,6 +27,37 @@ pub enum BodyError {
     /// The rest of it may not pass.
     #[error(transparent)]
     Cut(#[from] Spent),
+    /// It is not permitted any more.
+    #[error("it is not permitted any more")]
+    Refused,
+    /// The exchange that it belongs to is over: what passed now would be in no record.
+    #[error("its exchange is over")]
+    Over,
+}
+
+/// How far a body has come, for the one who records it.
+#[derive(Debug, Default)]
+pub struct Progress {
+    sent: AtomicU64,
+    is_over: AtomicBool,
+}
+
+impl Progress {
+    /// What was handed to the connection, in bytes.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Nothing passes any more.
+    pub fn end(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Says, while a body passes, whether more of it may.
+pub trait Gate: std::fmt::Debug + Send {
+    /// Whether the next piece may pass.
+    fn may_pass(&mut self) -> bool;
 }
 
 /// A body for an upstream: none, one that was read whole, or one that streams through.
@@ -35,10 +66,10 @@ pub enum BodyError {
 #[derive(Debug)]
 pub struct OutboundBody {
     source: Source,
-    // Counts what was handed to the connection, for the record.
-    sent: Arc<AtomicU64>,
+    progress: Arc<Progress>,
     // Of what streams through, if it is bounded.
     allowance: Option<Allowance>,
+    gate: Option<Box<dyn Gate>>,
 }
 
 #[derive(Debug)]
@@ -49,17 +80,20 @@ enum Source {
 
 impl OutboundBody {
     /// The body that was inspected; empty for none.
-    pub fn whole(bytes: Bytes, sent: Arc<AtomicU64>) -> Self {
-        Self { source: Source::Whole(bytes), sent, allowance: None }
+    pub fn whole(bytes: Bytes, progress: Arc<Progress>) -> Self {
+        Self { source: Source::Whole(bytes), progress, allowance: None, gate: None }
     }
 
     /// The client's body as it comes, at the pace that the upstream takes it.
-    pub fn streamed(incoming: Incoming, sent: Arc<AtomicU64>) -> Self {
-        Self { source: Source::Streamed(incoming), sent, allowance: None }
+    pub fn streamed(incoming: Incoming, progress: Arc<Progress>) -> Self {
+        Self { source: Source::Streamed(incoming), progress, allowance: None, gate: None }
     }
-}
 
-impl OutboundBody {
+    /// Asks for each piece whether it may pass.
+    pub fn behind(&mut self, gate: Box<dyn Gate>) {
+        self.gate = Some(gate);
+    }
+
     /// The same body, as far as it is within the allowance: the rest is cut off, and with it the exchange. Refuses one of
     /// which it is known already that not all of it may pass; of one that was read whole, all is spent now.
     pub fn within(self, allowance: &Allowance) -> Result<Self, Spent> {
@@ -76,9 +110,8 @@ impl OutboundBody {
         }
     }
 
-    /// What was handed to the connection so far, in bytes; it goes on being counted.
-    pub(super) fn progress(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.sent)
+    pub(super) fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
     }
 }
 
@@ -100,10 +133,16 @@ impl Body for OutboundBody {
                 },
             },
         };
+        if body.progress.is_over.load(Ordering::Relaxed) {
+            return Poll::Ready(Some(Err(BodyError::Over)));
+        }
+        if body.gate.as_mut().is_some_and(|gate| !gate.may_pass()) {
+            return Poll::Ready(Some(Err(BodyError::Refused)));
+        }
         if let Some(Err(spent)) = body.allowance.as_ref().map(|allowance| allowance.spend(data.len())) {
             return Poll::Ready(Some(Err(spent.into())));
         }
-        body.sent.fetch_add(u64::try_from(data.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        body.progress.sent.fetch_add(u64::try_from(data.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
         Poll::Ready(Some(Ok(Frame::data(data))))
     }
 

@@ -7,7 +7,6 @@ use std::{
     pin::{Pin, pin},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -23,7 +22,7 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
 use super::{
-    body::{OutboundBody, UpstreamBody},
+    body::{OutboundBody, Progress, UpstreamBody},
     deadline::ConnectionTimer,
     joined::Joined,
     target::{Target, TargetUrl},
@@ -199,14 +198,14 @@ async fn within<T>(
     timer: &ConnectionTimer,
     mut begun: Instant,
     limit: Duration,
-    progress: &AtomicU64,
+    progress: &Progress,
     mut exchange: Pin<&mut impl Future<Output = T>>,
 ) -> Option<T> {
     loop {
-        let before = progress.load(Ordering::Relaxed);
+        let before = progress.sent();
         match timer.before(begun + limit, exchange.as_mut()).await {
             Some(outcome) => return Some(outcome),
-            None if progress.load(Ordering::Relaxed) > before => begun = Instant::now(),
+            None if progress.sent() > before => begun = Instant::now(),
             None => return None,
         }
     }
@@ -258,7 +257,10 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::{convert::Infallible, sync::atomic::AtomicUsize};
+    use std::{
+        convert::Infallible,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
 
     use bytes::Bytes;
     use http_body_util::{BodyExt, Empty};

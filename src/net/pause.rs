@@ -5,6 +5,11 @@ use std::{
     time::Duration,
 };
 
+/// The pause after the first attempt that failed. It doubles up to [`LONGEST_RETRY`].
+pub const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// The pause after many attempts that failed.
+pub const LONGEST_RETRY: Duration = Duration::from_secs(60);
+
 /// Nine tenths of the time up to the whole, by chance: replicas that started together do not ask together.
 pub fn jittered(pause: Duration) -> Duration {
     // Each state is made anew of the system's randomness.

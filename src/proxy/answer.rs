@@ -105,6 +105,12 @@ impl Body for AnswerBody {
                     return Poll::Ready(Some(Err(body.cut(&rejection))));
                 }
                 body.has_begun = true;
+                // The request's body may still be on its way, and may have been cut off.
+                if let Poll::Ready(Some(Err(_))) = &frame
+                    && let Some(rejection) = lasting.refused()
+                {
+                    return Poll::Ready(Some(Err(body.cut(&rejection))));
+                }
                 // Trailers end here: nobody has looked at what they say.
                 let frame = ready!(frame).filter(|frame| !frame.as_ref().is_ok_and(Frame::is_trailers));
                 let piece = frame.as_ref().and_then(|frame| frame.as_ref().ok());

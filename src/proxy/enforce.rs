@@ -185,7 +185,7 @@ impl Worker {
         if !operation.has_scopes(grants.as_deref()) {
             return Err(Rejection::insufficient_scope(challenges.insufficient_scope(&operation.scopes)));
         }
-        let body = Received::new(operation.body, (signed, body), exchange.sent());
+        let body = Received::new(operation.body, (signed, body), exchange.progress());
         let body = body.map_err(|refusal| match refusal {
             BodyRefusal::Rejected(rejection) => rejection,
             BodyRefusal::Signature(problem) => refused(seen.credential.refuse(problem.into(), now)),
@@ -271,9 +271,12 @@ impl Worker {
             now,
             filtered: filtering.is_some(),
         };
-        let (request, sent) = upstream::request(permitted, head, outbound, peer, exchange.marks())?;
+        let (mut request, sent) = upstream::request(permitted, head, outbound, peer, exchange.marks())?;
         let (upstream, snapshots, seen) = (route.upstream, Arc::clone(&self.snapshots), Arc::clone(seen));
         let lasting = Box::new(Lasting { snapshots, seen, sent, grounds, since: deciding, next: None });
+        if request.is_uploading() {
+            request.pass_by(lasting.gate());
+        }
         Ok(Sending { snapshot, upstream, request, lasting, filtering })
     }
 
@@ -289,7 +292,14 @@ impl Worker {
                 Err(rejection)
             }),
             // What the proxy cut off is no failure of the client or the upstream.
-            polled => polled.map_err(|rejection| if exchange.was_cut() { Spent.into() } else { rejection }),
+            polled => polled.map_err(|rejection| {
+                if exchange.was_cut() {
+                    return Spent.into();
+                }
+                let Some(refused) = lasting.refused().filter(|_| is_uploading) else { return rejection };
+                exchange.cut(&refused);
+                refused
+            }),
         });
         let response = response.await.inspect_err(|rejection| {
             // What the client broke off is no failure of the upstream either.

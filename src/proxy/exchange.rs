@@ -1,10 +1,7 @@
 //! One request from its head to the end of its answer, and the one record that it leaves.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -15,7 +12,7 @@ use hyper::body::Frame;
 use crate::{
     access::{Access, CanonicalRequest, DecisionId, Outcome, Reason, Revision},
     audit::{AccessRecord, AuditLog, AuditRecord, AuditUnavailable, Items, Slot},
-    net::{Allowance, Peer, Spent},
+    net::{Allowance, Peer, Progress, Spent},
     route::{CountedBodies, Route},
 };
 
@@ -48,7 +45,7 @@ struct State {
     decision: Option<Duration>,
     added: Option<Duration>,
     hides_existence: bool,
-    sent: Arc<AtomicU64>,
+    progress: Arc<Progress>,
     // A place in the audit log, once the request is permitted.
     slot: Option<Slot>,
     // What may pass, and whether the answer counts too.
@@ -79,7 +76,7 @@ impl Exchange {
             decision: None,
             added: None,
             hides_existence: false,
-            sent: Arc::default(),
+            progress: Arc::default(),
             slot: None,
             allowance: None,
             sinks: Arc::clone(sinks),
@@ -103,9 +100,9 @@ impl Exchange {
         self.0.hides_existence
     }
 
-    /// Where the bytes that go to the upstream are counted.
-    pub(super) fn sent(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.0.sent)
+    /// Where the bytes that go to the upstream are counted, until the exchange is over.
+    pub(super) fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.0.progress)
     }
 
     pub(super) fn by_snapshot(&mut self, revision: Revision, seen: &Seen) {
@@ -244,9 +241,10 @@ impl Drop for Exchange {
         if self.exceeded() && self.0.record.cut.is_none() {
             self.cut(&Spent.into());
         }
-        let State { record, begun, decision, added, sent, slot, sinks, .. } = self.0.as_mut();
+        let State { record, begun, decision, added, progress, slot, sinks, .. } = self.0.as_mut();
         let total = begun.elapsed();
-        record.bytes.request = sent.load(Ordering::Relaxed);
+        progress.end();
+        record.bytes.request = progress.sent();
         record.durations_us.total = microseconds(total);
         record.durations_us.decision = decision.map_or(0, microseconds);
         let route = record.route.as_deref().unwrap_or_default();

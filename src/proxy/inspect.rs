@@ -1,7 +1,7 @@
 //! The request's body: refused, passed on unread, or read whole before anything is decided.
 
 use std::{
-    sync::{Arc, atomic::AtomicU64},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use crate::{
     access::{CanonicalRequest, Malformed, Reason},
     identity::{InvalidSignature, SignedBody},
-    net::OutboundBody,
+    net::{OutboundBody, Progress},
     protocol::{Json, JsonKind, JsonLimits, is_json, parse_json},
     route::BodyRule,
 };
@@ -53,7 +53,7 @@ impl Received {
     pub(super) fn new(
         rule: BodyRule,
         (signed, body): (SignedBody, Incoming),
-        sent: Arc<AtomicU64>,
+        progress: Arc<Progress>,
     ) -> Result<Self, BodyRefusal> {
         let is_empty = body.is_end_stream();
         if rule == BodyRule::Refuse && !is_empty {
@@ -64,21 +64,21 @@ impl Received {
             (SignedBody::Empty, _) if !is_empty => Err(InvalidSignature::UnsignedBody.into()),
             (SignedBody::Digest(_), _) if is_empty => {
                 signed.check(&[])?;
-                Ok(Self::unread(rule, body, sent, SignedBody::Empty))
+                Ok(Self::unread(rule, body, progress, SignedBody::Empty))
             }
             // Nothing of a body is forwarded before all of it is known to be the one that was signed.
             (SignedBody::Digest(digest), BodyRule::Stream) => {
-                Ok(Self::ToRead(ToRead { limit: digest.longest(), body, sent, signed, reads_json: false }))
+                Ok(Self::ToRead(ToRead { limit: digest.longest(), body, progress, signed, reads_json: false }))
             }
-            (_, rule) => Ok(Self::unread(rule, body, sent, signed)),
+            (_, rule) => Ok(Self::unread(rule, body, progress, signed)),
         }
     }
 
-    fn unread(rule: BodyRule, body: Incoming, sent: Arc<AtomicU64>, signed: SignedBody) -> Self {
+    fn unread(rule: BodyRule, body: Incoming, progress: Arc<Progress>, signed: SignedBody) -> Self {
         match rule {
-            BodyRule::Refuse => Self::Passed(OutboundBody::whole(Bytes::new(), sent)),
-            BodyRule::Stream => Self::Passed(OutboundBody::streamed(body, sent)),
-            BodyRule::Inspect { limit } => Self::ToRead(ToRead { limit, body, sent, signed, reads_json: true }),
+            BodyRule::Refuse => Self::Passed(OutboundBody::whole(Bytes::new(), progress)),
+            BodyRule::Stream => Self::Passed(OutboundBody::streamed(body, progress)),
+            BodyRule::Inspect { limit } => Self::ToRead(ToRead { limit, body, progress, signed, reads_json: true }),
         }
     }
 }
@@ -107,7 +107,7 @@ impl From<InvalidSignature> for BodyRefusal {
 pub(super) struct ToRead {
     limit: usize,
     body: Incoming,
-    sent: Arc<AtomicU64>,
+    progress: Arc<Progress>,
     signed: SignedBody,
     // Whether the decision reads it, and not only what compares it with its digest.
     reads_json: bool,
@@ -116,7 +116,7 @@ pub(super) struct ToRead {
 impl ToRead {
     /// Reads it whole, holds it against what was signed, and reads it as strict JSON if the decision needs that.
     pub(super) async fn read(self, head: &CanonicalRequest, deadline: Duration) -> Result<Inspected, BodyRefusal> {
-        let Self { limit, body, sent, signed, reads_json } = self;
+        let Self { limit, body, progress, signed, reads_json } = self;
         if reads_json {
             check_media_type(head)?;
         }
@@ -125,7 +125,7 @@ impl ToRead {
         let waited = reading.elapsed();
         signed.check(&bytes)?;
         let document = if reads_json { Some(json(&bytes)?) } else { None };
-        Ok(Inspected { document, outbound: OutboundBody::whole(bytes, sent), waited })
+        Ok(Inspected { document, outbound: OutboundBody::whole(bytes, progress), waited })
     }
 }
 

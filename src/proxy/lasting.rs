@@ -12,6 +12,7 @@ use tokio::time::{Sleep, sleep_until};
 use crate::{
     access::{CanonicalRequest, Reason, SentRequest, Timestamp},
     identity::Possession,
+    net::Gate,
     policy::{Permit, Policy, RequestContext, TaskRule},
     route::Route,
     snapshot::SnapshotCell,
@@ -35,8 +36,18 @@ pub(super) struct Lasting {
     pub(super) next: Option<Pin<Box<Sleep>>>,
 }
 
-/// What was permitted, and by which rules of its route.
+/// A request's body that comes slowly: it is decided again while it does, whoever waits for the answer or reads it.
 #[derive(Debug)]
+struct Upload {
+    snapshots: Arc<SnapshotCell>,
+    seen: Arc<Seen>,
+    head: CanonicalRequest,
+    grounds: Grounds,
+    since: Instant,
+}
+
+/// What was permitted, and by which rules of its route.
+#[derive(Debug, Clone)]
 pub(super) struct Grounds {
     pub(super) route: Arc<Route>,
     pub(super) permit: Permit,
@@ -70,9 +81,31 @@ impl Lasting {
         }
     }
 
+    /// Why the exchange broke off, if that may be because its body did not pass the gate any more.
+    pub(super) fn refused(&self) -> Option<Rejection> {
+        if self.since.elapsed() <= EVERY { None } else { self.decide_again().err() }
+    }
+
+    /// What the request's body must pass on its way.
+    pub(super) fn gate(&self) -> Box<dyn Gate> {
+        let Self { snapshots, seen, sent, grounds, since, .. } = self;
+        let (snapshots, seen) = (Arc::clone(snapshots), Arc::clone(seen));
+        Box::new(Upload { snapshots, seen, head: sent.head(), grounds: grounds.clone(), since: *since })
+    }
+
     /// See [`Grounds::decide_again`].
     pub(super) fn decide_again(&self) -> Result<Decided, Rejection> {
         self.grounds.decide_again(&self.snapshots, &self.seen, &self.sent.head())
+    }
+}
+
+impl Gate for Upload {
+    fn may_pass(&mut self) -> bool {
+        if self.since.elapsed() <= EVERY {
+            return true;
+        }
+        self.since = Instant::now();
+        self.grounds.decide_again(&self.snapshots, &self.seen, &self.head).is_ok()
     }
 }
 

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use crate::{
     access::{CanonicalRequest, CredentialHandling, Malformed, Reason, SentRequest, Timestamp, ends_here},
-    net::{Client, Network, OutboundBody, Peer, Target, TargetUrl, UpstreamBody},
+    net::{Client, Gate, Network, OutboundBody, Peer, Target, TargetUrl, UpstreamBody},
     policy::Permit,
     route::Route,
     snapshot::{Snapshot, Upstream},
@@ -71,6 +71,11 @@ impl Outgoing {
     /// Whether its body is yet to come.
     pub(super) fn is_uploading(&self) -> bool {
         !self.request.body().is_end_stream()
+    }
+
+    /// Its body has to pass this gate.
+    pub(super) fn pass_by(&mut self, gate: Box<dyn Gate>) {
+        self.request.body_mut().behind(gate);
     }
 
     /// Sends it, now, and waits for the head of the answer.

@@ -15,7 +15,7 @@ use tokio::{
 
 use crate::{
     identity::{IssuerUrl, KeySet},
-    net::{ClientTls, FetchError, MediaType, fetch, jittered},
+    net::{ClientTls, FIRST_RETRY, FetchError, LONGEST_RETRY, MediaType, fetch, jittered},
 };
 
 /// The longest metadata of an issuer.
@@ -27,9 +27,6 @@ const DEADLINE: Duration = Duration::from_secs(5);
 const WHOLE_DEADLINE: Duration = Duration::from_secs(10);
 /// A token with an unknown key makes for at most one fetch in this time.
 const PAUSE: Duration = Duration::from_secs(10);
-/// The pause after the first fetch that failed; it doubles up to `LONGEST_RETRY`.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
 /// The media type of a directory of keys that sign messages (draft-ietf-webbotauth-httpsig-directory).
 const DIRECTORY: MediaType = MediaType::Exactly("application/http-message-signatures-directory+json");

@@ -363,3 +363,77 @@ fn an_upload_ends_when_it_is_not_permitted_any_more() {
     let metric = "portcullis_upstream_errors_total{reason=\"not_permitted\",upstream=\"main\"}";
     assert_eq!(portcullis.metric(metric), 0.0);
 }
+
+/// An upstream that sends `answer` as soon as it has read a head, and what it reads until its connection ends.
+fn early(listener: TcpListener, answer: Vec<u8>) -> thread::JoinHandle<String> {
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let (mut seen, mut read) = (Vec::new(), [0; 64 * 1024]);
+        while !seen.windows(4).any(|window| window == b"\r\n\r\n") {
+            let count = stream.read(&mut read).unwrap();
+            seen.extend_from_slice(&read[..count]);
+        }
+        let mut writer = stream.try_clone().unwrap();
+        // It may not get rid of all of it.
+        let writing = thread::spawn(move || drop(writer.write_all(&answer)));
+        while let Ok(count @ 1..) = stream.read(&mut read) {
+            seen.extend_from_slice(&read[..count]);
+        }
+        drop(stream);
+        writing.join().unwrap();
+        String::from_utf8(seen).unwrap()
+    })
+}
+
+#[test]
+fn an_upload_ends_with_its_answer() {
+    let world = World::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let config = world.config().replace(&world.upstream.address.to_string(), &address);
+    world.write("portcullis.yaml", config);
+    let portcullis = Portcullis::start(&world.path("portcullis.yaml"));
+    let upstream = early(listener, b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_vec());
+    let mut upload = Connection::open(portcullis.data);
+    let erin = world.issuer.token("erin", &[]);
+    upload.send(request("PUT", "/documents/d1", &erin, "transfer-encoding: chunked\r\n", ""));
+    assert_eq!(upload.answer_to("PUT").unwrap().status, 200);
+    let record = eventually("the record", || world.audit().pop());
+    assert_eq!((&record["complete"], &record["bytes"]["request"]), (&json!(true), &json!(0)));
+    // What passed now would be in no record.
+    let _ = upload.stream().write_all(b"6\r\nsecret\r\n0\r\n\r\n");
+    drop(upload);
+    assert!(!upstream.join().unwrap().contains("secret"));
+}
+
+#[test]
+fn an_upload_is_decided_again_while_nobody_reads_its_answer() {
+    // More than the buffers of all sockets on the way hold.
+    const LENGTH: usize = 32 * 1024 * 1024;
+    let world = World::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let config = world.config().replace(&world.upstream.address.to_string(), &address);
+    world.write("portcullis.yaml", config);
+    let portcullis = Portcullis::start(&world.path("portcullis.yaml"));
+    let mut answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {LENGTH}\r\n\r\n").into_bytes();
+    answer.resize(answer.len() + LENGTH, b'a');
+    let upstream = early(listener, answer);
+    let mut upload = Connection::open(portcullis.data);
+    let erin = world.issuer.token("erin", &[]);
+    upload.send(request("PUT", "/documents/d1", &erin, "transfer-encoding: chunked\r\n", ""));
+    upload.send("5\r\nfirst\r\n");
+    world.replace(
+        "tuples.yaml",
+        world.tuples().replace("- { user: user:erin, relation: can_write, object: folder:open }\n", ""),
+    );
+    portcullis.until_revision_above(1);
+    thread::sleep(Duration::from_millis(600));
+    let _ = upload.stream().write_all(b"6\r\nsecret\r\n");
+    let seen = upstream.join().unwrap();
+    assert!(seen.contains("first") && !seen.contains("secret"));
+    let mut rest = Vec::new();
+    let _ = upload.stream().read_to_end(&mut rest);
+    assert!(rest.len() < LENGTH, "the answer was cut off too");
+    assert_eq!(cut_record(&world)["cut"], "not_permitted");
+}

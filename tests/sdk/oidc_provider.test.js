@@ -1,17 +1,15 @@
 // A certified OpenID provider, unmodified, as the issuer of a proxy's tokens: discovery, groups, rotation, outage.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
-import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import Provider from "oidc-provider";
+
+import { startProxy, startServer, stopServer } from "./process.js";
 
 const AUDIENCE = "https://api.acme.example";
 const SECRET = "a secret of these tests, and of nothing else";
@@ -34,17 +32,11 @@ const keyOf = (kid) => ({
   kid, use: "sig", alg: "ES256",
 });
 
-async function listening(handler) {
-  const server = createServer(handler);
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  return server;
-}
 const urlOf = (server) => `http://127.0.0.1:${server.address().port}`;
 
 // The provider signs with the first key and publishes all of them; another one takes its place when keys change.
 let served = (_, response) => response.writeHead(503).end();
-let issuer, idp, upstream, proxy, proxyUrl, folder;
+let issuer, idp, upstream, proxy, folder;
 
 function provide(keys) {
   const provider = new Provider(issuer, {
@@ -82,7 +74,7 @@ async function token(scope) {
 }
 
 const status = async (text) =>
-  (await fetch(`${proxyUrl}/documents/d1`, { headers: { authorization: `Bearer ${text}` } })).status;
+  (await fetch(`${proxy.url}/documents/d1`, { headers: { authorization: `Bearer ${text}` } })).status;
 
 async function eventually(what, look) {
   for (let tries = 0; tries < 600; tries += 1) {
@@ -93,9 +85,9 @@ async function eventually(what, look) {
 }
 
 before(async () => {
-  idp = await listening((request, response) => served(request, response));
+  idp = await startServer((request, response) => served(request, response));
   issuer = urlOf(idp);
-  upstream = await listening((_, response) => response.end("{}"));
+  upstream = await startServer((_, response) => response.end("{}"));
   provide([keyOf("k1")]);
   folder = mkdtempSync(join(tmpdir(), "portcullis-oidc-"));
   writeFileSync(join(folder, "model.fga"), MODEL);
@@ -121,28 +113,12 @@ routes:
     operations:
       GET: { action: can_read, resource: "document:{path.document}" }
 `);
-  proxy = spawn(process.env.PORTCULLIS, ["run", "--config", join(folder, "portcullis.yaml")], {
-    stdio: ["ignore", "ignore", "pipe"],
-  });
-  for await (const line of createInterface(proxy.stderr)) {
-    const address = line.includes("agents can connect") && /address=(\S+)/.exec(line);
-    if (address) {
-      proxyUrl = `http://${address[1]}`;
-      break;
-    }
-  }
-  proxy.stderr.resume();
-  assert(proxyUrl, "the proxy came up");
+  proxy = await startProxy(join(folder, "portcullis.yaml"));
 });
 
 after(async () => {
-  const ended = once(proxy, "exit");
-  proxy.kill("SIGTERM");
-  await ended;
-  for (const server of [idp, upstream]) {
-    server.closeAllConnections();
-    server.close();
-  }
+  await proxy.stop();
+  [idp, upstream].forEach(stopServer);
   rmSync(folder, { recursive: true });
 });
 

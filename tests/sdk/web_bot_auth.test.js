@@ -1,18 +1,16 @@
 // An unmodified library for agents that sign their requests (Web Bot Auth), and a proxy that knows them by their directory.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { createHash, generateKeyPairSync } from "node:crypto";
-import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { HTTP_MESSAGE_SIGNATURES_DIRECTORY, MediaType, generateNonce, signatureHeaders } from "web-bot-auth";
 import { signerFromJWK } from "web-bot-auth/crypto";
+
+import { startProxy, startServer, stopServer } from "./process.js";
 
 const MODEL = `model
   schema 1.1
@@ -30,14 +28,8 @@ const COMPONENTS = ["@method", "@target-uri"];
 const PARTS = ["@method", "@authority", "@path", "@query"];
 
 const key = generateKeyPairSync("ed25519").privateKey.export({ format: "jwk" });
-let directory, upstream, received, proxy, proxyUrl, folder;
+let directory, upstream, received, proxy, folder;
 
-async function listening(handler) {
-  const server = createServer(handler);
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  return server;
-}
 const urlOf = (server) => `http://127.0.0.1:${server.address().port}`;
 
 /** Sends a request that is signed as `signed` says, which by default is what is sent. */
@@ -45,24 +37,24 @@ async function send(
   { method = "GET", path = "/documents/d1", body, headers = {}, cover = COMPONENTS, components = [], ...params },
   signed = {},
 ) {
-  const message = { method, url: proxyUrl + path, headers, ...signed };
+  const message = { method, url: proxy.url + path, headers, ...signed };
   const created = new Date();
   const signature = await signatureHeaders(message, await signerFromJWK(key), {
     created, expires: new Date(created.getTime() + 60_000), components: [...cover, ...components], ...params,
   });
-  const answer = await fetch(proxyUrl + path, { method, body, headers: { ...headers, ...signature } });
+  const answer = await fetch(proxy.url + path, { method, body, headers: { ...headers, ...signature } });
   await answer.arrayBuffer();
   return answer.status;
 }
 
 before(async () => {
   const { kty, crv, x } = key;
-  directory = await listening((request, response) => {
+  directory = await startServer((request, response) => {
     const found = request.url === HTTP_MESSAGE_SIGNATURES_DIRECTORY;
     response.writeHead(found ? 200 : 404, { "content-type": MediaType.HTTP_MESSAGE_SIGNATURES_DIRECTORY });
     response.end(JSON.stringify({ keys: [{ kty, crv, x, use: "sig" }] }));
   });
-  upstream = await listening((request, response) => {
+  upstream = await startServer((request, response) => {
     received = request.headers;
     request.resume().on("end", () => response.end("{}"));
   });
@@ -88,18 +80,7 @@ routes:
       GET: { action: can_read, resource: "document:{path.document}" }
       PUT: { action: can_write, resource: "document:{path.document}" }
 `);
-  proxy = spawn(process.env.PORTCULLIS, ["run", "--config", join(folder, "portcullis.yaml")], {
-    stdio: ["ignore", "ignore", "pipe"],
-  });
-  for await (const line of createInterface(proxy.stderr)) {
-    const address = line.includes("agents can connect") && /address=(\S+)/.exec(line);
-    if (address) {
-      proxyUrl = `http://${address[1]}`;
-      break;
-    }
-  }
-  proxy.stderr.resume();
-  assert(proxyUrl, "the proxy came up");
+  proxy = await startProxy(join(folder, "portcullis.yaml"));
   for (let tries = 0; (await send({})) !== 200; tries += 1) {
     assert(tries < 600, "the directory is fetched");
     await sleep(50);
@@ -107,13 +88,8 @@ routes:
 });
 
 after(async () => {
-  const ended = once(proxy, "exit");
-  proxy.kill("SIGTERM");
-  await ended;
-  for (const server of [directory, upstream]) {
-    server.closeAllConnections();
-    server.close();
-  }
+  await proxy.stop();
+  [directory, upstream].forEach(stopServer);
   rmSync(folder, { recursive: true });
 });
 
@@ -130,9 +106,9 @@ test("an agent is known by the signatures that its library makes", async () => {
 });
 
 test("a signature is of one request, and a nonce is good once", async () => {
-  assert.equal(await send({}, { url: `${proxyUrl}/documents/d2` }), 401);
+  assert.equal(await send({}, { url: `${proxy.url}/documents/d2` }), 401);
   assert.equal(await send({}, { method: "PUT" }), 401);
-  assert.equal((await fetch(`${proxyUrl}/documents/d1`)).headers.get("accept-signature").includes('"@path"'), true);
+  assert.equal((await fetch(`${proxy.url}/documents/d1`)).headers.get("accept-signature").includes('"@path"'), true);
   const nonce = generateNonce();
   assert.equal(await send({ nonce }), 200);
   assert.equal(await send({ nonce }), 401);

@@ -22,7 +22,7 @@ use tokio::{
 use crate::{
     audit::SignalWay,
     identity::{Heard, InvalidSignal, InvalidToken},
-    net::{ClientError, ClientTls, DrainSignal, FetchError, Question, ask, jittered},
+    net::{ClientError, ClientTls, DrainSignal, FIRST_RETRY, FetchError, LONGEST_RETRY, Question, ask, jittered},
 };
 
 use super::intake::{NotTaken, Sender, SignalIntake};
@@ -32,9 +32,6 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// The longest answer: so many bytes for each signal with its name, and for all that is around them.
 const SIGNAL_BYTES: usize = 9 * 1024;
 const ANSWER_BYTES: usize = 4 * 1024;
-/// The pause after the first poll that failed; it doubles up to `LONGEST_RETRY`.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// The least time between two polls that bring nothing: not every transmitter waits until there is something.
 const LEAST: Duration = Duration::from_secs(1);
 /// The longest pause while there are signals for later: others that come behind them do not wait longer.
