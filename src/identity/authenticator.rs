@@ -16,9 +16,10 @@ use super::{
     once::SeenOnce,
     presented::{self, Presented},
     proof,
+    revocations::Revocations,
     seen::{self, Identity, SeenCredential},
     settings::{AuthenticatorSettings, InvalidSettings},
-    signals::{self, Signal, Signals},
+    signals::{self, Signal},
     signature::{self, SignedBody, Signers},
     svid::KnownPeer,
     token::{self, Token},
@@ -94,20 +95,20 @@ pub struct Authenticator {
     // INVARIANT: the key is the SHA-256 digest of the whole token; issuers, keys and rules are this authenticator's.
     verified: Cache<[u8; 32], Arc<Remembered>>,
     signers: Option<Signers>,
-    memory: Memory,
+    pub(super) memory: Memory,
     identity: Arc<Identity>,
     challenges: Challenges,
 }
 
 /// What outlives an authenticator: the one after it has it too.
 #[derive(Debug, Clone, Default)]
-struct Memory {
+pub(super) struct Memory {
     // The proofs that were sent, none of which is good once more.
     proofs: Arc<SeenOnce>,
     // In a memory of their own: whoever fills it leaves no proof without room.
     nonces: Arc<SeenOnce>,
     // The revocations that were heard of.
-    signals: Arc<Signals>,
+    pub(super) revocations: Arc<Revocations>,
 }
 
 /// Whether the holder of a token that is bound to a key has yet to prove that it is.
@@ -188,7 +189,7 @@ impl Authenticator {
 
     /// Hears a signal (a security event token, RFC 8417) of one of the issuers, and counts what it revokes from now on.
     pub fn hear(&self, text: &str, now: Timestamp) -> Signal {
-        signals::hear(self.settings.signals.as_ref(), self.issuers(), &self.memory.signals, text, now)
+        signals::hear(self.settings.signals.as_ref(), self.issuers(), &self.memory.revocations, text, now)
     }
 
     /// The principal of the request: from exactly one credential, and only if all of it holds `now`. A credential that
@@ -342,7 +343,9 @@ impl Authenticator {
         let proofs = self.settings.proofs.as_ref().map(|settings| (settings, &*self.memory.proofs));
         presented::check_possession(proofs, (head, seen), (field, &remembered.token), (now, possession))?;
         let authenticated = self.authenticated(&remembered.token, task)?;
-        self.memory.signals.check(&authenticated, now)?;
+        if let Method::Jwt { issuer, .. } = &authenticated.method {
+            self.memory.revocations.check(issuer, &remembered.token.names, authenticated.issued, now)?;
+        }
         Ok(authenticated)
     }
 
@@ -382,7 +385,7 @@ impl Authenticator {
         }
     }
 
-    fn issuers(&self) -> impl Iterator<Item = Issuer<'_>> {
+    fn issuers(&self) -> impl ExactSizeIterator<Item = Issuer<'_>> {
         self.settings.issuers.iter().enumerate().map(|(index, settings)| Issuer { index, settings })
     }
 

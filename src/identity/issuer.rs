@@ -10,6 +10,7 @@ use super::{
     delegation::ChainRules,
     error::{AuthenticationError, InvalidToken},
     proof::{Binding, bound_to},
+    revocations::MemberName,
     settings::IssuerSettings,
     tasks::Chain,
     token::Token,
@@ -32,6 +33,8 @@ pub(super) struct Verified {
     pub(super) kind: TokenKind,
     pub(super) token_id: Option<Arc<str>>,
     pub(super) validity: Validity,
+    /// What issuers call the members of the chain.
+    pub(super) names: Box<[MemberName]>,
     /// The key or the certificate that it is bound to.
     pub(super) binding: Option<Binding>,
     pub(super) grants: Option<Arc<Grants>>,
@@ -75,6 +78,7 @@ impl<'s> Issuer<'s> {
                 Some(subject) => contextual::tuples(&settings.contextual, claims, subject)?,
                 None => None,
             },
+            names: settings.chain.names(claims, &chain)?,
             chain,
             issuer: self.index,
             kind: if is_transaction { TokenKind::Transaction } else { TokenKind::Access },

@@ -22,6 +22,7 @@ mod once;
 mod presented;
 mod proof;
 mod refusals;
+mod revocations;
 mod seen;
 mod settings;
 mod signals;
