@@ -15,7 +15,7 @@ use super::{
     issuer::{Issuer, TokenKind, Verified},
     once::SeenOnce,
     presented::{self, Presented},
-    proof,
+    proof::{self, Thumbprint},
     revocations::Revocations,
     seen::{self, Identity, SeenCredential},
     settings::{AuthenticatorSettings, InvalidSettings},
@@ -51,6 +51,8 @@ pub struct Authenticated {
     pub contextual: Option<Arc<[ContextualTuple]>>,
     /// What a signature says of the body. Whoever reads or forwards the body must hold it against this first.
     pub body: SignedBody,
+    /// What the request proved, to be held against what is asked of it later.
+    pub proven: Proven,
 }
 
 /// The kind of credential that a request came with.
@@ -104,20 +106,30 @@ pub struct Authenticator {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Memory {
     // The proofs that were sent, none of which is good once more.
-    proofs: Arc<SeenOnce>,
+    pub(super) proofs: Arc<SeenOnce>,
     // In a memory of their own: whoever fills it leaves no proof without room.
     nonces: Arc<SeenOnce>,
     // The revocations that were heard of.
     pub(super) revocations: Arc<Revocations>,
 }
 
-/// Whether the holder of a token that is bound to a key has yet to prove that it is.
+/// Whether the sender has yet to prove that it holds its key: the one that its token is bound to, or that signs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Possession {
-    /// It has, by the proof in its request.
+    /// It has, by the proof or the signature of its request.
     ToProve,
-    /// It did when this request came, which has waited since: a proof is good once, and was used then.
-    Proven,
+    /// It did when this request came, which has waited since: what is good once was used then.
+    Proven(Proven),
+}
+
+/// The keys whose possession a request has proved, by their thumbprints. Settings may have changed since it came: of what
+/// was not verified then, nothing is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Proven {
+    // The one that signed the request.
+    pub(super) signature: Option<Thumbprint>,
+    // The one that its token is bound to.
+    pub(super) proof: Option<Thumbprint>,
 }
 
 pub(super) struct Remembered {
@@ -284,6 +296,7 @@ impl Authenticator {
                     grants: key.grants.clone(),
                     contextual: None,
                     body: SignedBody::Free,
+                    proven: Proven::default(),
                 }
             }
         };
@@ -405,6 +418,7 @@ impl Authenticator {
             grants: token.grants.clone(),
             contextual: token.contextual.clone(),
             body: SignedBody::Free,
+            proven: Proven { signature: None, proof: token.bound_key() },
         })
     }
 }

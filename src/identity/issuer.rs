@@ -9,7 +9,7 @@ use super::{
     contextual,
     delegation::ChainRules,
     error::{AuthenticationError, InvalidToken},
-    proof::{Binding, bound_to},
+    proof::{Binding, Thumbprint, bound_to},
     revocations::MemberName,
     settings::IssuerSettings,
     tasks::Chain,
@@ -40,6 +40,16 @@ pub(super) struct Verified {
     pub(super) grants: Option<Arc<Grants>>,
     /// What its claims tell of its subject.
     pub(super) contextual: Option<Arc<[ContextualTuple]>>,
+}
+
+impl Verified {
+    /// The key that it is bound to, if it is one.
+    pub(super) fn bound_key(&self) -> Option<Thumbprint> {
+        match self.binding {
+            Some(Binding::Key(key)) => Some(key),
+            Some(Binding::Certificate(_)) | None => None,
+        }
+    }
 }
 
 /// One issuer of the settings, by its index in them.

@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use crate::{
     access::{CanonicalRequest, DecisionId, Grants, Malformed, Reason, Scheme, Timestamp},
     audit::AuditLog,
-    identity::{Authenticated, AuthenticationError, Possession, RefusedKeys},
+    identity::{Authenticated, AuthenticationError, Possession, Proven, RefusedKeys},
     net::{Client, Handler, HeadProblem, Peer, Spent, Transport},
     policy::{RequestContext, TaskRule},
     route::{Inputs, Operation, Route, UpstreamId},
@@ -105,6 +105,7 @@ struct Asked {
     route: Arc<Route>,
     caller: Arc<Caller>,
     grants: Option<Arc<Grants>>,
+    proven: Proven,
     // Whose uses of the operation are counted, if they are, and whose bytes.
     holder: Option<Holder>,
     mover: Option<Holder>,
@@ -180,7 +181,7 @@ impl Worker {
         snapshot.denylist.check(&authenticated).map_err(|revoked| refused(revoked.into()))?;
         let holder = operation.uses.map(|rule| Holder::of(&authenticated, rule.by, Counted::Uses)).transpose()?;
         let mover = operation.bytes.map(|rule| Holder::of(&authenticated, rule.by, Counted::Bytes)).transpose()?;
-        let Authenticated { grants, body: signed, .. } = authenticated;
+        let Authenticated { grants, body: signed, proven, .. } = authenticated;
         if !operation.has_scopes(grants.as_deref()) {
             return Err(Rejection::insufficient_scope(challenges.insufficient_scope(&operation.scopes)));
         }
@@ -189,7 +190,7 @@ impl Worker {
             BodyRefusal::Rejected(rejection) => rejection,
             BodyRefusal::Signature(problem) => refused(seen.credential.refuse(problem.into(), now)),
         })?;
-        Ok((Asked { snapshot, head, route, caller, grants, holder, mover }, body))
+        Ok((Asked { snapshot, head, route, caller, grants, proven, holder, mover }, body))
     }
 
     async fn authorize_read(
@@ -222,7 +223,7 @@ impl Worker {
         asked: Asked,
         body: Inspected,
     ) -> Result<Sending, Rejection> {
-        let Asked { snapshot, head, route, caller, grants, holder, mover } = asked;
+        let Asked { snapshot, head, route, caller, grants, proven, holder, mover } = asked;
         let Inspected { document, mut outbound, waited } = body;
         let principal = &caller.principal;
         let operation = route.operation(&head)?;
@@ -237,7 +238,7 @@ impl Worker {
         let task_rule = task_rule(operation);
         let permit = policy.authorize(principal, accesses, task_rule, &RequestContext::default().at(now));
         exchange.decided(deciding.elapsed());
-        let grounds = Grounds { route: Arc::clone(&route), permit: permit?, task_rule };
+        let grounds = Grounds { route: Arc::clone(&route), permit: permit?, task_rule, proven };
         let permit = &grounds.permit;
         if waited > lasting::EVERY {
             // The body took so long that what was true at its beginning may not be any more.

@@ -4,7 +4,7 @@ use http::StatusCode;
 use thiserror::Error;
 
 use crate::{
-    access::Malformed,
+    access::{Malformed, Reason},
     admin::body::BodyProblem,
     identity::AuthenticationError,
     snapshot::{NotACaller, Unusable},
@@ -49,6 +49,7 @@ impl Refusal {
     pub(in crate::admin) fn status(&self) -> StatusCode {
         match self {
             Self::Malformed(problem) => problem.reason().status(),
+            Self::Unauthenticated(error) if error.reason() == Reason::TooManyProofs => error.reason().status(),
             Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
             Self::NotACaller(_) => StatusCode::FORBIDDEN,
             Self::Unusable(_) | Self::Overloaded | Self::Body(BodyProblem::NoRoom) => StatusCode::SERVICE_UNAVAILABLE,
@@ -63,6 +64,7 @@ impl Refusal {
     pub(in crate::admin) fn challenge(&self) -> Option<&'static str> {
         match self {
             Self::Unauthenticated(AuthenticationError::Missing) => Some("Bearer realm=\"portcullis\""),
+            Self::Unauthenticated(_) if self.status() != StatusCode::UNAUTHORIZED => None,
             Self::Unauthenticated(_) => Some("Bearer realm=\"portcullis\", error=\"invalid_token\""),
             _ => None,
         }
