@@ -76,6 +76,14 @@ impl OutboundBody {
         }
     }
 
+    /// Gives back what [`Self::within`] spent: the body will not pass.
+    pub fn give_back(&self, allowance: &Allowance) {
+        match &self.source {
+            Source::Whole(bytes) => allowance.give_back(bytes.len()),
+            Source::Streamed(_) => {}
+        }
+    }
+
     /// What was handed to the connection so far, in bytes; it goes on being counted.
     pub(super) fn progress(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.sent)

@@ -27,7 +27,7 @@ use crate::{
 
 use super::{
     answer::{AnswerBody, Content, answer},
-    budget::{Budgets, Counted, Grant, Holder},
+    budget::{Budgets, Counted, Exhausted, Grant, Holder},
     caller::{Caller, Seen},
     exchange::{Exchange, Sinks},
     filter::Filtering,
@@ -244,18 +244,29 @@ impl Worker {
             // The body took so long that what was true at its beginning may not be any more.
             grounds.decide_again(&self.snapshots, seen, &head)?;
         }
+        exchange.reserve()?; // No place for its record, no passage.
         let grant = |holder| Grant { route: Arc::clone(&route.name), method: head.method().clone(), holder };
+        let mut allowed = None;
         if let Some((rule, mover)) = operation.bytes.zip(mover) {
             let allowance = self.shared.budgets.allow(grant(mover), rule, now)?;
             if rule.of.of_requests() {
                 outbound = outbound.within(&allowance)?;
             }
-            exchange.bound(allowance, rule.of);
+            allowed = Some((allowance, rule.of));
         }
         if let Some((rule, holder)) = operation.uses.zip(holder) {
-            self.shared.budgets.spend(grant(holder), rule, now)?;
+            // Of what does not pass, nothing is spent.
+            let give_back = |_: &Exhausted| {
+                if let Some((allowance, _)) = allowed.as_ref().filter(|(_, of)| of.of_requests()) {
+                    outbound.give_back(allowance);
+                }
+            };
+            self.shared.budgets.spend(grant(holder), rule, now).inspect_err(give_back)?;
         }
-        exchange.permit()?; // No place for its record, no passage.
+        if let Some((allowance, of)) = allowed {
+            exchange.bound(allowance, of);
+        }
+        exchange.permit();
         let filtering = operation.filter.as_ref().map(|rule| {
             let captures = captures.iter().map(|capture| Cow::Owned(capture.clone().into_owned())).collect();
             let told = told.clone();
