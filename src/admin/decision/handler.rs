@@ -98,7 +98,7 @@ impl Shared {
                 if error.may_await_its_key() {
                     self.unknown_key.notify_one();
                 }
-                Refusal::Unauthenticated(error)
+                Refusal::from(error)
             })?;
         snapshot.denylist.check(&authenticated).map_err(|revoked| Refusal::Unauthenticated(revoked.into()))?;
         let caller = snapshot.callers.admit(&authenticated.principal, authenticated.grants.as_deref())?.clone();
