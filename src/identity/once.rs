@@ -25,8 +25,9 @@ pub(super) enum NotFirst {
     NoRoom,
 }
 
-/// What was seen not long ago, each good once, in bounded memory of which each sender has a share. What may still be good
-/// is never forgotten to make room. It outlives its authenticator.
+/// What was seen not long ago, each good once, in bounded memory. Half of it is kept for senders who have not had their
+/// shares; whoever needs more takes of the other half, so that nobody leaves others without room. What may still be good
+/// is never forgotten to make some. It outlives its authenticator.
 #[derive(Debug, Default)]
 pub(super) struct SeenOnce(Mutex<Seen>);
 
@@ -43,8 +44,13 @@ impl SeenOnce {
     /// See [`MOST`].
     pub(super) const MOST: usize = MOST;
 
-    /// Remembers what has this digest until then, if there is room in its sender's share; refuses what is remembered,
-    /// whoever sent it, or could not be.
+    /// The share of each sender, of so many.
+    pub(super) const fn share_of(senders: usize) -> usize {
+        if senders > 1 { MOST / 2 / senders } else { MOST }
+    }
+
+    /// Remembers what has this digest until then, if there is room for its sender, who has this share; refuses what is
+    /// remembered, whoever sent it, or could not be.
     pub(super) fn first(
         &self,
         digest: [u8; 32],
@@ -70,7 +76,8 @@ impl SeenOnce {
 
 impl Seen {
     fn has_room(&self, sender: &Entity, share: usize) -> bool {
-        self.digests.len() < MOST && self.counts.get(sender).is_none_or(|count| *count < share)
+        let has_share = self.counts.get(sender).is_none_or(|count| *count < share);
+        self.digests.len() < if has_share { MOST } else { MOST / 2 }
     }
 
     /// Forgets what is over, but not each time that somebody has no room.
@@ -119,13 +126,22 @@ mod tests {
         let first = |sender: &str, number: usize, now: i64| {
             seen.first(digest(number), (&sender.parse().unwrap(), 10), at(160), at(now))
         };
-        assert!((0..10).all(|number| first("agent:a", number, 100).is_ok()));
-        assert_eq!(first("agent:a", 10, 100), Err(NotFirst::NoRoom));
-        assert!((20..30).all(|number| first("agent:b", number, 100).is_ok()));
+        assert!((0..MOST / 2).all(|number| first("agent:a", number, 100).is_ok()), "half of it is anybody's");
+        assert_eq!(first("agent:a", MOST, 100), Err(NotFirst::NoRoom));
+        assert!((MOST..MOST + 10).all(|number| first("agent:b", number, 100).is_ok()), "each has a share of the other");
+        assert_eq!(first("agent:b", MOST + 10, 100), Err(NotFirst::NoRoom));
         assert_eq!(first("agent:b", 0, 100), Err(NotFirst::Replayed), "whoever sent it");
         // Looking for what is over loses count of nothing.
-        assert_eq!(first("agent:a", 10, 150), Err(NotFirst::NoRoom));
-        assert_eq!(first("agent:a", 10, 161), Ok(()));
+        assert_eq!(first("agent:b", MOST + 10, 150), Err(NotFirst::NoRoom));
+        assert_eq!(first("agent:c", MOST + 10, 150), Ok(()));
+        assert_eq!(first("agent:a", MOST + 11, 161), Ok(()));
         assert_eq!(seen.0.lock().unwrap().counts.len(), 1);
+    }
+
+    #[test]
+    fn shares_together_are_never_more_than_their_half() {
+        for senders in [0, 1, 2, 3, 1000, MOST] {
+            assert!(SeenOnce::share_of(senders) * senders <= if senders > 1 { MOST / 2 } else { MOST }, "{senders}");
+        }
     }
 }

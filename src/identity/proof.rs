@@ -20,8 +20,9 @@ use crate::access::{Authority, CanonicalPath, CanonicalRequest, Entity, HeaderPr
 /// The field of a proof (RFC 9449, section 4.1).
 pub(super) const FIELD: HeaderName = HeaderName::from_static("dpop");
 
-/// How many proofs of one sender are remembered, with whatever keys: nobody knows before how many senders there will be.
-const SHARE: usize = SeenOnce::MOST / 8;
+/// How many proofs of one sender are remembered in any case, with whatever keys: nobody knows before how many senders there
+/// will be.
+const SHARE: usize = SeenOnce::share_of(50);
 
 /// How proofs are accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]

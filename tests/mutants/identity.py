@@ -168,6 +168,10 @@ MUTANTS = [
     ("what is remembered is forgotten to make room", "identity/once.rs", "now <= *until);", "false && now <= *until);", IDENTITY),
     ("a share is lost count of", "identity/once.rs", "for (_, sender) in self.digests.values() {",
      "for (_, sender) in self.digests.values().take(0) {", IDENTITY),
+    ("whoever needs more takes all", "identity/once.rs", "if has_share { MOST } else { MOST / 2 }", "if has_share { MOST } else { MOST - 1 }",
+     IDENTITY),
+    ("who has no share has no room", "identity/once.rs", "if has_share { MOST } else { MOST / 2 }", "if has_share { MOST } else { 0 }",
+     IDENTITY),
     # Signals of ended sessions.
     ("a signal revokes nobody as an actor", DELEGATION, "for actor in principal.actors() {", "for actor in principal.actors().iter().take(0) {",
      IDENTITY),
@@ -260,7 +264,7 @@ MUTANTS = [
     ("a proof is of any time", PROOF, "if now.since(issued) > self.window || issued.since(now) > self.window {", "if false {", IDENTITY),
     ("a proof is good twice", PROOF, "Ok(proofs.first(digest, (sender, SHARE), issued.plus(self.window), now)?)",
      "let _ = (proofs, sender, digest);\n        Ok(())", IDENTITY),
-    ("a sender has the room of others for its proofs", PROOF, "(sender, SHARE)", "(sender, SHARE * 8)", IDENTITY),
+    ("a sender has the room of others for its proofs", PROOF, "(sender, SHARE)", "(sender, SeenOnce::MOST)", IDENTITY),
     ("a challenge says what is wrong with a token", "identity/challenge.rs", "AuthenticationError::Missing => None,",
      "AuthenticationError::Missing => None,\n"
      "            AuthenticationError::Token(super::error::InvalidToken::Expired) => Some(\"expired_token\"),", IDENTITY),

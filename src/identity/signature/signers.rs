@@ -43,7 +43,7 @@ pub(in crate::identity) struct Signers {
     settings: SignatureSettings,
     // INVARIANT: at least one signer each, and each of another agent.
     keys: BTreeMap<Thumbprint, Vec<Signer>>,
-    // How many nonces of each agent are remembered.
+    // How many nonces of each agent are remembered in any case.
     share: usize,
 }
 
@@ -106,7 +106,7 @@ impl Signers {
             }
         }
         let subjects: BTreeSet<_> = settings.agents.iter().map(|agent| agent.subject.as_str()).collect();
-        Self { settings: settings.clone(), keys, share: SeenOnce::MOST / subjects.len().max(1) }
+        Self { settings: settings.clone(), keys, share: SeenOnce::share_of(subjects.len()) }
     }
 
     /// Who signed the request, if all of its signature holds now. A nonce is used up by that.

@@ -156,8 +156,8 @@ fn a_nonce_is_remembered_until_its_signature_ends_and_in_the_share_of_its_agent(
     let settings = signatures(|it| it.agents.push(agent("agent:third", &[OTHER_ES256.jwk("k3")])));
     let signers = Signers::new(&settings.signatures.unwrap(), ActorMode::All);
     let (nonces, at) = (SeenOnce::default(), Timestamp::from_seconds);
-    let (share, reader) = (SeenOnce::MOST / 3, "agent:reader".parse().unwrap());
-    for number in 1..share {
+    let (share, reader) = (SeenOnce::share_of(3), "agent:reader".parse().unwrap());
+    for number in 1..SeenOnce::MOST / 2 {
         let mut others = [0; 32];
         others[..8].copy_from_slice(&number.to_be_bytes());
         assert_eq!(nonces.first(others, (&reader, share), at(NOW + 1000), at(NOW)), Ok(()));
