@@ -1,6 +1,6 @@
 //! What is remembered for a time, in bounded memory.
 
-use std::{collections::HashMap, hash::Hash, time::Duration};
+use std::{borrow::Borrow, collections::HashMap, hash::Hash, time::Duration};
 
 use foldhash::fast::RandomState;
 
@@ -32,7 +32,10 @@ impl<K: Eq + Hash, V> Bounded<K, V> {
     pub const MOST: usize = MOST;
 
     /// What is remembered of the key.
-    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+    pub fn get_mut<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
+    where
+        K: Borrow<Q>,
+    {
         self.entries.get_mut(key)
     }
 

@@ -41,9 +41,6 @@ struct Seen {
 }
 
 impl SeenOnce {
-    /// See [`MOST`].
-    pub(super) const MOST: usize = MOST;
-
     /// The share of each sender, of so many.
     pub(super) const fn share_of(senders: usize) -> usize {
         if senders > 1 { MOST / 2 / senders } else { MOST }

@@ -64,7 +64,7 @@ impl Revocations {
         }
         let holds = |ended: &Ended| now <= ended.until && issued.is_none_or(|issued| issued < ended.before);
         let mut issuers = self.issuers.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut has_ended = |issuer: &str, name: &Box<str>| {
+        let mut has_ended = |issuer: &str, name: &str| {
             issuers.get_mut(issuer).and_then(|own| own.ended.get_mut(name)).is_some_and(|ended| holds(ended))
         };
         // Whose name it is may tell of it, and so may whoever vouches for the whole chain.

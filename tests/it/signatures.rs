@@ -198,7 +198,10 @@ fn a_signature_of_an_application_is_of_its_question() {
 
 #[test]
 fn a_reload_amid_a_question_makes_no_signature_of_what_nobody_verified() {
-    let (mut world, key) = signing("");
+    let (mut world, key) = (World::new(), Issuer::new("reader"));
+    world.write("reader.json", key.jwks());
+    world.identity_more =
+        "signatures: { agents: [{ subject: \"agent:reader\", directory: { file: reader.json } }] }".to_owned();
     world.more = "decision: { address: 127.0.0.1:0, callers: ['agent:reader', 'user:erin'] }".to_owned();
     let both = world.config();
     let (start, end) = (both.find("  jwt:\n").unwrap(), both.find("  signatures:").unwrap());

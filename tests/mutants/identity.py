@@ -116,7 +116,7 @@ MUTANTS = [
     ("a name that is not covered says whose key it is", SIGNERS, "named.filter(|named| named.is_covered)", "named", IDENTITY),
     ("a directory takes the key of a file", SIGNERS, "signers.retain(|signer| signer.origin.is_none());", "", IDENTITY),
     ("a sender has the room of others for its nonces", SIGNERS, "(signer.principal.subject(), self.share)",
-     "(signer.principal.subject(), SeenOnce::MOST)", IDENTITY),
+     "(signer.principal.subject(), SeenOnce::share_of(1))", IDENTITY),
     ("a signature that nobody verified is believed later", SIGNERS, "if proven.signature != Some(claimed.key) {", "if false {",
      IDENTITY),
     ("the signature says its algorithm", SIGNERS, "is_some_and(|named| named != signer.algorithm)",
@@ -264,7 +264,7 @@ MUTANTS = [
     ("a proof is of any time", PROOF, "if now.since(issued) > self.window || issued.since(now) > self.window {", "if false {", IDENTITY),
     ("a proof is good twice", PROOF, "Ok(proofs.first(digest, (sender, SHARE), issued.plus(self.window), now)?)",
      "let _ = (proofs, sender, digest);\n        Ok(())", IDENTITY),
-    ("a sender has the room of others for its proofs", PROOF, "(sender, SHARE)", "(sender, SeenOnce::MOST)", IDENTITY),
+    ("a sender has the room of others for its proofs", PROOF, "(sender, SHARE)", "(sender, SeenOnce::share_of(1))", IDENTITY),
     ("a challenge says what is wrong with a token", "identity/challenge.rs", "AuthenticationError::Missing => None,",
      "AuthenticationError::Missing => None,\n"
      "            AuthenticationError::Token(super::error::InvalidToken::Expired) => Some(\"expired_token\"),", IDENTITY),

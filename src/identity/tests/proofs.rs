@@ -197,7 +197,7 @@ fn a_sender_has_a_share_of_the_memory_with_whatever_keys() {
     let asked = usual();
     let (now, share) = (Timestamp::from_seconds(NOW), SeenOnce::share_of(50));
     let sender = "user:mara".parse().unwrap();
-    for number in 0..SeenOnce::MOST / 2 {
+    for number in 0..SeenOnce::share_of(1) / 2 {
         let mut digest = [0; 32];
         digest[..8].copy_from_slice(&number.to_be_bytes());
         assert_eq!(asked.memory.proofs.first(digest, (&sender, share), now, now), Ok(()));

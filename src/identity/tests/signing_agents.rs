@@ -157,7 +157,7 @@ fn a_nonce_is_remembered_until_its_signature_ends_and_in_the_share_of_its_agent(
     let signers = Signers::new(&settings.signatures.unwrap(), ActorMode::All);
     let (nonces, at) = (SeenOnce::default(), Timestamp::from_seconds);
     let (share, reader) = (SeenOnce::share_of(3), "agent:reader".parse().unwrap());
-    for number in 1..SeenOnce::MOST / 2 {
+    for number in 1..SeenOnce::share_of(1) / 2 {
         let mut others = [0; 32];
         others[..8].copy_from_slice(&number.to_be_bytes());
         assert_eq!(nonces.first(others, (&reader, share), at(NOW + 1000), at(NOW)), Ok(()));
