@@ -1,6 +1,6 @@
 //! What is remembered for a time, in bounded memory.
 
-use std::{collections::HashMap, hash::Hash, time::Duration};
+use std::{borrow::Borrow, collections::HashMap, hash::Hash, time::Duration};
 
 use foldhash::fast::RandomState;
 
@@ -32,7 +32,10 @@ impl<K: Eq + Hash, V> Bounded<K, V> {
     pub const MOST: usize = MOST;
 
     /// What is remembered of the key.
-    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+    pub fn get_mut<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
+    where
+        K: Borrow<Q>,
+    {
         self.entries.get_mut(key)
     }
 
@@ -44,12 +47,25 @@ impl<K: Eq + Hash, V> Bounded<K, V> {
     /// Remembers one more, if there is room for it now that what `is_over` is forgotten. False, and nothing is
     /// remembered, if there is none.
     pub fn insert(&mut self, key: K, value: V, now: Timestamp, is_over: impl Fn(&V) -> bool) -> bool {
+        self.insert_within(MOST, key, value, now, is_over)
+    }
+
+    /// The same with room for `share` entries, if that is less.
+    pub fn insert_within(
+        &mut self,
+        share: usize,
+        key: K,
+        value: V,
+        now: Timestamp,
+        is_over: impl Fn(&V) -> bool,
+    ) -> bool {
+        let most = share.min(MOST);
         let may_look = self.looked.is_none_or(|looked| now < looked || now.since(looked) >= PAUSE);
-        if self.entries.len() >= MOST && may_look {
+        if self.entries.len() >= most && may_look {
             self.entries.retain(|_, value| !is_over(value));
             self.looked = Some(now);
         }
-        let has_room = self.entries.len() < MOST;
+        let has_room = self.entries.len() < most;
         if has_room {
             self.entries.insert(key, value);
         }

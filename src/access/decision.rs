@@ -172,6 +172,10 @@ reasons! {
     /// So many credentials of the connection, or API keys of its source, were refused that no more is looked at.
     TooManyRefusals = "too_many_refusals", TOO_MANY_REQUESTS, "Too many credentials were refused";
 
+    /// So many proofs or nonces of the sender are remembered that no other can be, and what cannot be remembered could come
+    /// twice.
+    TooManyProofs = "too_many_proofs", SERVICE_UNAVAILABLE, "Too many proofs or nonces are remembered";
+
     /// The credential was revoked. The client is told what it is told of every bad credential.
     Revoked = "revoked", UNAUTHORIZED, "The credential is not accepted";
     /// The credential has not all scopes of the operation.

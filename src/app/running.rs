@@ -89,7 +89,7 @@ pub struct Running {
     snapshots: Arc<SnapshotCell>,
     // Ordered first: data listeners and the replicator.
     work: Drain,
-    // Ordered last, so that health can be asked for until the end.
+    // Ordered last, so that health can be asked for, and signals are heard, until the last answer has ended.
     health: Drain,
     not_ready: Drain,
     // Ordered at the deadline: what is still in flight is dropped.
@@ -175,9 +175,11 @@ impl Running {
         if hearing.is_some() {
             let handler = SignalHandler::new(intake.clone());
             let name = "signals".to_owned();
-            threads.push(start_worker(name, hearing.as_slice(), settings.server, signals.clone(), handler)?);
+            // What is told while the last answers go on ends them too.
+            let until = (health_signal.clone(), signals.1.clone());
+            threads.push(start_worker(name, hearing.as_slice(), settings.server, until, handler)?);
         }
-        let polling = SignalPoller::new(intake).run(polls, work_signal.clone());
+        let polling = SignalPoller::new(intake).run(polls, health_signal.clone());
         if settings.policy.source == PolicySource::Memory {
             beside.push(start_compaction(Arc::clone(&snapshots), CompactionMetrics::new(&registry)?)?);
         }

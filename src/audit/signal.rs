@@ -24,7 +24,9 @@ pub struct SignalRecord {
     pub id: Option<Box<str>>,
     /// The type of its event.
     pub event: Option<Box<str>>,
-    /// Whose tokens it revoked.
+    /// What its issuer calls the one whose tokens it revoked.
+    pub subject: Option<Box<str>>,
+    /// Who that is here: as a subject, an actor or a client.
     pub revoked: Vec<Entity>,
     /// Those that were issued before this time.
     pub before: Option<Timestamp>,
@@ -68,6 +70,7 @@ impl SignalRecord {
         signal.text_if(name!("issuer"), self.issuer.as_deref());
         signal.text_if(name!("jti"), self.id.as_deref());
         signal.text_if(name!("event"), self.event.as_deref());
+        signal.text_if(name!("subject"), self.subject.as_deref());
         if let Some(before) = self.before {
             signal.array(name!("revoked"), &self.revoked, |line, entity| text(line, entity.as_str()));
             signal.member(name!("issued_before"), |line| time(line, before.into()));
@@ -99,6 +102,7 @@ mod tests {
             issuer: Some("https://idp.example".into()),
             id: Some("a\n\"b\"".into()),
             event: Some("https://events.example/ended".into()),
+            subject: Some("erin".into()),
             revoked: vec!["user:erin".parse().unwrap()],
             before: Some(Timestamp::from_seconds(60)),
             detail: None,
@@ -107,7 +111,7 @@ mod tests {
             "time": "1970-01-01T00:00:00.000000Z", "kind": "signal", "signal": {
                 "outcome": "revoked", "way": "poll", "source": "https://idp.example/poll",
                 "issuer": "https://idp.example", "jti": "a\n\"b\"", "event": "https://events.example/ended",
-                "revoked": ["user:erin"], "issued_before": "1970-01-01T00:01:00.000000Z",
+                "subject": "erin", "revoked": ["user:erin"], "issued_before": "1970-01-01T00:01:00.000000Z",
             },
         });
         assert_eq!(written(&revoked), expected);
@@ -118,6 +122,7 @@ mod tests {
             issuer: None,
             id: None,
             event: None,
+            subject: None,
             revoked: Vec::new(),
             before: None,
             detail: Some("why".to_owned()),

@@ -90,10 +90,11 @@ pub(super) struct SigningAgent {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Directory {
-    /// A file; read again when it changes.
+    /// A file; read again when it changes. Its keys are this agent's, whatever directories publish too.
     pub(super) file: Option<Located<String>>,
     /// An `https` URL (or `http`, to loopback) with the path `/.well-known/http-message-signatures-directory`, which serves
-    /// it as `application/http-message-signatures-directory+json`. What requests say in `Signature-Agent` must be its origin.
+    /// it as `application/http-message-signatures-directory+json`. What requests say in `Signature-Agent` must be its origin,
+    /// and of several directories with one key a covered `Signature-Agent` says whose it is.
     pub(super) url: Option<Located<String>>,
     /// For `url`: how often it is fetched. By default 5m.
     pub(super) refresh: Option<Located<String>>,

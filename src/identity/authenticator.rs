@@ -15,10 +15,11 @@ use super::{
     issuer::{Issuer, TokenKind, Verified},
     once::SeenOnce,
     presented::{self, Presented},
-    proof,
+    proof::{self, Thumbprint},
+    revocations::Revocations,
     seen::{self, Identity, SeenCredential},
     settings::{AuthenticatorSettings, InvalidSettings},
-    signals::{self, Signal, Signals},
+    signals::{self, Signal},
     signature::{self, SignedBody, Signers},
     svid::KnownPeer,
     token::{self, Token},
@@ -50,6 +51,8 @@ pub struct Authenticated {
     pub contextual: Option<Arc<[ContextualTuple]>>,
     /// What a signature says of the body. Whoever reads or forwards the body must hold it against this first.
     pub body: SignedBody,
+    /// What the request proved, to be held against what is asked of it later.
+    pub proven: Proven,
 }
 
 /// The kind of credential that a request came with.
@@ -94,29 +97,39 @@ pub struct Authenticator {
     // INVARIANT: the key is the SHA-256 digest of the whole token; issuers, keys and rules are this authenticator's.
     verified: Cache<[u8; 32], Arc<Remembered>>,
     signers: Option<Signers>,
-    memory: Memory,
+    pub(super) memory: Memory,
     identity: Arc<Identity>,
     challenges: Challenges,
 }
 
 /// What outlives an authenticator: the one after it has it too.
 #[derive(Debug, Clone, Default)]
-struct Memory {
+pub(super) struct Memory {
     // The proofs that were sent, none of which is good once more.
-    proofs: Arc<SeenOnce>,
+    pub(super) proofs: Arc<SeenOnce>,
     // In a memory of their own: whoever fills it leaves no proof without room.
     nonces: Arc<SeenOnce>,
     // The revocations that were heard of.
-    signals: Arc<Signals>,
+    pub(super) revocations: Arc<Revocations>,
 }
 
-/// Whether the holder of a token that is bound to a key has yet to prove that it is.
+/// Whether the sender has yet to prove that it holds its key: the one that its token is bound to, or that signs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Possession {
-    /// It has, by the proof in its request.
+    /// It has, by the proof or the signature of its request.
     ToProve,
-    /// It did when this request came, which has waited since: a proof is good once, and was used then.
-    Proven,
+    /// It did when this request came, which has waited since: what is good once was used then.
+    Proven(Proven),
+}
+
+/// The keys whose possession a request has proved, by their thumbprints. Settings may have changed since it came: of what
+/// was not verified then, nothing is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Proven {
+    // The one that signed the request.
+    pub(super) signature: Option<Thumbprint>,
+    // The one that its token is bound to.
+    pub(super) proof: Option<Thumbprint>,
 }
 
 pub(super) struct Remembered {
@@ -188,7 +201,7 @@ impl Authenticator {
 
     /// Hears a signal (a security event token, RFC 8417) of one of the issuers, and counts what it revokes from now on.
     pub fn hear(&self, text: &str, now: Timestamp) -> Signal {
-        signals::hear(self.settings.signals.as_ref(), self.issuers(), &self.memory.signals, text, now)
+        signals::hear(self.settings.signals.as_ref(), self.issuers(), &self.memory.revocations, text, now)
     }
 
     /// The principal of the request: from exactly one credential, and only if all of it holds `now`. A credential that
@@ -283,6 +296,7 @@ impl Authenticator {
                     grants: key.grants.clone(),
                     contextual: None,
                     body: SignedBody::Free,
+                    proven: Proven::default(),
                 }
             }
         };
@@ -342,7 +356,9 @@ impl Authenticator {
         let proofs = self.settings.proofs.as_ref().map(|settings| (settings, &*self.memory.proofs));
         presented::check_possession(proofs, (head, seen), (field, &remembered.token), (now, possession))?;
         let authenticated = self.authenticated(&remembered.token, task)?;
-        self.memory.signals.check(&authenticated, now)?;
+        if let Method::Jwt { issuer, .. } = &authenticated.method {
+            self.memory.revocations.check(issuer, &remembered.token.names, authenticated.issued, now)?;
+        }
         Ok(authenticated)
     }
 
@@ -382,7 +398,7 @@ impl Authenticator {
         }
     }
 
-    fn issuers(&self) -> impl Iterator<Item = Issuer<'_>> {
+    fn issuers(&self) -> impl ExactSizeIterator<Item = Issuer<'_>> {
         self.settings.issuers.iter().enumerate().map(|(index, settings)| Issuer { index, settings })
     }
 
@@ -402,6 +418,7 @@ impl Authenticator {
             grants: token.grants.clone(),
             contextual: token.contextual.clone(),
             body: SignedBody::Free,
+            proven: Proven { signature: None, proof: token.bound_key() },
         })
     }
 }

@@ -156,7 +156,8 @@ pub(super) fn is_visible(c: char) -> bool {
     !format && !c.is_control()
 }
 
-fn plain(value: &Json) -> Option<&str> {
+/// A text that a name can be: 1 to 256 bytes, all of them visible.
+pub(super) fn plain(value: &Json) -> Option<&str> {
     json::text(value).filter(|text| (1..=LONGEST).contains(&text.len()) && text.chars().all(is_visible))
 }
 

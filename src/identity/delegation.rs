@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use super::{
     json::{self, Object},
+    revocations::MemberName,
     spiffe::{InvalidSpiffeId, SpiffeId, SpiffeSubject, SpiffeSubjects},
     tasks::Chain,
     template::{EntityTemplate, InvalidEntityTemplate},
@@ -235,6 +236,53 @@ impl ChainSettings {
         Ok(actors)
     }
 
+    /// The names by which issuers know the members of the chain that these claims stand for.
+    pub(super) fn names(&self, claims: Object<'_>, chain: &Chain) -> Result<Box<[MemberName]>, InvalidChain> {
+        let Some(principal) = chain.any() else { return Ok(Box::default()) };
+        let mut names = Vec::new();
+        let mut add = |object: Object<'_>, claim: &str, issuer: Option<&str>, member: &Entity| {
+            if let Some(name) = object.get(claim).and_then(json::text) {
+                names.push(MemberName { issuer: issuer.map(Box::from), name: name.into(), member: member.clone() });
+            }
+        };
+        let subject = principal.subject();
+        add(claims, "sub", None, subject);
+        if self.client_subject.as_ref().and_then(|template| template.render(claims).ok()).as_ref() == Some(subject) {
+            only_claim(self.client_subject.as_ref()).into_iter().for_each(|claim| add(claims, claim, None, subject));
+        }
+        let mut acting = claims.get("act").and_then(Object::of);
+        for actor in principal.actors() {
+            let Some(act) = acting else { break };
+            let issuer = act.get("iss").and_then(json::text);
+            let known = ["sub", "client_id"].into_iter().chain(only_claim(self.actor.as_ref()));
+            known.for_each(|claim| add(act, claim, issuer, actor));
+            acting = act.get("act").and_then(Object::of);
+        }
+        let client = Client::read(claims, self.client.as_ref())?;
+        if let Some(client) = self.client_entity(claims, &client)? {
+            let known = ["client_id", "azp"].into_iter().chain(only_claim(self.client.as_ref()));
+            known.for_each(|claim| add(claims, claim, None, &client));
+        }
+        Ok(names.into())
+    }
+
+    /// Who a name may be in the chains of the issuer whose name it is.
+    pub(super) fn named(&self, name: &str) -> Vec<Entity> {
+        let rest = [&self.client_subject, &self.actor, &self.client].into_iter().flatten();
+        let rest = rest.map(|template| {
+            let own = template.only_claim().unwrap_or("sub");
+            template.render_by(|claim| Ok((claim == own).then_some(name)))
+        });
+        let mut entities = Vec::new();
+        // What a name alone does not make is not said.
+        for entity in std::iter::once(self.subject.named(name)).chain(rest).flatten() {
+            if !entities.contains(&entity) {
+                entities.push(entity);
+            }
+        }
+        entities
+    }
+
     /// The client as an actor, if it is one.
     fn client_entity(&self, claims: Object<'_>, client: &Client<'_>) -> Result<Option<Entity>, InvalidChain> {
         let is_agent = kind(claims, "client_entity_type")? == Some(Kind::Program);
@@ -265,6 +313,10 @@ impl ChainSettings {
         }
         Ok(())
     }
+}
+
+fn only_claim(template: Option<&EntityTemplate>) -> Option<&str> {
+    template.and_then(EntityTemplate::only_claim)
 }
 
 /// The program that a token was given to.

@@ -150,6 +150,7 @@ impl AuthenticationError {
             Self::UnboundTask => Reason::TaskNotBound,
             Self::Revoked(_) => Reason::Revoked,
             Self::UnnamedTask => Reason::TaskRequired,
+            Self::Proof(InvalidProof::NoRoom) | Self::Signature(InvalidSignature::NoRoom) => Reason::TooManyProofs,
             Self::Several
             | Self::Field(_)
             | Self::Scheme

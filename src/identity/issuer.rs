@@ -9,7 +9,8 @@ use super::{
     contextual,
     delegation::ChainRules,
     error::{AuthenticationError, InvalidToken},
-    proof::{Binding, bound_to},
+    proof::{Binding, Thumbprint, bound_to},
+    revocations::MemberName,
     settings::IssuerSettings,
     tasks::Chain,
     token::Token,
@@ -32,11 +33,23 @@ pub(super) struct Verified {
     pub(super) kind: TokenKind,
     pub(super) token_id: Option<Arc<str>>,
     pub(super) validity: Validity,
+    /// What issuers call the members of the chain.
+    pub(super) names: Box<[MemberName]>,
     /// The key or the certificate that it is bound to.
     pub(super) binding: Option<Binding>,
     pub(super) grants: Option<Arc<Grants>>,
     /// What its claims tell of its subject.
     pub(super) contextual: Option<Arc<[ContextualTuple]>>,
+}
+
+impl Verified {
+    /// The key that it is bound to, if it is one.
+    pub(super) fn bound_key(&self) -> Option<Thumbprint> {
+        match self.binding {
+            Some(Binding::Key(key)) => Some(key),
+            Some(Binding::Certificate(_)) | None => None,
+        }
+    }
 }
 
 /// One issuer of the settings, by its index in them.
@@ -75,6 +88,7 @@ impl<'s> Issuer<'s> {
                 Some(subject) => contextual::tuples(&settings.contextual, claims, subject)?,
                 None => None,
             },
+            names: settings.chain.names(claims, &chain)?,
             chain,
             issuer: self.index,
             kind: if is_transaction { TokenKind::Transaction } else { TokenKind::Access },

@@ -22,6 +22,7 @@ mod once;
 mod presented;
 mod proof;
 mod refusals;
+mod revocations;
 mod seen;
 mod settings;
 mod signals;
@@ -36,7 +37,7 @@ mod token;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use api_key::{ApiKey, ApiKeyHash, ApiKeySettings, InvalidApiKeyHash, NewApiKey};
-pub use authenticator::{Authenticated, Authenticator, Method, Possession};
+pub use authenticator::{Authenticated, Authenticator, Method, Possession, Proven};
 pub use certificate::UnreadableCertificate;
 pub use challenge::{Challenges, InvalidResource, ProtectedResource, ResourceUrl, is_loopback};
 pub use contextual::{ClaimPresence, InvalidMapping, InvalidTupleClaim, MappedTuple, TupleMapping};

@@ -6,7 +6,7 @@ use http::HeaderValue;
 
 use super::{
     api_key::{ApiKeys, StoredKey},
-    authenticator::{Authenticated, Method, Possession},
+    authenticator::{Authenticated, Method, Possession, Proven},
     error::{AuthenticationError, InvalidToken},
     issuer::{TokenKind, Verified},
     once::SeenOnce,
@@ -71,6 +71,7 @@ pub(super) fn by_signature(signed: Signed, task: Option<&str>) -> Result<Authent
         grants: None,
         contextual: None,
         body: signed.body,
+        proven: Proven { signature: Some(signed.key), proof: None },
     })
 }
 
@@ -82,7 +83,8 @@ pub(super) fn signed_too(authenticated: Authenticated, signed: Signed) -> Result
         return Err(AuthenticationError::OtherSigner { signer, sender });
     }
     let expires = authenticated.expires.map_or(signed.end, |expires| expires.min(signed.end));
-    Ok(Authenticated { expires: Some(expires), body: signed.body, ..authenticated })
+    let proven = Proven { signature: Some(signed.key), ..authenticated.proven };
+    Ok(Authenticated { expires: Some(expires), body: signed.body, proven, ..authenticated })
 }
 
 /// The key that the text is, unless its source has guessed too much.
@@ -92,7 +94,7 @@ pub(super) fn found_key<'k>(
     (seen, now): (&SeenCredential, Timestamp),
     possession: Possession,
 ) -> Result<&'k StoredKey, AuthenticationError> {
-    if possession == Possession::Proven {
+    if matches!(possession, Possession::Proven(_)) {
         return keys.find(text, now);
     }
     if !seen.refusals.allows_key(now) {
@@ -118,6 +120,7 @@ pub(super) fn by_certificate(peer: &KnownPeer, task: Option<&str>) -> Result<Aut
         grants: None,
         contextual: None,
         body: SignedBody::Free,
+        proven: Proven::default(),
     })
 }
 
@@ -157,11 +160,16 @@ pub(super) fn check_possession(
         }
         (None, Some(_)) => Ok(()),
         (Some(Binding::Key(_)), Some(_)) if !by_proof => Err(InvalidProof::Missing.into()),
-        (Some(Binding::Key(_)), Some(_)) if possession == Possession::Proven => Ok(()),
         (Some(Binding::Key(key)), Some((settings, seen_proofs))) => {
+            // Fields that nobody looked at when the request came, by other settings, prove nothing now.
+            if let Possession::Proven(proven) = possession {
+                return if proven.proof == Some(*key) { Ok(()) } else { Err(InvalidProof::Missing.into()) };
+            }
             let field = field.to_str().map_err(|_| HeaderProblem::NotText)?;
             let text = field.split_once(' ').map_or("", |(_, text)| text);
-            Ok(settings.check(head, (text, key), seen_proofs, now)?)
+            // A chain of nobody is refused right after this.
+            let Some(principal) = token.chain.any() else { return Err(InvalidProof::Missing.into()) };
+            Ok(settings.check(head, (text, key), (seen_proofs, sender(principal)), now)?)
         }
     }
 }

@@ -15,10 +15,14 @@ use super::{
     once::{NotFirst, SeenOnce},
     token::{LONGEST, Signed},
 };
-use crate::access::{Authority, CanonicalPath, CanonicalRequest, HeaderProblem, Scheme, Timestamp};
+use crate::access::{Authority, CanonicalPath, CanonicalRequest, Entity, HeaderProblem, Scheme, Timestamp};
 
 /// The field of a proof (RFC 9449, section 4.1).
 pub(super) const FIELD: HeaderName = HeaderName::from_static("dpop");
+
+/// How many proofs of one sender are remembered in any case, with whatever keys: nobody knows before how many senders there
+/// will be.
+const SHARE: usize = SeenOnce::share_of(50);
 
 /// How proofs are accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,8 +125,8 @@ pub enum InvalidProof {
     /// It was sent before.
     #[error("it was sent before")]
     Replayed,
-    /// There is no room to remember one more, so that nobody could tell whether it comes twice.
-    #[error("too many proofs are remembered already")]
+    /// There is no room to remember one more of this sender, so that nobody could tell whether it comes twice.
+    #[error("too many proofs of this sender are remembered already")]
     NoRoom,
 }
 
@@ -165,7 +169,7 @@ impl ProofSettings {
         &self,
         head: &CanonicalRequest,
         (token, key): (&str, &Thumbprint),
-        proofs: &SeenOnce,
+        (proofs, sender): (&SeenOnce, &Entity),
         now: Timestamp,
     ) -> Result<(), InvalidProof> {
         let text = head.header(&FIELD).map_err(InvalidProof::Field)?.ok_or(InvalidProof::Missing)?;
@@ -195,7 +199,8 @@ impl ProofSettings {
         }
         let id = claims::token_id(claims).ok().flatten().ok_or(InvalidProof::Claim("jti"))?;
         // The thumbprint has a fixed length, so that no two pairs are the same bytes.
-        Ok(proofs.first(sha256(&[&key[..], id.as_bytes()].concat()), issued.plus(self.window), now)?)
+        let digest = sha256(&[&key[..], id.as_bytes()].concat());
+        Ok(proofs.first(digest, (sender, SHARE), issued.plus(self.window), now)?)
     }
 
     /// Whether `htu` is the request's URL without its query; `None` if it is no URL.

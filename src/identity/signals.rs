@@ -1,25 +1,17 @@
 //! What issuers say of sessions that ended before their tokens do (Shared Signals: RFC 8417, CAEP).
 
-use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use smallvec::SmallVec;
 use thiserror::Error;
 
 use super::{
     api_key::ApiKeyHash,
-    authenticator::{Authenticated, Method},
     claims,
-    denylist::Revoked,
     digest::sha256,
     error::{InvalidToken, Shown},
     issuer::Issuer,
     json::{self, Object},
+    revocations::{Ended, Revocations, ShareIsFull},
     token::{LONGEST, Token},
 };
 use crate::access::{Bounded, Entity, Timestamp};
@@ -52,9 +44,11 @@ impl SignalSettings {
 /// What came of a signal that was understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heard {
-    /// Tokens of these entities that were issued before this time are refused from now on.
+    /// Tokens of before this time in whose chains this name of the issuer's stands are refused from now on.
     Revoked {
-        /// Whose.
+        /// The name, as it came.
+        name: Box<str>,
+        /// Who that is by the settings of now: as a subject, an actor or a client.
         entities: Vec<Entity>,
         /// Issued before when.
         before: Timestamp,
@@ -114,8 +108,8 @@ pub enum InvalidSignal {
     /// It names no subject of its issuer in a form that is understood.
     #[error("it names no subject of its issuer by `iss_sub` or `opaque`")]
     Subject,
-    /// There is no room to remember one more: it is to be sent again later.
-    #[error("too many revocations are remembered already")]
+    /// There is no room to remember one more of its issuer: it is to be sent again later.
+    #[error("too many revocations of this issuer are remembered already")]
     NoRoom,
 }
 
@@ -142,84 +136,17 @@ impl InvalidSignal {
     }
 }
 
-/// A revocation by one issuer.
-#[derive(Debug, Clone)]
-struct Entry {
-    issuer: Arc<str>,
-    before: Timestamp,
-    until: Timestamp,
-}
-
-type Entries = SmallVec<[Entry; 1]>;
-
-/// The revocations that were heard, and the signals themselves. It outlives its authenticator.
-#[derive(Debug, Default)]
-pub(super) struct Signals {
-    // Whether there is anything: most of the time there is not, and nobody has to wait for the lock.
-    any: AtomicBool,
-    revoked: Mutex<Bounded<Entity, Entries>>,
-    heard: Mutex<Bounded<[u8; 32], Timestamp>>,
-}
-
-impl Signals {
-    /// Whether a good token was revoked. API keys are no sessions: they are revoked by the denylist.
-    pub(super) fn check(&self, authenticated: &Authenticated, now: Timestamp) -> Result<(), Revoked> {
-        if !self.any.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        let Method::Jwt { issuer, .. } = &authenticated.method else { return Ok(()) };
-        let holds = |entry: &Entry| {
-            let is_before = authenticated.issued.is_none_or(|issued| issued < entry.before);
-            entry.issuer == *issuer && now <= entry.until && is_before
-        };
-        let principal = &authenticated.principal;
-        let mut members = std::iter::once(principal.subject()).chain(principal.actors());
-        let mut revoked = self.revoked.lock().unwrap_or_else(PoisonError::into_inner);
-        let member = members.find(|member| revoked.get_mut(member).is_some_and(|entries| entries.iter().any(holds)));
-        member.map_or(Ok(()), |member| Err(Revoked::Member(member.clone())))
-    }
-
-    fn revoke(&self, entity: &Entity, entry: Entry, now: Timestamp) -> Result<(), InvalidSignal> {
-        let mut revoked = self.revoked.lock().unwrap_or_else(PoisonError::into_inner);
-        match revoked.get_mut(entity) {
-            Some(entries) => match entries.iter_mut().find(|known| known.issuer == entry.issuer) {
-                Some(known) => {
-                    (known.before, known.until) = (known.before.max(entry.before), known.until.max(entry.until));
-                }
-                None => {
-                    entries.retain(|known| now <= known.until);
-                    entries.push(entry);
-                }
-            },
-            None => {
-                let is_over = |entries: &Entries| entries.iter().all(|known| known.until < now);
-                let entries = Entries::from_iter([entry]);
-                if !revoked.insert(entity.clone(), entries, now, is_over) {
-                    return Err(InvalidSignal::NoRoom);
-                }
-            }
-        }
-        self.any.store(true, Ordering::Release);
-        Ok(())
-    }
-
-    fn is_repeated(&self, id: &[u8; 32]) -> bool {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).get_mut(id).is_some()
-    }
-
-    /// Remembers a signal that counts already, if there is room: to hear it once more changes nothing, and what comes
-    /// after it must not wait for room.
-    fn remember(&self, id: [u8; 32], until: Timestamp, now: Timestamp) {
-        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.insert(id, until, now, |until| now > *until);
+impl From<ShareIsFull> for InvalidSignal {
+    fn from(_: ShareIsFull) -> Self {
+        Self::NoRoom
     }
 }
 
 /// Hears one signal: verified by its issuer's keys, it counts from now on.
 pub(super) fn hear<'s>(
     settings: Option<&SignalSettings>,
-    issuers: impl Iterator<Item = Issuer<'s>>,
-    signals: &Signals,
+    issuers: impl ExactSizeIterator<Item = Issuer<'s>>,
+    revocations: &Revocations,
     text: &str,
     now: Timestamp,
 ) -> Signal {
@@ -228,6 +155,7 @@ pub(super) fn hear<'s>(
         Ok(both) => both,
         Err(problem) => return Signal { origin: None, outcome: Err(problem) },
     };
+    let share = Bounded::<Box<str>, Ended>::MOST / issuers.len().max(1);
     let issuer = match verified(&token, issuers) {
         Ok(issuer) => issuer,
         Err(problem) => return Signal { origin: None, outcome: Err(problem) },
@@ -238,7 +166,7 @@ pub(super) fn hear<'s>(
         id: claims::token_id(claims).ok().flatten().map(Box::from),
         event: event(claims).map(|(kind, _)| kind.into()),
     };
-    Signal { origin: Some(origin), outcome: apply(settings, issuer, signals, claims, now) }
+    Signal { origin: Some(origin), outcome: apply((settings, issuer), claims, (revocations, share), now) }
 }
 
 fn parsed(text: &str) -> Result<Token<'_>, InvalidSignal> {
@@ -262,10 +190,9 @@ fn verified<'s>(token: &Token<'_>, mut issuers: impl Iterator<Item = Issuer<'s>>
 }
 
 fn apply(
-    settings: &SignalSettings,
-    issuer: Issuer<'_>,
-    signals: &Signals,
+    (settings, issuer): (&SignalSettings, Issuer<'_>),
     claims: Object<'_>,
+    (revocations, share): (&Revocations, usize),
     now: Timestamp,
 ) -> Result<Heard, InvalidSignal> {
     claims::check_audience(claims, &settings.audiences).map_err(|_| InvalidSignal::OtherAudience)?;
@@ -276,9 +203,8 @@ fn apply(
     }
     let id = claims::token_id(claims)?.ok_or(InvalidToken::MissingClaim("jti"))?;
     let (event, members) = event(claims).ok_or(InvalidSignal::Events)?;
-    // A digest of fixed length between two texts, so that no two pairs are the same bytes.
-    let id = sha256(&[&sha256(issuer.settings.issuer.as_bytes())[..], id.as_bytes()].concat());
-    if signals.is_repeated(&id) {
+    let (speaker, id) = (&issuer.settings.issuer, sha256(id.as_bytes()));
+    if revocations.is_repeated(speaker, &id) {
         return Ok(Heard::Repeated);
     }
     let heard = match event {
@@ -288,15 +214,12 @@ fn apply(
         // What is not known changes nothing.
         _ => Heard::Passed,
     };
-    if let Heard::Revoked { entities, before } = &heard {
-        let entry =
-            Entry { issuer: Arc::clone(&issuer.settings.issuer), before: *before, until: now.plus(settings.keep) };
-        for entity in entities {
-            signals.revoke(entity, entry.clone(), now)?;
-        }
+    if let Heard::Revoked { name, before, .. } = &heard {
+        let ended = Ended { before: *before, until: now.plus(settings.keep) };
+        revocations.end(speaker, name, ended, (share, now))?;
     }
     // Remembered last: what had no room is heard when it comes again.
-    signals.remember(id, issued.plus(settings.keep), now);
+    revocations.remember(speaker, id, issued.plus(settings.keep), (share, now));
     Ok(heard)
 }
 
@@ -338,22 +261,19 @@ fn revoke(
     let before = time.plus(Duration::from_secs(1));
     // Drafts before the final one have the subject in the event.
     let subject = claims.get("sub_id").or_else(|| members.get("subject")).and_then(Object::of);
-    let entities = entities(issuer, subject.ok_or(InvalidSignal::Subject)?).ok_or(InvalidSignal::Subject)?;
-    Ok(Heard::Revoked { entities, before })
+    let name = name(issuer, subject.ok_or(InvalidSignal::Subject)?).ok_or(InvalidSignal::Subject)?;
+    Ok(Heard::Revoked { name: name.into(), entities: issuer.settings.chain.named(name), before })
 }
 
-/// Whoever the issuer calls so (RFC 9493, sections 3.2.3 and 3.2.4): people and programs have one set of names with it.
-fn entities(issuer: Issuer<'_>, subject: Object<'_>) -> Option<Vec<Entity>> {
-    let text = |name: &str| subject.get(name).and_then(json::text);
-    let name = match text("format")? {
-        "iss_sub" if text("iss")? == &*issuer.settings.issuer => text("sub")?,
-        "opaque" => text("id")?,
+/// What the issuer calls the subject (RFC 9493, sections 3.2.3 and 3.2.4): people and programs have one set of names
+/// with it.
+fn name<'c>(issuer: Issuer<'_>, subject: Object<'c>) -> Option<&'c str> {
+    let text = |name: &str| subject.get(name).and_then(claims::plain);
+    match text("format")? {
+        "iss_sub" if text("iss")? == &*issuer.settings.issuer => text("sub"),
+        "opaque" => text("id"),
         // Of several things that together are the subject, the user: all of it is revoked.
-        "complex" => return entities(issuer, subject.get("user").and_then(Object::of)?),
-        _ => return None,
-    };
-    let chain = &issuer.settings.chain;
-    let client = chain.client_subject.iter();
-    let client = client.map(|template| template.render_by(|claim| Ok((claim == "sub").then_some(name))));
-    std::iter::once(chain.subject.named(name)).chain(client).map(Result::ok).collect()
+        "complex" => name(issuer, subject.get("user").and_then(Object::of)?),
+        _ => None,
+    }
 }

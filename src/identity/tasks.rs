@@ -14,13 +14,18 @@ pub(super) enum Chain {
 }
 
 impl Chain {
+    /// The chain, within any of its tasks.
+    pub(super) fn any(&self) -> Option<&Principal> {
+        match self {
+            Self::Fixed(principal) => Some(principal),
+            // A choice of none is no chain: nobody gets a principal of it.
+            Self::Choice(principals) => principals.first().map(|principal| &**principal),
+        }
+    }
+
     /// On whose authority it runs, whatever the task.
     pub(super) fn subject(&self) -> Option<&Entity> {
-        match self {
-            Self::Fixed(principal) => Some(principal.subject()),
-            // A choice of none is no chain: nobody gets a principal of it.
-            Self::Choice(principals) => principals.first().map(|principal| principal.subject()),
-        }
+        self.any().map(Principal::subject)
     }
 
     /// The chain within the task that the request names. A name counts only if the credential says the same.

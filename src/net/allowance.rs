@@ -43,6 +43,13 @@ impl Allowance {
         Err(Spent)
     }
 
+    /// Gives back so many bytes that were spent and will not pass.
+    pub fn give_back(&self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let _ =
+            self.spent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |spent| Some(spent.saturating_sub(bytes)));
+    }
+
     /// Whether so many bytes could pass now. If not, nothing is spent.
     pub fn has_room_for(&self, bytes: u64) -> bool {
         self.spent.load(Ordering::Relaxed).checked_add(bytes).is_some_and(|after| after <= self.most)
@@ -72,6 +79,8 @@ mod tests {
         // A new configuration counts what was spent before.
         assert_eq!((Allowance::new(Arc::clone(&spent), 12).spend(2), one.spend(1)), (Ok(()), Err(Spent)));
         assert_eq!(spent.load(Ordering::Relaxed), 12, "what was spent by a wider one is not given back");
+        one.give_back(5);
+        assert_eq!((one.spend(3), one.spend(1)), (Ok(()), Err(Spent)));
         assert_eq!(Allowance::new(spent, u64::MAX).spend(usize::MAX), Err(Spent), "it does not come round");
     }
 

@@ -110,6 +110,14 @@ impl OutboundBody {
         }
     }
 
+    /// Gives back what [`Self::within`] spent: the body will not pass.
+    pub fn give_back(&self, allowance: &Allowance) {
+        match &self.source {
+            Source::Whole(bytes) => allowance.give_back(bytes.len()),
+            Source::Streamed(_) => {}
+        }
+    }
+
     pub(super) fn progress(&self) -> Arc<Progress> {
         Arc::clone(&self.progress)
     }

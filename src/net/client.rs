@@ -5,9 +5,7 @@ use std::{
     hash::{Hash, Hasher},
     io,
     pin::{Pin, pin},
-    sync::{
-        Arc, Mutex, PoisonError,
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -161,7 +159,7 @@ impl Client {
                     return Ok(response.map(|incoming: Incoming| UpstreamBody::new(incoming, lease)));
                 }
                 Err(mut failed) => match failed.take_message() {
-                    Some(unsent) if is_reused => request = Box::new(unsent),
+                    Some(unsent) if is_reused => *request = unsent,
                     Some(_) | None => return Err(broken(failed.into_error())),
                 },
             }

@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use crate::{
     access::{CanonicalRequest, DecisionId, Grants, Malformed, Reason, Scheme, Timestamp},
     audit::AuditLog,
-    identity::{Authenticated, AuthenticationError, Possession, RefusedKeys},
+    identity::{Authenticated, AuthenticationError, Possession, Proven, RefusedKeys},
     net::{Client, Handler, HeadProblem, Peer, Refused, Spent, Transport},
     policy::{RequestContext, TaskRule},
     route::{Inputs, Operation, Route, UpstreamId},
@@ -27,7 +27,7 @@ use crate::{
 
 use super::{
     answer::{AnswerBody, Content, answer},
-    budget::{Budgets, Counted, Grant, Holder},
+    budget::{Budgets, Counted, Exhausted, Grant, Holder},
     caller::{Caller, Seen},
     exchange::{Exchange, Sinks},
     filter::Filtering,
@@ -106,6 +106,7 @@ struct Asked {
     route: Arc<Route>,
     caller: Arc<Caller>,
     grants: Option<Arc<Grants>>,
+    proven: Proven,
     // Whose uses of the operation are counted, if they are, and whose bytes.
     holder: Option<Holder>,
     mover: Option<Holder>,
@@ -181,7 +182,7 @@ impl Worker {
         snapshot.denylist.check(&authenticated).map_err(|revoked| refused(revoked.into()))?;
         let holder = operation.uses.map(|rule| Holder::of(&authenticated, rule.by, Counted::Uses)).transpose()?;
         let mover = operation.bytes.map(|rule| Holder::of(&authenticated, rule.by, Counted::Bytes)).transpose()?;
-        let Authenticated { grants, body: signed, .. } = authenticated;
+        let Authenticated { grants, body: signed, proven, .. } = authenticated;
         if !operation.has_scopes(grants.as_deref()) {
             return Err(Rejection::insufficient_scope(challenges.insufficient_scope(&operation.scopes)));
         }
@@ -190,7 +191,7 @@ impl Worker {
             BodyRefusal::Rejected(rejection) => rejection,
             BodyRefusal::Signature(problem) => refused(seen.credential.refuse(problem.into(), now)),
         })?;
-        Ok((Asked { snapshot, head, route, caller, grants, holder, mover }, body))
+        Ok((Asked { snapshot, head, route, caller, grants, proven, holder, mover }, body))
     }
 
     async fn authorize_read(
@@ -223,7 +224,7 @@ impl Worker {
         asked: Asked,
         body: Inspected,
     ) -> Result<Sending, Rejection> {
-        let Asked { snapshot, head, route, caller, grants, holder, mover } = asked;
+        let Asked { snapshot, head, route, caller, grants, proven, holder, mover } = asked;
         let Inspected { document, mut outbound, waited } = body;
         let principal = &caller.principal;
         let operation = route.operation(&head)?;
@@ -238,24 +239,35 @@ impl Worker {
         let task_rule = task_rule(operation);
         let permit = policy.authorize(principal, accesses, task_rule, &RequestContext::default().at(now));
         exchange.decided(deciding.elapsed());
-        let grounds = Grounds { route: Arc::clone(&route), permit: permit?, task_rule };
+        let grounds = Grounds { route: Arc::clone(&route), permit: permit?, task_rule, proven };
         let permit = &grounds.permit;
         if waited > lasting::EVERY {
             // The body took so long that what was true at its beginning may not be any more.
             grounds.decide_again(&self.snapshots, seen, &head)?;
         }
+        exchange.reserve()?; // No place for its record, no passage.
         let grant = |holder| Grant { route: Arc::clone(&route.name), method: head.method().clone(), holder };
+        let mut allowed = None;
         if let Some((rule, mover)) = operation.bytes.zip(mover) {
             let allowance = self.shared.budgets.allow(grant(mover), rule, now)?;
             if rule.of.of_requests() {
                 outbound = outbound.within(&allowance)?;
             }
-            exchange.bound(allowance, rule.of);
+            allowed = Some((allowance, rule.of));
         }
         if let Some((rule, holder)) = operation.uses.zip(holder) {
-            self.shared.budgets.spend(grant(holder), rule, now)?;
+            // Of what does not pass, nothing is spent.
+            let give_back = |_: &Exhausted| {
+                if let Some((allowance, _)) = allowed.as_ref().filter(|(_, of)| of.of_requests()) {
+                    outbound.give_back(allowance);
+                }
+            };
+            self.shared.budgets.spend(grant(holder), rule, now).inspect_err(give_back)?;
         }
-        exchange.permit()?; // No place for its record, no passage.
+        if let Some((allowance, of)) = allowed {
+            exchange.bound(allowance, of);
+        }
+        exchange.permit();
         let filtering = operation.filter.as_ref().map(|rule| {
             let captures = captures.iter().map(|capture| Cow::Owned(capture.clone().into_owned())).collect();
             let told = told.clone();

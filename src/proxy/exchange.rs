@@ -46,7 +46,7 @@ struct State {
     added: Option<Duration>,
     hides_existence: bool,
     progress: Arc<Progress>,
-    // A place in the audit log, once the request is permitted.
+    // A place in the audit log, once the request is to be permitted.
     slot: Option<Slot>,
     // What may pass, and whether the answer counts too.
     allowance: Option<(Allowance, CountedBodies)>,
@@ -144,12 +144,16 @@ impl Exchange {
         self.0.decision = Some(duration);
     }
 
-    /// Reserves the record of a permitted request; without a place for it, the request may not pass.
-    pub(super) fn permit(&mut self) -> Result<(), AuditUnavailable> {
+    /// Reserves the record of a request that is to be permitted; without a place for it, it may not pass.
+    pub(super) fn reserve(&mut self) -> Result<(), AuditUnavailable> {
         self.0.slot = Some(self.0.sinks.audit.reserve()?);
+        Ok(())
+    }
+
+    /// Notes that the request is permitted.
+    pub(super) fn permit(&mut self) {
         let record = &mut self.0.record;
         (record.outcome, record.reason) = (Outcome::Allow, Reason::Permitted);
-        Ok(())
     }
 
     /// Bounds what may pass of the request's body and the answer's.

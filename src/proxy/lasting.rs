@@ -11,7 +11,7 @@ use tokio::time::{Sleep, sleep_until};
 
 use crate::{
     access::{CanonicalRequest, Reason, SentRequest, Timestamp},
-    identity::Possession,
+    identity::{Possession, Proven},
     net::Gate,
     policy::{Permit, Policy, RequestContext, TaskRule},
     route::Route,
@@ -52,6 +52,8 @@ pub(super) struct Grounds {
     pub(super) route: Arc<Route>,
     pub(super) permit: Permit,
     pub(super) task_rule: TaskRule,
+    /// What the request proved when it came.
+    pub(super) proven: Proven,
 }
 
 /// By what and when something was decided.
@@ -124,7 +126,7 @@ impl Grounds {
             let challenges = snapshot.authenticator.challenges();
             Rejection::unauthenticated(&error, challenges.unauthenticated(&error, &[]), challenges.signature())
         };
-        let (rule, circumstances) = (self.route.authentication.as_ref(), (at, Possession::Proven));
+        let (rule, circumstances) = (self.route.authentication.as_ref(), (at, Possession::Proven(self.proven)));
         let authenticated =
             snapshot.authenticator.authenticate_as(head, &seen.credential, circumstances, rule).map_err(refused)?;
         snapshot.denylist.check(&authenticated).map_err(|revoked| refused(revoked.into()))?;

@@ -171,6 +171,7 @@ const fn remedy(reason: Reason) -> Option<&'static str> {
         | Reason::StaleSnapshot
         | Reason::AuditUnavailable
         | Reason::Overloaded
+        | Reason::TooManyProofs
         | Reason::UpstreamUnreachable
         | Reason::UpstreamTimeout => Some("try again later"),
         _ => None,

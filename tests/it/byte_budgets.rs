@@ -14,7 +14,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
 
-use crate::support::{Answer, Connection, Portcullis, World, eventually, request};
+use crate::support::{Answer, Connection, Portcullis, World, eventually, request, token};
 
 const ANSWER: usize = 100_000;
 
@@ -264,6 +264,34 @@ fn bodies_that_are_read_and_answers_that_are_filtered_count_too() {
     assert_eq!(world.record_of(&denied)["outcome"], "allow", "the upstream was asked");
     assert_eq!(portcullis.get("/documents", &erin).status, 429);
     assert_eq!(world.upstream.seen().len(), 3);
+}
+
+#[test]
+fn what_is_refused_for_its_uses_spends_no_bytes() {
+    let budgets =
+        "uses: { most: 1, within: 1h, per: credential }, bytes: { most: 100B, within: 1h, per: subject, of: requests }";
+    let world = World::with_routes(&format!(
+        r#"
+  - path: /read
+    upstream: main
+    operations:
+      POST: {{ action: can_read, resource: "document:{{body.document}}", {budgets} }}
+"#
+    ));
+    let portcullis = world.start();
+    let post = |id: &str| {
+        let token = token(&world.issuer, "erin", |claims| claims["jti"] = json!(id));
+        let answer =
+            portcullis.request("POST", "/read", &token, "", &format!("{{\"document\":\"d1\"{}}}", " ".repeat(32)));
+        (answer.status, if answer.status == 200 { String::new() } else { answer.reason() })
+    };
+    let (passed, used) = ((200, String::new()), (429, "budget_exhausted".to_owned()));
+    assert_eq!(post("t1"), passed);
+    // Of 100 bytes there is room for two of them.
+    assert_eq!((post("t1"), post("t1"), post("t1")), (used.clone(), used.clone(), used));
+    assert_eq!(post("t2"), passed);
+    assert_eq!(post("t3"), (429, "byte_budget_exhausted".to_owned()));
+    assert_eq!(world.upstream.seen().len(), 2);
 }
 
 #[test]

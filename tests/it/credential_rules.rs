@@ -259,6 +259,7 @@ const RULES: &[(&str, &[&str])] = &[
             "a_signature_is_of_this_request",
             "what_must_be_covered_is",
             "covered_fields_have_one_value",
+            "a_covered_member_is_signed_in_its_one_spelling",
             "each_parameter_is_understood_and_has_its_type",
             "exactly_one_signature_counts",
             "a_signature_with_any_one_byte_changed_is_refused",
@@ -271,6 +272,8 @@ const RULES: &[(&str, &[&str])] = &[
         &[
             "the_key_says_whose_signature_it_is",
             "the_agents_own_name_is_compared_and_never_believed",
+            "a_key_of_a_file_is_its_agents_whatever_directories_publish",
+            "between_directories_the_covered_name_says_whose_key_it_is",
             "keys_come_from_the_directory_of_the_configuration",
         ],
     ),
@@ -291,6 +294,36 @@ const RULES: &[(&str, &[&str])] = &[
     (
         "what is revoked is refused from the next request on",
         &["each_entry_revokes_what_it_names_and_nothing_else", "what_is_revoked_is_refused_from_the_next_revision_on"],
+    ),
+    (
+        "what an issuer revokes by a signal is refused wherever it stands in a chain, and during a drain too",
+        &[
+            "tokens_of_before_are_refused_and_later_ones_are_not",
+            "a_revoked_agent_is_refused_wherever_it_stands_in_the_chain",
+            "a_revoked_agent_is_refused_as_an_actor_too",
+            "a_revocation_is_of_a_name_whatever_is_made_of_it",
+            "a_signal_that_is_pushed_during_a_drain_ends_the_answers_of_its_session",
+            "a_signal_that_is_polled_for_during_a_drain_ends_the_answers_of_its_session",
+        ],
+    ),
+    (
+        "nobody takes another's room for what is remembered, and what has none is told so",
+        &[
+            "an_issuer_has_its_own_room",
+            "a_full_share_refuses_signals_until_there_is_room_again",
+            "a_sender_has_a_share_and_takes_no_others",
+            "a_sender_has_a_share_of_the_memory_with_whatever_keys",
+            "a_nonce_is_remembered_until_its_signature_ends_and_in_the_share_of_its_agent",
+            "no_room_is_no_bad_credential",
+        ],
+    ),
+    (
+        "what was not verified when a request came is not believed later",
+        &[
+            "a_reload_does_not_make_a_proof_of_fields_that_nobody_looked_at",
+            "a_reload_does_not_make_a_proof_of_one_that_nobody_looked_at",
+            "a_reload_amid_a_question_makes_no_signature_of_what_nobody_verified",
+        ],
     ),
     (
         "several credentials are a configured combination of one sender, and a bad one is never passed over",

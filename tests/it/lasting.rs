@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 
-use crate::support::{Connection, Portcullis, World, eventually, request, token};
+use crate::support::{Connection, Portcullis, Transmitter, World, eventually, request, token};
 
 /// The beginning of an answer that does not end by itself.
 pub(crate) const STREAM: &str =
@@ -172,6 +172,48 @@ fn a_signal_ends_the_answers_of_its_session() {
     cut.until_cut();
     lasting.lasts();
     assert_eq!(cut_record(&world)["cut"], "revoked");
+}
+
+fn until_draining(portcullis: &Portcullis) {
+    portcullis.signal("-TERM");
+    eventually("it drains", || (portcullis.telemetry("/readyz").status == 503).then_some(()));
+}
+
+#[test]
+fn a_signal_that_is_pushed_during_a_drain_ends_the_answers_of_its_session() {
+    let world = super::signals::world();
+    world.upstream.answer_with(STREAM);
+    let portcullis = world.start();
+    let (erin, frank) = (world.issuer.token("erin", &[]), world.issuer.token("frank", &[]));
+    let (cut, mut lasting) = (Stream::of(&portcullis, &erin), Stream::of(&portcullis, &frank));
+    until_draining(&portcullis);
+    super::signals::revoke(&world, &portcullis, "erin");
+    cut.until_cut();
+    lasting.lasts();
+    assert_eq!(cut_record(&world)["cut"], "revoked");
+    // With the last answer it ends, in order.
+    drop(lasting);
+    assert_eq!(portcullis.wait().code(), Some(0));
+}
+
+#[test]
+fn a_signal_that_is_polled_for_during_a_drain_ends_the_answers_of_its_session() {
+    let transmitter = Transmitter::start();
+    let world = super::signal_polls::world(&[&transmitter]);
+    world.upstream.answer_with(STREAM);
+    let portcullis = world.start();
+    let (erin, frank) = (world.issuer.token("erin", &[]), world.issuer.token("frank", &["reader"]));
+    let (cut, mut lasting) = (Stream::of(&portcullis, &erin), Stream::of(&portcullis, &frank));
+    eventually("a poll waits", || (transmitter.waiting() == 1).then_some(()));
+    until_draining(&portcullis);
+    transmitter.say([("s1", super::signal_polls::signed(&world.issuer, "s1", "erin"))]);
+    cut.until_cut();
+    lasting.lasts();
+    // The next poll says that it was taken, and later ones bring what concerns an actor.
+    transmitter.say([("s2", super::signal_polls::signed(&world.issuer, "s2", "reader"))]);
+    lasting.until_cut();
+    assert!(transmitter.acknowledged().contains(&"s1".to_owned()));
+    assert_eq!(portcullis.wait().code(), Some(0));
 }
 
 #[test]

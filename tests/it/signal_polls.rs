@@ -16,7 +16,7 @@ fn section(transmitters: &[&Transmitter]) -> String {
     format!("shared_signals: {{ poll: [{}], audiences: [{RECEIVER}], keep: 1h }}", polls.join(", "))
 }
 
-fn world(transmitters: &[&Transmitter]) -> World {
+pub(crate) fn world(transmitters: &[&Transmitter]) -> World {
     let mut world = World::new();
     world.more = section(transmitters);
     world.write("poll.token", "the-first-token\n");
@@ -32,7 +32,7 @@ fn event(id: &str, subject: &str) -> Value {
     })
 }
 
-fn signed(issuer: &Issuer, id: &str, subject: &str) -> String {
+pub(crate) fn signed(issuer: &Issuer, id: &str, subject: &str) -> String {
     issuer.sign_as("secevent+jwt", &event(id, subject))
 }
 
@@ -73,10 +73,11 @@ fn the_next_request_after_an_acknowledgement_is_refused() {
     assert!(record["time"].is_string() && record.get("decision_id").is_none());
     let signal = &record["signal"];
     assert_eq!(
-        (&signal["outcome"], &signal["way"], &signal["issuer"], &signal["event"], &signal["revoked"]),
-        (&json!("revoked"), &json!("poll"), &json!("https://idp.acme.example"), &json!(REVOKED), &json!(["user:erin"]))
+        (&signal["outcome"], &signal["way"], &signal["issuer"], &signal["event"], &signal["subject"]),
+        (&json!("revoked"), &json!("poll"), &json!("https://idp.acme.example"), &json!(REVOKED), &json!("erin"))
     );
     assert_eq!(signal["source"], transmitter.url());
+    assert_eq!(signal["revoked"], json!(["user:erin", "agent:erin"]));
 }
 
 #[test]

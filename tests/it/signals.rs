@@ -80,6 +80,19 @@ fn the_next_request_of_an_ended_session_is_refused() {
 }
 
 #[test]
+fn a_revoked_agent_is_refused_as_an_actor_too() {
+    let world = world();
+    let portcullis = world.start();
+    let get = |actors: &[&str]| portcullis.get("/documents/d1", &world.issuer.token("erin", actors));
+    assert_eq!((get(&["reader"]).status, get(&[]).status), (200, 200));
+    revoke(&world, &portcullis, "reader");
+    let refused = get(&["reader"]);
+    assert_eq!((refused.status, refused.reason().as_str()), (401, "invalid_credential"));
+    assert_eq!(world.record_of(&refused)["detail"], "the credentials of `agent:reader` are revoked");
+    assert_eq!(get(&[]).status, 200);
+}
+
+#[test]
 fn what_strangers_send_changes_nothing() {
     let world = world();
     let portcullis = world.start();

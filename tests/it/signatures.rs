@@ -6,7 +6,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Issuer, Upstream, World, answer_of, eventually, request};
+use crate::support::{Answer, Connection, Issuer, Upstream, World, answer_of, eventually, request};
 
 const ROUTES: &str = r#"
   - path: /documents/{document}
@@ -194,6 +194,56 @@ fn a_signature_of_an_application_is_of_its_question() {
     assert_eq!(ask(fields(nonce), &question).status, 401, "a nonce is good once");
     assert_eq!(ask(fields(""), &question.replace("erin", "mallory")).status, 401);
     assert_eq!(ask(signed(&key, "POST", target, &[], ""), &question).status, 401);
+}
+
+#[test]
+fn a_reload_amid_a_question_makes_no_signature_of_what_nobody_verified() {
+    let (mut world, key) = (World::new(), Issuer::new("reader"));
+    world.write("reader.json", key.jwks());
+    world.identity_more =
+        "signatures: { agents: [{ subject: \"agent:reader\", directory: { file: reader.json } }] }".to_owned();
+    world.more = "decision: { address: 127.0.0.1:0, callers: ['agent:reader', 'user:erin'] }".to_owned();
+    let both = world.config();
+    let (start, end) = (both.find("  jwt:\n").unwrap(), both.find("  signatures:").unwrap());
+    let signatures_alone = both[..start].to_owned() + &both[end..];
+    world.identity_more.clear();
+    let portcullis = world.start();
+    // Erin asks by her token, and names the reader's key in a signature that is none.
+    let forged: String = signed(&key, "POST", "/access/v1/evaluation", &[], "")
+        .lines()
+        .map(|line| {
+            let line = if line.starts_with("signature:") { "signature: sig1=:AAAA:" } else { line };
+            format!("{line}\r\n")
+        })
+        .collect();
+    let question = json!({
+        "subject": { "type": "user", "id": "erin" }, "action": { "name": "can_read" },
+        "resource": { "type": "document", "id": "d1" },
+    })
+    .to_string();
+    let ask = |amid: &dyn Fn(&mut Connection) -> usize| {
+        let length = question.len() + 1000;
+        let fields = format!("{forged}content-type: application/json\r\ncontent-length: {length}\r\n");
+        let mut connection = Connection::open(portcullis.decision.unwrap());
+        connection.send(request("POST", "/access/v1/evaluation", &world.issuer.token("erin", &[]), &fields, ""));
+        let sent = amid(&mut connection);
+        connection.send(" ".repeat(1000 - sent) + &question);
+        connection.answer().expect("an answer")
+    };
+    let answer = ask(&|_| 0);
+    assert_eq!((answer.status, &answer.json()["decision"]), (200, &Value::Bool(true)), "signatures are not looked at");
+    let refused = ask(&|connection| {
+        world.replace("portcullis.yaml", &signatures_alone);
+        let mut sent = 0;
+        // A body must not pause.
+        eventually("the new configuration is in force", || {
+            (sent < 1000).then(|| connection.send(" "))?;
+            sent += 1;
+            (portcullis.revision() > 1).then_some(())
+        });
+        sent
+    });
+    assert_eq!(refused.status, 401, "{}", refused.body);
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::{
         openfga,
         turns::AnswerTurns,
     },
-    identity::{InvalidSignature, Possession, RefusedKeys, SeenCredential, SignedBody},
+    identity::{Authenticated, InvalidSignature, Possession, Proven, RefusedKeys, SeenCredential, SignedBody},
     net::{Handler, HeadProblem, Peer, Transport},
     snapshot::{MemoryStore, Snapshot, SnapshotCell},
 };
@@ -80,6 +80,7 @@ struct Admitted {
     now: Timestamp,
     // What the credential says of the body.
     signed: SignedBody,
+    proven: Proven,
 }
 
 impl Shared {
@@ -97,11 +98,12 @@ impl Shared {
                 if error.may_await_its_key() {
                     self.unknown_key.notify_one();
                 }
-                Refusal::Unauthenticated(error)
+                Refusal::from(error)
             })?;
         snapshot.denylist.check(&authenticated).map_err(|revoked| Refusal::Unauthenticated(revoked.into()))?;
         let caller = snapshot.callers.admit(&authenticated.principal, authenticated.grants.as_deref())?.clone();
-        Ok(Admitted { snapshot, caller, now, signed: authenticated.body })
+        let Authenticated { body: signed, proven, .. } = authenticated;
+        Ok(Admitted { snapshot, caller, now, signed, proven })
     }
 
     async fn answer(
@@ -117,12 +119,12 @@ impl Shared {
         }
         let head = head?;
         // Nothing more is read of those who may not ask.
-        self.admit(&head, seen, Possession::ToProve)?;
+        let Admitted { proven, .. } = self.admit(&head, seen, Possession::ToProve)?;
         let (body, room) = self.room.read(body, QUESTION).await?;
         let turn = self.turns.take(endpoint.is_long).await.ok_or(Refusal::Overloaded)?;
         // That took a while, in which the policy may have changed, and the caller may have been removed. From here on
         // there is one snapshot for the request.
-        let Admitted { snapshot, caller, now, signed } = self.admit(&head, seen, Possession::Proven)?;
+        let Admitted { snapshot, caller, now, signed, .. } = self.admit(&head, seen, Possession::Proven(proven))?;
         let refuse = |problem: InvalidSignature| Refusal::Unauthenticated(seen.refuse(problem.into(), now));
         signed.check(&body).map_err(refuse)?;
         let asked = Asked { snapshot, caller, head, body, now };

@@ -4,7 +4,7 @@ use http::StatusCode;
 use thiserror::Error;
 
 use crate::{
-    access::Malformed,
+    access::{Malformed, Reason},
     admin::body::BodyProblem,
     identity::AuthenticationError,
     snapshot::{NotACaller, Unusable},
@@ -19,6 +19,9 @@ pub(in crate::admin) enum Refusal {
     /// Nobody knows who asks.
     #[error("{}", unauthenticated(.0))]
     Unauthenticated(AuthenticationError),
+    /// The credential may be good, and nobody could tell whether its proof or nonce comes twice.
+    #[error("too many proofs or nonces of the sender are remembered already")]
+    TooManyProofs,
     /// Who asks may not.
     #[error(transparent)]
     NotACaller(#[from] NotACaller),
@@ -39,6 +42,12 @@ pub(in crate::admin) enum Refusal {
     Internal,
 }
 
+impl From<AuthenticationError> for Refusal {
+    fn from(error: AuthenticationError) -> Self {
+        if error.reason() == Reason::TooManyProofs { Self::TooManyProofs } else { Self::Unauthenticated(error) }
+    }
+}
+
 /// What is wrong with a credential is for the log.
 fn unauthenticated(error: &AuthenticationError) -> &'static str {
     if matches!(error, AuthenticationError::Missing) { "no credential was sent" } else { "the credential is not good" }
@@ -51,7 +60,9 @@ impl Refusal {
             Self::Malformed(problem) => problem.reason().status(),
             Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
             Self::NotACaller(_) => StatusCode::FORBIDDEN,
-            Self::Unusable(_) | Self::Overloaded | Self::Body(BodyProblem::NoRoom) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyProofs | Self::Unusable(_) | Self::Overloaded | Self::Body(BodyProblem::NoRoom) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Body(BodyProblem::TooLong(_)) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body(BodyProblem::BrokenOff | BodyProblem::TooSlow) => StatusCode::BAD_REQUEST,
             Self::UndefinedEndpoint => StatusCode::NOT_FOUND,
@@ -66,5 +77,22 @@ impl Refusal {
             Self::Unauthenticated(_) => Some("Bearer realm=\"portcullis\", error=\"invalid_token\""),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::{InvalidProof, InvalidSignature};
+
+    #[test]
+    fn what_cannot_be_remembered_is_no_bad_credential() {
+        for error in [AuthenticationError::from(InvalidSignature::NoRoom), InvalidProof::NoRoom.into()] {
+            let refusal = Refusal::from(error);
+            assert_eq!((refusal.status(), refusal.challenge()), (StatusCode::SERVICE_UNAVAILABLE, None));
+        }
+        let refusal = Refusal::from(AuthenticationError::from(InvalidSignature::Replayed));
+        assert_eq!(refusal.status(), StatusCode::UNAUTHORIZED);
+        assert!(refusal.challenge().is_some());
     }
 }

@@ -157,7 +157,7 @@ impl From<&Refusal> for Fault {
             Refusal::Unauthenticated(AuthenticationError::Missing) => Code::BearerTokenMissing,
             Refusal::Unauthenticated(_) => Code::Unauthenticated,
             Refusal::NotACaller(_) => Code::Forbidden,
-            Refusal::Unusable(_) | Refusal::Overloaded => Code::Unavailable,
+            Refusal::TooManyProofs | Refusal::Unusable(_) | Refusal::Overloaded => Code::Unavailable,
             Refusal::Body(problem) => return (*problem).into(),
             Refusal::UndefinedEndpoint => Code::UndefinedEndpoint,
             Refusal::Internal => Code::InternalError,

@@ -115,9 +115,9 @@ impl SignalIntake {
 
 fn record(signal: &Signal, sender: &Sender, now: SystemTime) -> SignalRecord {
     let Signal { origin, outcome } = signal;
-    let (revoked, before) = match outcome {
-        Ok(Heard::Revoked { entities, before }) => (entities.clone(), Some(*before)),
-        Ok(Heard::Verified | Heard::Repeated | Heard::Passed) | Err(_) => (Vec::new(), None),
+    let (subject, revoked, before) = match outcome {
+        Ok(Heard::Revoked { name, entities, before }) => (Some(name.clone()), entities.clone(), Some(*before)),
+        Ok(Heard::Verified | Heard::Repeated | Heard::Passed) | Err(_) => (None, Vec::new(), None),
     };
     SignalRecord {
         time: now,
@@ -127,6 +127,7 @@ fn record(signal: &Signal, sender: &Sender, now: SystemTime) -> SignalRecord {
         issuer: origin.as_ref().map(|origin| Arc::clone(&origin.issuer)),
         id: origin.as_ref().and_then(|origin| origin.id.clone()),
         event: origin.as_ref().and_then(|origin| origin.event.clone()),
+        subject,
         revoked,
         before,
         detail: outcome.as_ref().err().map(ToString::to_string),
@@ -147,7 +148,8 @@ fn log(record: &SignalRecord) {
     let (way, source) = (record.way.name(), &*record.source);
     if let Some(before) = record.before {
         let entities = record.revoked.iter().map(Entity::as_str).collect::<Vec<_>>().join(" ");
-        tracing::info!(way, source, entities, before = before.seconds(), "a signal revoked tokens");
+        let subject = record.subject.as_deref().unwrap_or_default();
+        tracing::info!(way, source, subject, entities, before = before.seconds(), "a signal revoked tokens");
     } else if let Some(problem) = &record.detail {
         tracing::warn!(way, source, problem, "a signal was refused");
     } else {

@@ -123,7 +123,8 @@ impl SignalPoller {
         Self { intake }
     }
 
-    /// Polls the transmitters that the settings name, now and after each change, until the drain is ordered. Polls that
+    /// Polls the transmitters that the settings name, now and after each change, until the drain is ordered: that is to be
+    /// one that waits for the last answer, which a signal may end. Polls that
     /// wait then are given up: what was not acknowledged is sent again.
     pub async fn run(self, mut settings: watch::Receiver<Vec<PollSettings>>, mut drain: DrainSignal) {
         let mut followed: HashMap<PollSettings, Following> = HashMap::new();

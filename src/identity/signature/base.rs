@@ -16,7 +16,15 @@ pub(in crate::identity) fn signature_base(
     let mut base = String::new();
     for component in covered {
         let value = component.value(head, scheme)?;
-        for part in ["\"", component.name(), "\": ", &value, "\n"] {
+        for part in ["\"", component.name(), "\""] {
+            base.push_str(part);
+        }
+        if let SignedComponent::Member(_, key) = component {
+            for part in [";key=\"", key, "\""] {
+                base.push_str(part);
+            }
+        }
+        for part in [": ", &value, "\n"] {
             base.push_str(part);
         }
     }

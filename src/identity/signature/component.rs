@@ -3,13 +3,18 @@
 use std::{fmt, str::FromStr};
 
 use http::{HeaderName, header};
+use sfv::KeyRef;
 use thiserror::Error;
 
 use super::{
     error::InvalidSignature,
     fields::{INPUT, SIGNATURE},
+    structured,
 };
-use crate::access::{CanonicalRequest, Scheme, is_hop_by_hop, is_reserved};
+use crate::{
+    access::{CanonicalRequest, Scheme, is_hop_by_hop, is_reserved},
+    identity::error::Shown,
+};
 
 /// The text names no part of a request that a signature may cover.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -19,7 +24,7 @@ use crate::access::{CanonicalRequest, Scheme, is_hop_by_hop, is_reserved};
 )]
 pub struct InvalidComponent(String);
 
-/// A component that signatures cover (RFC 9421, sections 2.1 and 2.2), without parameters.
+/// A component that signatures cover (RFC 9421, sections 2.1 and 2.2). Of the parameters only `key` is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SignedComponent {
     /// `@method`.
@@ -38,10 +43,18 @@ pub enum SignedComponent {
     Query,
     /// A header field, which must come exactly once. Fields that end at this hop, or that only a proxy may set, are none.
     Field(HeaderName),
+    /// One member of a header field that is a dictionary, by its key (RFC 9421, section 2.1.2). The field comes once too.
+    Member(HeaderName, Box<str>),
 }
 
 impl SignedComponent {
-    /// Its name, as signatures write it.
+    /// The member of the field with this name; `None` if there can be none, or the field is none that can be covered.
+    pub(super) fn member(field: &str, key: &str) -> Option<Self> {
+        let Ok(Self::Field(name)) = field.parse() else { return None };
+        KeyRef::from_str(key).is_ok().then(|| Self::Member(name, key.into()))
+    }
+
+    /// Its name, as signatures write it, without parameters.
     pub fn name(&self) -> &str {
         match self {
             Self::Method => "@method",
@@ -51,7 +64,7 @@ impl SignedComponent {
             Self::RequestTarget => "@request-target",
             Self::Path => "@path",
             Self::Query => "@query",
-            Self::Field(name) => name.as_str(),
+            Self::Field(name) | Self::Member(name, _) => name.as_str(),
         }
     }
 
@@ -66,7 +79,7 @@ impl SignedComponent {
                 Self::TargetUri => {
                     has(&Self::Scheme) && has(&Self::Authority) && Self::RequestTarget.is_covered_by(covered)
                 }
-                Self::Method | Self::Field(_) => false,
+                Self::Method | Self::Field(_) | Self::Member(..) => false,
             }
     }
 
@@ -86,9 +99,15 @@ impl SignedComponent {
                 Some(query) => format!("?{query}"),
                 None => "?".to_owned(),
             },
+            Self::Member(name, key) => {
+                let members = structured::dictionary(covered_field(head, name)?);
+                let members = members.map_err(|_| InvalidSignature::Malformed(name.clone()))?;
+                let member = members.iter().find(|member| *member.name == **key);
+                let member = member.ok_or_else(|| InvalidSignature::MissingMember(name.clone(), Shown::new(key)))?;
+                member.serialized().ok_or_else(|| InvalidSignature::Malformed(name.clone()))?
+            }
             Self::Field(name) => {
-                let value = head.header(name).map_err(InvalidSignature::CoveredField)?;
-                let value = value.ok_or_else(|| InvalidSignature::MissingField(name.clone()))?;
+                let value = covered_field(head, name)?;
                 // What is signed has no white space around it, and the upstream would get it with that.
                 if value.trim_matches([' ', '\t']) != value {
                     return Err(InvalidSignature::PaddedField(name.clone()));
@@ -97,6 +116,12 @@ impl SignedComponent {
             }
         })
     }
+}
+
+/// The one value of a field.
+fn covered_field<'h>(head: &'h CanonicalRequest, name: &HeaderName) -> Result<&'h str, InvalidSignature> {
+    let value = head.header(name).map_err(InvalidSignature::CoveredField)?;
+    value.ok_or_else(|| InvalidSignature::MissingField(name.clone()))
 }
 
 impl FromStr for SignedComponent {
@@ -123,6 +148,10 @@ impl FromStr for SignedComponent {
 
 impl fmt::Display for SignedComponent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        match self {
+            // No character of a key has to be escaped.
+            Self::Member(name, key) => write!(f, "{name};key=\"{key}\""),
+            other => f.write_str(other.name()),
+        }
     }
 }

@@ -27,10 +27,10 @@ pub enum InvalidSignature {
     /// `Signature` has no bytes of that name.
     #[error("the bytes of the signature are missing or malformed")]
     NoBytes,
-    /// A component that is not served, twice the same one, or one with parameters.
+    /// A component that is not served, or twice the same one.
     #[error("it covers `{0}`, which is no component that is served, or covers it twice")]
     Component(Shown),
-    /// A component with parameters, such as `sf`, `bs`, `key`, `req`, `tr` or `name`.
+    /// A component with other parameters than `key`, such as `sf`, `bs`, `req`, `tr` or `name`.
     #[error("it covers `{0}` with a parameter, which is not served")]
     ComponentParameter(Shown),
     /// It does not cover what it must.
@@ -54,7 +54,7 @@ pub enum InvalidSignature {
     /// No agent has the key.
     #[error("no agent has this key")]
     UnknownKey,
-    /// Several agents have the key, so that it does not say who signs.
+    /// Several agents have the key, and no covered `Signature-Agent` says which of their directories it is of.
     #[error("several agents have this key")]
     SharedKey,
     /// `alg` is not that of its key (RFC 9421, section 3.3.7).
@@ -69,6 +69,9 @@ pub enum InvalidSignature {
     /// A covered field is not there.
     #[error("it covers the field `{0}`, which is missing")]
     MissingField(HeaderName),
+    /// A covered member of a field is not there.
+    #[error("it covers a member `{1}` of the field `{0}`, which is missing")]
+    MissingMember(HeaderName, Shown),
     /// A covered field has white space around its value.
     #[error("it covers the field `{0}`, whose value has white space around it")]
     PaddedField(HeaderName),
@@ -81,14 +84,17 @@ pub enum InvalidSignature {
     /// It is not that of its key and the request as it is decided on.
     #[error("it is wrong for this request")]
     Wrong,
+    /// It was not verified when the request came, and is asked for now.
+    #[error("it was not verified when the request came")]
+    Unproven,
     /// A nonce is asked for.
     #[error("it has no `nonce`, which is asked for")]
     NoNonce,
     /// Its nonce came before.
     #[error("its `nonce` was sent before")]
     Replayed,
-    /// There is no room to remember one more nonce.
-    #[error("too many nonces are remembered already")]
+    /// There is no room to remember one more nonce of this agent, so that nobody could tell whether it comes twice.
+    #[error("too many nonces of this agent are remembered already")]
     NoRoom,
     /// `Content-Digest` has no SHA-256 or SHA-512 of the right length (RFC 9530).
     #[error("`Content-Digest` has no well-formed `sha-256` or `sha-512`")]

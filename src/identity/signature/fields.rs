@@ -5,7 +5,7 @@ use base64::{
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use http::HeaderName;
-use sfv::{BareItemFromInput, ListSerializer, RefBareItem};
+use sfv::BareItemFromInput;
 
 use super::{
     component::SignedComponent,
@@ -66,10 +66,14 @@ impl Claimed {
         let mut covered = Vec::new();
         for item in &input.list {
             let name = text(&item.value).ok_or(InvalidSignature::Malformed(INPUT))?;
-            if !item.parameters.is_empty() {
-                return Err(InvalidSignature::ComponentParameter(Shown::new(name)));
-            }
-            let component: Option<SignedComponent> = name.parse().ok();
+            let component = match &*item.parameters {
+                [] => name.parse().ok(),
+                [(parameter, value)] if parameter.as_str() == "key" => {
+                    let key = text(value).ok_or_else(|| InvalidSignature::ComponentParameter(Shown::new(name)))?;
+                    SignedComponent::member(name, key)
+                }
+                _ => return Err(InvalidSignature::ComponentParameter(Shown::new(name))),
+            };
             let component = component.filter(|component| !covered.contains(component));
             covered.push(component.ok_or_else(|| InvalidSignature::Component(Shown::new(name)))?);
         }
@@ -93,7 +97,8 @@ impl Claimed {
             return Err(InvalidSignature::Parameter("nonce"));
         }
         Ok(Self {
-            parameters: signed_parameters(input)?,
+            // In their one serialization, in the order in which they came.
+            parameters: input.serialized().ok_or(InvalidSignature::Malformed(INPUT))?,
             created: time("created")?,
             expires: time("expires")?,
             key: key.ok_or(InvalidSignature::Parameter("keyid"))?,
@@ -105,18 +110,45 @@ impl Claimed {
     }
 }
 
-/// Whose the request says that it is: an origin, as an item or as the one member of a dictionary. It is never believed.
-pub(super) fn named_agent(head: &CanonicalRequest) -> Result<Option<Origin>, InvalidSignature> {
+/// Whose a request says that it is.
+#[derive(Debug)]
+pub(super) struct NamedAgent {
+    pub(super) origin: Origin,
+    /// Whether the signature covers the name, so that nobody but the signer wrote it.
+    pub(super) is_covered: bool,
+}
+
+/// Whose the request says that it is: an origin, as an item or as a member of a dictionary, the one that the signature
+/// covers or the only one. It leads to no key that is not configured.
+pub(super) fn named_agent(
+    head: &CanonicalRequest,
+    covered: &[SignedComponent],
+) -> Result<Option<NamedAgent>, InvalidSignature> {
     let Some(field) = field(head, AGENT)? else { return Ok(None) };
-    let name = match structured::item(field) {
-        Ok(item) => text(&item.value).map(str::to_owned),
-        Err(_) => match structured::dictionary(field).as_deref() {
-            Ok([Member { value: Some(value), .. }]) => text(value).map(str::to_owned),
-            Ok(_) | Err(_) => None,
-        },
+    let mut keys = covered.iter().filter_map(|component| match component {
+        SignedComponent::Member(name, key) if *name == AGENT => Some(&**key),
+        _ => None,
+    });
+    let key = keys.next();
+    if keys.next().is_some() {
+        // It would not say which of them it is.
+        return Err(InvalidSignature::Malformed(AGENT));
+    }
+    let origin = |value: &BareItemFromInput<'_>| text(value).and_then(|name| name.parse().ok());
+    let origin = match (key, structured::item(field)) {
+        (None, Ok(item)) => origin(&item.value),
+        (_, _) => {
+            let members = structured::dictionary(field).unwrap_or_default();
+            let member = match (key, &*members) {
+                (Some(key), members) => members.iter().find(|member| member.name == key),
+                (None, [only]) => Some(only),
+                (None, _) => None,
+            };
+            member.and_then(|member| member.value.as_ref()).and_then(origin)
+        }
     };
-    let origin = name.and_then(|name| name.parse().ok());
-    origin.map(Some).ok_or(InvalidSignature::Malformed(AGENT))
+    let is_covered = key.is_some() || covered.contains(&SignedComponent::Field(AGENT));
+    origin.map(|origin| Some(NamedAgent { origin, is_covered })).ok_or(InvalidSignature::Malformed(AGENT))
 }
 
 /// The bytes of the signature with this label, in their one spelling: stray last bits are refused (RFC 4648, section 3.5).
@@ -133,18 +165,6 @@ fn bytes(head: &CanonicalRequest, label: &str) -> Result<Vec<u8>, InvalidSignatu
     let spelled = format!(":{}:", STANDARD.encode(&bytes));
     let field = field(head, SIGNATURE)?.filter(|field| field.contains(&spelled));
     field.map(|_| bytes).ok_or(InvalidSignature::NoBytes)
-}
-
-/// The components and parameters in their one serialization, in the order in which they came.
-fn signed_parameters(input: &Member<'_>) -> Result<String, InvalidSignature> {
-    let mut serializer = ListSerializer::new();
-    let mut list = serializer.inner_list();
-    for item in &input.list {
-        let _ = list.bare_item(RefBareItem::from(&item.value)).finish();
-    }
-    let parameters = input.parameters.iter().map(|(key, value)| (*key, RefBareItem::from(value)));
-    let _ = list.finish().parameters(parameters).finish();
-    serializer.finish().ok_or(InvalidSignature::Malformed(INPUT))
 }
 
 fn dictionary(head: &CanonicalRequest, name: HeaderName) -> Result<Vec<Member<'_>>, InvalidSignature> {

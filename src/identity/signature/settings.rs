@@ -65,7 +65,8 @@ pub struct SigningAgent {
     pub subject: Entity,
     /// Its public keys, which are known by their thumbprints (RFC 7638).
     pub keys: Arc<KeySet>,
-    /// What `Signature-Agent` must be, where it is sent; `None` does not look at it.
+    /// That of the directory that the keys were fetched from: what `Signature-Agent` must be, where it is sent. `None` are
+    /// keys of a file: then it is not looked at, and such a key is this agent's whatever directories publish it too.
     pub origin: Option<Origin>,
 }
 

@@ -1,7 +1,7 @@
 //! The agents that sign, by their keys, and what their signatures are worth.
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
@@ -13,14 +13,14 @@ use super::{
     component::SignedComponent,
     content_digest::{self, ContentDigest, SignedBody},
     error::InvalidSignature,
-    fields::{self, Claimed},
+    fields::{self, Claimed, NamedAgent},
     settings::{BodyCover, NonceNeed, SignatureSettings},
 };
 use crate::{
     access::{ActorMode, CanonicalRequest, Principal, Timestamp},
     identity::{
         algorithm::Algorithm,
-        authenticator::Possession,
+        authenticator::{Possession, Proven},
         digest::sha256,
         jwks::Key,
         once::{NotFirst, SeenOnce},
@@ -41,7 +41,10 @@ pub(super) const ALGORITHMS: [(Algorithm, &str); 5] = [
 /// All keys that sign, by their thumbprints.
 pub(in crate::identity) struct Signers {
     settings: SignatureSettings,
-    keys: BTreeMap<Thumbprint, Signer>,
+    // INVARIANT: at least one signer each, and each of another agent.
+    keys: BTreeMap<Thumbprint, Vec<Signer>>,
+    // How many nonces of each agent are remembered in any case.
+    share: usize,
 }
 
 /// One key, and whose it is.
@@ -50,7 +53,7 @@ struct Signer {
     principal: Arc<Principal>,
     key_id: Arc<str>,
     agent: usize,
-    is_shared: bool,
+    /// That of the directory; `None` for a file, which is the operator's own word.
     origin: Option<Origin>,
     algorithm: &'static str,
     verifier: ParsedPublicKey,
@@ -59,7 +62,7 @@ struct Signer {
 impl Signer {
     fn signed(&self, claimed: &Claimed, end: Timestamp, body: SignedBody) -> Signed {
         let (principal, key_id) = (Arc::clone(&self.principal), Arc::clone(&self.key_id));
-        Signed { principal, key_id, created: claimed.created, end, body }
+        Signed { principal, key_id, key: claimed.key, created: claimed.created, end, body }
     }
 }
 
@@ -68,6 +71,7 @@ impl Signer {
 pub(in crate::identity) struct Signed {
     pub(in crate::identity) principal: Arc<Principal>,
     pub(in crate::identity) key_id: Arc<str>,
+    pub(in crate::identity) key: Thumbprint,
     pub(in crate::identity) created: Timestamp,
     /// From when on it is refused.
     pub(in crate::identity) end: Timestamp,
@@ -77,29 +81,32 @@ pub(in crate::identity) struct Signed {
 impl Signers {
     /// The agents of settings that were checked.
     pub(in crate::identity) fn new(settings: &SignatureSettings, mode: ActorMode) -> Self {
-        let mut keys = BTreeMap::new();
+        let mut keys: BTreeMap<Thumbprint, Vec<Signer>> = BTreeMap::new();
         for (agent, written) in settings.agents.iter().enumerate() {
             for key in written.keys.keys() {
                 let Some((algorithm, verifier)) = verifier(key) else { continue };
-                match keys.entry(*key.thumbprint()) {
-                    Entry::Vacant(place) => drop(place.insert(Signer {
-                        principal: Arc::new(Principal::new(written.subject.clone(), Vec::new(), None, mode)),
-                        key_id: URL_SAFE_NO_PAD.encode(key.thumbprint()).into(),
-                        agent,
-                        is_shared: false,
-                        origin: written.origin.clone(),
-                        algorithm,
-                        verifier: verifier.clone(),
-                    })),
-                    // Directories are not asked whether they own what they publish.
-                    Entry::Occupied(mut known) => {
-                        let known = known.get_mut();
-                        known.is_shared |= known.agent != agent;
-                    }
+                let signers = keys.entry(*key.thumbprint()).or_default();
+                if signers.iter().any(|known| known.agent == agent) {
+                    continue;
                 }
+                signers.push(Signer {
+                    principal: Arc::new(Principal::new(written.subject.clone(), Vec::new(), None, mode)),
+                    key_id: URL_SAFE_NO_PAD.encode(key.thumbprint()).into(),
+                    agent,
+                    origin: written.origin.clone(),
+                    algorithm,
+                    verifier: verifier.clone(),
+                });
             }
         }
-        Self { settings: settings.clone(), keys }
+        for signers in keys.values_mut() {
+            // Directories are not asked whether they own what they publish.
+            if signers.iter().any(|signer| signer.origin.is_none()) {
+                signers.retain(|signer| signer.origin.is_none());
+            }
+        }
+        let subjects: BTreeSet<_> = settings.agents.iter().map(|agent| agent.subject.as_str()).collect();
+        Self { settings: settings.clone(), keys, share: SeenOnce::share_of(subjects.len()) }
     }
 
     /// Who signed the request, if all of its signature holds now. A nonce is used up by that.
@@ -111,8 +118,8 @@ impl Signers {
     ) -> Result<Signed, InvalidSignature> {
         let settings = &self.settings;
         let claimed = Claimed::read(head, &settings.tag)?;
-        if possession == Possession::Proven {
-            return self.proven(head, &claimed);
+        if let Possession::Proven(proven) = possession {
+            return self.proven(head, &claimed, proven);
         }
         if let Some(component) = settings.components.iter().find(|it| !it.is_covered_by(&claimed.covered)) {
             return Err(InvalidSignature::Uncovered(component.clone()));
@@ -124,12 +131,14 @@ impl Signers {
         let body = self.body(head, &claimed)?;
         let scheme = settings.scheme.unwrap_or(head.scheme());
         let base = signature_base(head, scheme, &claimed.covered, &claimed.parameters)?;
-        let signer = self.signer(&claimed.key).inspect_err(|_| self.spend(&base, &claimed.bytes))?;
+        let named = fields::named_agent(head, &claimed.covered);
+        let signer = self.signer(&claimed.key, named.as_ref().ok().and_then(Option::as_ref));
+        let signer = signer.inspect_err(|_| self.spend(&base, &claimed.bytes))?;
         if claimed.algorithm.as_ref().is_some_and(|named| named != signer.algorithm) {
             return Err(InvalidSignature::Algorithm);
         }
-        if let (Some(origin), Some(named)) = (&signer.origin, fields::named_agent(head)?)
-            && *origin != named
+        if let Some(origin) = &signer.origin
+            && named?.is_some_and(|named| named.origin != *origin)
         {
             return Err(InvalidSignature::OtherAgent);
         }
@@ -138,24 +147,38 @@ impl Signers {
         let end = claimed.expires.plus(settings.leeway);
         if let Some(nonce) = &claimed.nonce {
             // The thumbprint has a fixed length, so that no two pairs are the same bytes.
-            nonces.first(sha256(&[&claimed.key[..], nonce.as_bytes()].concat()), end, now)?;
+            let digest = sha256(&[&claimed.key[..], nonce.as_bytes()].concat());
+            nonces.first(digest, (signer.principal.subject(), self.share), end, now)?;
         }
         Ok(signer.signed(&claimed, end, body))
     }
 
     /// Who signed a request that was verified when it came, and of which not all may be left: whether the key is still
-    /// that agent's. Its time was for its coming, and its nonce was used up then.
-    fn proven(&self, head: &CanonicalRequest, claimed: &Claimed) -> Result<Signed, InvalidSignature> {
-        let signer = self.signer(&claimed.key)?;
+    /// that agent's. Its time was for its coming, and its nonce was used up then. Fields that nobody looked at then, by
+    /// other settings, prove nothing now.
+    fn proven(&self, head: &CanonicalRequest, claimed: &Claimed, proven: Proven) -> Result<Signed, InvalidSignature> {
+        if proven.signature != Some(claimed.key) {
+            return Err(InvalidSignature::Unproven);
+        }
+        let named = fields::named_agent(head, &claimed.covered);
+        let signer = self.signer(&claimed.key, named.as_ref().ok().and_then(Option::as_ref))?;
         // Without the field nobody has a body to look at any more, and none would be good.
         let body = self.body(head, claimed).unwrap_or(SignedBody::Empty);
         Ok(signer.signed(claimed, claimed.expires.plus(self.settings.leeway), body))
     }
 
-    /// The one agent that has the key.
-    fn signer(&self, key: &Thumbprint) -> Result<&Signer, InvalidSignature> {
-        let signer = self.keys.get(key).ok_or(InvalidSignature::UnknownKey)?;
-        if signer.is_shared { Err(InvalidSignature::SharedKey) } else { Ok(signer) }
+    /// The one agent that has the key: between directories that all publish it, the one that the signer itself names.
+    fn signer(&self, key: &Thumbprint, named: Option<&NamedAgent>) -> Result<&Signer, InvalidSignature> {
+        let signers = self.keys.get(key).ok_or(InvalidSignature::UnknownKey)?;
+        if let [only] = &**signers {
+            return Ok(only);
+        }
+        let named = named.filter(|named| named.is_covered).ok_or(InvalidSignature::SharedKey)?;
+        let mut of_origin = signers.iter().filter(|signer| signer.origin.as_ref() == Some(&named.origin));
+        match (of_origin.next(), of_origin.next()) {
+            (Some(only), None) => Ok(only),
+            (Some(_), Some(_)) | (None, _) => Err(InvalidSignature::SharedKey),
+        }
     }
 
     fn check_times(&self, claimed: &Claimed, now: Timestamp) -> Result<(), InvalidSignature> {
@@ -187,7 +210,7 @@ impl Signers {
 
     /// Verifies by some key and forgets the answer, so that the time of a refusal does not tell whether a key is known.
     fn spend(&self, base: &str, bytes: &[u8]) {
-        if let Some(signer) = self.keys.values().next() {
+        if let Some(signer) = self.keys.values().flatten().next() {
             let _forgotten = signer.verifier.verify_sig(base.as_bytes(), bytes);
         }
     }

@@ -1,7 +1,7 @@
 //! Structured fields (RFC 9651) in which nothing comes twice.
 
 use sfv::{
-    BareItemFromInput, KeyRef, Parser,
+    BareItemFromInput, ItemSerializer, KeyRef, ListSerializer, Parser, RefBareItem,
     visitor::{DictionaryVisitor, EntryVisitor, InnerListVisitor, ItemVisitor, ParameterVisitor},
 };
 use thiserror::Error;
@@ -41,6 +41,28 @@ impl<'f> Member<'f> {
     pub(super) fn parameter(&self, name: &str) -> Option<&BareItemFromInput<'f>> {
         self.parameters.iter().find(|(key, _)| key.as_str() == name).map(|(_, value)| value)
     }
+
+    /// Its value with all parameters, in the one strict serialization (RFC 9651, section 4.1).
+    pub(super) fn serialized(&self) -> Option<String> {
+        match &self.value {
+            Some(value) => Some(
+                ItemSerializer::new().bare_item(RefBareItem::from(value)).parameters(shown(&self.parameters)).finish(),
+            ),
+            None => {
+                let mut serializer = ListSerializer::new();
+                let mut list = serializer.inner_list();
+                for item in &self.list {
+                    let _ = list.bare_item(RefBareItem::from(&item.value)).parameters(shown(&item.parameters)).finish();
+                }
+                let _ = list.finish().parameters(shown(&self.parameters)).finish();
+                serializer.finish()
+            }
+        }
+    }
+}
+
+fn shown<'p>(parameters: &'p Parameters<'_>) -> impl Iterator<Item = (&'p KeyRef, RefBareItem<'p>)> {
+    parameters.iter().map(|(key, value)| (*key, RefBareItem::from(value)))
 }
 
 /// The members of a dictionary (RFC 9651, section 3.2), in their order.

@@ -18,6 +18,7 @@ mod properties;
 mod settings;
 mod signals;
 mod signatures;
+mod signing_agents;
 mod svid_tokens;
 mod tasks;
 mod tokens;

@@ -14,7 +14,7 @@ use crate::{
     access::{CanonicalRequest, Reason, Scheme, Timestamp},
     identity::{
         Algorithm, AuthenticationError, Authenticator, AuthenticatorSettings, InvalidProof, InvalidSettings,
-        InvalidToken, Origin, ProofNeed, ProofSettings, SeenCredential,
+        InvalidToken, Origin, Possession, ProofNeed, ProofSettings, Proven, SeenCredential, once::SeenOnce,
     },
 };
 
@@ -190,6 +190,42 @@ fn a_proof_is_good_once_whoever_asks() {
     let other = bound(&ED25519);
     let proof = proof(&ED25519, Algorithm::EdDsa, &other, (json!({}), json!({})));
     assert!(send(&next, &other, &proof).is_ok());
+}
+
+#[test]
+fn a_sender_has_a_share_of_the_memory_with_whatever_keys() {
+    let asked = usual();
+    let (now, share) = (Timestamp::from_seconds(NOW), SeenOnce::share_of(50));
+    let sender = "user:mara".parse().unwrap();
+    for number in 0..SeenOnce::share_of(1) / 2 {
+        let mut digest = [0; 32];
+        digest[..8].copy_from_slice(&number.to_be_bytes());
+        assert_eq!(asked.memory.proofs.first(digest, (&sender, share), now, now), Ok(()));
+    }
+    for (signer, algorithm) in [(&OTHER_ES256, Algorithm::Es256), (&ED25519, Algorithm::EdDsa)] {
+        let token = bound(signer);
+        let refused = send(&asked, &token, &proof(signer, algorithm, &token, (json!({}), json!({})))).unwrap_err();
+        assert_eq!(refused, InvalidProof::NoRoom.into());
+        assert_eq!(refused.reason(), Reason::TooManyProofs, "it may be good");
+    }
+    let acting = with(claims(), json!({"cnf": {"jkt": shown(&OTHER_ES256).1}, "act": {"sub": "reader"}}));
+    let token = token(&header(), &acting);
+    let proof = proof(&OTHER_ES256, Algorithm::Es256, &token, (json!({}), json!({})));
+    assert!(send(&asked, &token, &proof).is_ok(), "whoever sends for the same subject has another share");
+}
+
+#[test]
+fn a_reload_does_not_make_a_proof_of_one_that_nobody_looked_at() {
+    let token = bound(&OTHER_ES256);
+    let proof = proof(&OTHER_ES256, Algorithm::Es256, &token, (json!({}), json!({})));
+    let head = of_request(&[("authorization", &format!("DPoP {token}")), ("dpop", &proof)]);
+    let (asked, seen, now) = (usual(), SeenCredential::default(), Timestamp::from_seconds(NOW));
+    let again = |proven| asked.authenticate_as(&head, &seen, (now, Possession::Proven(proven)), None);
+    assert_eq!(again(Proven::default()).unwrap_err(), InvalidProof::Missing.into());
+    let first = asked.authenticate(&head, &seen, now).unwrap();
+    assert!(again(first.proven).is_ok(), "what was proven is not asked for again");
+    let other = Proven { proof: Some([7; 32]), ..first.proven };
+    assert_eq!(again(other).unwrap_err(), InvalidProof::Missing.into());
 }
 
 #[test]

@@ -13,12 +13,11 @@ use super::{
     worlds::{NOW, claims, header, issuer, keys_of, members, token, with},
 };
 use crate::{
-    access::{ActorMode, Bounded, CanonicalRequest, CredentialKind, CredentialRule, Reason, Scheme, Timestamp},
+    access::{CanonicalRequest, CredentialKind, CredentialRule, Reason, Scheme, Timestamp},
     identity::{
         Algorithm, Authenticated, AuthenticationError, Authenticator, AuthenticatorSettings, BodyCover,
         InvalidSettings, InvalidSignature, InvalidSignatureSettings, KeySet, Method, NonceNeed, Possession,
-        SeenCredential, SignatureSettings, SignedBody, SignedComponent, SigningAgent, once::SeenOnce,
-        signature::Signers,
+        SeenCredential, SignatureSettings, SignedBody, SignedComponent, SigningAgent,
     },
 };
 
@@ -26,21 +25,21 @@ const COVERED: [(&str, &str); 4] =
     [("@method", "GET"), ("@authority", "ledger.harbor.example"), ("@path", "/books/7"), ("@query", "?page=2")];
 
 /// A request, and what its signer signs: both are changed by tests, apart from each other.
-struct Sending {
-    method: &'static str,
-    uri: String,
-    scheme: Scheme,
-    fields: Vec<(&'static str, String)>,
-    label: &'static str,
+pub(super) struct Sending {
+    pub(super) method: &'static str,
+    pub(super) uri: String,
+    pub(super) scheme: Scheme,
+    pub(super) fields: Vec<(&'static str, String)>,
+    pub(super) label: &'static str,
     /// The components with their values, which are written here and not asked of what is tested.
-    covered: Vec<(&'static str, String)>,
+    pub(super) covered: Vec<(&'static str, String)>,
     /// The names of the components as `Signature-Input` has them, if they are others.
-    named: Option<String>,
-    parameters: String,
+    pub(super) named: Option<String>,
+    pub(super) parameters: String,
 }
 
 impl Sending {
-    fn new(signer: &Signer) -> Self {
+    pub(super) fn new(signer: &Signer) -> Self {
         let parameters = parameters(signer, &[]);
         let covered = COVERED.map(|(name, value)| (name, value.to_owned())).to_vec();
         let uri = "/books/7?page=2".to_owned();
@@ -56,12 +55,12 @@ impl Sending {
         }
     }
 
-    fn field(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(super) fn field(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.fields.push((name, value.into()));
         self
     }
 
-    fn covering(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(super) fn covering(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.covered.push((name, value.into()));
         self
     }
@@ -83,13 +82,13 @@ impl Sending {
     }
 
     /// With the signature of what is there now.
-    fn signed(self, signer: &Signer, algorithm: Algorithm) -> Self {
+    pub(super) fn signed(self, signer: &Signer, algorithm: Algorithm) -> Self {
         let bytes = STANDARD.encode(self.signature(signer, algorithm));
         let (label, input) = (self.label, self.input());
         self.field("signature-input", format!("{label}={input}")).field("signature", format!("{label}=:{bytes}:"))
     }
 
-    fn head(&self) -> CanonicalRequest {
+    pub(super) fn head(&self) -> CanonicalRequest {
         let mut request = http::Request::builder().method(self.method).uri(&self.uri);
         request = request.header("host", "ledger.harbor.example");
         for (name, value) in &self.fields {
@@ -98,21 +97,25 @@ impl Sending {
         CanonicalRequest::parse(request.body(()).unwrap().into_parts().0, self.scheme).unwrap()
     }
 
-    fn ask(&self, asked: &Authenticator) -> Result<Authenticated, AuthenticationError> {
+    pub(super) fn ask(&self, asked: &Authenticator) -> Result<Authenticated, AuthenticationError> {
         ask_at(asked, &self.head(), NOW)
     }
 
     /// Why it is refused, signed as it is by the usual key.
-    fn refusal(self) -> Option<InvalidSignature> {
+    pub(super) fn refusal(self) -> Option<InvalidSignature> {
         refusal(&usual(), self.signed(&ED25519, Algorithm::EdDsa))
     }
 }
 
-fn ask_at(asked: &Authenticator, head: &CanonicalRequest, now: i64) -> Result<Authenticated, AuthenticationError> {
+pub(super) fn ask_at(
+    asked: &Authenticator,
+    head: &CanonicalRequest,
+    now: i64,
+) -> Result<Authenticated, AuthenticationError> {
     asked.authenticate(head, &SeenCredential::default(), Timestamp::from_seconds(now))
 }
 
-fn refusal(asked: &Authenticator, sending: Sending) -> Option<InvalidSignature> {
+pub(super) fn refusal(asked: &Authenticator, sending: Sending) -> Option<InvalidSignature> {
     match sending.ask(asked) {
         Ok(answer) => {
             assert_eq!(members(&answer), "agent:reader");
@@ -136,7 +139,7 @@ fn key_id(signer: &Signer) -> String {
 }
 
 /// The parameters of a good signature after changes; an empty text removes one.
-fn parameters(signer: &Signer, changes: &[(&str, &str)]) -> String {
+pub(super) fn parameters(signer: &Signer, changes: &[(&str, &str)]) -> String {
     let usual = [
         ("created", NOW.to_string()),
         ("expires", (NOW + 60).to_string()),
@@ -153,11 +156,11 @@ fn parameters(signer: &Signer, changes: &[(&str, &str)]) -> String {
     all.iter().map(|(name, value)| format!(";{name}={value}")).collect()
 }
 
-fn agent(subject: &str, keys: &[Value]) -> SigningAgent {
+pub(super) fn agent(subject: &str, keys: &[Value]) -> SigningAgent {
     SigningAgent { subject: subject.parse().unwrap(), keys: keys_of(keys), origin: None }
 }
 
-fn signatures(change: impl FnOnce(&mut SignatureSettings)) -> AuthenticatorSettings {
+pub(super) fn signatures(change: impl FnOnce(&mut SignatureSettings)) -> AuthenticatorSettings {
     let mut signatures = SignatureSettings {
         tag: SignatureSettings::DEFAULT_TAG.into(),
         components: SignatureSettings::DEFAULT_COMPONENTS.to_vec(),
@@ -176,15 +179,15 @@ fn signatures(change: impl FnOnce(&mut SignatureSettings)) -> AuthenticatorSetti
     AuthenticatorSettings { signatures: Some(signatures), ..Default::default() }
 }
 
-fn changed(change: impl FnOnce(&mut SignatureSettings)) -> Authenticator {
+pub(super) fn changed(change: impl FnOnce(&mut SignatureSettings)) -> Authenticator {
     Authenticator::new(signatures(change)).unwrap()
 }
 
-fn usual() -> Authenticator {
+pub(super) fn usual() -> Authenticator {
     changed(|_| ())
 }
 
-fn good() -> Sending {
+pub(super) fn good() -> Sending {
     Sending::new(&ED25519).signed(&ED25519, Algorithm::EdDsa)
 }
 
@@ -383,7 +386,7 @@ fn covered_fields_have_one_value() {
         assert!(component(sending.refusal()), "{name}");
     }
     assert!(component(with("A").covering("x-account", "A").refusal()), "twice");
-    for parameter in ["sf", "bs", "req", "tr", "key=\"a\"", "name=\"page\"", "unknown"] {
+    for parameter in ["sf", "bs", "req", "tr", "key", "key=a", "key=\"a\";sf", "name=\"page\"", "unknown"] {
         let named = format!("\"@method\" \"@authority\" \"@path\" \"@query\" \"x-account\";{parameter}");
         let sending = Sending { named: Some(named), ..with("A") };
         assert!(matches!(sending.refusal(), Some(InvalidSignature::ComponentParameter(_))), "{parameter}");
@@ -574,14 +577,15 @@ fn a_nonce_is_good_once() {
     assert_eq!(refusal(&asked, with("n2", &end)), None);
     // Until the very end of the signature, and for the next authenticator too.
     let next = Authenticator::after(signatures(|_| ()), &asked).unwrap();
+    let proven = Possession::Proven(with("n4", &end).ask(&asked).unwrap().proven);
     let last = ask_at(&next, &with("n1", &end).head(), NOW + 89).unwrap_err();
     assert_eq!(last, InvalidSignature::Replayed.into());
     // What was proven when the request came is not asked for again.
     let (seen, at) = (SeenCredential::default(), Timestamp::from_seconds(NOW));
-    let proven = next.authenticate_as(&with("n1", &end).head(), &seen, (at, Possession::Proven), None);
-    assert!(proven.is_ok());
+    let answer = next.authenticate_as(&with("n1", &end).head(), &seen, (at, proven), None);
+    assert!(answer.is_ok());
     // Nor is what it covers, which may be gone, but whose the key is.
-    let later = (Timestamp::from_seconds(NOW + 3600), Possession::Proven);
+    let later = (Timestamp::from_seconds(NOW + 3600), proven);
     let left = Sending::new(&ED25519).field("content-digest", "sha-256=:AAAA:").covering("content-digest", "gone");
     let mut left = left.signed(&ED25519, Algorithm::EdDsa);
     left.fields.remove(0);
@@ -601,29 +605,6 @@ fn a_nonce_is_good_once() {
     let strict = changed(|it| it.nonce = NonceNeed::Required);
     assert_eq!(refusal(&strict, good()), Some(InvalidSignature::NoNonce));
     assert_eq!(refusal(&strict, with("n1", &end)), None);
-}
-
-#[test]
-fn a_nonce_is_remembered_until_its_signature_ends() {
-    let signers = Signers::new(&signatures(|_| ()).signatures.unwrap(), ActorMode::All);
-    let (nonces, at) = (SeenOnce::default(), Timestamp::from_seconds);
-    let most = Bounded::<[u8; 32], Timestamp>::MOST;
-    for number in 1..most {
-        let mut others = [0; 32];
-        others[..8].copy_from_slice(&number.to_be_bytes());
-        assert_eq!(nonces.first(others, at(NOW + 1000), at(NOW)), Ok(()));
-    }
-    let verify = |nonce: &str, end: i64, now: i64| {
-        let changes = [("nonce", &*format!("\"{nonce}\"")), ("expires", &*(NOW + end).to_string())];
-        let sending = Sending { parameters: parameters(&ED25519, &changes), ..Sending::new(&ED25519) };
-        let head = sending.signed(&ED25519, Algorithm::EdDsa).head();
-        signers.verify(&head, &nonces, (at(now), Possession::ToProve)).map(drop)
-    };
-    assert_eq!(verify("n1", 60, NOW), Ok(()));
-    // There is no room for another one as long as the first one's signature is good.
-    assert_eq!(verify("n2", 200, NOW + 89), Err(InvalidSignature::NoRoom));
-    assert_eq!(verify("n1", 60, NOW + 89), Err(InvalidSignature::Replayed));
-    assert_eq!(verify("n2", 200, NOW + 91), Ok(()));
 }
 
 fn content_digest(body: &[u8]) -> String {
