@@ -87,8 +87,10 @@ pub struct Running {
     // Whether the next process has taken the sockets.
     handed_over: Option<watch::Receiver<bool>>,
     snapshots: Arc<SnapshotCell>,
-    // Ordered first: data listeners and the replicator.
+    // Ordered first: the data listeners.
     work: Drain,
+    // Ordered when the last answer has ended: what is revoked until then ends it.
+    replication: Drain,
     // Ordered last, so that health can be asked for, and signals are heard, until the last answer has ended.
     health: Drain,
     not_ready: Drain,
@@ -133,6 +135,7 @@ impl Running {
         let (audit, writer) = AuditWriter::start(&settings.audit, settings.on_audit_failure, &registry)?;
         let metrics = ProxyMetrics::new(&registry)?;
         let (work, work_signal) = Drain::new();
+        let (replication, replicating) = Drain::new();
         let (health, health_signal) = Drain::new();
         let (not_ready, readiness) = Drain::new();
         let (abandon, abandoned) = Drain::new();
@@ -234,6 +237,7 @@ impl Running {
             handed_over,
             snapshots,
             work,
+            replication,
             health,
             not_ready,
             abandon,
@@ -246,14 +250,14 @@ impl Running {
         if let Some(accepting) = accepting {
             control.spawn(serve(accepting, None, ServerSettings::default(), health_signal.clone(), handler));
         }
-        let (handle, until) = (control.handle().clone(), work_signal.clone());
-        let mut running = running.with_control(control, replicator, work_signal, health_signal)?;
+        let handle = control.handle().clone();
+        let mut running = running.with_control(control, replicator, replicating, health_signal)?;
         // Until now the process before could go on as if nothing had happened.
         predecessor.into_iter().for_each(Predecessor::serving);
         running.listeners.iter_mut().chain(&mut running.doors).for_each(Listener::own);
         if let Some((hand_over, mut next)) = hand_over.zip(next) {
             next.own();
-            handle.spawn(hand_over.run(next, until));
+            handle.spawn(hand_over.run(next, work_signal));
         }
         Ok(running)
     }
@@ -315,6 +319,7 @@ impl Running {
         }
         drop(self.listeners);
         let ended = runtime.block_on(self.work.ended_within(self.patience));
+        self.replication.order();
         self.health.order();
         runtime.block_on(self.health.ended_within(Duration::from_secs(1)));
         self.abandon.order();
@@ -331,18 +336,19 @@ impl Running {
         mut self,
         control: Runtime,
         replicator: Replicator<FileSource<Assembler>>,
-        work: DrainSignal,
+        until: DrainSignal,
         mut health: DrainSignal,
     ) -> Result<Self, StartError> {
         let thread = thread::Builder::new().name("control".to_owned()).spawn(move || {
             control.block_on(async move {
-                replicator.run(work).await;
+                replicator.run(until).await;
                 health.ordered().await;
             });
             // A long question of an operator does not hold up the end.
             control.shutdown_background();
         })?;
-        self.threads.push(thread);
+        // A policy that it is loading does not hold up the end either.
+        self.beside.push(thread);
         Ok(self)
     }
 }

@@ -173,12 +173,13 @@ impl Body for OutboundBody {
 #[derive(Debug)]
 pub struct UpstreamBody {
     incoming: Incoming,
-    lease: Option<Lease>,
+    // In a box, because it moves through many hands with its answer.
+    lease: Option<Box<Lease>>,
 }
 
 impl UpstreamBody {
     pub(super) fn new(incoming: Incoming, lease: Lease) -> Self {
-        let mut body = Self { incoming, lease: Some(lease) };
+        let mut body = Self { incoming, lease: Some(Box::new(lease)) };
         if body.incoming.is_end_stream() {
             body.release();
         }

@@ -2,11 +2,9 @@
 
 use std::{
     borrow::Cow,
-    future::poll_fn,
     panic::AssertUnwindSafe,
     pin::pin,
     sync::Arc,
-    task::Poll,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -19,9 +17,9 @@ use crate::{
     access::{CanonicalRequest, DecisionId, Grants, Malformed, Reason, Scheme, Timestamp},
     audit::AuditLog,
     identity::{Authenticated, AuthenticationError, Possession, Proven, RefusedKeys},
-    net::{Client, Handler, HeadProblem, Peer, Refused, Spent, Transport},
+    net::{Client, Handler, HeadProblem, Peer, Refused, Transport},
     policy::{RequestContext, TaskRule},
-    route::{Inputs, Operation, Route, UpstreamId},
+    route::{Inputs, Operation, Route},
     snapshot::{Snapshot, SnapshotCell},
 };
 
@@ -31,11 +29,12 @@ use super::{
     caller::{Caller, Seen},
     exchange::{Exchange, Sinks},
     filter::Filtering,
+    forward::Sending,
     inspect::{BodyRefusal, Inspected, Received, ToRead},
-    lasting::{self, Decided, Grounds, Lasting},
+    lasting::{self, Grounds, Lasting},
     metrics::ProxyMetrics,
     rejection::Rejection,
-    upstream::{self, Outgoing, Permitted},
+    upstream::{self, Permitted},
 };
 
 /// The bounds of the enforcement point.
@@ -112,16 +111,6 @@ struct Asked {
     mover: Option<Holder>,
 }
 
-/// A request that is permitted.
-#[derive(Debug)]
-struct Sending {
-    snapshot: Arc<Snapshot>,
-    upstream: UpstreamId,
-    request: Outgoing,
-    lasting: Box<Lasting>,
-    filtering: Option<Box<Filtering>>,
-}
-
 impl Worker {
     fn begin(&self, peer: &Peer) -> (Exchange, SystemTime) {
         let now = SystemTime::now();
@@ -144,7 +133,7 @@ impl Worker {
             // Reading is rare and large: in a box of its own, so that it does not make every request's future larger.
             Received::ToRead(body) => Box::pin(self.authorize_read(exchange, now, (peer, seen), asked, body)).await?,
         };
-        self.forward(exchange, sending).await
+        sending.forward(&self.client, exchange).await
     }
 
     /// What can be said before the body is there: what is asked, and by whom.
@@ -290,57 +279,6 @@ impl Worker {
             request.pass_by(lasting.gate());
         }
         Ok(Sending { snapshot, upstream, request, lasting, filtering })
-    }
-
-    async fn forward(&self, exchange: &mut Exchange, sending: Sending) -> Result<Response<Content>, Rejection> {
-        let Sending { snapshot, upstream, request, mut lasting, filtering } = sending;
-        let upstream = snapshot.upstream(upstream).ok_or_else(|| Rejection::new(Reason::InternalError))?;
-        let (begun, is_uploading) = (Instant::now(), request.is_uploading());
-        let mut answering = pin!(request.send(&self.client, upstream, begun));
-        let response = poll_fn(|cx| match answering.as_mut().poll(cx) {
-            // A body that comes slowly is a stream too.
-            Poll::Pending if is_uploading => lasting.poll_over(cx).map(|rejection| {
-                exchange.cut(&rejection);
-                Err(rejection)
-            }),
-            // What the proxy cut off is no failure of the client or the upstream.
-            polled => polled.map_err(|rejection| {
-                if exchange.was_cut() {
-                    return Spent.into();
-                }
-                let Some(refused) = lasting.refused().filter(|_| is_uploading) else { return rejection };
-                exchange.cut(&refused);
-                refused
-            }),
-        });
-        let response = response.await.inspect_err(|rejection| {
-            // What the client broke off is no failure of the upstream either.
-            if !exchange.was_cut() && rejection.reason != Reason::MalformedMessage {
-                exchange.upstream_failed(&upstream.name, rejection.reason);
-            }
-        })?;
-        let took = begun.elapsed();
-        exchange.upstream_answered(response.status().as_u16(), took);
-        if took > lasting::EVERY {
-            drop(lasting.decide_again().inspect_err(|rejection| exchange.cut(rejection))?);
-        }
-        let is_error = response.status().is_client_error() || response.status().is_server_error();
-        let Some(filtering) = filtering.filter(|_| !is_error) else {
-            return Ok(response.map(|body| Content::Upstream(body, lasting)));
-        };
-        let reading = Instant::now();
-        let decided = || {
-            if begun.elapsed() <= lasting::EVERY {
-                let policy = filtering.told.as_ref().unwrap_or(&snapshot.policy);
-                return Ok(Decided { policy: Arc::clone(policy), at: filtering.now });
-            }
-            lasting.decide_again().inspect_err(|rejection| exchange.cut(rejection))
-        };
-        let (response, items) = Box::pin(filtering.filter(decided, response)).await?;
-        exchange.waited(reading.elapsed());
-        exchange.filtered(items);
-        exchange.pass_bytes(response.body().len())?;
-        Ok(response.map(Content::Whole))
     }
 
     fn check_load(&self) -> Result<(), Rejection> {

@@ -6,6 +6,7 @@ mod caller;
 mod enforce;
 mod exchange;
 mod filter;
+mod forward;
 mod inspect;
 mod lasting;
 mod metrics;

@@ -406,6 +406,23 @@ fn an_upload_ends_when_it_is_not_permitted_any_more() {
     assert_eq!(portcullis.metric(metric), 0.0);
 }
 
+#[test]
+fn an_answer_is_decided_again_during_a_drain() {
+    let world = World::new();
+    world.upstream.answer_with(STREAM);
+    let portcullis = world.start();
+    let stream = Stream::of(&portcullis, &world.issuer.token("erin", &[]));
+    portcullis.signal("-TERM");
+    portcullis.until_logged("stopping");
+    world.replace(
+        "tuples.yaml",
+        world.tuples().replace("- { user: user:erin, relation: member, object: group:staff }\n", ""),
+    );
+    stream.until_cut();
+    assert_eq!(cut_record(&world)["cut"], "not_permitted");
+    assert_eq!(portcullis.wait().code(), Some(0));
+}
+
 /// An upstream that sends `answer` as soon as it has read a head, and what it reads until its connection ends.
 fn early(listener: TcpListener, answer: Vec<u8>) -> thread::JoinHandle<String> {
     thread::spawn(move || {

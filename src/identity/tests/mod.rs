@@ -18,6 +18,7 @@ mod properties;
 mod settings;
 mod signals;
 mod signatures;
+mod signed_requests;
 mod signing_agents;
 mod svid_tokens;
 mod tasks;

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{
     minting::{ED25519, ES256, OTHER_ES256},
-    signatures::{Sending, agent, changed, good, parameters, refusal, signatures, usual},
+    signed_requests::{Sending, agent, changed, good, parameters, refusal, signatures, usual},
     worlds::{NOW, claims, header, issuer, members, token, with},
 };
 use crate::{

@@ -1,0 +1,89 @@
+//! A permitted request on its way, until its answer has begun.
+
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Instant};
+
+use http::Response;
+
+use crate::{
+    access::Reason,
+    net::{Client, Spent},
+    route::UpstreamId,
+    snapshot::Snapshot,
+};
+
+use super::{
+    answer::Content,
+    exchange::Exchange,
+    filter::Filtering,
+    lasting::{self, Decided, Lasting},
+    rejection::Rejection,
+    upstream::Outgoing,
+};
+
+/// A request that is permitted.
+#[derive(Debug)]
+pub(super) struct Sending {
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) upstream: UpstreamId,
+    pub(super) request: Outgoing,
+    pub(super) lasting: Box<Lasting>,
+    pub(super) filtering: Option<Box<Filtering>>,
+}
+
+impl Sending {
+    /// Sends it, and waits for the head of its answer; for all of it, if it is to be filtered.
+    pub(super) async fn forward(
+        self,
+        client: &Client,
+        exchange: &mut Exchange,
+    ) -> Result<Response<Content>, Rejection> {
+        let Self { snapshot, upstream, request, mut lasting, filtering } = self;
+        let upstream = snapshot.upstream(upstream).ok_or_else(|| Rejection::new(Reason::InternalError))?;
+        let (begun, is_uploading) = (Instant::now(), request.is_uploading());
+        let mut answering = pin!(request.send(client, upstream, begun));
+        let response = poll_fn(|cx| match answering.as_mut().poll(cx) {
+            // A body that comes slowly is a stream too.
+            Poll::Pending if is_uploading => lasting.poll_over(cx).map(|rejection| {
+                exchange.cut(&rejection);
+                Err(rejection)
+            }),
+            // What the proxy cut off is no failure of the client or the upstream.
+            polled => polled.map_err(|rejection| {
+                if exchange.was_cut() {
+                    return Spent.into();
+                }
+                let Some(refused) = lasting.refused().filter(|_| is_uploading) else { return rejection };
+                exchange.cut(&refused);
+                refused
+            }),
+        });
+        let response = response.await.inspect_err(|rejection| {
+            // What the client broke off is no failure of the upstream either.
+            if !exchange.was_cut() && rejection.reason != Reason::MalformedMessage {
+                exchange.upstream_failed(&upstream.name, rejection.reason);
+            }
+        })?;
+        let took = begun.elapsed();
+        exchange.upstream_answered(response.status().as_u16(), took);
+        if took > lasting::EVERY {
+            drop(lasting.decide_again().inspect_err(|rejection| exchange.cut(rejection))?);
+        }
+        let is_error = response.status().is_client_error() || response.status().is_server_error();
+        let Some(filtering) = filtering.filter(|_| !is_error) else {
+            return Ok(response.map(|body| Content::Upstream(body, lasting)));
+        };
+        let reading = Instant::now();
+        let decided = || {
+            if begun.elapsed() <= lasting::EVERY {
+                let policy = filtering.told.as_ref().unwrap_or(&snapshot.policy);
+                return Ok(Decided { policy: Arc::clone(policy), at: filtering.now });
+            }
+            lasting.decide_again().inspect_err(|rejection| exchange.cut(rejection))
+        };
+        let (response, items) = Box::pin(filtering.filter(decided, response)).await?;
+        exchange.waited(reading.elapsed());
+        exchange.filtered(items);
+        exchange.pass_bytes(response.body().len())?;
+        Ok(response.map(Content::Whole))
+    }
+}
