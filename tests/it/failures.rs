@@ -58,12 +58,10 @@ fn more_requests_than_the_limit_are_turned_away() {
 
 #[test]
 fn a_client_that_leaves_is_recorded() {
-    let world = World::new();
+    let world = World { more: "timeouts: { half_closed: 200ms }".to_owned(), ..World::new() };
     // It accepts and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let config = world.config().replace(&world.upstream.address.to_string(), &silent.local_addr().unwrap().to_string());
-    world.write("portcullis.yaml", config + "timeouts: { half_closed: 200ms }\n");
-    let portcullis = Portcullis::start(&world.path("portcullis.yaml"));
+    let portcullis = world.start_before(silent.local_addr().unwrap());
     let token = world.issuer.token("erin", &[]);
     let mut leaving = Connection::open(portcullis.data);
     leaving.send(request("GET", "/documents/d1", &token, "", ""));
@@ -90,9 +88,7 @@ fn a_client_that_leaves_is_recorded() {
 fn a_client_that_has_closed_its_side_gets_its_answer() {
     let world = World::new();
     let slow = TcpListener::bind("127.0.0.1:0").unwrap();
-    let config = world.config().replace(&world.upstream.address.to_string(), &slow.local_addr().unwrap().to_string());
-    world.write("portcullis.yaml", config);
-    let portcullis = Portcullis::start(&world.path("portcullis.yaml"));
+    let portcullis = world.start_before(slow.local_addr().unwrap());
     let mut asking = Connection::open(portcullis.data);
     asking.send(request("GET", "/documents/d1", &world.issuer.token("erin", &[]), "", ""));
     let (mut upstream, _) = slow.accept().unwrap();

@@ -229,8 +229,7 @@ fn an_answer_that_never_pauses_ends_too() {
         let chunk = format!("4000\r\n{}\r\n", "x".repeat(0x4000));
         while stream.write_all(chunk.as_bytes()).is_ok() {}
     });
-    world.write("portcullis.yaml", world.config().replace(&world.upstream.address.to_string(), &address.to_string()));
-    let portcullis = Portcullis::start(&world.path("portcullis.yaml"));
+    let portcullis = world.start_before(address);
     let mut connection = Connection::open(portcullis.data);
     connection.send(request("GET", "/documents/d1", &world.issuer.token("erin", &[]), "", ""));
     let mut read = vec![0; 1 << 16];
@@ -326,8 +325,7 @@ fn an_answer_that_was_waited_for_is_decided_again() {
             let _ = stream.write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n{text:<6}").as_bytes());
         }
     });
-    world.write("portcullis.yaml", world.config().replace(&world.upstream.address.to_string(), &address.to_string()));
-    let portcullis = Portcullis::start(&world.path("portcullis.yaml"));
+    let portcullis = world.start_before(address);
     let asked = |subject: &str, change: &dyn Fn()| {
         let mut connection = Connection::open(portcullis.data);
         connection.send(request("GET", "/documents/d1", &world.issuer.token(subject, &[]), "", ""));
@@ -448,10 +446,7 @@ fn early(listener: TcpListener, answer: Vec<u8>) -> thread::JoinHandle<String> {
 fn an_upload_ends_with_its_answer() {
     let world = World::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let config = world.config().replace(&world.upstream.address.to_string(), &address);
-    world.write("portcullis.yaml", config);
-    let portcullis = Portcullis::start(&world.path("portcullis.yaml"));
+    let portcullis = world.start_before(listener.local_addr().unwrap());
     let upstream = early(listener, b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_vec());
     let mut upload = Connection::open(portcullis.data);
     let erin = world.issuer.token("erin", &[]);
@@ -471,10 +466,7 @@ fn an_upload_is_decided_again_while_nobody_reads_its_answer() {
     const LENGTH: usize = 32 * 1024 * 1024;
     let world = World::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let config = world.config().replace(&world.upstream.address.to_string(), &address);
-    world.write("portcullis.yaml", config);
-    let portcullis = Portcullis::start(&world.path("portcullis.yaml"));
+    let portcullis = world.start_before(listener.local_addr().unwrap());
     let mut answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {LENGTH}\r\n\r\n").into_bytes();
     answer.resize(answer.len() + LENGTH, b'a');
     let upstream = early(listener, answer);

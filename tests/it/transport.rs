@@ -205,9 +205,7 @@ fn a_reader_that_does_not_read_holds_the_upstream_back() {
     let sent = Arc::new(AtomicU64::new(0));
     block_on(async {
         let address = endless(Arc::clone(&sent)).await;
-        let config = world.config().replace(&world.upstream.address.to_string(), &address.to_string());
-        world.write("portcullis.yaml", config);
-        let portcullis = Portcullis::start(&world.path("portcullis.yaml"));
+        let portcullis = world.start_before(address);
         let mut connection = crate::support::Connection::open(portcullis.data);
         connection.send(crate::support::request("GET", "/documents/d1", &world.issuer.token("erin", &[]), "", ""));
         let mut before = 0;
@@ -251,10 +249,7 @@ fn an_upload_flows_while_nobody_reads_the_answer() {
     const LENGTH: usize = 32 * 1024 * 1024;
     let world = World::new();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let config = world.config().replace(&world.upstream.address.to_string(), &address);
-    world.write("portcullis.yaml", config);
-    let portcullis = Portcullis::start(&world.path("portcullis.yaml"));
+    let portcullis = world.start_before(listener.local_addr().unwrap());
     // An upstream that begins its answer before it reads more than the beginning of what it is sent.
     let upstream = thread::spawn(move || {
         let (mut reader, _) = listener.accept().unwrap();

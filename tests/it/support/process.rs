@@ -160,6 +160,12 @@ routes: {routes}
         Portcullis::start(&self.path("portcullis.yaml"))
     }
 
+    /// As [`World::start`], with another upstream than its own.
+    pub(crate) fn start_before(&self, upstream: SocketAddr) -> Portcullis {
+        self.write("portcullis.yaml", self.config().replace(&self.upstream.address.to_string(), &upstream.to_string()));
+        Portcullis::start(&self.path("portcullis.yaml"))
+    }
+
     /// Runs `portcullis` with these arguments in the folder.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_portcullis")).args(arguments).current_dir(self.folder.path()).output().unwrap()
