@@ -47,6 +47,10 @@ fn upstream(name: &str, written: &Located<file::Upstream>, file: &File, reading:
         let help = "add `transaction_tokens: { issuer: …, audience: …, keys: […] }`";
         problems.add_with_help(wanted.place, message, help);
     }
+    if let (Some(wanted), Some(Some(_))) = (token, &original_destination) {
+        let message = "the client chooses where it goes: the token would be given to whoever listens there";
+        problems.add_with_help(wanted.place, message, "send tokens to upstreams with a `url` only");
+    }
     let target = Target { url: Arc::new(url?), tls: tls?, connect_timeout, response_timeout };
     Some(Upstream {
         name: name.into(),

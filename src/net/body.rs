@@ -10,6 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::task::AtomicWaker;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use thiserror::Error;
 
@@ -40,6 +41,8 @@ pub enum BodyError {
 pub struct Progress {
     sent: AtomicU64,
     is_over: AtomicBool,
+    // Who waits for the next piece.
+    waiting: AtomicWaker,
 }
 
 impl Progress {
@@ -50,7 +53,8 @@ impl Progress {
 
     /// Nothing passes any more.
     pub fn end(&self) {
-        self.is_over.store(true, Ordering::Relaxed);
+        self.is_over.store(true, Ordering::Release);
+        self.waiting.wake();
     }
 }
 
@@ -129,6 +133,12 @@ impl Body for OutboundBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let body = self.get_mut();
+        if matches!(body.source, Source::Streamed(_)) {
+            body.progress.waiting.register(cx.waker());
+            if body.progress.is_over.load(Ordering::Acquire) {
+                return Poll::Ready(Some(Err(BodyError::Over)));
+            }
+        }
         let data = match &mut body.source {
             Source::Whole(bytes) if bytes.is_empty() => return Poll::Ready(None),
             Source::Whole(bytes) => std::mem::take(bytes),
@@ -141,9 +151,6 @@ impl Body for OutboundBody {
                 },
             },
         };
-        if body.progress.is_over.load(Ordering::Relaxed) {
-            return Poll::Ready(Some(Err(BodyError::Over)));
-        }
         if body.gate.as_mut().is_some_and(|gate| !gate.may_pass()) {
             return Poll::Ready(Some(Err(BodyError::Refused)));
         }

@@ -48,6 +48,17 @@ impl<T> HalfOpen<T> {
 }
 
 impl<T: AsyncRead + Unpin> HalfOpen<T> {
+    fn after_write(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(written) => {
+                self.has_written();
+                Poll::Ready(written)
+            }
+            // Who does not take what is written may have gone, and hyper does not flush until it is written.
+            Poll::Pending => self.poll_gone(cx).map(Err),
+        }
+    }
+
     /// Fails if nobody is there any more; is pending as long as somebody may be.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         if matches!(self.heard, Heard::Nothing) {
@@ -94,9 +105,8 @@ impl<T: AsyncRead + Unpin> AsyncRead for HalfOpen<T> {
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HalfOpen<T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = ready!(Pin::new(&mut this.inner).poll_write(cx, bytes));
-        this.has_written();
-        Poll::Ready(written)
+        let written = Pin::new(&mut this.inner).poll_write(cx, bytes);
+        this.after_write(cx, written)
     }
 
     fn poll_write_vectored(
@@ -105,9 +115,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HalfOpen<T> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = ready!(Pin::new(&mut this.inner).poll_write_vectored(cx, slices));
-        this.has_written();
-        Poll::Ready(written)
+        let written = Pin::new(&mut this.inner).poll_write_vectored(cx, slices);
+        this.after_write(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -173,6 +182,14 @@ mod tests {
         let mut answer = Vec::new();
         far.read_to_end(&mut answer).await.unwrap();
         assert_eq!(answer, b"piece".repeat(4));
+    }
+
+    #[tokio::test]
+    async fn who_has_closed_its_side_and_takes_nothing_is_gone() {
+        let (mut near, mut far) = pair(Duration::from_millis(30));
+        far.shutdown().await.unwrap();
+        let failed = near.write_all(&[0; 4096]).await.unwrap_err();
+        assert_eq!(failed.kind(), io::ErrorKind::ConnectionAborted);
     }
 
     #[tokio::test]

@@ -75,6 +75,13 @@ impl Shard {
     }
 }
 
+impl Drop for Shard {
+    fn drop(&mut self) {
+        // A worker may end before the process does.
+        self.flush();
+    }
+}
+
 #[derive(Debug, Clone, Default)]
 struct Shards(Arc<Mutex<Vec<Weak<Shard>>>>);
 

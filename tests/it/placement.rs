@@ -369,6 +369,11 @@ fn upstreams_that_make_no_sense_are_refused() {
         (&redirected, "{ original_destination: { within: [here] } }", "`here`: it is not a network"),
         (
             &redirected,
+            "{ original_destination: { within: [10.0.0.0/8] }, transaction_token: true }",
+            "the token would be given to whoever listens there",
+        ),
+        (
+            &redirected,
             "{ original_destination: { within: [10.0.0.0/8] }, preserve_host: false }",
             "there is no host that could be sent instead",
         ),
