@@ -1,6 +1,6 @@
 //! The admin socket, on the control thread.
 
-use std::{io, path::Path, sync::Arc, time::Duration};
+use std::{io, path::Path, sync::Arc};
 
 use thiserror::Error;
 use tokio::runtime::Runtime;
@@ -13,13 +13,7 @@ use crate::{
 };
 
 /// Operators are few, and whoever may use their socket can do worse than to use it up.
-const BOUNDS: ServerSettings = ServerSettings {
-    connections: 64,
-    handshake: Duration::from_secs(5),
-    head: Duration::from_secs(30),
-    half_closed: Duration::from_secs(10),
-    linger: Duration::from_secs(1),
-};
+const CONNECTIONS: usize = 64;
 
 /// Why operators cannot ask.
 #[derive(Debug, Error)]
@@ -57,7 +51,8 @@ impl Told<'_> {
         };
         let handler = OperatorHandler::new(Arc::clone(self.snapshots), state);
         let _inside = control.enter();
-        control.spawn(serve(socket.accepting()?, None, BOUNDS, drain, handler));
+        let bounds = ServerSettings { connections: CONNECTIONS, ..ServerSettings::default() };
+        control.spawn(serve(socket.accepting()?, None, bounds, drain, handler));
         Ok(())
     }
 }

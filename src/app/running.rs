@@ -22,8 +22,8 @@ use crate::{
     audit::{AuditLog, AuditWriter, SinkError},
     config::{ListenSettings, PolicySource, Settings},
     net::{
-        Drain, DrainSignal, HandOverError, ListenAddress, Listener, ListenerError, Predecessor, ServerSettings,
-        ServerTls, serve,
+        Drain, DrainSignal, HandOverError, ListenAddress, Listener, ListenerError, Passage, Predecessor,
+        ServerSettings, ServerTls, serve,
     },
     proxy::{Enforcer, ProxyMetrics, Shared},
     snapshot::{CompactionMetrics, SnapshotCell, register_metrics},
@@ -84,8 +84,8 @@ pub struct Running {
     // Of the work, and of what is beside it: closed when the work ends, and at the very end.
     listeners: Vec<Listener>,
     doors: Vec<Listener>,
-    // Whether the next process has taken the sockets.
-    handed_over: Option<watch::Receiver<bool>>,
+    // How far the next process has taken the sockets.
+    passage: Option<watch::Receiver<Passage>>,
     snapshots: Arc<SnapshotCell>,
     // Ordered first: the data listeners.
     work: Drain,
@@ -162,6 +162,12 @@ impl Running {
         };
         let admin = local("admin", settings.admin.as_ref())?;
         let next = local("hand-over", settings.hand_over.as_ref())?;
+        // What can fail does so before anything is accepted, which the process before would have served.
+        let accepting = {
+            let _inside = control.enter();
+            telemetry.as_ref().map(Listener::accepting).transpose()?
+        };
+        let (offer, predecessor) = sockets.settled()?;
         let (mut threads, mut beside) = (Vec::new(), Vec::new());
         if decision.is_some() {
             let metrics = DecisionMetrics::new(&registry)?;
@@ -220,12 +226,7 @@ impl Running {
             threads.push(start_worker(name, &data, settings.server, signals.clone(), enforcer)?);
         }
         drop((audit, signals));
-        let accepting = {
-            let _inside = control.enter();
-            telemetry.as_ref().map(Listener::accepting).transpose()?
-        };
-        let (offer, predecessor) = sockets.settled()?;
-        let (hand_over, handed_over) = offer.unzip();
+        let (hand_over, passage) = offer.unzip();
         let running = Self {
             data: data_at,
             decision: decision_at.into_iter().next(),
@@ -234,7 +235,7 @@ impl Running {
             admin: settings.admin,
             listeners: data.into_iter().chain(decision).chain(hearing).map(|(listener, _)| listener).collect(),
             doors: telemetry.into_iter().chain(admin).collect(),
-            handed_over,
+            passage,
             snapshots,
             work,
             replication,
@@ -289,7 +290,11 @@ impl Running {
 
     /// Whether the next process serves on the sockets of this one, which has nothing more to do than to stop.
     pub fn is_handed_over(&self) -> bool {
-        self.handed_over.as_ref().is_some_and(|done| *done.borrow())
+        self.passage() == Passage::Passed
+    }
+
+    fn passage(&self) -> Passage {
+        self.passage.as_ref().map_or(Passage::Kept, |told| *told.borrow())
     }
 
     /// Where the current snapshot is.
@@ -312,9 +317,13 @@ impl Running {
         let runtime = Builder::new_current_thread().enable_time().build()?;
         self.not_ready.order();
         self.work.order();
-        if self.is_handed_over() {
+        let passage = self.passage();
+        if passage == Passage::Passed {
             // What the next process answers on the same sockets must not be contradicted.
             self.health.order();
+        }
+        if passage != Passage::Kept {
+            // What it has is found by these files. Left over they are in nobody's way.
             self.listeners.iter_mut().chain(&mut self.doors).for_each(Listener::leave);
         }
         drop(self.listeners);

@@ -4,12 +4,12 @@ use std::{io, os::fd::OwnedFd, path::Path};
 
 use tokio::sync::watch;
 
-use crate::net::{Activation, HandOver, HandOverError, ListenAddress, Listener, ListenerError, Predecessor};
+use crate::net::{Activation, HandOver, HandOverError, ListenAddress, Listener, ListenerError, Passage, Predecessor};
 
 use super::running::StartError;
 
-/// What is passed on, and whether it has been.
-pub(super) type Offer = (HandOver, watch::Receiver<bool>);
+/// What is passed on, and how far it has been.
+pub(super) type Offer = (HandOver, watch::Receiver<Passage>);
 
 /// The sockets that were passed to this process, and those that it would pass on.
 #[derive(Debug)]

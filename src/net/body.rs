@@ -93,6 +93,11 @@ impl OutboundBody {
         Self { source: Source::Streamed(incoming), progress, allowance: None, gate: None }
     }
 
+    /// Whether it comes from the client while it is sent.
+    pub fn is_streamed(&self) -> bool {
+        matches!(self.source, Source::Streamed(_))
+    }
+
     /// Asks for each piece whether it may pass.
     pub fn behind(&mut self, gate: Box<dyn Gate>) {
         self.gate = Some(gate);
@@ -133,7 +138,7 @@ impl Body for OutboundBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let body = self.get_mut();
-        if matches!(body.source, Source::Streamed(_)) {
+        if body.is_streamed() {
             body.progress.waiting.register(cx.waker());
             if body.progress.is_over.load(Ordering::Acquire) {
                 return Poll::Ready(Some(Err(BodyError::Over)));

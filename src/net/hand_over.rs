@@ -59,6 +59,17 @@ pub enum HandOverError {
     TooMany(usize),
 }
 
+/// How far the sockets of this process have passed to the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Passage {
+    /// They are this one's alone.
+    Kept,
+    /// The next process has them, and does not serve yet.
+    Lent,
+    /// The next process serves on them.
+    Passed,
+}
+
 /// The process before this one, and the sockets that it has passed.
 #[derive(Debug)]
 pub struct Predecessor {
@@ -108,20 +119,20 @@ impl Predecessor {
 pub struct HandOver {
     names: Vec<u8>,
     sockets: Vec<OwnedFd>,
-    done: watch::Sender<bool>,
+    passage: watch::Sender<Passage>,
 }
 
 impl HandOver {
-    /// Offers these sockets, each by its name, and tells when they have passed.
-    pub fn new(offered: Vec<(String, OwnedFd)>) -> Result<(Self, watch::Receiver<bool>), HandOverError> {
+    /// Offers these sockets, each by its name, and tells how far they have passed.
+    pub fn new(offered: Vec<(String, OwnedFd)>) -> Result<(Self, watch::Receiver<Passage>), HandOverError> {
         if offered.len() > MOST {
             return Err(HandOverError::TooMany(offered.len()));
         }
         let (names, sockets): (Vec<String>, _) = offered.into_iter().unzip();
         let mut names = serde_json::to_vec(&names).unwrap_or_default();
         names.push(b'\n');
-        let (done, told) = watch::channel(false);
-        Ok((Self { names, sockets, done }, told))
+        let (passage, told) = watch::channel(Passage::Kept);
+        Ok((Self { names, sockets, passage }, told))
     }
 
     /// Passes the sockets to the next process that asks on this listener and then serves, or until the drain is ordered.
@@ -149,16 +160,18 @@ impl HandOver {
                 tracing::warn!(%error, "the sockets could not be passed");
                 continue;
             }
+            self.passage.send_replace(Passage::Lent);
             let told = tokio::select! {
                 biased;
-                () = drain.ordered() => return,
                 told = timeout(STARTING, stream.read_u8()) => told,
+                () = drain.ordered() => return listener.leave(),
             };
             if matches!(told, Ok(Ok(SERVING))) {
                 listener.leave();
-                self.done.send_replace(true);
+                self.passage.send_replace(Passage::Passed);
                 return;
             }
+            self.passage.send_replace(Passage::Kept);
             tracing::warn!("the process that was given the sockets has ended without serving, this one goes on");
         }
     }
@@ -219,7 +232,8 @@ mod tests {
     use super::*;
     use crate::net::{Drain, ListenAddress};
 
-    fn with_a_process_before(offered: Vec<(String, OwnedFd)>, after: impl FnOnce(&Path)) -> bool {
+    /// How far its sockets have passed, and whether its own file is left.
+    fn with_a_process_before(offered: Vec<(String, OwnedFd)>, after: impl FnOnce(&Path)) -> (Passage, bool) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("hand-over.sock");
         let listener = Listener::bind(&ListenAddress::Unix(path.clone(), 0o600)).unwrap();
@@ -232,14 +246,15 @@ mod tests {
         after(&path);
         // The answer is there before the thread is told to end.
         for _ in 0..100 {
-            if *told.borrow() {
+            if *told.borrow() == Passage::Passed {
                 break;
             }
             thread::sleep(Duration::from_millis(2));
         }
         drain.order();
         before.join().unwrap();
-        *told.borrow()
+        let passage = *told.borrow();
+        (passage, path.exists())
     }
 
     fn socket() -> (TcpListener, (String, OwnedFd)) {
@@ -263,7 +278,7 @@ mod tests {
             // It was in the queue before the socket passed.
             taken.accept().unwrap();
         });
-        assert!(done);
+        assert_eq!(done, (Passage::Passed, true));
     }
 
     #[test]
@@ -274,7 +289,16 @@ mod tests {
             // And the next one is given the same.
             assert!(Predecessor::ask(path).unwrap().unwrap().take("data 127.0.0.1:0").is_some());
         });
-        assert!(!done);
+        assert_eq!(done, (Passage::Kept, false));
+    }
+
+    #[test]
+    fn who_is_told_to_end_meanwhile_leaves_its_files() {
+        let (_listener, offered) = socket();
+        let mut next = None;
+        let done = with_a_process_before(vec![offered], |path| next = Predecessor::ask(path).unwrap());
+        assert_eq!(done, (Passage::Lent, true));
+        assert!(next.unwrap().take("data 127.0.0.1:0").is_some());
     }
 
     #[test]

@@ -1,9 +1,13 @@
 //! Listening sockets.
 
 use std::{
+    fs::Permissions,
     io,
     net::SocketAddr,
-    os::{fd::OwnedFd, unix::net::UnixListener},
+    os::{
+        fd::OwnedFd,
+        unix::{fs::PermissionsExt, net::UnixListener},
+    },
     path::PathBuf,
     sync::Arc,
 };
@@ -85,7 +89,11 @@ impl Listener {
         let socket = if is_unix {
             let at = socket.local_addr().map_err(failed)?.as_pathname().map(PathBuf::from);
             let path = match address {
-                ListenAddress::Unix(path, _) => path.clone(),
+                // It was made with the mode of then. Without its file nobody would find it.
+                ListenAddress::Unix(path, mode) => {
+                    std::fs::set_permissions(path, Permissions::from_mode(*mode)).map_err(failed)?;
+                    path.clone()
+                }
                 ListenAddress::Ip(_) | ListenAddress::Systemd(_) => at.unwrap_or_default(),
             };
             Listening::Unix(UnixSocket::lent(UnixListener::from(socket), path))
@@ -109,11 +117,6 @@ impl Listener {
             Listening::Tcp(_, address) => ListenAddress::Ip(*address),
             Listening::Unix(socket) => ListenAddress::Unix(socket.path().to_owned(), ListenAddress::DEFAULT_MODE),
         }
-    }
-
-    /// Where it was asked for.
-    pub fn asked(&self) -> &ListenAddress {
-        &self.address
     }
 
     /// Its address and real port, if it is not within this machine.

@@ -36,7 +36,7 @@ pub use body::{BodyError, Gate, OutboundBody, Progress, UpstreamBody};
 pub use client::{Client, ClientError};
 pub use drain::{Drain, DrainSignal};
 pub use fetch::{FetchError, MediaType, Question, ask, fetch};
-pub use hand_over::{HandOver, HandOverError, Predecessor};
+pub use hand_over::{HandOver, HandOverError, Passage, Predecessor};
 pub use listener::{Accepting, Arrival, Listener, ListenerError};
 pub use local::{LocalError, exchange};
 pub use pause::{FIRST_RETRY, LONGEST_RETRY, jittered};

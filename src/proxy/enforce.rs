@@ -275,9 +275,7 @@ impl Worker {
         let (mut request, sent) = upstream::request(permitted, head, outbound, peer, exchange.marks())?;
         let (upstream, snapshots, seen) = (route.upstream, Arc::clone(&self.snapshots), Arc::clone(seen));
         let lasting = Box::new(Lasting { snapshots, seen, sent, grounds, since: deciding, next: None });
-        if request.is_uploading() {
-            request.pass_by(lasting.gate());
-        }
+        request.pass_by(|| lasting.gate());
         Ok(Sending { snapshot, upstream, request, lasting, filtering })
     }
 

@@ -73,9 +73,11 @@ impl Outgoing {
         !self.request.body().is_end_stream()
     }
 
-    /// Its body has to pass this gate.
-    pub(super) fn pass_by(&mut self, gate: Box<dyn Gate>) {
-        self.request.body_mut().behind(gate);
+    /// What of its body is yet to come from the client has to pass this gate.
+    pub(super) fn pass_by(&mut self, gate: impl FnOnce() -> Box<dyn Gate>) {
+        if self.is_uploading() && self.request.body().is_streamed() {
+            self.request.body_mut().behind(gate());
+        }
     }
 
     /// Sends it, now, and waits for the head of the answer.
