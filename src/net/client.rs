@@ -23,6 +23,7 @@ use super::{
     body::{OutboundBody, Progress, UpstreamBody},
     deadline::ConnectionTimer,
     joined::Joined,
+    patient::Patient,
     target::{Target, TargetUrl},
     tls::ClientTls,
 };
@@ -227,13 +228,13 @@ async fn handshake(target: &Target) -> Result<Sender, ClientError> {
     let url = &target.url;
     let stream = url.connect().await.map_err(ClientError::Connect)?;
     match &target.tls {
-        None => http1_handshake(TokioIo::new(Joined::new(stream))).await,
+        None => http1_handshake(TokioIo::new(Joined::new(Patient::new(stream)))).await,
         Some(tls) => {
             let name = ServerName::try_from(url.host.to_string())
                 .map_err(|error| ClientError::Connect(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
             let connector = TlsConnector::from(Arc::clone(&tls.config));
             let stream = connector.connect(name, stream).await.map_err(ClientError::Connect)?;
-            http1_handshake(TokioIo::new(Joined::new(stream))).await
+            http1_handshake(TokioIo::new(Joined::new(Patient::new(stream)))).await
         }
     }
 }

@@ -14,6 +14,7 @@ mod hand_over;
 mod joined;
 mod listener;
 mod local;
+mod patient;
 mod pause;
 mod peer;
 mod preface;
