@@ -35,7 +35,8 @@ pub(super) fn refuse_written(written: &Upstream, problems: &mut Problems) {
     ];
     for (key, place) in keys {
         if let Some(place) = place {
-            problems.add(place, format!("`{key}` is for upstreams with a `url`: here the client chooses where it goes"));
+            problems
+                .add(place, format!("`{key}` is for upstreams with a `url`: here the client chooses where it goes"));
         }
     }
 }

@@ -29,7 +29,7 @@ use super::{
     joined::Joined,
     pause::jittered,
     target::{Target, TargetUrl, Times},
-    terms::{Slots, Terms},
+    terms::{Slots, Terms, WANTED},
     tls::ClientTls,
 };
 
@@ -105,6 +105,10 @@ impl Connection {
     fn is_of_use(&self, now: Instant) -> bool {
         now < self.until && !self.terms.gone.is_set()
     }
+
+    fn is_in_the_way(&self) -> bool {
+        self.terms.slots.as_ref().is_some_and(Slots::are_wanted)
+    }
 }
 
 #[derive(Debug)]
@@ -148,7 +152,8 @@ impl Lease {
     /// Returns the connection. It is lent again only when hyper says that the exchange is over on both sides.
     pub(super) fn give_back(self) {
         let now = Instant::now();
-        if self.connection.sender.is_closed() || !self.connection.is_of_use(now) {
+        let Self { connection, .. } = &self;
+        if connection.sender.is_closed() || !connection.is_of_use(now) || connection.is_in_the_way() {
             return;
         }
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
@@ -294,15 +299,15 @@ fn broken(error: hyper::Error) -> ClientError {
 /// Closes, until the client ends, the connections that are of no more use, or in the way of others.
 async fn sweep(pool: Weak<Mutex<Resting>>) {
     loop {
-        tokio::time::sleep(SWEEP).await;
+        // Whoever is told too early or not at all is in time with the next round.
+        let _ = tokio::time::timeout(SWEEP, WANTED.notified()).await;
         let Some(pool) = pool.upgrade() else { return };
         let now = Instant::now();
         let mut pool = pool.lock().unwrap_or_else(PoisonError::into_inner);
         pool.origins.retain(|_, resting| {
             resting.retain(|Idle { connection, since }| {
                 let is_young = now.saturating_duration_since(*since) <= IDLE_TIME;
-                let is_in_the_way = connection.terms.slots.as_ref().is_some_and(Slots::are_wanted);
-                is_young && !is_in_the_way && !connection.sender.is_closed() && connection.is_of_use(now)
+                is_young && !connection.sender.is_closed() && connection.is_of_use(now) && !connection.is_in_the_way()
             });
             !resting.is_empty()
         });

@@ -243,7 +243,8 @@ impl Endpoints {
         }
         // From anywhere, so that equal ones get equally many.
         let start = fastrand::usize(..endpoints.len().max(1));
-        let untried = endpoints.iter().cycle().skip(start).take(endpoints.len()).filter(|endpoint| is_untried(endpoint));
+        let untried =
+            endpoints.iter().cycle().skip(start).take(endpoints.len()).filter(|endpoint| is_untried(endpoint));
         let trial = untried.clone().find(|endpoint| endpoint.takes_trial(&self.rules.ejection, now));
         let up = || untried.clone().filter(|endpoint| endpoint.state() == EndpointState::Up);
         let least = trial.or_else(|| up().min_by_key(|endpoint| endpoint.load()));

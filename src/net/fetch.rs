@@ -93,11 +93,7 @@ pub async fn ask(question: Question<'_>, wait: Duration, deadline: Duration) -> 
 }
 
 /// The origin of the URL with these times for the connection and for the head of the answer, and the path on it.
-fn target(
-    url: &str,
-    tls: Option<ClientTls>,
-    times: Times,
-) -> Result<(Target, String), FetchError> {
+fn target(url: &str, tls: Option<ClientTls>, times: Times) -> Result<(Target, String), FetchError> {
     let invalid = || FetchError::Url(url.to_owned());
     let uri: Uri = url.parse().map_err(|_| invalid())?;
     let origin = format!("{}://{}", uri.scheme_str().ok_or_else(invalid)?, uri.authority().ok_or_else(invalid)?);

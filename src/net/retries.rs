@@ -97,15 +97,24 @@ mod tests {
 
     #[test]
     fn only_what_can_be_done_twice_is_copied() {
-        for (method, is_copied) in
-            [("GET", true), ("HEAD", true), ("PUT", true), ("DELETE", true), ("POST", false), ("PATCH", false), ("FROB", false)]
-        {
+        for (method, is_copied) in [
+            ("GET", true),
+            ("HEAD", true),
+            ("PUT", true),
+            ("DELETE", true),
+            ("POST", false),
+            ("PATCH", false),
+            ("FROB", false),
+        ] {
             let body = OutboundBody::whole(Bytes::from_static(b"all of it"), Arc::default());
             let request = Request::builder().method(method).uri("/a?b").header("c", "d").body(body).unwrap();
             let copy = copy(&request);
             assert_eq!(copy.is_some(), is_copied, "{method}");
             if let Some(copy) = copy {
-                assert_eq!((copy.method(), copy.uri(), copy.headers()), (request.method(), request.uri(), request.headers()));
+                assert_eq!(
+                    (copy.method(), copy.uri(), copy.headers()),
+                    (request.method(), request.uri(), request.headers())
+                );
             }
         }
     }

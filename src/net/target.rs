@@ -1,6 +1,15 @@
 //! Where upstreams are, and how long they may take.
 
-use std::{fmt, hash::BuildHasher, io, net::{IpAddr, SocketAddr}, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    hash::BuildHasher,
+    io,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+    sync::Arc,
+    time::Duration,
+};
 
 use foldhash::fast::FixedState;
 use http::{HeaderValue, Uri};

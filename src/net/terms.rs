@@ -8,7 +8,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+/// Told when some connection of some upstream is wanted that may not be opened: each worker looks whether one of its own
+/// rests that is in the way.
+pub(super) static WANTED: Notify = Notify::const_new();
 
 /// A connection is not used for longer, whoever opens it: addresses behind a name or a virtual address change.
 pub const CONNECTION_AGE: Duration = Duration::from_secs(600);
@@ -71,6 +75,7 @@ impl Slots {
         }
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let _waiting = Waiting(&self.waiting);
+        WANTED.notify_waiters();
         Arc::clone(&self.free).acquire_owned().await.ok()
     }
 
