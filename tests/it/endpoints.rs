@@ -18,7 +18,8 @@ const ROUTES: &str = r#"
 "#;
 
 fn world() -> (World, String) {
-    let world = World::with_routes(ROUTES);
+    // Clients that leave are noticed soon.
+    let world = World { more: "timeouts: { half_closed: 200ms }".to_owned(), ..World::with_routes(ROUTES) };
     let token = world.issuer.token("erin", &[]);
     (world, token)
 }
