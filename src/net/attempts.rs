@@ -9,6 +9,7 @@ use http::{Request, Response, StatusCode};
 
 use super::{
     body::{OutboundBody, UpstreamBody},
+    choice::choose,
     client::{Client, ClientError, Failed, Fate},
     endpoint::{Answers, Endpoint, Fault},
     endpoints::{Endpoints, Room, TRIED},
@@ -108,7 +109,7 @@ impl Endpoints {
     /// An endpoint, the times of one attempt, and whether there are several.
     fn first(&self, now: Instant) -> Option<(Arc<Endpoint>, Times, bool)> {
         let listed = self.list();
-        let endpoint = self.choose(&listed, &[], now)?;
+        let endpoint = choose(&listed.endpoints, &[], &self.rules.ejection, now)?;
         let several = listed.endpoints.len().min(TRIED);
         Some((endpoint, self.times(several), several > 1))
     }
@@ -166,10 +167,11 @@ impl Endpoints {
     fn next(&self, trying: &mut Trying, fate: Fate, now: Instant) -> Option<(Arc<Endpoint>, Times, Outbound)> {
         let listed = self.list();
         let times = self.times(listed.endpoints.len().min(TRIED));
+        let choose = |tried: &[Arc<Endpoint>]| choose(&listed.endpoints, tried, &self.rules.ejection, now);
         match fate {
             Fate::Unsent(request) if trying.tried.len() < TRIED => {
                 let times = trying.left(times, now)?;
-                Some((self.choose(&listed, &trying.tried, now)?, times, request))
+                Some((choose(&trying.tried)?, times, request))
             }
             Fate::Unsent(_) | Fate::Over => None,
             Fate::Unanswered => {
@@ -183,8 +185,7 @@ impl Endpoints {
                 }
                 self.happened.retries.fetch_add(1, Ordering::Relaxed);
                 trying.copy = copy(&request);
-                let other = self.choose(&listed, &trying.tried, now);
-                Some((other.or_else(|| self.choose(&listed, &[], now))?, times, request))
+                Some((choose(&trying.tried).or_else(|| choose(&[]))?, times, request))
             }
         }
     }

@@ -59,7 +59,8 @@ impl Progress {
     }
 
     pub(super) fn attempted(&self) {
-        self.attempts.fetch_add(1, Ordering::Relaxed);
+        // By one task at a time.
+        self.attempts.store(self.attempts().saturating_add(1), Ordering::Relaxed);
     }
 
     /// Nothing passes any more.
@@ -138,8 +139,8 @@ impl OutboundBody {
         }
     }
 
-    /// The same body for another attempt, if it is here whole or there is none.
-    pub(super) fn copy(&self) -> Option<Self> {
+    /// The same body once more, if all of it is there.
+    pub(super) fn repeated(&self) -> Option<Self> {
         let bytes = match &self.source {
             Source::Whole(bytes) => bytes.clone(),
             Source::Streamed(incoming) if incoming.is_end_stream() => Bytes::new(),

@@ -1,4 +1,4 @@
-//! All endpoints of one upstream: which there are, which is chosen, and how many requests may be on their way.
+//! All endpoints of one upstream: which there are, how they are, and how many requests may be on their way.
 
 use std::{
     io,
@@ -30,8 +30,6 @@ const ADDRESSES: usize = 64;
 const KEPT: Duration = Duration::from_secs(3600);
 /// At most so many endpoints are tried for one request until one takes it.
 pub(super) const TRIED: usize = 3;
-/// Among so many endpoints all are compared; among more, two by chance.
-const FEW: usize = 4;
 
 /// How an upstream is reached.
 #[derive(Debug, Clone, PartialEq)]
@@ -225,32 +223,6 @@ impl Endpoints {
         }
     }
 
-    /// The endpoint for a request that was not sent to those that were tried: one whose pause is over, else the least
-    /// loaded of those in service, else the least loaded of the others: that nobody is known to be well is no reason to ask
-    /// nobody.
-    pub(super) fn choose(&self, listed: &Listed, tried: &[Arc<Endpoint>], now: Instant) -> Option<Arc<Endpoint>> {
-        let endpoints = &listed.endpoints;
-        let is_untried = |endpoint: &Arc<Endpoint>| !tried.iter().any(|tried| Arc::ptr_eq(tried, endpoint));
-        if let [only] = endpoints.as_slice() {
-            return Some(only).filter(|only| is_untried(only)).cloned();
-        }
-        if endpoints.len() > FEW && tried.is_empty() {
-            let drawn = [fastrand::usize(..endpoints.len()), fastrand::usize(..endpoints.len())];
-            let drawn = drawn.map(|index| endpoints.get(index).filter(|one| one.state() == EndpointState::Up));
-            if let [Some(one), Some(other)] = drawn {
-                return Some(Arc::clone(if one.load() <= other.load() { one } else { other }));
-            }
-        }
-        // From anywhere, so that equal ones get equally many.
-        let start = fastrand::usize(..endpoints.len().max(1));
-        let untried =
-            endpoints.iter().cycle().skip(start).take(endpoints.len()).filter(|endpoint| is_untried(endpoint));
-        let trial = untried.clone().find(|endpoint| endpoint.takes_trial(&self.rules.ejection, now));
-        let up = || untried.clone().filter(|endpoint| endpoint.state() == EndpointState::Up);
-        let least = trial.or_else(|| up().min_by_key(|endpoint| endpoint.load()));
-        least.or_else(|| untried.clone().min_by_key(|endpoint| endpoint.load())).cloned()
-    }
-
     /// Notes an answer of an endpoint.
     pub(super) fn answered(&self, endpoint: &Endpoint) {
         if endpoint.answered() {
@@ -329,5 +301,98 @@ pub(super) struct Room(Arc<Endpoints>);
 impl Drop for Room {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoints(urls: &[&str]) -> Endpoints {
+        let times = Times { connect: Duration::from_secs(1), response: Duration::from_secs(1) };
+        let urls = urls.iter().map(|url| Arc::new(url.parse().unwrap())).collect();
+        Endpoints::new(EndpointRules::new("crm", urls, None, times))
+    }
+
+    fn places(endpoints: &Endpoints) -> Vec<String> {
+        endpoints.list().endpoints.iter().map(|endpoint| endpoint.target.url.place()).collect()
+    }
+
+    fn found(addresses: &[&str]) -> Vec<(usize, io::Result<Vec<SocketAddr>>)> {
+        vec![(1, Ok(addresses.iter().map(|address| address.parse().unwrap()).collect()))]
+    }
+
+    fn nothing() -> Vec<(usize, io::Result<Vec<SocketAddr>>)> {
+        vec![(1, Err(io::Error::other("no resolver")))]
+    }
+
+    #[test]
+    fn addresses_are_known_at_once_and_names_when_they_are_resolved() {
+        let endpoints = endpoints(&["http://10.0.0.1:80", "http://crm.example:80"]);
+        assert!(places(&endpoints).is_empty(), "all are waited for, so that no endpoint gets what is for all");
+        let now = Instant::now();
+        endpoints.learn(&found(&["10.0.0.2:80", "[fd00::2]:80"]), now);
+        assert_eq!(places(&endpoints), ["http://10.0.0.1:80", "10.0.0.2:80", "[fd00::2]:80"]);
+        let list = endpoints.list();
+        // The host that is asked for, and verified, stays the name.
+        assert_eq!(
+            (list.endpoints[1].target.url.host.as_ref(), list.endpoints[1].target.url.port),
+            ("crm.example", 80)
+        );
+        assert_eq!(list.endpoints[1].target.url.authority(), "crm.example:80");
+    }
+
+    #[test]
+    fn an_address_that_stays_keeps_what_is_known_of_it_and_one_that_goes_is_told() {
+        let (endpoints, now) = (endpoints(&["http://10.0.0.1:80", "http://crm.example:80"]), Instant::now());
+        endpoints.learn(&found(&["10.0.0.2:80", "10.0.0.3:80"]), now);
+        let before = endpoints.list().endpoints.clone();
+        endpoints.learn(&found(&["10.0.0.3:80", "10.0.0.4:80"]), now);
+        assert_eq!(places(&endpoints), ["http://10.0.0.1:80", "10.0.0.3:80", "10.0.0.4:80"]);
+        assert!(Arc::ptr_eq(&endpoints.list().endpoints[1], &before[2]));
+        let gone: Vec<bool> = before.iter().map(|endpoint| endpoint.target.terms.gone.is_set()).collect();
+        assert_eq!(gone, [false, true, false]);
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_resolved_keeps_its_addresses_for_an_hour() {
+        let (endpoints, now) = (endpoints(&["http://10.0.0.1:80", "http://crm.example:80"]), Instant::now());
+        endpoints.learn(&found(&["10.0.0.2:80"]), now);
+        endpoints.learn(&nothing(), now + KEPT);
+        assert_eq!(places(&endpoints).len(), 2);
+        endpoints.learn(&nothing(), now + KEPT + Duration::from_secs(1));
+        assert_eq!(places(&endpoints), ["http://10.0.0.1:80"]);
+        assert_eq!(endpoints.report().unresolved, 2);
+    }
+
+    #[test]
+    fn so_many_addresses_are_used_and_no_more() {
+        let (endpoints, now) = (endpoints(&["http://10.0.0.1:80", "http://crm.example:80"]), Instant::now());
+        let many: Vec<String> = (0..1000).map(|number| format!("10.1.{}.{}:80", number / 250, number % 250)).collect();
+        endpoints.learn(&found(&many.iter().map(String::as_str).collect::<Vec<_>>()), now);
+        assert_eq!(places(&endpoints).len(), 1 + ADDRESSES);
+    }
+
+    #[tokio::test]
+    async fn what_is_nowhere_says_why() {
+        let endpoints = endpoints(&["http://10.0.0.1:80", "http://crm.example:80"]);
+        assert!(matches!(endpoints.until_known().await, Err(ClientError::Unresolved(_))), "not resolved in time");
+        let name_only = super::tests::endpoints(&["http://crm.example:80"]);
+        name_only.learn(&[(0, Err(io::Error::other("no such host")))], Instant::now());
+        let problem = name_only.until_known().await.unwrap_err().to_string();
+        assert_eq!(problem, "no address: `crm.example` cannot be resolved: no such host");
+    }
+
+    #[test]
+    fn no_more_are_on_their_way_than_there_is_room_for() {
+        let rules = EndpointRules { in_flight: Some(2), ..endpoints(&["http://10.0.0.1:80"]).rules.clone() };
+        let endpoints = Arc::new(Endpoints::new(rules));
+        let (one, other) = (endpoints.enter().unwrap(), endpoints.enter().unwrap());
+        for _ in 0..10 {
+            assert!(matches!(endpoints.enter(), Err(ClientError::Saturated)));
+        }
+        drop(one);
+        drop((endpoints.enter().unwrap(), other));
+        assert_eq!(endpoints.report().in_flight, Some(0));
     }
 }

@@ -5,6 +5,7 @@ mod address;
 mod allowance;
 mod attempts;
 mod body;
+mod choice;
 mod client;
 mod deadline;
 mod drain;

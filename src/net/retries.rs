@@ -58,7 +58,7 @@ pub(super) fn copy(request: &Request<OutboundBody>) -> Option<Box<Request<Outbou
     if !is_idempotent(request.method()) {
         return None;
     }
-    let mut again = Box::new(Request::new(request.body().copy()?));
+    let mut again = Box::new(Request::new(request.body().repeated()?));
     again.method_mut().clone_from(request.method());
     again.uri_mut().clone_from(request.uri());
     *again.version_mut() = request.version();

@@ -2,6 +2,10 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -139,12 +143,10 @@ fn answers_of_gateways_are_failures_where_that_is_said() {
 #[test]
 fn checks_take_an_endpoint_out_of_service_and_back() {
     let (world, token) = world();
-    let ill = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
-    let told = std::sync::Arc::clone(&ill);
+    let ill = Arc::new(AtomicBool::new(true));
+    let told = Arc::clone(&ill);
     let one = Scripted::start(move |request, _| match request.starts_with("GET /healthz?deep=1 ") {
-        true if told.load(std::sync::atomic::Ordering::SeqCst) => {
-            Said::of("HTTP/1.1 500 Ill\r\ncontent-length: 0\r\n\r\n", Then::Keep)
-        }
+        true if told.load(Ordering::SeqCst) => Said::of("HTTP/1.1 500 Ill\r\ncontent-length: 0\r\n\r\n", Then::Keep),
         _ => Said::ok("one"),
     });
     let other = Scripted::answering("other");
@@ -155,7 +157,7 @@ fn checks_take_an_endpoint_out_of_service_and_back() {
     until_endpoints(&portcullis, "down", 1.0);
     portcullis.until_logged("an endpoint is down: its checks fail");
     assert!((0..20).all(|_| portcullis.get("/documents/d1", &token).body == "other"));
-    ill.store(false, std::sync::atomic::Ordering::SeqCst);
+    ill.store(false, Ordering::SeqCst);
     portcullis.until_logged("an endpoint is up again: its check succeeds");
     until_endpoints(&portcullis, "up", 2.0);
     eventually("it gets requests", || (portcullis.get("/documents/d1", &token).body == "one").then_some(()));
@@ -322,4 +324,42 @@ fn mistakes_are_told_with_their_place_and_advice() {
         assert!(!output.status.success() && told.contains(said), "{written}: {told}");
         assert!(told.contains("portcullis.yaml:6:"), "{written}: {told}");
     }
+}
+
+#[test]
+fn a_flapping_upstream_piles_nothing_up_and_is_back_when_it_is() {
+    let (world, token) = world();
+    let address = nowhere();
+    let upstream = format!("url: \"http://{address}\", connect_timeout: 300ms, limits: {{ in_flight: 4 }}");
+    let portcullis = world.start_with(&upstream);
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::SeqCst) {
+                    let answer = portcullis.get("/documents/d1", &token);
+                    let is_told =
+                        ["", "upstream_unreachable", "upstream_overloaded"].contains(&answer.reason().as_str());
+                    assert!(is_told, "{answer:?}");
+                }
+            });
+        }
+        for round in 0..3 {
+            thread::sleep(Duration::from_millis(200));
+            let in_flight = portcullis.metric("portcullis_upstream_requests_in_flight{upstream=\"main\"}");
+            let hangs = round % 2 == 1;
+            let back = Scripted::start_at(address, move |_, before| match hangs && before < 20 {
+                true => Said(vec![], Then::Close),
+                false => Said::ok("back"),
+            });
+            let since = Instant::now();
+            eventually("it is back", || (portcullis.get("/documents/d1", &token).body == "back").then_some(()));
+            // One second is promised; the machine may be busy.
+            assert!(in_flight <= 8.0 && since.elapsed() < Duration::from_secs(5), "{in_flight} {:?}", since.elapsed());
+        }
+        is_over.store(true, Ordering::SeqCst);
+    });
+    eventually("nothing is left", || {
+        (portcullis.metric("portcullis_upstream_requests_in_flight{upstream=\"main\"}") == 0.0).then_some(())
+    });
 }
