@@ -4,7 +4,7 @@ CHART_TOOLS := target/chart-tools
 SDK_TOOLS := target/sdk-tools
 BINARY := $${CARGO_TARGET_DIR:-target}/debug/portcullis
 
-.PHONY: demo test bench tools sdk-tools fuzz fuzz-policy oracle mutants
+.PHONY: demo test bench tools sdk-tools fuzz fuzz-policy oracle mutants soak
 
 # A company, its agents, an upstream and the proxy between them, until Ctrl-C.
 demo: tools
@@ -34,6 +34,11 @@ oracle:
 # Faults that are put into a copy of the engine, each of which a test must see.
 mutants:
 	python3 tests/mutants/run.py
+
+# Connections to upstreams by a million requests, clients and upstreams of which leave in the middle.
+soak:
+	PORTCULLIS_SEED=$${PORTCULLIS_SEED:-$$(date +%s)} PORTCULLIS_REQUESTS=$${PORTCULLIS_REQUESTS:-1000000} \
+	  cargo test --test it -- --nocapture pool::
 
 # Measurements; they write bench/results.
 bench: tools

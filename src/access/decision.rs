@@ -217,6 +217,8 @@ reasons! {
     /// More requests in flight than the bound.
     Overloaded = "overloaded", SERVICE_UNAVAILABLE, "Too many requests are in flight";
 
+    /// The upstream has as many requests or connections as its bound, which others do not suffer from.
+    UpstreamOverloaded = "upstream_overloaded", SERVICE_UNAVAILABLE, "The upstream has as many requests as it may have";
     /// No connection to the upstream, or it broke before an answer.
     UpstreamUnreachable = "upstream_unreachable", BAD_GATEWAY, "The upstream could not be reached";
     /// The upstream did not answer in time.

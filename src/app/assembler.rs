@@ -18,6 +18,8 @@ use crate::{
     supply::{Assemble, Assembly, KeyDocuments, Loaded},
 };
 
+use super::upstreams::KnownEndpoints;
+
 /// What only a restart changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fixed(Vec<(&'static str, String)>);
@@ -62,6 +64,8 @@ pub(super) struct Assembler {
     /// Who is polled for signals, and who will be once what they were read with is in force.
     pub(super) polls: watch::Sender<Vec<PollSettings>>,
     pub(super) next_polls: Option<Vec<PollSettings>>,
+    /// What is known of upstreams.
+    pub(super) endpoints: KnownEndpoints,
     /// What a policy in memory begins with, and where it goes on; `None` if the policy is in files.
     pub(super) memory: Option<Seed>,
     /// The one that is there already, with the tokens that it has verified.
@@ -125,18 +129,20 @@ impl Assemble for Assembler {
         if let Some(polls) = self.next_polls.take() {
             self.polls.send_replace(polls);
         }
+        self.endpoints.published();
     }
 }
 
 impl Assembler {
     fn snapshot(&mut self, loading: Loading, revision: Revision) -> Result<Loaded, Vec<Diagnostic>> {
-        let settings = settle(loading)?;
+        let mut settings = settle(loading)?;
         let changed = self.fixed.changed(&Fixed::of(&settings));
         if !changed.is_empty() {
             let message = format!("changed since the start: {}", changed.join(", "));
             let problem = Diagnostic::new(&settings.file, Place::default(), message);
             return Err(vec![problem.with_help("these need a restart; restart, or change them back")]);
         }
+        self.endpoints.keep(&mut settings.upstreams);
         let identities: Vec<_> = listeners(&settings).map(|listener| listener.tls.clone()).collect();
         let polls = settings.polls.clone();
         let authenticator = match &settings.authenticator {

@@ -6,6 +6,7 @@ mod operator;
 mod running;
 mod signals;
 mod sockets;
+mod upstreams;
 mod worker;
 
 pub use assembler::{check_everything, load_snapshot};

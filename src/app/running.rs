@@ -23,9 +23,9 @@ use crate::{
     config::{ListenSettings, PolicySource, Settings},
     net::{
         Drain, DrainSignal, HandOverError, ListenAddress, Listener, ListenerError, Passage, Predecessor,
-        ServerSettings, ServerTls, serve,
+        ServerSettings, ServerTls, look_after, serve,
     },
-    proxy::{Enforcer, ProxyMetrics, Shared},
+    proxy::{Enforcer, ProxyMetrics, Shared, register_upstream_metrics},
     snapshot::{CompactionMetrics, SnapshotCell, register_metrics},
     supply::{FileSource, Replicator, SupplyMetrics},
     telemetry::{MetricsError, Registry},
@@ -35,6 +35,7 @@ use super::{
     assembler::{Assembler, Fixed, Seed, check_everything, listeners},
     operator::{AdminError, Told},
     sockets::Sockets,
+    upstreams::KnownEndpoints,
     worker::start_worker,
 };
 
@@ -117,6 +118,8 @@ impl Running {
         let memory = seed(&settings, &snapshots)?;
         let store = memory.as_ref().map(|seed| Arc::clone(&seed.store));
         let (polls_sender, polls) = watch::channel(Vec::new());
+        let (endpoints, upstreams) = KnownEndpoints::new();
+        register_upstream_metrics(upstreams.clone(), &registry)?;
         let assembler = Assembler {
             path: config.to_owned(),
             fixed: Fixed::of(&settings),
@@ -124,6 +127,7 @@ impl Running {
             identities: Vec::new(),
             polls: polls_sender,
             next_polls: None,
+            endpoints,
             memory,
             authenticator: None,
         };
@@ -248,6 +252,7 @@ impl Running {
             patience: settings.drain,
         };
         control.spawn(polling);
+        control.spawn(look_after(upstreams, health_signal.clone()));
         if let Some(accepting) = accepting {
             control.spawn(serve(accepting, None, ServerSettings::default(), health_signal.clone(), handler));
         }

@@ -44,6 +44,8 @@ pub struct AuditRecord {
     pub status: Option<u16>,
     /// The status that the upstream answered with.
     pub upstream_status: Option<u16>,
+    /// How often the request was sent to the upstream, or could not be for want of a connection.
+    pub upstream_attempts: u32,
     /// Whether the answer reached its end; a client or an upstream may break it off.
     pub complete: bool,
     /// Why it was cut off: while it lasted it ceased to be permitted.
@@ -78,6 +80,7 @@ impl AuditRecord {
             denied_access: None,
             status: None,
             upstream_status: None,
+            upstream_attempts: 0,
             complete: false,
             cut: None,
             durations_us: Durations::default(),
@@ -122,6 +125,9 @@ impl AuditRecord {
         }
         record.number_if(name!("status"), self.status.map(u64::from));
         record.number_if(name!("upstream_status"), self.upstream_status.map(u64::from));
+        if self.upstream_attempts > 1 {
+            record.number(name!("upstream_attempts"), u64::from(self.upstream_attempts));
+        }
         record.flag(name!("complete"), self.complete);
         if let Some(cut) = self.cut {
             record.plain(name!("cut"), cut.name());

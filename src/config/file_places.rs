@@ -3,7 +3,10 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::located::Located;
+use super::{
+    file_endpoints::{Ejection, Health, Retries, UpstreamLimits},
+    located::Located,
+};
 
 /// One address that agents connect to.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -107,9 +110,12 @@ pub(super) struct OriginalDestination {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Upstream {
-    /// `http://host:port`, `https://host:port`, or the Unix socket `unix:PATH`. Without it there is
-    /// `original_destination`.
+    /// `http://host:port`, `https://host:port`, or the Unix socket `unix:PATH`. All addresses of a name are endpoints.
+    /// Without it there is `urls` or `original_destination`.
     pub(super) url: Option<Located<String>>,
+    /// In the place of `url`: several of them, for one and the same service. Each request goes to the endpoint with the
+    /// fewest on their way.
+    pub(super) urls: Option<Located<Vec<Located<String>>>>,
     /// In the place of `url`: connections go, in the clear, to where the client's own was meant to go before it was
     /// redirected to a listener with `original_destination`.
     pub(super) original_destination: Option<Located<OriginalDestination>>,
@@ -124,8 +130,21 @@ pub(super) struct Upstream {
     pub(super) preserve_host: Option<Located<bool>>,
     /// Whether it is told what was decided by a signed token too, as `transaction_tokens` says. By default it is not.
     pub(super) transaction_token: Option<Located<bool>>,
-    /// From the first packet to a usable connection. By default 2s.
+    /// From the first packet to a usable connection, with all endpoints that are tried. By default 2s.
     pub(super) connect_timeout: Option<Located<String>>,
-    /// From the sent request to the head of the answer. By default 30s.
+    /// From the sent request to the head of the answer, with all attempts. By default 30s.
     pub(super) response_timeout: Option<Located<String>>,
+    /// How often names are resolved, beside the requests. By default 10s. One that cannot be resolved any more keeps its
+    /// addresses for an hour.
+    pub(super) refresh: Option<Located<String>>,
+    /// How long a connection takes new requests; by chance up to a tenth less. By default 10m.
+    pub(super) connection_age: Option<Located<String>>,
+    /// How much of it may be in use at one time. Without it that is not bounded.
+    pub(super) limits: Option<UpstreamLimits>,
+    /// When an endpoint that fails is left alone for a while.
+    pub(super) ejection: Option<Located<Ejection>>,
+    /// How endpoints are asked whether they are well. Without it they are not.
+    pub(super) health: Option<Located<Health>>,
+    /// Which requests are sent again. Without it none that the upstream may have seen.
+    pub(super) retries: Option<Located<Retries>>,
 }

@@ -5,11 +5,12 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     access::Place,
     identity::SpiffeId,
-    net::{ClientTls, Network, Target, TargetUrl, UpstreamPeer},
+    net::{ClientTls, EndpointRules, Endpoints, Network, TargetUrl, Times, UpstreamPeer},
     snapshot::Upstream,
 };
 
 use super::{
+    endpoints,
     file::File,
     file_places::{self as file, OriginalDestination},
     located::Located,
@@ -25,21 +26,25 @@ pub(super) fn upstreams(file: &File, reading: &mut Reading<'_>) -> Option<Vec<Up
 }
 
 fn upstream(name: &str, written: &Located<file::Upstream>, file: &File, reading: &mut Reading<'_>) -> Option<Upstream> {
-    let (url, original_destination) = place(written, file, reading).unzip();
+    let (urls, original_destination) = places(written, file, reading).unzip();
     let problems = &mut reading.problems;
-    let connect_timeout = problems.duration(written.connect_timeout.as_ref(), Duration::from_secs(2));
-    let response_timeout = problems.duration(written.response_timeout.as_ref(), Duration::from_secs(30));
-    let tls = match &url {
-        Some(url) if url.is_tls() => client_tls(written, reading),
+    let times = Times {
+        connect: problems.duration(written.connect_timeout.as_ref(), Duration::from_secs(2)),
+        response: problems.duration(written.response_timeout.as_ref(), Duration::from_secs(30)),
+    };
+    let tls = match &urls {
+        Some(urls) if urls.iter().any(|url| url.is_tls()) => client_tls(written, reading),
         Some(_) => refuse_tls(written, problems).map(|()| None),
         None => None,
     };
     let problems = &mut reading.problems;
-    if let (Some(preserve), Some(url)) = (written.preserve_host.as_ref().filter(|preserve| !preserve.value), &url)
-        && (url.is_local() || original_destination.as_ref().is_some_and(Option::is_some))
-    {
+    if let (Some(preserve), Some(urls)) = (written.preserve_host.as_ref().filter(|preserve| !preserve.value), &urls) {
         let help = "leave it out: the upstream gets the host that the client asked for";
-        problems.add_with_help(preserve.place, "there is no host that could be sent instead", help);
+        match urls.as_slice() {
+            [url] if !url.is_local() => {}
+            [] | [_] => problems.add_with_help(preserve.place, "there is no host that could be sent instead", help),
+            [_, _, ..] => problems.add_with_help(preserve.place, "several URLs have several hosts", help),
+        }
     }
     let token = written.transaction_token.as_ref().filter(|wanted| wanted.value);
     if let (Some(wanted), None) = (token, &file.transaction_tokens) {
@@ -47,43 +52,71 @@ fn upstream(name: &str, written: &Located<file::Upstream>, file: &File, reading:
         let help = "add `transaction_tokens: { issuer: …, audience: …, keys: […] }`";
         problems.add_with_help(wanted.place, message, help);
     }
-    if let (Some(wanted), Some(Some(_))) = (token, &original_destination) {
-        let message = "the client chooses where it goes: the token would be given to whoever listens there";
-        problems.add_with_help(wanted.place, message, "send tokens to upstreams with a `url` only");
+    if let Some(Some(_)) = &original_destination {
+        endpoints::refuse_written(written, problems);
+        if let Some(wanted) = token {
+            let message = "the client chooses where it goes: the token would be given to whoever listens there";
+            problems.add_with_help(wanted.place, message, "send tokens to upstreams with a `url` only");
+        }
     }
-    let target = Target { url: Arc::new(url?), tls: tls?, connect_timeout, response_timeout };
+    // Whatever is wrong with where it is: all problems are in one report.
+    let rules = endpoints::with_written(EndpointRules::new(name, Vec::new(), None, times), written, problems);
+    let rules = EndpointRules { urls: urls?, tls: tls?, ..rules };
     Some(Upstream {
         name: name.into(),
-        target,
+        endpoints: Arc::new(Endpoints::new(rules)),
         original_destination: original_destination?,
         preserve_host: written.preserve_host.as_ref().is_none_or(|preserve| preserve.value),
         transaction_token: token.is_some(),
     })
 }
 
+type Places = (Vec<Arc<TargetUrl>>, Option<Arc<[Network]>>);
+
 /// Where it is, or the networks that redirected connections go on to; `None` after a problem.
-fn place(
-    written: &Located<file::Upstream>,
-    file: &File,
-    reading: &mut Reading<'_>,
-) -> Option<(TargetUrl, Option<Arc<[Network]>>)> {
-    match (&written.url, &written.original_destination) {
-        (Some(url), None) => match url.value.strip_prefix("unix:").filter(|path| !path.is_empty()) {
-            Some(path) => Some((TargetUrl::of_socket(reading.beside(path)), None)),
-            None => Some((reading.problems.parse(url)?, None)),
-        },
-        (None, Some(original)) => {
+fn places(written: &Located<file::Upstream>, file: &File, reading: &mut Reading<'_>) -> Option<Places> {
+    match (&written.url, &written.urls, &written.original_destination) {
+        (Some(url), None, None) => Some((vec![Arc::new(place(url, reading)?)], None)),
+        (None, Some(urls), None) => Some((several(urls, reading)?, None)),
+        (None, None, Some(original)) => {
             let networks = original_destination(original, file, &mut reading.problems)?;
-            Some((TargetUrl::nowhere(), Some(networks)))
+            Some((Vec::new(), Some(networks)))
         }
-        (Some(_), Some(_)) | (None, None) => {
+        _ => {
             let help =
                 "write `url: \"http://host:port\"`, or `original_destination` for connections that are redirected";
-            let message = "an upstream has exactly one of `url` and `original_destination`";
+            let message = "an upstream has exactly one of `url`, `urls` and `original_destination`";
             reading.problems.add_with_help(written.place, message, help);
             None
         }
     }
+}
+
+fn place(url: &Located<String>, reading: &mut Reading<'_>) -> Option<TargetUrl> {
+    match url.value.strip_prefix("unix:").filter(|path| !path.is_empty()) {
+        Some(path) => Some(TargetUrl::of_socket(reading.beside(path))),
+        None => reading.problems.parse(url),
+    }
+}
+
+fn several(urls: &Located<Vec<Located<String>>>, reading: &mut Reading<'_>) -> Option<Vec<Arc<TargetUrl>>> {
+    let mut places: Vec<Arc<TargetUrl>> = Vec::new();
+    for url in urls.iter() {
+        let Some(parsed) = place(url, reading).map(Arc::new) else { continue };
+        if places.contains(&parsed) {
+            reading.problems.add(url.place, format!("`{}` is there twice", url.value));
+        } else if places.first().is_some_and(|first| first.is_tls() != parsed.is_tls()) {
+            let message = "all URLs of an upstream are `https`, or none is";
+            reading.problems.add_with_help(url.place, message, "make two upstreams of them");
+        }
+        places.push(parsed);
+    }
+    if urls.is_empty() {
+        let help = "write `urls: [\"http://host:port\"]`";
+        reading.problems.add_with_help(urls.place, "`urls` is empty: there is no endpoint", help);
+        return None;
+    }
+    (places.len() == urls.len()).then_some(places)
 }
 
 fn original_destination(

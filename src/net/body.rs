@@ -4,7 +4,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
 };
@@ -16,6 +16,7 @@ use thiserror::Error;
 
 use super::{
     allowance::{Allowance, Spent},
+    attempts::Place,
     client::Lease,
 };
 
@@ -40,6 +41,7 @@ pub enum BodyError {
 #[derive(Debug, Default)]
 pub struct Progress {
     sent: AtomicU64,
+    attempts: AtomicU32,
     is_over: AtomicBool,
     // Who waits for the next piece.
     waiting: AtomicWaker,
@@ -49,6 +51,16 @@ impl Progress {
     /// What was handed to the connection, in bytes.
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
+    }
+
+    /// How often its request was sent, or could not be for want of a connection.
+    pub fn attempts(&self) -> u32 {
+        self.attempts.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn attempted(&self) {
+        // By one task at a time.
+        self.attempts.store(self.attempts().saturating_add(1), Ordering::Relaxed);
     }
 
     /// Nothing passes any more.
@@ -127,8 +139,22 @@ impl OutboundBody {
         }
     }
 
+    /// The same body once more, if all of it is there.
+    pub(super) fn repeated(&self) -> Option<Self> {
+        let bytes = match &self.source {
+            Source::Whole(bytes) => bytes.clone(),
+            Source::Streamed(incoming) if incoming.is_end_stream() => Bytes::new(),
+            Source::Streamed(_) => return None,
+        };
+        Some(Self::whole(bytes, self.progress()))
+    }
+
     pub(super) fn progress(&self) -> Arc<Progress> {
         Arc::clone(&self.progress)
+    }
+
+    pub(super) fn attempted(&self) {
+        self.progress.attempted();
     }
 }
 
@@ -187,18 +213,27 @@ pub struct UpstreamBody {
     incoming: Incoming,
     // In a box, because it moves through many hands with its answer.
     lease: Option<Box<Lease>>,
+    // What the request takes up at its upstream, where that is counted.
+    place: Option<Box<Place>>,
 }
 
 impl UpstreamBody {
     pub(super) fn new(incoming: Incoming, lease: Lease) -> Self {
-        let mut body = Self { incoming, lease: Some(Box::new(lease)) };
+        let mut body = Self { incoming, lease: Some(Box::new(lease)), place: None };
         if body.incoming.is_end_stream() {
             body.release();
         }
         body
     }
 
+    /// Takes up the place until its end.
+    pub(super) fn taking(mut self, place: Option<Box<Place>>) -> Self {
+        self.place = place.filter(|_| !self.incoming.is_end_stream());
+        self
+    }
+
     fn release(&mut self) {
+        self.place = None;
         if let Some(lease) = self.lease.take() {
             lease.give_back();
         }
@@ -212,7 +247,7 @@ impl Body for UpstreamBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
         match &frame {
-            Some(Err(_)) => self.lease = None,
+            Some(Err(_)) => (self.lease, self.place) = (None, None),
             Some(Ok(_)) if !self.incoming.is_end_stream() => {}
             Some(Ok(_)) | None => self.release(),
         }

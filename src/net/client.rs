@@ -5,7 +5,7 @@ use std::{
     hash::{Hash, Hasher},
     io,
     pin::{Pin, pin},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
@@ -16,24 +16,30 @@ use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use thiserror::Error;
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, timeout_at},
+};
 use tokio_rustls::TlsConnector;
 
 use super::{
     body::{OutboundBody, Progress, UpstreamBody},
     deadline::ConnectionTimer,
+    heard::{Heard, Listening},
     joined::Joined,
     patient::Patient,
-    target::{Target, TargetUrl},
+    pause::jittered,
+    target::{Target, TargetUrl, Times},
+    terms::{Slots, Terms, WANTED},
     tls::ClientTls,
 };
 
 /// At most this many idle connections to one upstream are kept by one worker.
 const IDLE_CONNECTIONS: usize = 128;
-/// With more origins than this, those without a young connection are forgotten.
-const ORIGINS: usize = 64;
 /// An idle connection older than this is not used again.
 const IDLE_TIME: Duration = Duration::from_secs(60);
+/// How often connections are closed that are of no more use.
+const SWEEP: Duration = Duration::from_secs(1);
 /// The longest head of an answer.
 const HEAD_BYTES: usize = 64 * 1024;
 
@@ -58,6 +64,30 @@ pub enum ClientError {
     /// No head of an answer in time.
     #[error("no answer in time")]
     ResponseTimeout,
+    /// The name of the upstream is nowhere.
+    #[error("no address: {0}")]
+    Unresolved(Arc<str>),
+    /// The upstream has as many requests or connections as it may.
+    #[error("the upstream has as many requests or connections as it may have")]
+    Saturated,
+}
+
+/// A request that got no answer.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) error: ClientError,
+    pub(super) fate: Fate,
+}
+
+/// What the upstream may know of a request that it has not answered.
+#[derive(Debug)]
+pub(super) enum Fate {
+    /// Nothing: not one byte of it was sent.
+    Unsent(Box<Request<OutboundBody>>),
+    /// All of it, and the connection broke before one byte of an answer came.
+    Unanswered,
+    /// All of it, and it began to answer, or had its time to.
+    Over,
 }
 
 type Sender = http1::SendRequest<OutboundBody>;
@@ -66,6 +96,20 @@ type Sender = http1::SendRequest<OutboundBody>;
 struct Connection {
     sender: Sender,
     timer: ConnectionTimer,
+    heard: Heard,
+    terms: Terms,
+    // It takes no requests after that.
+    until: Instant,
+}
+
+impl Connection {
+    fn is_of_use(&self, now: Instant) -> bool {
+        now < self.until && !self.terms.gone.is_set()
+    }
+
+    fn is_in_the_way(&self) -> bool {
+        self.terms.slots.as_ref().is_some_and(Slots::are_wanted)
+    }
 }
 
 #[derive(Debug)]
@@ -88,7 +132,14 @@ impl Hash for Origin {
     }
 }
 
-type Pool = Arc<Mutex<HashMap<Origin, Vec<Idle>, RandomState>>>;
+type Pool = Arc<Mutex<Resting>>;
+
+#[derive(Debug, Default)]
+struct Resting {
+    origins: HashMap<Origin, Vec<Idle>, RandomState>,
+    // Somebody closes those that are of no more use.
+    is_swept: bool,
+}
 
 /// A connection on loan: it goes back once its exchange is complete, or is closed.
 #[derive(Debug)]
@@ -101,20 +152,22 @@ pub(super) struct Lease {
 impl Lease {
     /// Returns the connection. It is lent again only when hyper says that the exchange is over on both sides.
     pub(super) fn give_back(self) {
-        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        if pool.len() > ORIGINS {
-            // Reloads leave origins behind that nobody asks for any more.
-            pool.retain(|_, idle| idle.iter().any(|idle| idle.since.elapsed() <= IDLE_TIME));
-        }
-        if self.connection.sender.is_closed() {
+        let now = Instant::now();
+        let Self { connection, .. } = &self;
+        if connection.sender.is_closed() || !connection.is_of_use(now) || connection.is_in_the_way() {
             return;
         }
-        let idle = pool.entry(self.origin).or_default();
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        if !pool.is_swept {
+            pool.is_swept = true;
+            tokio::spawn(sweep(Arc::downgrade(&self.pool)));
+        }
+        let idle = pool.origins.entry(self.origin).or_default();
         if idle.len() >= IDLE_CONNECTIONS {
             // The oldest, which the upstream has most likely closed.
             idle.remove(0);
         }
-        idle.push(Idle { connection: self.connection, since: Instant::now() });
+        idle.push(Idle { connection: self.connection, since: now });
     }
 }
 
@@ -125,15 +178,26 @@ pub struct Client {
 }
 
 impl Client {
-    /// Sends the request, now, and waits for the head of the answer.
+    /// Sends the request to this one place, now, and waits for the head of the answer.
     ///
     /// A request is tried again on another connection only if not one byte of it was sent.
     pub async fn send(
         &self,
         target: &Target,
-        mut request: Box<Request<OutboundBody>>,
+        request: Box<Request<OutboundBody>>,
         now: std::time::Instant,
     ) -> Result<Response<UpstreamBody>, ClientError> {
+        self.try_send(target, target.times, request, now).await.map_err(|failed| failed.error)
+    }
+
+    /// The same within these times; what became of the request, if there is no answer.
+    pub(super) async fn try_send(
+        &self,
+        target: &Target,
+        times: Times,
+        mut request: Box<Request<OutboundBody>>,
+        now: std::time::Instant,
+    ) -> Result<Response<UpstreamBody>, Box<Failed>> {
         let mut begun = Instant::from_std(now);
         let origin = Origin { url: Arc::clone(&target.url), tls: target.tls.clone() };
         loop {
@@ -143,26 +207,37 @@ impl Client {
                 Some(connection) => connection,
                 None => {
                     // Rare and large: in a box of its own, so that it does not make every request's future larger.
-                    let sender = Box::pin(connect(target)).await?;
-                    begun = Instant::now();
-                    Connection { sender, timer: ConnectionTimer::new() }
+                    match Box::pin(connect(target, times.connect)).await {
+                        Ok(connection) => {
+                            begun = Instant::now();
+                            connection
+                        }
+                        Err(error) => return Err(Box::new(Failed { error, fate: Fate::Unsent(request) })),
+                    }
                 }
             };
             let progress = request.body().progress();
+            connection.heard.clear();
             // A failure holds the request, which is large, and the outcome moves through many hands.
             let answer = pin!(connection.sender.try_send_request(*request).map_err(Box::new));
-            match within(&connection.timer, begun, target.response_timeout, &progress, answer)
-                .await
-                .ok_or(ClientError::ResponseTimeout)?
-            {
-                Ok(response) => {
+            match within(&connection.timer, begun, times.response, &progress, answer).await {
+                Some(Ok(response)) => {
                     let lease = Lease { connection, origin, pool: Arc::clone(&self.pool) };
                     return Ok(response.map(|incoming: Incoming| UpstreamBody::new(incoming, lease)));
                 }
-                Err(mut failed) => match failed.take_message() {
+                Some(Err(mut failed)) => match failed.take_message() {
                     Some(unsent) if is_reused => *request = unsent,
-                    Some(_) | None => return Err(broken(failed.into_error())),
+                    Some(unsent) => {
+                        let error = broken(failed.into_error());
+                        return Err(Box::new(Failed { error, fate: Fate::Unsent(Box::new(unsent)) }));
+                    }
+                    None => {
+                        let has_begun = connection.heard.is_set();
+                        let fate = if has_begun { Fate::Over } else { Fate::Unanswered };
+                        return Err(Box::new(Failed { error: broken(failed.into_error()), fate }));
+                    }
                 },
+                None => return Err(Box::new(Failed { error: ClientError::ResponseTimeout, fate: Fate::Over })),
             }
         }
     }
@@ -170,7 +245,7 @@ impl Client {
     /// A connection whose last exchange is complete, the youngest first.
     fn take(&self, origin: &Origin, now: Instant) -> Option<Connection> {
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        let idle = pool.get_mut(origin)?;
+        let idle = pool.origins.get_mut(origin)?;
         let is_old = |idle: &Idle| now.saturating_duration_since(idle.since) > IDLE_TIME;
         if idle.first().is_some_and(is_old) {
             idle.retain(|idle| !is_old(idle) && !idle.connection.sender.is_closed());
@@ -181,7 +256,12 @@ impl Client {
         {
             index -= 1;
             match (sender.is_ready(), sender.is_closed()) {
-                (true, _) => return Some(idle.remove(index).connection),
+                (true, _) => {
+                    let connection = idle.remove(index).connection;
+                    if connection.is_of_use(now) {
+                        return Some(connection);
+                    }
+                }
                 // What the upstream has closed is in nobody's way.
                 (false, true) => drop(idle.remove(index)),
                 // It has not noticed yet that its exchange is over.
@@ -217,29 +297,53 @@ fn broken(error: hyper::Error) -> ClientError {
     if error.is_parse() { ClientError::Malformed(error) } else { ClientError::Broken(error) }
 }
 
-async fn connect(target: &Target) -> Result<Sender, ClientError> {
-    match timeout(target.connect_timeout, handshake(target)).await {
-        Ok(sender) => sender,
-        Err(_) => Err(ClientError::ConnectTimeout),
+/// Closes, until the client ends, the connections that are of no more use, or in the way of others.
+async fn sweep(pool: Weak<Mutex<Resting>>) {
+    loop {
+        // Whoever is told too early or not at all is in time with the next round.
+        let _ = tokio::time::timeout(SWEEP, WANTED.notified()).await;
+        let Some(pool) = pool.upgrade() else { return };
+        let now = Instant::now();
+        let mut pool = pool.lock().unwrap_or_else(PoisonError::into_inner);
+        pool.origins.retain(|_, resting| {
+            resting.retain(|Idle { connection, since }| {
+                let is_young = now.saturating_duration_since(*since) <= IDLE_TIME;
+                is_young && !connection.sender.is_closed() && connection.is_of_use(now) && !connection.is_in_the_way()
+            });
+            !resting.is_empty()
+        });
     }
 }
 
-async fn handshake(target: &Target) -> Result<Sender, ClientError> {
+async fn connect(target: &Target, limit: Duration) -> Result<Connection, ClientError> {
+    let deadline = Instant::now() + limit;
+    let slot = match &target.terms.slots {
+        None => None,
+        Some(slots) => timeout_at(deadline, slots.take()).await.map_err(|_| ClientError::Saturated)?,
+    };
+    let heard = Heard::default();
+    let sender = timeout_at(deadline, handshake(target, heard.clone(), slot));
+    let sender = sender.await.map_err(|_| ClientError::ConnectTimeout)??;
+    let until = Instant::now() + jittered(target.terms.age);
+    Ok(Connection { sender, timer: ConnectionTimer::new(), heard, terms: target.terms.clone(), until })
+}
+
+async fn handshake(target: &Target, heard: Heard, slot: Option<OwnedSemaphorePermit>) -> Result<Sender, ClientError> {
     let url = &target.url;
     let stream = url.connect().await.map_err(ClientError::Connect)?;
     match &target.tls {
-        None => http1_handshake(TokioIo::new(Joined::new(Patient::new(stream)))).await,
+        None => http1_handshake(TokioIo::new(Listening::new(Joined::new(Patient::new(stream)), heard)), slot).await,
         Some(tls) => {
             let name = ServerName::try_from(url.host.to_string())
                 .map_err(|error| ClientError::Connect(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
             let connector = TlsConnector::from(Arc::clone(&tls.config));
             let stream = connector.connect(name, stream).await.map_err(ClientError::Connect)?;
-            http1_handshake(TokioIo::new(Joined::new(Patient::new(stream)))).await
+            http1_handshake(TokioIo::new(Listening::new(Joined::new(Patient::new(stream)), heard)), slot).await
         }
     }
 }
 
-async fn http1_handshake<T>(io: T) -> Result<Sender, ClientError>
+async fn http1_handshake<T>(io: T, slot: Option<OwnedSemaphorePermit>) -> Result<Sender, ClientError>
 where
     T: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
 {
@@ -250,6 +354,7 @@ where
         if let Err(error) = connection.await {
             tracing::debug!(%error, "a connection to an upstream ended");
         }
+        drop(slot);
     });
     Ok(sender)
 }
@@ -322,12 +427,9 @@ mod tests {
     }
 
     fn target(listener: &TcpListener) -> Target {
-        Target {
-            url: Arc::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap()),
-            tls: None,
-            connect_timeout: Duration::from_secs(10),
-            response_timeout: Duration::from_secs(10),
-        }
+        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let times = Times { connect: Duration::from_secs(10), response: Duration::from_secs(10) };
+        Target::new(Arc::new(url), None, times)
     }
 
     #[tokio::test]
@@ -358,6 +460,6 @@ mod tests {
             let answer = client.send(&target, request, std::time::Instant::now()).await.unwrap();
             assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "ok");
         };
-        timeout(Duration::from_secs(30), async { tokio::join!(serving, asking) }).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(30), async { tokio::join!(serving, asking) }).await.unwrap();
     }
 }

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::{
     body::OutboundBody,
     client::{Client, ClientError},
-    target::Target,
+    target::{Target, Times},
     tls::ClientTls,
 };
 
@@ -58,7 +58,7 @@ pub async fn fetch(
     limit: usize,
     deadline: Duration,
 ) -> Result<Bytes, FetchError> {
-    let (target, path) = target(url, tls, (deadline, deadline))?;
+    let (target, path) = target(url, tls, Times { connect: deadline, response: deadline })?;
     let request = request(Method::GET, &target, (&path, wanted), Bytes::new());
     let request = request.ok_or_else(|| FetchError::Url(url.to_owned()))?;
     timeout(deadline, document(&target, request, (wanted, limit))).await.map_err(|_| FetchError::Timeout)?
@@ -83,7 +83,7 @@ pub struct Question<'q> {
 /// take `deadline`. That there was no head in time is [`ClientError::ResponseTimeout`]. Redirects are not followed.
 pub async fn ask(question: Question<'_>, wait: Duration, deadline: Duration) -> Result<Bytes, FetchError> {
     let Question { url, tls, authorization, body, limit } = question;
-    let (target, path) = target(url, tls, (deadline, wait))?;
+    let (target, path) = target(url, tls, Times { connect: deadline, response: wait })?;
     let request = request(Method::POST, &target, (&path, MediaType::Json), body);
     let mut request = request.ok_or_else(|| FetchError::Url(url.to_owned()))?;
     request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -93,17 +93,13 @@ pub async fn ask(question: Question<'_>, wait: Duration, deadline: Duration) -> 
 }
 
 /// The origin of the URL with these times for the connection and for the head of the answer, and the path on it.
-fn target(
-    url: &str,
-    tls: Option<ClientTls>,
-    (connect_timeout, response_timeout): (Duration, Duration),
-) -> Result<(Target, String), FetchError> {
+fn target(url: &str, tls: Option<ClientTls>, times: Times) -> Result<(Target, String), FetchError> {
     let invalid = || FetchError::Url(url.to_owned());
     let uri: Uri = url.parse().map_err(|_| invalid())?;
     let origin = format!("{}://{}", uri.scheme_str().ok_or_else(invalid)?, uri.authority().ok_or_else(invalid)?);
     let origin = Arc::new(origin.parse().map_err(|_| invalid())?);
     let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-    Ok((Target { url: origin, tls, connect_timeout, response_timeout }, path))
+    Ok((Target::new(origin, tls, times), path))
 }
 
 fn request(

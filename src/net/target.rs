@@ -1,13 +1,22 @@
 //! Where upstreams are, and how long they may take.
 
-use std::{fmt, hash::BuildHasher, io, net::SocketAddr, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    hash::BuildHasher,
+    io,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+    sync::Arc,
+    time::Duration,
+};
 
 use foldhash::fast::FixedState;
 use http::{HeaderValue, Uri};
 use thiserror::Error;
 use tokio::net::{TcpStream, UnixStream};
 
-use super::{socket::Socket, tls::ClientTls};
+use super::{socket::Socket, terms::Terms, tls::ClientTls};
 
 /// The authority of what has none.
 const LOCAL: HeaderValue = HeaderValue::from_static("localhost");
@@ -21,6 +30,8 @@ pub struct TargetUrl {
     pub(super) port: u16,
     tls: bool,
     authority: HeaderValue,
+    // Where its name was found to be.
+    address: Option<SocketAddr>,
     // Of all the above, made once: a connection is looked up for every request.
     pub(super) hash: u64,
 }
@@ -61,7 +72,7 @@ impl FromStr for TargetUrl {
         let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
         let hash = FixedState::default().hash_one((host, port, tls));
         let authority = HeaderValue::from_str(authority.as_str()).map_err(|_| InvalidUrl::NotAUrl)?;
-        Ok(Self { socket: None, host: host.into(), port, tls, authority, hash })
+        Ok(Self { socket: None, host: host.into(), port, tls, authority, address: None, hash })
     }
 }
 
@@ -72,18 +83,35 @@ impl TargetUrl {
         let hash = FixedState::default().hash_one((host.as_str(), port, false));
         // An address holds nothing that a field's value may not hold.
         let authority = HeaderValue::try_from(address.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
-        Self { socket: None, host: host.into(), port, tls: false, authority, hash }
+        Self { socket: None, host: host.into(), port, tls: false, authority, address: Some(address), hash }
     }
 
     /// The service in the clear that listens on the Unix socket at this path.
     pub fn of_socket(path: PathBuf) -> Self {
         let hash = FixedState::default().hash_one(&path);
-        Self { socket: Some(path), host: "".into(), port: 0, tls: false, authority: LOCAL, hash }
+        Self { socket: Some(path), host: "".into(), port: 0, tls: false, authority: LOCAL, address: None, hash }
     }
 
     /// No place at all: whoever connects to it is refused.
     pub fn nowhere() -> Self {
-        Self { socket: None, host: "".into(), port: 0, tls: false, authority: LOCAL, hash: 0 }
+        Self { socket: None, host: "".into(), port: 0, tls: false, authority: LOCAL, address: None, hash: 0 }
+    }
+
+    /// The same at one of the addresses of its name: the host that it is asked for stays.
+    pub(super) fn at(&self, address: SocketAddr) -> Self {
+        let hash = FixedState::default().hash_one((self.hash, address));
+        Self { address: Some(address), hash, ..self.clone() }
+    }
+
+    /// What has to be resolved before it can be connected to: its host and port, if the host is a name.
+    pub(super) fn name(&self) -> Option<(&str, u16)> {
+        let is_name = self.socket.is_none() && self.address.is_none() && self.host.parse::<IpAddr>().is_err();
+        is_name.then_some((&self.host, self.port))
+    }
+
+    /// Where it is, for people.
+    pub(super) fn place(&self) -> String {
+        self.address.map_or_else(|| self.to_string(), |address| address.to_string())
     }
 
     /// A connection to it.
@@ -91,7 +119,10 @@ impl TargetUrl {
         if let Some(path) = &self.socket {
             return UnixStream::connect(path).await.map(Socket::Unix);
         }
-        let stream = TcpStream::connect((self.host.as_ref(), self.port)).await?;
+        let stream = match self.address {
+            Some(address) => TcpStream::connect(address).await?,
+            None => TcpStream::connect((self.host.as_ref(), self.port)).await?,
+        };
         // Small writes must not wait for acknowledgements; where that cannot be had, they are slower, not wrong.
         let _ = stream.set_nodelay(true);
         Ok(Socket::Tcp(stream))
@@ -123,17 +154,31 @@ impl fmt::Display for TargetUrl {
     }
 }
 
-/// An upstream and how long it may take.
+/// One place of an upstream, and how long it may take.
 #[derive(Debug, Clone)]
 pub struct Target {
     /// Where it is.
-    pub url: Arc<TargetUrl>,
+    pub(super) url: Arc<TargetUrl>,
     /// The roots for its certificate, if the URL is `https`.
-    pub tls: Option<ClientTls>,
+    pub(super) tls: Option<ClientTls>,
+    pub(super) times: Times,
+    pub(super) terms: Terms,
+}
+
+/// How long an upstream may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
     /// From the first packet to the end of the TLS handshake.
-    pub connect_timeout: Duration,
+    pub connect: Duration,
     /// From the end of the request to the head of the answer; while the request's body moves, time does not count.
-    pub response_timeout: Duration,
+    pub response: Duration,
+}
+
+impl Target {
+    /// The place of this URL, verified by these roots if it is `https`.
+    pub fn new(url: Arc<TargetUrl>, tls: Option<ClientTls>, times: Times) -> Self {
+        Self { url, tls, times, terms: Terms::default() }
+    }
 }
 
 #[cfg(test)]

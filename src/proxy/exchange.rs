@@ -249,6 +249,7 @@ impl Drop for Exchange {
         let total = begun.elapsed();
         progress.end();
         record.bytes.request = progress.sent();
+        record.upstream_attempts = progress.attempts();
         record.durations_us.total = microseconds(total);
         record.durations_us.decision = decision.map_or(0, microseconds);
         let route = record.route.as_deref().unwrap_or_default();

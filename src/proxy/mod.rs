@@ -13,8 +13,10 @@ mod metrics;
 mod rejection;
 mod transaction;
 mod upstream;
+mod upstream_metrics;
 
 pub use answer::AnswerBody;
 pub use budget::Budgets;
 pub use enforce::{Enforcer, EnforcerSettings, Shared};
 pub use metrics::ProxyMetrics;
+pub use upstream_metrics::register_upstream_metrics;

@@ -172,6 +172,7 @@ const fn remedy(reason: Reason) -> Option<&'static str> {
         | Reason::AuditUnavailable
         | Reason::Overloaded
         | Reason::TooManyProofs
+        | Reason::UpstreamOverloaded
         | Reason::UpstreamUnreachable
         | Reason::UpstreamTimeout => Some("try again later"),
         _ => None,
@@ -273,9 +274,11 @@ impl From<ClientError> for Rejection {
     fn from(error: ClientError) -> Self {
         let reason = match &error {
             ClientError::RequestBroken => return Malformed::Message("the body broke off").into(),
-            ClientError::Connect(_) | ClientError::ConnectTimeout | ClientError::Broken(_) => {
-                Reason::UpstreamUnreachable
-            }
+            ClientError::Connect(_)
+            | ClientError::ConnectTimeout
+            | ClientError::Unresolved(_)
+            | ClientError::Broken(_) => Reason::UpstreamUnreachable,
+            ClientError::Saturated => Reason::UpstreamOverloaded,
             ClientError::ResponseTimeout => Reason::UpstreamTimeout,
             ClientError::Malformed(_) => Reason::UpstreamMalformed,
         };

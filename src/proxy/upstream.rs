@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use crate::{
     access::{CanonicalRequest, CredentialHandling, Malformed, Reason, SentRequest, Timestamp, ends_here},
-    net::{Client, Gate, Network, OutboundBody, Peer, Target, TargetUrl, UpstreamBody},
+    net::{Client, Gate, Network, OutboundBody, Peer, TargetUrl, UpstreamBody},
     policy::Permit,
     route::Route,
     snapshot::{Snapshot, Upstream},
@@ -88,11 +88,11 @@ impl Outgoing {
         now: Instant,
     ) -> Result<Response<UpstreamBody>, Rejection> {
         let closes = self.closes;
-        let target = match self.destination {
-            Some(url) => &Target { url, ..upstream.target.clone() },
-            None => &upstream.target,
+        let endpoints = &upstream.endpoints;
+        let mut response = match self.destination {
+            Some(url) => endpoints.send_to(url, client, self.request, now).await?,
+            None => endpoints.send(client, self.request, now).await?,
         };
-        let mut response = client.send(target, self.request, now).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Rejection::with_detail(Reason::UpstreamMalformed, "101 without having been asked to switch"));
         }
@@ -130,7 +130,8 @@ fn request_headers(
     let host = head.authority().as_str();
     let host = HeaderValue::from_str(host).map_err(|_| Malformed::Host("it cannot be a field's value"))?;
     let scheme = head.scheme();
-    let upstream_host = if upstream.preserve_host { host.clone() } else { upstream.target.url.authority().clone() };
+    let own_host = upstream.endpoints.authority().filter(|_| !upstream.preserve_host);
+    let upstream_host = own_host.unwrap_or(&host).clone();
     let kept = snapshot.authenticator.asked_fields();
     let (mut headers, sent) = head.into_outbound_headers(upstream_host, removed, kept);
     if filtered {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     access::{ContextualTuple, Revision, Timestamp},
     identity::{Authenticator, Denylist, MappedTuple},
-    net::{Network, Target},
+    net::{Endpoints, Network},
     policy::{InvalidContextualTuple, Policy},
     route::{RouteTable, UpstreamId},
 };
@@ -17,8 +17,8 @@ use super::{authority::StoredModel, callers::Callers, overlays::Overlays, transa
 pub struct Upstream {
     /// Its name in the configuration.
     pub name: Arc<str>,
-    /// How it is reached. With `original_destination` its URL is nowhere.
-    pub target: Target,
+    /// How it is reached. With `original_destination` there are none.
+    pub endpoints: Arc<Endpoints>,
     /// The networks that connections go on to which were redirected, if it is where each of them was meant to go.
     pub original_destination: Option<Arc<[Network]>>,
     /// Whether it gets the host that the client asked for, or its own.

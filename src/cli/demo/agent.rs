@@ -12,7 +12,7 @@ use http::{HeaderMap, Request, header};
 use http_body_util::{BodyExt, Limited};
 use serde_json::Value;
 
-use crate::net::{Client, OutboundBody, Target};
+use crate::net::{Client, OutboundBody, Target, Times};
 
 use super::expected::Scenario;
 
@@ -41,7 +41,7 @@ impl Agent {
     /// A client of the service at this address.
     pub(super) fn new(address: SocketAddr) -> anyhow::Result<Self> {
         let url = Arc::new(format!("http://{address}").parse()?);
-        let target = Target { url, tls: None, connect_timeout: PATIENCE, response_timeout: PATIENCE };
+        let target = Target::new(url, None, Times { connect: PATIENCE, response: PATIENCE });
         Ok(Self { client: Client::default(), target })
     }
 

@@ -166,6 +166,18 @@ routes: {routes}
         Portcullis::start(&self.path("portcullis.yaml"))
     }
 
+    /// As [`World::start`], with an upstream that is written so.
+    pub(crate) fn start_with(&self, upstream: &str) -> Portcullis {
+        self.write_with(upstream);
+        Portcullis::start(&self.path("portcullis.yaml"))
+    }
+
+    /// Writes the configuration with such an upstream.
+    pub(crate) fn write_with(&self, upstream: &str) {
+        let own = format!("main: {{ url: \"http://{}\" }}", self.upstream.address);
+        self.replace("portcullis.yaml", self.config().replace(&own, &format!("main: {{ {upstream} }}")));
+    }
+
     /// Runs `portcullis` with these arguments in the folder.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_portcullis")).args(arguments).current_dir(self.folder.path()).output().unwrap()

@@ -73,7 +73,7 @@ fn serve(stream: TcpStream, seen: &Seen, answer: &Mutex<String>) {
     }
 }
 
-fn read_request(reader: &mut BufReader<TcpStream>) -> Option<String> {
+pub(crate) fn read_request(reader: &mut BufReader<TcpStream>) -> Option<String> {
     let mut request = String::new();
     let (mut length, mut chunked) = (0, false);
     loop {
