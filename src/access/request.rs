@@ -215,6 +215,11 @@ impl CanonicalRequest {
         self.noted.upgrade
     }
 
+    /// Whether the client can take trailers.
+    pub fn takes_trailers(&self) -> bool {
+        self.noted.te && fields::takes_trailers(&self.headers)
+    }
+
     /// Path and query for the upstream, in origin form.
     pub fn target(&self) -> Result<PathAndQuery, Malformed> {
         let target = match &self.target {

@@ -44,6 +44,8 @@ pub struct AuditRecord {
     pub status: Option<u16>,
     /// The status that the upstream answered with.
     pub upstream_status: Option<u16>,
+    /// The status of a gRPC call; absent of other requests, and if it broke off.
+    pub grpc_status: Option<u16>,
     /// Whether the answer reached its end; a client or an upstream may break it off.
     pub complete: bool,
     /// Why it was cut off: while it lasted it ceased to be permitted.
@@ -78,6 +80,7 @@ impl AuditRecord {
             denied_access: None,
             status: None,
             upstream_status: None,
+            grpc_status: None,
             complete: false,
             cut: None,
             durations_us: Durations::default(),
@@ -122,6 +125,7 @@ impl AuditRecord {
         }
         record.number_if(name!("status"), self.status.map(u64::from));
         record.number_if(name!("upstream_status"), self.upstream_status.map(u64::from));
+        record.number_if(name!("grpc_status"), self.grpc_status.map(u64::from));
         record.flag(name!("complete"), self.complete);
         if let Some(cut) = self.cut {
             record.plain(name!("cut"), cut.name());

@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     access::Place,
     identity::SpiffeId,
-    net::{ClientTls, Network, Target, TargetUrl, UpstreamPeer},
+    net::{ClientTls, HttpVersion, Network, Target, TargetUrl, UpstreamPeer},
     snapshot::Upstream,
 };
 
 use super::{
     file::File,
-    file_places::{self as file, OriginalDestination},
+    file_places::{self as file, OriginalDestination, UpstreamProtocol},
     located::Located,
     problems::Problems,
     settings::Reading,
@@ -51,7 +51,13 @@ fn upstream(name: &str, written: &Located<file::Upstream>, file: &File, reading:
         let message = "the client chooses where it goes: the token would be given to whoever listens there";
         problems.add_with_help(wanted.place, message, "send tokens to upstreams with a `url` only");
     }
-    let target = Target { url: Arc::new(url?), tls: tls?, connect_timeout, response_timeout };
+    let (url, tls) = (Arc::new(url?), tls?);
+    let version = match (written.protocol, &tls) {
+        (UpstreamProtocol::Auto, Some(_)) => HttpVersion::Negotiated,
+        (UpstreamProtocol::Auto, None) | (UpstreamProtocol::Http1, _) => HttpVersion::Http1,
+        (UpstreamProtocol::Http2, _) => HttpVersion::Http2,
+    };
+    let target = Target { url, tls, version, connect_timeout, response_timeout };
     Some(Upstream {
         name: name.into(),
         target,

@@ -17,6 +17,7 @@ use thiserror::Error;
 use super::{
     allowance::{Allowance, Spent},
     client::Lease,
+    http2_connection::Stream,
 };
 
 /// Why a body does not come to its end.
@@ -49,6 +50,11 @@ impl Progress {
     /// What was handed to the connection, in bytes.
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Nothing of it counts: all of it is handed over once more.
+    pub(super) fn begin_again(&self) {
+        self.sent.store(0, Ordering::Relaxed);
     }
 
     /// Nothing passes any more.
@@ -130,6 +136,16 @@ impl OutboundBody {
     pub(super) fn progress(&self) -> Arc<Progress> {
         Arc::clone(&self.progress)
     }
+
+    /// The same body once more, if all of it is there.
+    pub(super) fn repeated(&self) -> Option<Self> {
+        let bytes = match &self.source {
+            Source::Whole(bytes) => bytes.clone(),
+            Source::Streamed(incoming) if incoming.is_end_stream() => Bytes::new(),
+            Source::Streamed(_) => return None,
+        };
+        Some(Self::whole(bytes, self.progress()))
+    }
 }
 
 impl Body for OutboundBody {
@@ -181,17 +197,33 @@ impl Body for OutboundBody {
     }
 }
 
-/// An upstream's body. Once it is read to its end, its connection can serve another request; not before.
+/// An upstream's body. Once it is read to its end, its connection can serve another request in its place; not before.
 #[derive(Debug)]
 pub struct UpstreamBody {
     incoming: Incoming,
-    // In a box, because it moves through many hands with its answer.
-    lease: Option<Box<Lease>>,
+    held: Option<Held>,
+}
+
+/// What an answer holds on to until it is read.
+#[derive(Debug)]
+enum Held {
+    /// A whole connection. In a box, because it moves through many hands with its answer.
+    Connection(Box<Lease>),
+    /// A place on a connection that is shared.
+    Stream { _place: Stream },
 }
 
 impl UpstreamBody {
     pub(super) fn new(incoming: Incoming, lease: Lease) -> Self {
-        let mut body = Self { incoming, lease: Some(Box::new(lease)) };
+        Self::holding(incoming, Held::Connection(Box::new(lease)))
+    }
+
+    pub(super) fn of_stream(incoming: Incoming, place: Stream) -> Self {
+        Self::holding(incoming, Held::Stream { _place: place })
+    }
+
+    fn holding(incoming: Incoming, held: Held) -> Self {
+        let mut body = Self { incoming, held: Some(held) };
         if body.incoming.is_end_stream() {
             body.release();
         }
@@ -199,8 +231,9 @@ impl UpstreamBody {
     }
 
     fn release(&mut self) {
-        if let Some(lease) = self.lease.take() {
-            lease.give_back();
+        match self.held.take() {
+            Some(Held::Connection(lease)) => lease.give_back(),
+            Some(Held::Stream { .. }) | None => {}
         }
     }
 }
@@ -212,8 +245,8 @@ impl Body for UpstreamBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
         match &frame {
-            Some(Err(_)) => self.lease = None,
-            Some(Ok(_)) if !self.incoming.is_end_stream() => {}
+            Some(Err(_)) => self.held = None,
+            Some(Ok(frame)) if !self.incoming.is_end_stream() && !frame.is_trailers() => {}
             Some(Ok(_)) | None => self.release(),
         }
         Poll::Ready(frame)

@@ -16,23 +16,28 @@ use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use thiserror::Error;
-use tokio::time::{Instant, timeout};
-use tokio_rustls::TlsConnector;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{Instant, timeout},
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{
     body::{OutboundBody, Progress, UpstreamBody},
     deadline::ConnectionTimer,
+    http2::{Http2Connections, Sent},
     joined::Joined,
-    target::{Target, TargetUrl},
+    socket::Socket,
+    target::{HttpVersion, Target, TargetUrl},
     tls::ClientTls,
 };
 
 /// At most this many idle connections to one upstream are kept by one worker.
 const IDLE_CONNECTIONS: usize = 128;
 /// With more origins than this, those without a young connection are forgotten.
-const ORIGINS: usize = 64;
+pub(super) const ORIGINS: usize = 64;
 /// An idle connection older than this is not used again.
-const IDLE_TIME: Duration = Duration::from_secs(60);
+pub(super) const IDLE_TIME: Duration = Duration::from_secs(60);
 /// The longest head of an answer.
 const HEAD_BYTES: usize = 64 * 1024;
 
@@ -59,7 +64,7 @@ pub enum ClientError {
     ResponseTimeout,
 }
 
-type Sender = http1::SendRequest<OutboundBody>;
+pub(super) type Sender = http1::SendRequest<OutboundBody>;
 
 #[derive(Debug)]
 struct Connection {
@@ -75,7 +80,7 @@ struct Idle {
 
 /// The roots are part of the key: a connection that was checked against other roots is not reused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Origin {
+pub(super) struct Origin {
     url: Arc<TargetUrl>,
     tls: Option<ClientTls>,
 }
@@ -88,6 +93,12 @@ impl Hash for Origin {
 }
 
 type Pool = Arc<Mutex<HashMap<Origin, Vec<Idle>, RandomState>>>;
+
+/// The HTTP/1.1 connections of one worker.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Http1Connections {
+    pool: Pool,
+}
 
 /// A connection on loan: it goes back once its exchange is complete, or is closed.
 #[derive(Debug)]
@@ -120,7 +131,8 @@ impl Lease {
 /// The connections of one worker to all upstreams.
 #[derive(Debug, Clone, Default)]
 pub struct Client {
-    pool: Pool,
+    http1: Http1Connections,
+    http2: Http2Connections,
 }
 
 impl Client {
@@ -135,8 +147,15 @@ impl Client {
     ) -> Result<Response<UpstreamBody>, ClientError> {
         let mut begun = Instant::from_std(now);
         let origin = Origin { url: Arc::clone(&target.url), tls: target.tls.clone() };
+        if target.version != HttpVersion::Http1 {
+            // Large: in a box of its own, so that it does not make every request's future larger.
+            match Box::pin(self.http2.send(target, &origin, request, &self.http1)).await? {
+                Sent::Answered(response) => return Ok(response),
+                Sent::Unsent(same) => request = same,
+            }
+        }
         loop {
-            let reused = self.take(&origin, begun);
+            let reused = self.http1.take(&origin, begun);
             let is_reused = reused.is_some();
             let mut connection = match reused {
                 Some(connection) => connection,
@@ -155,7 +174,7 @@ impl Client {
                 .ok_or(ClientError::ResponseTimeout)?
             {
                 Ok(response) => {
-                    let lease = Lease { connection, origin, pool: Arc::clone(&self.pool) };
+                    let lease = Lease { connection, origin, pool: Arc::clone(&self.http1.pool) };
                     return Ok(response.map(|incoming: Incoming| UpstreamBody::new(incoming, lease)));
                 }
                 Err(mut failed) => match failed.take_message() {
@@ -164,6 +183,14 @@ impl Client {
                 },
             }
         }
+    }
+}
+
+impl Http1Connections {
+    /// Takes a connection in that nobody has used yet.
+    pub(super) fn take_in(&self, origin: Origin, sender: Sender) {
+        let connection = Connection { sender, timer: ConnectionTimer::new() };
+        Lease { connection, origin, pool: Arc::clone(&self.pool) }.give_back();
     }
 
     /// A connection whose last exchange is complete, the youngest first.
@@ -192,7 +219,7 @@ impl Client {
 }
 
 /// The outcome of an exchange, unless neither the request's body nor the answer moves for so long.
-async fn within<T>(
+pub(super) async fn within<T>(
     timer: &ConnectionTimer,
     mut begun: Instant,
     limit: Duration,
@@ -227,24 +254,34 @@ async fn handshake(target: &Target) -> Result<Sender, ClientError> {
     let url = &target.url;
     let stream = url.connect().await.map_err(ClientError::Connect)?;
     match &target.tls {
-        None => http1_handshake(TokioIo::new(Joined::new(stream))).await,
+        None => http1_handshake(stream).await.map_err(ClientError::Broken),
         Some(tls) => {
-            let name = ServerName::try_from(url.host.to_string())
-                .map_err(|error| ClientError::Connect(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
-            let connector = TlsConnector::from(Arc::clone(&tls.config));
-            let stream = connector.connect(name, stream).await.map_err(ClientError::Connect)?;
-            http1_handshake(TokioIo::new(Joined::new(stream))).await
+            let stream = secure(url, tls, stream, &[b"http/1.1"]).await.map_err(ClientError::Connect)?;
+            http1_handshake(stream).await.map_err(ClientError::Broken)
         }
     }
 }
 
-async fn http1_handshake<T>(io: T) -> Result<Sender, ClientError>
+/// TLS to the upstream, with these protocols to choose from (ALPN, RFC 7301).
+pub(super) async fn secure(
+    url: &TargetUrl,
+    tls: &ClientTls,
+    stream: Socket,
+    offered: &[&[u8]],
+) -> io::Result<TlsStream<Socket>> {
+    let name = ServerName::try_from(url.host.to_string())
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let offered = offered.iter().map(|protocol| protocol.to_vec()).collect();
+    TlsConnector::from(Arc::clone(&tls.config)).with_alpn(offered).connect(name, stream).await
+}
+
+pub(super) async fn http1_handshake<T>(stream: T) -> hyper::Result<Sender>
 where
-    T: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let mut builder = http1::Builder::new();
     builder.max_buf_size(HEAD_BYTES);
-    let (sender, connection) = builder.handshake(io).await.map_err(ClientError::Broken)?;
+    let (sender, connection) = builder.handshake(TokioIo::new(Joined::new(stream))).await?;
     tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "a connection to an upstream ended");
@@ -324,6 +361,7 @@ mod tests {
         Target {
             url: Arc::new(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap()),
             tls: None,
+            version: HttpVersion::Http1,
             connect_timeout: Duration::from_secs(10),
             response_timeout: Duration::from_secs(10),
         }

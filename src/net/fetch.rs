@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::{
     body::OutboundBody,
     client::{Client, ClientError},
-    target::Target,
+    target::{HttpVersion, Target},
     tls::ClientTls,
 };
 
@@ -103,7 +103,7 @@ fn target(
     let origin = format!("{}://{}", uri.scheme_str().ok_or_else(invalid)?, uri.authority().ok_or_else(invalid)?);
     let origin = Arc::new(origin.parse().map_err(|_| invalid())?);
     let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-    Ok((Target { url: origin, tls, connect_timeout, response_timeout }, path))
+    Ok((Target { url: origin, tls, version: HttpVersion::Http1, connect_timeout, response_timeout }, path))
 }
 
 fn request(

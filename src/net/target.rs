@@ -123,6 +123,18 @@ impl fmt::Display for TargetUrl {
     }
 }
 
+/// What is spoken to an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum HttpVersion {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2: over TLS by ALPN, or there is no connection; in the clear by prior knowledge (RFC 9113, section 3.3).
+    Http2,
+    /// Over TLS what the upstream chooses by ALPN, HTTP/2 if it can. In the clear it is the same as HTTP/2.
+    Negotiated,
+}
+
 /// An upstream and how long it may take.
 #[derive(Debug, Clone)]
 pub struct Target {
@@ -130,6 +142,8 @@ pub struct Target {
     pub url: Arc<TargetUrl>,
     /// The roots for its certificate, if the URL is `https`.
     pub tls: Option<ClientTls>,
+    /// What is spoken there.
+    pub version: HttpVersion,
     /// From the first packet to the end of the TLS handshake.
     pub connect_timeout: Duration,
     /// From the end of the request to the head of the answer; while the request's body moves, time does not count.

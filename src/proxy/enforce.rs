@@ -307,7 +307,12 @@ async fn without_fault<T>(deciding: impl Future<Output = Result<T, Rejection>>) 
 
 fn rejected(exchange: &mut Exchange, rejection: &Rejection) -> Response<Content> {
     exchange.rejected(rejection);
-    rejection.response(&exchange.marks().id, exchange.revision(), exchange.hides_existence()).map(Content::Whole)
+    let response = if exchange.is_call() {
+        rejection.call_response(exchange.hides_existence())
+    } else {
+        rejection.response(&exchange.marks().id, exchange.revision(), exchange.hides_existence())
+    };
+    response.map(Content::Whole)
 }
 
 impl Handler for Enforcer {

@@ -7,6 +7,7 @@ mod enforce;
 mod exchange;
 mod filter;
 mod forward;
+mod grpc;
 mod inspect;
 mod lasting;
 mod metrics;

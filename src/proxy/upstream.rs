@@ -7,8 +7,10 @@ use hyper::body::Body;
 use smallvec::SmallVec;
 
 use crate::{
-    access::{CanonicalRequest, CredentialHandling, Malformed, Reason, SentRequest, Timestamp, ends_here},
-    net::{Client, Gate, Network, OutboundBody, Peer, Target, TargetUrl, UpstreamBody},
+    access::{
+        CanonicalRequest, CredentialHandling, Malformed, Reason, SentRequest, Timestamp, ends_here, may_be_trailer,
+    },
+    net::{Client, Gate, Network, OutboundBody, Peer, TakesTrailers, Target, TargetUrl, UpstreamBody},
     policy::Permit,
     route::Route,
     snapshot::{Snapshot, Upstream},
@@ -41,6 +43,8 @@ pub(super) struct Outgoing {
     request: Box<Request<OutboundBody>>,
     // The client's connection does not serve another request.
     closes: bool,
+    // The client can take trailers.
+    takes_trailers: bool,
     // Where the client's connection was meant to go, if that is where the request goes.
     destination: Option<Arc<TargetUrl>>,
 }
@@ -62,9 +66,13 @@ pub(super) fn request(
     *request.method_mut() = head.method().clone();
     *request.uri_mut() = head.target()?.into();
     *request.version_mut() = Version::HTTP_11;
+    let takes_trailers = head.takes_trailers();
+    if takes_trailers {
+        request.extensions_mut().insert(TakesTrailers);
+    }
     let (headers, sent) = request_headers(permitted, head, upstream, peer, marks)?;
     *request.headers_mut() = headers;
-    Ok((Outgoing { request, closes, destination }, sent))
+    Ok((Outgoing { request, closes, takes_trailers, destination }, sent))
 }
 
 impl Outgoing {
@@ -87,7 +95,7 @@ impl Outgoing {
         upstream: &Upstream,
         now: Instant,
     ) -> Result<Response<UpstreamBody>, Rejection> {
-        let closes = self.closes;
+        let (closes, takes_trailers) = (self.closes, self.takes_trailers);
         let target = match self.destination {
             Some(url) => &Target { url, ..upstream.target.clone() },
             None => &upstream.target,
@@ -96,7 +104,11 @@ impl Outgoing {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Rejection::with_detail(Reason::UpstreamMalformed, "101 without having been asked to switch"));
         }
+        let announced = if takes_trailers { announced(response.headers()) } else { None };
         strip(response.headers_mut());
+        if let Some(announced) = announced {
+            response.headers_mut().insert(header::TRAILER, announced);
+        }
         if closes {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -155,6 +167,15 @@ fn request_headers(
         }
     }
     Ok((headers, sent))
+}
+
+/// Which trailers an upstream's answer announces, of those that may travel on. HTTP/1.1 sends no others.
+fn announced(headers: &HeaderMap) -> Option<HeaderValue> {
+    let values = headers.get_all(header::TRAILER).iter().filter_map(|value| value.to_str().ok());
+    let names = values.flat_map(|value| value.split(',')).map(|name| HeaderName::from_bytes(name.trim().as_bytes()));
+    let names: Vec<HeaderName> = names.filter_map(Result::ok).filter(may_be_trailer).collect();
+    let names: Vec<&str> = names.iter().map(HeaderName::as_str).collect();
+    if names.is_empty() { None } else { HeaderValue::try_from(names.join(", ")).ok() }
 }
 
 /// Removes the fields of an upstream's answer that end here.

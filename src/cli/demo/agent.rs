@@ -12,7 +12,7 @@ use http::{HeaderMap, Request, header};
 use http_body_util::{BodyExt, Limited};
 use serde_json::Value;
 
-use crate::net::{Client, OutboundBody, Target};
+use crate::net::{Client, HttpVersion, OutboundBody, Target};
 
 use super::expected::Scenario;
 
@@ -41,7 +41,13 @@ impl Agent {
     /// A client of the service at this address.
     pub(super) fn new(address: SocketAddr) -> anyhow::Result<Self> {
         let url = Arc::new(format!("http://{address}").parse()?);
-        let target = Target { url, tls: None, connect_timeout: PATIENCE, response_timeout: PATIENCE };
+        let target = Target {
+            url,
+            tls: None,
+            version: HttpVersion::Http1,
+            connect_timeout: PATIENCE,
+            response_timeout: PATIENCE,
+        };
         Ok(Self { client: Client::default(), target })
     }
 
