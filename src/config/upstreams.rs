@@ -19,9 +19,25 @@ use super::{
 
 /// The upstreams; `None` after a problem.
 pub(super) fn upstreams(file: &File, reading: &mut Reading<'_>) -> Option<Vec<Upstream>> {
+    check_upgrades(file, &mut reading.problems);
     let upstreams: Vec<Upstream> =
         file.upstreams.iter().filter_map(|(name, written)| upstream(name, written, file, reading)).collect();
     (upstreams.len() == file.upstreams.len()).then_some(upstreams)
+}
+
+/// Refuses upgrades before upstreams that speak HTTP/2 alone: a WebSocket begins by HTTP/1.1.
+fn check_upgrades(file: &File, problems: &mut Problems) {
+    for route in &file.routes {
+        let speaks = file.upstreams.get(&route.upstream.value).map(|upstream| upstream.protocol);
+        if !matches!(speaks, Some(UpstreamProtocol::Http2)) {
+            continue;
+        }
+        for upgrade in route.operations.values().filter_map(|operation| operation.upgrade.as_ref()) {
+            let message =
+                format!("a WebSocket begins by HTTP/1.1, and `{}` is spoken to by HTTP/2", route.upstream.value);
+            problems.add_with_help(upgrade.place, message, "give it an upstream without `protocol: http2`");
+        }
+    }
 }
 
 fn upstream(name: &str, written: &Located<file::Upstream>, file: &File, reading: &mut Reading<'_>) -> Option<Upstream> {

@@ -52,6 +52,11 @@ impl Progress {
         self.sent.load(Ordering::Relaxed)
     }
 
+    /// So many bytes pass that no body holds.
+    pub fn pass(&self, bytes: usize) {
+        self.sent.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
     /// Nothing of it counts: all of it is handed over once more.
     pub(super) fn begin_again(&self) {
         self.sent.store(0, Ordering::Relaxed);
@@ -178,7 +183,7 @@ impl Body for OutboundBody {
         if let Some(Err(spent)) = body.allowance.as_ref().map(|allowance| allowance.spend(data.len())) {
             return Poll::Ready(Some(Err(spent.into())));
         }
-        body.progress.sent.fetch_add(u64::try_from(data.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        body.progress.pass(data.len());
         Poll::Ready(Some(Ok(Frame::data(data))))
     }
 
@@ -216,6 +221,11 @@ enum Held {
 impl UpstreamBody {
     pub(super) fn new(incoming: Incoming, lease: Lease) -> Self {
         Self::holding(incoming, Held::Connection(Box::new(lease)))
+    }
+
+    /// Of a connection that is used once.
+    pub(super) fn alone(incoming: Incoming) -> Self {
+        Self { incoming, held: None }
     }
 
     pub(super) fn of_stream(incoming: Incoming, place: Stream) -> Self {

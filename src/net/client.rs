@@ -39,7 +39,7 @@ pub(super) const ORIGINS: usize = 64;
 /// An idle connection older than this is not used again.
 pub(super) const IDLE_TIME: Duration = Duration::from_secs(60);
 /// The longest head of an answer.
-const HEAD_BYTES: usize = 64 * 1024;
+pub(super) const HEAD_BYTES: usize = 64 * 1024;
 
 /// Why there is no answer of the upstream.
 #[derive(Debug, Error)]
@@ -236,7 +236,7 @@ pub(super) async fn within<T>(
     }
 }
 
-fn broken(error: hyper::Error) -> ClientError {
+pub(super) fn broken(error: hyper::Error) -> ClientError {
     if error.is_user() {
         return ClientError::RequestBroken;
     }

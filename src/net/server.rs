@@ -7,7 +7,7 @@ use std::{
     net::SocketAddr,
     pin::pin,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     task::Poll,
@@ -42,6 +42,7 @@ use super::{
     proxies::Refused,
     proxy_header::Passed,
     socket::Socket,
+    switched::Switched,
     target::TargetUrl,
     tls::ServerTls,
 };
@@ -299,15 +300,21 @@ where
     H: Handler,
 {
     let (io, refusal) = Guarded::new(HalfOpen::new(Joined::new(io), settings.half_closed));
+    let (is_switched, switched) = (io.switch(), Arc::<OnceLock<Switched>>::default());
+    let next = Arc::clone(&switched);
     let shared = Arc::new((handler.for_connection(&peer), peer, AtomicBool::new(false)));
     let answering = Arc::clone(&shared);
     let service = service_fn(move |request| {
         let (shared, request) = (Arc::clone(&answering), Box::new(request));
+        let (is_switched, next) = (Arc::clone(&is_switched), Arc::clone(&next));
         // Boxed, because it is large and the connection moves what it is given.
         Box::pin(async move {
             let (handler, peer, is_leaving) = shared.as_ref();
             let mut response = handler.respond(peer, request).await;
-            if is_leaving.load(Ordering::Relaxed) && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                is_switched.store(true, Ordering::Relaxed);
+                response.extensions_mut().remove::<Switched>().into_iter().for_each(|it| drop(next.set(it)));
+            } else if is_leaving.load(Ordering::Relaxed) {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(response)
@@ -315,7 +322,7 @@ where
     });
     let mut builder = http1::Builder::new();
     builder.timer(ConnectionTimer::new()).header_read_timeout(settings.head).max_buf_size(HEAD_BYTES).half_close(true);
-    let connection = builder.serve_connection(TokioIo::new(io), service);
+    let connection = builder.serve_connection(TokioIo::new(io), service).with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let (handler, peer, is_leaving) = shared.as_ref();
     let mut ended = drain.unless_ordered(connection.as_mut()).await;
@@ -336,7 +343,11 @@ where
         }
     };
     match ended {
-        Ok(()) => {}
+        Ok(()) => {
+            if let Some(switched) = switched.get() {
+                switched.run(drain).await;
+            }
+        }
         Err(error) if error.is_parse() => {
             let problem = refusal.get().copied().unwrap_or(HeadProblem::NotHttp);
             handler.malformed(peer, problem);

@@ -15,13 +15,15 @@ use crate::{
     net::{Spent, UpstreamBody},
 };
 
-use super::{exchange::Exchange, grpc, lasting::Lasting, rejection::Rejection};
+use super::{exchange::Exchange, grpc, lasting::Lasting, rejection::Rejection, tunnel::Tunnel};
 
 /// What the client gets: bytes that are there, or the upstream's body as it comes.
 #[derive(Debug)]
 pub(super) enum Content {
     Whole(Bytes),
     Upstream(UpstreamBody, Box<Lasting>),
+    /// No body: the connection goes on in another protocol.
+    Switched(Box<Tunnel>),
 }
 
 /// Why an answer broke off.
@@ -57,7 +59,16 @@ pub(super) fn answer(mut response: Response<Content>, mut exchange: Exchange) ->
     }
     let is_head = exchange.is_head();
     super::upstream::mark(response.headers_mut(), exchange.marks());
-    response.map(|content| {
+    let (mut parts, content) = response.into_parts();
+    let content = match content {
+        Content::Switched(tunnel) => {
+            parts.extensions.insert(tunnel.after(exchange));
+            let content = Content::Whole(Bytes::new());
+            return Response::from_parts(parts, AnswerBody { content, has_begun: false, spent: None, exchange: None });
+        }
+        content @ (Content::Whole(_) | Content::Upstream(..)) => content,
+    };
+    Response::from_parts(parts, ()).map(|()| {
         let mut body = AnswerBody { content, has_begun: false, spent: None, exchange: Some(exchange) };
         // The answer to HEAD ends with its head: nobody will ask for its body.
         if is_head || body.is_end_stream() {
@@ -115,6 +126,7 @@ impl Body for AnswerBody {
             return Poll::Ready(Some(body.cut(&spent.into())));
         }
         let frame = match &mut body.content {
+            Content::Switched(_) => None,
             Content::Whole(bytes) if bytes.is_empty() => None,
             Content::Whole(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
             Content::Upstream(upstream, lasting) => {
@@ -167,6 +179,7 @@ impl Body for AnswerBody {
 
     fn is_end_stream(&self) -> bool {
         match &self.content {
+            Content::Switched(_) => true,
             Content::Whole(bytes) => bytes.is_empty(),
             Content::Upstream(upstream, _) => upstream.is_end_stream(),
         }
@@ -174,6 +187,7 @@ impl Body for AnswerBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
+            Content::Switched(_) => SizeHint::with_exact(0),
             Content::Whole(bytes) => SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
             Content::Upstream(upstream, _) => upstream.size_hint(),
         }

@@ -199,6 +199,23 @@ impl Exchange {
         }
     }
 
+    /// Lets so many bytes of what the client sends after its request pass, if they may.
+    pub(super) fn pass_up(&self, bytes: usize) -> Result<(), Rejection> {
+        match &self.0.allowance {
+            Some((allowance, of)) if of.of_requests() => allowance.spend(bytes)?,
+            Some(_) | None => {}
+        }
+        self.0.progress.pass(bytes);
+        Ok(())
+    }
+
+    /// The same of what the upstream sends after its answer.
+    pub(super) fn pass_down(&mut self, bytes: usize) -> Result<(), Rejection> {
+        self.pass_bytes(bytes)?;
+        self.sent_to_client(bytes);
+        Ok(())
+    }
+
     pub(super) fn upstream_answered(&mut self, status: u16, took: Duration) {
         self.0.waited += took;
         let record = &mut self.0.record;

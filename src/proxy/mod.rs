@@ -13,7 +13,9 @@ mod lasting;
 mod metrics;
 mod rejection;
 mod transaction;
+mod tunnel;
 mod upstream;
+mod websocket;
 
 pub use answer::AnswerBody;
 pub use budget::Budgets;

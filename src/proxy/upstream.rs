@@ -1,6 +1,6 @@
 //! The way to an upstream. It takes a permit, which only the engine makes.
 
-use std::{sync::Arc, time::Instant};
+use std::{borrow::Cow, sync::Arc, time::Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::body::Body;
@@ -16,7 +16,7 @@ use crate::{
     snapshot::{Snapshot, Upstream},
 };
 
-use super::{caller::Caller, rejection::Rejection, transaction};
+use super::{answer::Content, caller::Caller, lasting::Lasting, rejection::Rejection, transaction, websocket::Opening};
 
 pub(super) const DECISION_ID: HeaderName = HeaderName::from_static("portcullis-decision-id");
 pub(super) const REVISION: HeaderName = HeaderName::from_static("portcullis-revision");
@@ -88,6 +88,16 @@ impl Outgoing {
         }
     }
 
+    /// Asks for the WebSocket connection, and waits for the head of the answer.
+    pub(super) async fn open(
+        self,
+        upstream: &Upstream,
+        opening: Opening,
+        lasting: Box<Lasting>,
+    ) -> Result<Response<Content>, Rejection> {
+        opening.open(self.request, &target(upstream, self.destination), lasting).await
+    }
+
     /// Sends it, now, and waits for the head of the answer.
     pub(super) async fn send(
         self,
@@ -95,12 +105,8 @@ impl Outgoing {
         upstream: &Upstream,
         now: Instant,
     ) -> Result<Response<UpstreamBody>, Rejection> {
-        let (closes, takes_trailers) = (self.closes, self.takes_trailers);
-        let target = match self.destination {
-            Some(url) => &Target { url, ..upstream.target.clone() },
-            None => &upstream.target,
-        };
-        let mut response = client.send(target, self.request, now).await?;
+        let Self { request, closes, takes_trailers, destination } = self;
+        let mut response = client.send(&target(upstream, destination), request, now).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Rejection::with_detail(Reason::UpstreamMalformed, "101 without having been asked to switch"));
         }
@@ -113,6 +119,14 @@ impl Outgoing {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(response)
+    }
+}
+
+/// Where requests to the upstream go.
+fn target(upstream: &Upstream, destination: Option<Arc<TargetUrl>>) -> Cow<'_, Target> {
+    match destination {
+        Some(url) => Cow::Owned(Target { url, ..upstream.target.clone() }),
+        None => Cow::Borrowed(&upstream.target),
     }
 }
 
@@ -179,7 +193,7 @@ fn announced(headers: &HeaderMap) -> Option<HeaderValue> {
 }
 
 /// Removes the fields of an upstream's answer that end here.
-fn strip(headers: &mut HeaderMap) {
+pub(super) fn strip(headers: &mut HeaderMap) {
     // `Connection` is one of those that end here: without any, none is named either.
     if !headers.keys().any(ends_here) {
         return;

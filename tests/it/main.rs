@@ -50,3 +50,4 @@ mod transactions;
 mod transport;
 mod tuple_documents;
 mod upstream_tls;
+mod websocket;
