@@ -300,20 +300,17 @@ where
     H: Handler,
 {
     let (io, refusal) = Guarded::new(HalfOpen::new(Joined::new(io), settings.half_closed));
-    let (is_switched, switched) = (io.switch(), Arc::<OnceLock<Switched>>::default());
-    let next = Arc::clone(&switched);
-    let shared = Arc::new((handler.for_connection(&peer), peer, AtomicBool::new(false)));
+    let next = Next { is_switched: io.switch(), switched: OnceLock::new() };
+    let shared = Arc::new((handler.for_connection(&peer), peer, AtomicBool::new(false), next));
     let answering = Arc::clone(&shared);
     let service = service_fn(move |request| {
         let (shared, request) = (Arc::clone(&answering), Box::new(request));
-        let (is_switched, next) = (Arc::clone(&is_switched), Arc::clone(&next));
         // Boxed, because it is large and the connection moves what it is given.
         Box::pin(async move {
-            let (handler, peer, is_leaving) = shared.as_ref();
+            let (handler, peer, is_leaving, next) = shared.as_ref();
             let mut response = handler.respond(peer, request).await;
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                is_switched.store(true, Ordering::Relaxed);
-                response.extensions_mut().remove::<Switched>().into_iter().for_each(|it| drop(next.set(it)));
+                next.switch(&mut response);
             } else if is_leaving.load(Ordering::Relaxed) {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
@@ -324,7 +321,7 @@ where
     builder.timer(ConnectionTimer::new()).header_read_timeout(settings.head).max_buf_size(HEAD_BYTES).half_close(true);
     let connection = builder.serve_connection(TokioIo::new(io), service).with_upgrades();
     let mut connection = std::pin::pin!(connection);
-    let (handler, peer, is_leaving) = shared.as_ref();
+    let (handler, peer, is_leaving, next) = shared.as_ref();
     let mut ended = drain.unless_ordered(connection.as_mut()).await;
     if ended.is_none() {
         // An idle client may have sent its next request already: the answer tells it that it is the last one.
@@ -344,7 +341,7 @@ where
     };
     match ended {
         Ok(()) => {
-            if let Some(switched) = switched.get() {
+            if let Some(switched) = next.switched.get() {
                 switched.run(drain).await;
             }
         }
@@ -353,6 +350,23 @@ where
             handler.malformed(peer, problem);
         }
         Err(error) => tracing::debug!(%error, peer = %peer.address, "a connection ended"),
+    }
+}
+
+/// What a connection does once it does not speak HTTP any more.
+struct Next {
+    // For the guard.
+    is_switched: Arc<AtomicBool>,
+    switched: OnceLock<Switched>,
+}
+
+impl Next {
+    fn switch<B>(&self, response: &mut Response<B>) {
+        self.is_switched.store(true, Ordering::Relaxed);
+        if let Some(switched) = response.extensions_mut().remove::<Switched>() {
+            // There is one such answer on a connection.
+            let _ = self.switched.set(switched);
+        }
     }
 }
 

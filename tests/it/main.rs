@@ -26,6 +26,7 @@ mod gate;
 mod grpc;
 mod hand_over;
 mod http2_upstreams;
+mod informational;
 mod lasting;
 mod layers;
 mod lists;

@@ -73,7 +73,7 @@ impl Service {
 fn serve(mut stream: TcpStream, answer: &str, first: &[u8], heads: &Mutex<Vec<String>>, said: &Mutex<Vec<u8>>) {
     let Some(head) = read_head(&mut stream) else { return };
     heads.lock().unwrap().push(head);
-    if stream.write_all(&[answer.as_bytes(), first].concat()).is_err() {
+    if stream.write_all(&[answer.as_bytes(), first].concat()).is_err() || !answer.starts_with("HTTP/1.1 101 ") {
         return;
     }
     let mut read = [0; 4096];
@@ -177,7 +177,7 @@ fn frames_pass_both_ways_and_leave_one_record() {
 
 #[test]
 fn other_routes_and_other_protocols_switch_to_nothing() {
-    let service = Service::start("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n", b"ok");
+    let service = Service::start("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n", b"ok");
     let (_world, portcullis, token) = before(&service);
     let h2c = "connection: upgrade\r\nupgrade: h2c\r\n";
     for (path, fields) in
