@@ -10,7 +10,8 @@ BINARY := $${CARGO_TARGET_DIR:-target}/debug/portcullis
 demo: tools
 	cargo run -- demo
 
-# Every test: the library, the real binary over real sockets, the charts, OpenFGA's SDKs, an OpenID provider, a library that signs.
+# Every test: the library, the real binary over real sockets, the charts, OpenFGA's SDKs, an OpenID provider, a library that
+# signs, real clients and servers of gRPC and WebSocket.
 test: tools $(CHART_TOOLS)/ready sdk-tools
 	cargo test
 	PORTCULLIS=$(BINARY) $(CHART_TOOLS)/bin/python -B -m pytest -q -p no:cacheprovider tests/charts

@@ -202,6 +202,11 @@ pub fn is_hop_by_hop(name: &HeaderName) -> bool {
     HOP_BY_HOP.contains(&name.as_str())
 }
 
+/// Whether the field frames a message.
+pub(super) fn is_framing(name: &HeaderName) -> bool {
+    FRAMING.contains(&name.as_str())
+}
+
 /// Whether the field is one that only a proxy may set.
 pub fn is_reserved(name: &HeaderName) -> bool {
     let name = name.as_str();
@@ -238,6 +243,8 @@ pub(super) struct Noted {
     pub(super) connection: bool,
     /// There is an `Upgrade`.
     pub(super) upgrade: bool,
+    /// There is a `TE`.
+    pub(super) te: bool,
     /// There is a `Content-Length` or a `Transfer-Encoding`.
     framing: bool,
     expect: bool,
@@ -253,6 +260,7 @@ impl Noted {
             match *name {
                 header::CONNECTION => noted.connection = true,
                 header::UPGRADE => noted.upgrade = true,
+                header::TE => noted.te = true,
                 header::CONTENT_LENGTH | header::TRANSFER_ENCODING => noted.framing = true,
                 header::EXPECT => noted.expect = true,
                 header::COOKIE => noted.cookie = true,
@@ -292,6 +300,12 @@ pub(super) fn check(headers: &HeaderMap, version: Version) -> Result<Noted, Malf
         Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => Err(Malformed::Expectation),
         Some(_) | None => Ok(noted),
     }
+}
+
+/// Whether one of the `TE` fields says that trailers can be taken (RFC 9110, section 10.1.4).
+pub(super) fn takes_trailers(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::TE).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
 }
 
 /// Fields of a request that was sent.

@@ -17,6 +17,7 @@ mod request;
 mod sent;
 mod template;
 mod timestamp;
+mod trailers;
 
 pub use authority::Authority;
 pub use bounded::Bounded;
@@ -34,3 +35,4 @@ pub use request::{CanonicalRequest, HeaderProblem, Malformed, Scheme};
 pub use sent::SentRequest;
 pub use template::{InvalidTemplate, RenderProblem, Template, Variable};
 pub use timestamp::Timestamp;
+pub use trailers::{TooManyTrailers, may_be_trailer, trailers};

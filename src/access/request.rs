@@ -210,9 +210,21 @@ impl CanonicalRequest {
         Ok(Some(value))
     }
 
-    /// Whether the client asked for another protocol on this connection. It is not given one.
+    /// Whether the client asked for another protocol on this connection. It is given none but where its operation says so.
     pub fn asks_for_upgrade(&self) -> bool {
         self.noted.upgrade
+    }
+
+    /// The protocol that the client asks for: the one `Upgrade`, if `Connection` names it (RFC 9110, section 7.8).
+    pub fn upgrade(&self) -> Option<&str> {
+        let mut values = self.headers.get_all(header::UPGRADE).iter();
+        let value = values.next().filter(|_| values.next().is_none())?;
+        fields::connection_names(&self.headers, &header::UPGRADE).then(|| value.to_str().ok()).flatten()
+    }
+
+    /// Whether the client can take trailers.
+    pub fn takes_trailers(&self) -> bool {
+        self.noted.te && fields::takes_trailers(&self.headers)
     }
 
     /// Path and query for the upstream, in origin form.

@@ -46,6 +46,8 @@ pub struct AuditRecord {
     pub upstream_status: Option<u16>,
     /// How often the request was sent to the upstream, or could not be for want of a connection.
     pub upstream_attempts: u32,
+    /// The status of a gRPC call; absent of other requests, and if it broke off.
+    pub grpc_status: Option<u16>,
     /// Whether the answer reached its end; a client or an upstream may break it off.
     pub complete: bool,
     /// Why it was cut off: while it lasted it ceased to be permitted.
@@ -81,6 +83,7 @@ impl AuditRecord {
             status: None,
             upstream_status: None,
             upstream_attempts: 0,
+            grpc_status: None,
             complete: false,
             cut: None,
             durations_us: Durations::default(),
@@ -128,6 +131,7 @@ impl AuditRecord {
         if self.upstream_attempts > 1 {
             record.number(name!("upstream_attempts"), u64::from(self.upstream_attempts));
         }
+        record.number_if(name!("grpc_status"), self.grpc_status.map(u64::from));
         record.flag(name!("complete"), self.complete);
         if let Some(cut) = self.cut {
             record.plain(name!("cut"), cut.name());

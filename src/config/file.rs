@@ -222,6 +222,8 @@ pub(super) struct Operation {
     pub(super) accesses: Option<Vec<Access>>,
     /// Whether a body may come with a method that has none by default (GET, HEAD, DELETE, OPTIONS): `allow`, `refuse`.
     pub(super) body: Option<Located<BodyUse>>,
+    /// What a GET may switch to on its connection: `websocket` (RFC 6455), from HTTP/1.1. By default nothing.
+    pub(super) upgrade: Option<Located<Upgrade>>,
     /// Whether the request must be within a task.
     #[serde(default)]
     pub(super) require_task: bool,
@@ -237,6 +239,14 @@ pub(super) struct Operation {
     pub(super) bytes: Option<Located<ByteBudget>>,
     /// For lists: what must be permitted for an element to be shown.
     pub(super) filter: Option<Located<Filter>>,
+}
+
+/// What a request may switch to.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Upgrade {
+    /// WebSocket.
+    Websocket,
 }
 
 /// How often an operation may be used: `{ most: 3, within: 1h, per: task }`. Every permitted request counts, in this process.

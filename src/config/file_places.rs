@@ -119,6 +119,10 @@ pub(super) struct Upstream {
     /// In the place of `url`: connections go, in the clear, to where the client's own was meant to go before it was
     /// redirected to a listener with `original_destination`.
     pub(super) original_destination: Option<Located<OriginalDestination>>,
+    /// What is spoken there: `http1`, `http2`, or `auto` (the default), which over TLS is what the upstream chooses (ALPN,
+    /// HTTP/2 if it can) and in the clear is HTTP/1.1.
+    #[serde(default)]
+    pub(super) protocol: UpstreamProtocol,
     /// For `https`: a PEM file with the only authorities to trust. By default the machine's.
     pub(super) ca_file: Option<Located<String>>,
     /// For `https`: what the upstream is shown when it asks for a certificate. Without it nothing.
@@ -147,4 +151,17 @@ pub(super) struct Upstream {
     pub(super) health: Option<Located<Health>>,
     /// Which requests are sent again. Without it none that the upstream may have seen.
     pub(super) retries: Option<Located<Retries>>,
+}
+
+/// What is spoken to an upstream.
+#[derive(Debug, Default, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum UpstreamProtocol {
+    /// Over TLS what the upstream chooses, in the clear HTTP/1.1.
+    #[default]
+    Auto,
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2: in the clear by prior knowledge, which gRPC servers need.
+    Http2,
 }

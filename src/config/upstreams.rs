@@ -5,14 +5,14 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     access::Place,
     identity::SpiffeId,
-    net::{ClientTls, EndpointRules, Endpoints, Network, TargetUrl, Times, UpstreamPeer},
+    net::{ClientTls, EndpointRules, Endpoints, HttpVersion, Network, TargetUrl, Times, UpstreamPeer},
     snapshot::Upstream,
 };
 
 use super::{
     endpoints,
     file::File,
-    file_places::{self as file, OriginalDestination},
+    file_places::{self as file, OriginalDestination, UpstreamProtocol},
     located::Located,
     problems::Problems,
     settings::Reading,
@@ -20,9 +20,25 @@ use super::{
 
 /// The upstreams; `None` after a problem.
 pub(super) fn upstreams(file: &File, reading: &mut Reading<'_>) -> Option<Vec<Upstream>> {
+    check_upgrades(file, &mut reading.problems);
     let upstreams: Vec<Upstream> =
         file.upstreams.iter().filter_map(|(name, written)| upstream(name, written, file, reading)).collect();
     (upstreams.len() == file.upstreams.len()).then_some(upstreams)
+}
+
+/// Refuses upgrades before upstreams that speak HTTP/2 alone: a WebSocket begins by HTTP/1.1.
+fn check_upgrades(file: &File, problems: &mut Problems) {
+    for route in &file.routes {
+        let speaks = file.upstreams.get(&route.upstream.value).map(|upstream| upstream.protocol);
+        if !matches!(speaks, Some(UpstreamProtocol::Http2)) {
+            continue;
+        }
+        for upgrade in route.operations.values().filter_map(|operation| operation.upgrade.as_ref()) {
+            let message =
+                format!("a WebSocket begins by HTTP/1.1, and `{}` is spoken to by HTTP/2", route.upstream.value);
+            problems.add_with_help(upgrade.place, message, "give it an upstream without `protocol: http2`");
+        }
+    }
 }
 
 fn upstream(name: &str, written: &Located<file::Upstream>, file: &File, reading: &mut Reading<'_>) -> Option<Upstream> {
@@ -59,9 +75,14 @@ fn upstream(name: &str, written: &Located<file::Upstream>, file: &File, reading:
             problems.add_with_help(wanted.place, message, "send tokens to upstreams with a `url` only");
         }
     }
+    let version = match (written.protocol, &tls) {
+        (UpstreamProtocol::Auto, Some(Some(_))) => HttpVersion::Negotiated,
+        (UpstreamProtocol::Auto, Some(None) | None) | (UpstreamProtocol::Http1, _) => HttpVersion::Http1,
+        (UpstreamProtocol::Http2, _) => HttpVersion::Http2,
+    };
     // Whatever is wrong with where it is: all problems are in one report.
     let rules = endpoints::with_written(EndpointRules::new(name, Vec::new(), None, times), written, problems);
-    let rules = EndpointRules { urls: urls?, tls: tls?, ..rules };
+    let rules = EndpointRules { urls: urls?, tls: tls?, version, ..rules };
     Some(Upstream {
         name: name.into(),
         endpoints: Arc::new(Endpoints::new(rules)),

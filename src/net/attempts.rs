@@ -6,6 +6,7 @@ use std::{
 };
 
 use http::{Request, Response, StatusCode};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     body::{OutboundBody, UpstreamBody},
@@ -14,6 +15,7 @@ use super::{
     endpoint::{Answers, Endpoint, Fault},
     endpoints::{Endpoints, Room, TRIED},
     retries::copy,
+    switched::switch,
     target::{Target, TargetUrl, Times},
 };
 
@@ -22,9 +24,11 @@ type Answered = Result<Response<UpstreamBody>, ClientError>;
 
 /// What a request takes up at its upstream until its answer has ended: a place among all requests, and one at its endpoint.
 #[derive(Debug)]
-pub(super) struct Place {
+pub struct Place {
     _room: Option<Room>,
     endpoint: Option<Arc<Endpoint>>,
+    // Of a connection that no other request gets.
+    _slot: Option<OwnedSemaphorePermit>,
 }
 
 impl Place {
@@ -33,7 +37,7 @@ impl Place {
         if let Some(endpoint) = &endpoint {
             endpoint.enter();
         }
-        (room.is_some() || endpoint.is_some()).then(|| Box::new(Self { _room: room, endpoint }))
+        (room.is_some() || endpoint.is_some()).then(|| Box::new(Self { _room: room, endpoint, _slot: None }))
     }
 
     /// Goes to another endpoint.
@@ -100,10 +104,60 @@ impl Endpoints {
         now: Instant,
     ) -> Answered {
         let place = Place::take(self.enter()?, None);
-        let target = Target { url, tls: None, times: self.rules.times, terms: self.terms.clone() };
+        let target = self.target_at(url);
         request.body().attempted();
         let sent = client.try_send(&target, target.times, request, now).await;
         sent.map(|response| response.map(|body| body.taking(place))).map_err(|failed| failed.error)
+    }
+
+    /// Sends a request that asks for another protocol, on a connection of its own to this place, or else to one of the
+    /// endpoints. What it takes up there is released with what is returned beside the answer.
+    pub async fn switch(
+        self: &Arc<Self>,
+        url: Option<Arc<TargetUrl>>,
+        request: Outbound,
+    ) -> Result<(Response<UpstreamBody>, Box<Place>), ClientError> {
+        let (room, now) = (self.enter()?, Instant::now());
+        let endpoint = match &url {
+            Some(_) => None,
+            None => {
+                if self.list().endpoints.is_empty() {
+                    self.until_known().await?;
+                }
+                let (endpoint, _, _) = self.first(now).ok_or_else(|| ClientError::Unresolved("no endpoint".into()))?;
+                Some(endpoint)
+            }
+        };
+        if let Some(endpoint) = &endpoint {
+            endpoint.enter();
+        }
+        let mut place = Box::new(Place { _room: room, endpoint: endpoint.clone(), _slot: None });
+        request.body().attempted();
+        let sent = match (url, &endpoint) {
+            (Some(url), _) => switch(&self.target_at(url), request).await,
+            (None, Some(endpoint)) => switch(&endpoint.target, request).await,
+            (None, None) => Err(ClientError::Unresolved("no endpoint".into())),
+        };
+        match (sent, endpoint) {
+            (Ok((response, slot)), endpoint) => {
+                if let Some(endpoint) = endpoint {
+                    self.answered(&endpoint);
+                }
+                place._slot = slot;
+                Ok((response, place))
+            }
+            (Err(error), endpoint) => {
+                if let (Some(endpoint), Some(fault)) = (endpoint, fault(&error)) {
+                    self.failed(&endpoint, fault, Instant::now());
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// A place in the clear that is none of its endpoints.
+    fn target_at(&self, url: Arc<TargetUrl>) -> Target {
+        Target { url, tls: None, version: self.rules.version, times: self.rules.times, terms: self.terms.clone() }
     }
 
     /// An endpoint, the times of one attempt, and whether there are several.

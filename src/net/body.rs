@@ -17,7 +17,8 @@ use thiserror::Error;
 use super::{
     allowance::{Allowance, Spent},
     attempts::Place,
-    client::Lease,
+    http1::Lease,
+    http2_connection::Stream,
 };
 
 /// Why a body does not come to its end.
@@ -61,6 +62,16 @@ impl Progress {
     pub(super) fn attempted(&self) {
         // By one task at a time.
         self.attempts.store(self.attempts().saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// So many bytes pass that no body holds.
+    pub fn pass(&self, bytes: usize) {
+        self.sent.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Nothing of it counts: all of it is handed over once more.
+    pub(super) fn begin_again(&self) {
+        self.sent.store(0, Ordering::Relaxed);
     }
 
     /// Nothing passes any more.
@@ -188,7 +199,7 @@ impl Body for OutboundBody {
         if let Some(Err(spent)) = body.allowance.as_ref().map(|allowance| allowance.spend(data.len())) {
             return Poll::Ready(Some(Err(spent.into())));
         }
-        body.progress.sent.fetch_add(u64::try_from(data.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        body.progress.pass(data.len());
         Poll::Ready(Some(Ok(Frame::data(data))))
     }
 
@@ -207,19 +218,40 @@ impl Body for OutboundBody {
     }
 }
 
-/// An upstream's body. Once it is read to its end, its connection can serve another request; not before.
+/// An upstream's body. Once it is read to its end, its connection can serve another request in its place; not before.
 #[derive(Debug)]
 pub struct UpstreamBody {
     incoming: Incoming,
-    // In a box, because it moves through many hands with its answer.
-    lease: Option<Box<Lease>>,
+    held: Option<Held>,
     // What the request takes up at its upstream, where that is counted.
     place: Option<Box<Place>>,
 }
 
+/// What an answer holds on to until it is read.
+#[derive(Debug)]
+enum Held {
+    /// A whole connection. In a box, because it moves through many hands with its answer.
+    Connection(Box<Lease>),
+    /// A place on a connection that is shared.
+    Stream { _place: Stream },
+}
+
 impl UpstreamBody {
     pub(super) fn new(incoming: Incoming, lease: Lease) -> Self {
-        let mut body = Self { incoming, lease: Some(Box::new(lease)), place: None };
+        Self::holding(incoming, Held::Connection(Box::new(lease)))
+    }
+
+    /// Of a connection that is used once.
+    pub(super) fn alone(incoming: Incoming) -> Self {
+        Self { incoming, held: None, place: None }
+    }
+
+    pub(super) fn of_stream(incoming: Incoming, place: Stream) -> Self {
+        Self::holding(incoming, Held::Stream { _place: place })
+    }
+
+    fn holding(incoming: Incoming, held: Held) -> Self {
+        let mut body = Self { incoming, held: Some(held), place: None };
         if body.incoming.is_end_stream() {
             body.release();
         }
@@ -227,15 +259,16 @@ impl UpstreamBody {
     }
 
     /// Takes up the place until its end.
-    pub(super) fn taking(mut self, place: Option<Box<Place>>) -> Self {
+    pub fn taking(mut self, place: Option<Box<Place>>) -> Self {
         self.place = place.filter(|_| !self.incoming.is_end_stream());
         self
     }
 
     fn release(&mut self) {
         self.place = None;
-        if let Some(lease) = self.lease.take() {
-            lease.give_back();
+        match self.held.take() {
+            Some(Held::Connection(lease)) => lease.give_back(),
+            Some(Held::Stream { .. }) | None => {}
         }
     }
 }
@@ -247,8 +280,8 @@ impl Body for UpstreamBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
         match &frame {
-            Some(Err(_)) => (self.lease, self.place) = (None, None),
-            Some(Ok(_)) if !self.incoming.is_end_stream() => {}
+            Some(Err(_)) => (self.held, self.place) = (None, None),
+            Some(Ok(frame)) if !self.incoming.is_end_stream() && !frame.is_trailers() => {}
             Some(Ok(_)) | None => self.release(),
         }
         Poll::Ready(frame)

@@ -19,7 +19,7 @@ use super::{
     endpoint::{Ejection, Endpoint, EndpointState, Fault},
     health::HealthRules,
     retries::{RetryBudget, RetryRules},
-    target::{Target, TargetUrl, Times},
+    target::{HttpVersion, Target, TargetUrl, Times},
     terms::{CONNECTION_AGE, Gone, Slots, Terms},
     tls::ClientTls,
 };
@@ -40,6 +40,8 @@ pub struct EndpointRules {
     pub urls: Vec<Arc<TargetUrl>>,
     /// The roots for its certificate, if the URLs are `https`.
     pub tls: Option<ClientTls>,
+    /// What is spoken there.
+    pub version: HttpVersion,
     /// How long it may take: to connect, with all endpoints that are tried, and to answer, with all attempts.
     pub times: Times,
     /// How often names are resolved.
@@ -65,6 +67,7 @@ impl EndpointRules {
             name: name.into(),
             urls,
             tls,
+            version: HttpVersion::Http1,
             times,
             refresh: Duration::from_secs(10),
             connection_age: CONNECTION_AGE,
@@ -201,7 +204,8 @@ impl Endpoints {
 
     fn endpoint(&self, url: Arc<TargetUrl>, index: usize, now: Instant) -> Endpoint {
         let terms = Terms { gone: Gone::default(), ..self.terms.clone() };
-        let target = Target { url, tls: self.rules.tls.clone(), times: self.rules.times, terms };
+        let Self { rules, .. } = self;
+        let target = Target { url, tls: rules.tls.clone(), version: rules.version, times: rules.times, terms };
         Endpoint::new(target, index, now)
     }
 

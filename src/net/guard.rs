@@ -3,7 +3,10 @@
 use std::{
     io,
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
 };
 
@@ -33,6 +36,7 @@ pub(super) struct Guarded<T> {
     // The head so far, if it did not come in one piece.
     head: Vec<u8>,
     refusal: Refusal,
+    is_switched: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +63,19 @@ const FIRST_CHUNK: State = State::ChunkSize { size: 0, digits: 0, extension: fal
 impl<T> Guarded<T> {
     pub(super) fn new(inner: T) -> (Self, Refusal) {
         let refusal = Refusal::default();
-        (Self { inner, state: State::Head, head: Vec::new(), refusal: Arc::clone(&refusal) }, refusal)
+        let guarded = Self {
+            inner,
+            state: State::Head,
+            head: Vec::new(),
+            refusal: Arc::clone(&refusal),
+            is_switched: Arc::default(),
+        };
+        (guarded, refusal)
+    }
+
+    /// To be set when the answer that is sent next ends HTTP on the connection (101): what comes after it is none.
+    pub(super) fn switch(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_switched)
     }
 
     /// Follows the bytes; on a refusal returns where in `bytes` the refused head (or its last piece) begins.
@@ -255,6 +271,13 @@ impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
         /// No request line begins like this.
         const ILLEGAL: &[u8] = b"\0\r\n\r\n";
         let guarded = self.get_mut();
+        if guarded.is_switched.load(Ordering::Relaxed) {
+            // What was refused before the answer is not what the client sent.
+            return match guarded.state {
+                State::Refused => Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
+                _ => Pin::new(&mut guarded.inner).poll_read(cx, buffer),
+            };
+        }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut guarded.inner).poll_read(cx, buffer))?;
         let read = buffer.filled().get(before..).unwrap_or_default();

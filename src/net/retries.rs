@@ -55,14 +55,17 @@ impl RetryBudget {
 
 /// The same request once more, if doing it twice is doing it once (RFC 9110, section 9.2.2) and its body can be sent twice.
 pub(super) fn copy(request: &Request<OutboundBody>) -> Option<Box<Request<OutboundBody>>> {
-    if !is_idempotent(request.method()) {
-        return None;
-    }
+    if is_idempotent(request.method()) { repeated(request) } else { None }
+}
+
+/// The same request once more, if its body can be sent twice.
+pub(super) fn repeated(request: &Request<OutboundBody>) -> Option<Box<Request<OutboundBody>>> {
     let mut again = Box::new(Request::new(request.body().repeated()?));
     again.method_mut().clone_from(request.method());
     again.uri_mut().clone_from(request.uri());
     *again.version_mut() = request.version();
     again.headers_mut().clone_from(request.headers());
+    again.extensions_mut().clone_from(request.extensions());
     Some(again)
 }
 

@@ -7,7 +7,7 @@ use std::{
     net::SocketAddr,
     pin::pin,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     task::Poll,
@@ -43,6 +43,7 @@ use super::{
     proxies::Refused,
     proxy_header::Passed,
     socket::Socket,
+    switched::Switched,
     target::TargetUrl,
     tls::ServerTls,
 };
@@ -300,15 +301,18 @@ where
     H: Handler,
 {
     let (io, refusal) = Guarded::new(HalfOpen::new(Joined::new(Patient::new(io)), settings.half_closed));
-    let shared = Arc::new((handler.for_connection(&peer), peer, AtomicBool::new(false)));
+    let next = Next { is_switched: io.switch(), switched: OnceLock::new() };
+    let shared = Arc::new((handler.for_connection(&peer), peer, AtomicBool::new(false), next));
     let answering = Arc::clone(&shared);
     let service = service_fn(move |request| {
         let (shared, request) = (Arc::clone(&answering), Box::new(request));
         // Boxed, because it is large and the connection moves what it is given.
         Box::pin(async move {
-            let (handler, peer, is_leaving) = shared.as_ref();
+            let (handler, peer, is_leaving, next) = shared.as_ref();
             let mut response = handler.respond(peer, request).await;
-            if is_leaving.load(Ordering::Relaxed) && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                next.switch(&mut response);
+            } else if is_leaving.load(Ordering::Relaxed) {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(response)
@@ -316,9 +320,9 @@ where
     });
     let mut builder = http1::Builder::new();
     builder.timer(ConnectionTimer::new()).header_read_timeout(settings.head).max_buf_size(HEAD_BYTES).half_close(true);
-    let connection = builder.serve_connection(TokioIo::new(io), service);
+    let connection = builder.serve_connection(TokioIo::new(io), service).with_upgrades();
     let mut connection = std::pin::pin!(connection);
-    let (handler, peer, is_leaving) = shared.as_ref();
+    let (handler, peer, is_leaving, next) = shared.as_ref();
     let mut ended = drain.unless_ordered(connection.as_mut()).await;
     if ended.is_none() {
         // An idle client may have sent its next request already: the answer tells it that it is the last one.
@@ -337,12 +341,33 @@ where
         }
     };
     match ended {
-        Ok(()) => {}
+        Ok(()) => {
+            if let Some(switched) = next.switched.get() {
+                switched.run(drain).await;
+            }
+        }
         Err(error) if error.is_parse() => {
             let problem = refusal.get().copied().unwrap_or(HeadProblem::NotHttp);
             handler.malformed(peer, problem);
         }
         Err(error) => tracing::debug!(%error, peer = %peer.address, "a connection ended"),
+    }
+}
+
+/// What a connection does once it does not speak HTTP any more.
+struct Next {
+    // For the guard.
+    is_switched: Arc<AtomicBool>,
+    switched: OnceLock<Switched>,
+}
+
+impl Next {
+    fn switch<B>(&self, response: &mut Response<B>) {
+        self.is_switched.store(true, Ordering::Relaxed);
+        if let Some(switched) = response.extensions_mut().remove::<Switched>() {
+            // There is one such answer on a connection.
+            let _ = self.switched.set(switched);
+        }
     }
 }
 

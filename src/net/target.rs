@@ -154,6 +154,18 @@ impl fmt::Display for TargetUrl {
     }
 }
 
+/// What is spoken to an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum HttpVersion {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2: over TLS by ALPN, or there is no connection; in the clear by prior knowledge (RFC 9113, section 3.3).
+    Http2,
+    /// Over TLS what the upstream chooses by ALPN, HTTP/2 if it can. In the clear it is the same as HTTP/2.
+    Negotiated,
+}
+
 /// One place of an upstream, and how long it may take.
 #[derive(Debug, Clone)]
 pub struct Target {
@@ -161,6 +173,8 @@ pub struct Target {
     pub(super) url: Arc<TargetUrl>,
     /// The roots for its certificate, if the URL is `https`.
     pub(super) tls: Option<ClientTls>,
+    /// What is spoken there.
+    pub(super) version: HttpVersion,
     pub(super) times: Times,
     pub(super) terms: Terms,
 }
@@ -175,9 +189,9 @@ pub struct Times {
 }
 
 impl Target {
-    /// The place of this URL, verified by these roots if it is `https`.
+    /// The place of this URL, spoken to by HTTP/1.1, verified by these roots if it is `https`.
     pub fn new(url: Arc<TargetUrl>, tls: Option<ClientTls>, times: Times) -> Self {
-        Self { url, tls, times, terms: Terms::default() }
+        Self { url, tls, version: HttpVersion::Http1, times, terms: Terms::default() }
     }
 }
 

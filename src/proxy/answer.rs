@@ -11,17 +11,19 @@ use hyper::body::{Body, Frame, SizeHint};
 use thiserror::Error;
 
 use crate::{
-    access::Reason,
+    access::{Reason, TooManyTrailers, trailers},
     net::{Spent, UpstreamBody},
 };
 
-use super::{exchange::Exchange, lasting::Lasting, rejection::Rejection};
+use super::{exchange::Exchange, grpc, lasting::Lasting, rejection::Rejection, tunnel::Tunnel};
 
 /// What the client gets: bytes that are there, or the upstream's body as it comes.
 #[derive(Debug)]
 pub(super) enum Content {
     Whole(Bytes),
     Upstream(UpstreamBody, Box<Lasting>),
+    /// No body: the connection goes on in another protocol.
+    Switched(Box<Tunnel>),
 }
 
 /// Why an answer broke off.
@@ -30,10 +32,10 @@ pub enum BrokenOff {
     /// The upstream broke it off.
     #[error(transparent)]
     Upstream(#[from] hyper::Error),
-    /// No more of it may pass.
+    /// What follows it may not pass.
     #[error(transparent)]
-    Spent(#[from] Spent),
-    /// It lasted until it was not permitted any more.
+    Trailers(#[from] TooManyTrailers),
+    /// It lasted until it was not permitted any more, or no more of it may pass.
     #[error("not permitted any more: {0}")]
     Cut(Reason),
 }
@@ -52,9 +54,21 @@ pub struct AnswerBody {
 /// Ties the exchange to its answer.
 pub(super) fn answer(mut response: Response<Content>, mut exchange: Exchange) -> Response<AnswerBody> {
     exchange.answering(response.status().as_u16());
+    if exchange.is_call() {
+        exchange.call_ended(response.headers());
+    }
     let is_head = exchange.is_head();
     super::upstream::mark(response.headers_mut(), exchange.marks());
-    response.map(|content| {
+    let (mut parts, content) = response.into_parts();
+    let content = match content {
+        Content::Switched(tunnel) => {
+            parts.extensions.insert(tunnel.after(exchange));
+            let content = Content::Whole(Bytes::new());
+            return Response::from_parts(parts, AnswerBody { content, has_begun: false, spent: None, exchange: None });
+        }
+        content @ (Content::Whole(_) | Content::Upstream(..)) => content,
+    };
+    Response::from_parts(parts, ()).map(|()| {
         let mut body = AnswerBody { content, has_begun: false, spent: None, exchange: Some(exchange) };
         // The answer to HEAD ends with its head: nobody will ask for its body.
         if is_head || body.is_end_stream() {
@@ -71,12 +85,34 @@ impl AnswerBody {
         }
     }
 
-    /// Ends it before its end: dropped without `completed`, its record says so.
-    fn cut(&mut self, rejection: &Rejection) -> BrokenOff {
-        if let Some(mut exchange) = self.exchange.take() {
-            exchange.cut(rejection);
+    /// Ends it before its end: dropped without `completed`, its record says so. A call ends with a status that says why,
+    /// everything else with an error, so that it never looks like the end.
+    fn cut(&mut self, rejection: &Rejection) -> Result<Frame<Bytes>, BrokenOff> {
+        let Some(mut exchange) = self.exchange.take() else { return Err(BrokenOff::Cut(rejection.reason)) };
+        exchange.cut(rejection);
+        if !exchange.is_call() {
+            return Err(BrokenOff::Cut(rejection.reason));
         }
-        BrokenOff::Cut(rejection.reason)
+        // With the upstream's body its stream ends.
+        self.content = Content::Whole(Bytes::new());
+        let shown = rejection.shown(exchange.hides_existence());
+        let trailers = grpc::trailers(shown.status(), &rejection.message(shown));
+        exchange.call_ended(&trailers);
+        Ok(Frame::trailers(trailers))
+    }
+
+    /// What of a piece travels on, if anything does; of trailers, what may be one.
+    fn passed(&mut self, frame: Frame<Bytes>) -> Result<Option<Frame<Bytes>>, BrokenOff> {
+        let received = match frame.into_trailers() {
+            Ok(received) => received,
+            Err(data) => return Ok(Some(data)),
+        };
+        let kept = trailers(received)?;
+        if let Some(exchange) = &mut self.exchange {
+            exchange.call_ended(&kept);
+        }
+        self.complete();
+        Ok((!kept.is_empty()).then(|| Frame::trailers(kept)))
     }
 }
 
@@ -87,11 +123,10 @@ impl Body for AnswerBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         let body = self.get_mut();
         if let Some(spent) = body.spent {
-            // An error, so that it never looks like the end. The record says why.
-            body.exchange = None;
-            return Poll::Ready(Some(Err(spent.into())));
+            return Poll::Ready(Some(body.cut(&spent.into())));
         }
         let frame = match &mut body.content {
+            Content::Switched(_) => None,
             Content::Whole(bytes) if bytes.is_empty() => None,
             Content::Whole(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
             Content::Upstream(upstream, lasting) => {
@@ -102,17 +137,16 @@ impl Body for AnswerBody {
                     Poll::Ready(frame) => body.has_begun && frame.is_some(),
                 };
                 if lasts && let Poll::Ready(rejection) = lasting.poll_over(cx) {
-                    return Poll::Ready(Some(Err(body.cut(&rejection))));
+                    return Poll::Ready(Some(body.cut(&rejection)));
                 }
                 body.has_begun = true;
                 // The request's body may still be on its way, and may have been cut off.
                 if let Poll::Ready(Some(Err(_))) = &frame
                     && let Some(rejection) = lasting.refused()
                 {
-                    return Poll::Ready(Some(Err(body.cut(&rejection))));
+                    return Poll::Ready(Some(body.cut(&rejection)));
                 }
-                // Trailers end here: nobody has looked at what they say.
-                let frame = ready!(frame).filter(|frame| !frame.as_ref().is_ok_and(Frame::is_trailers));
+                let frame = ready!(frame);
                 let piece = frame.as_ref().and_then(|frame| frame.as_ref().ok());
                 let passed = piece.zip(body.exchange.as_ref()).map_or(Ok(()), |(piece, exchange)| exchange.pass(piece));
                 if let Err(spent) = passed {
@@ -121,7 +155,10 @@ impl Body for AnswerBody {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                frame.map(|frame| frame.map_err(BrokenOff::from))
+                frame.and_then(|frame| match frame {
+                    Ok(frame) => body.passed(frame).transpose(),
+                    Err(error) => Some(Err(error.into())),
+                })
             }
         };
         match &frame {
@@ -142,6 +179,7 @@ impl Body for AnswerBody {
 
     fn is_end_stream(&self) -> bool {
         match &self.content {
+            Content::Switched(_) => true,
             Content::Whole(bytes) => bytes.is_empty(),
             Content::Upstream(upstream, _) => upstream.is_end_stream(),
         }
@@ -149,6 +187,7 @@ impl Body for AnswerBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
+            Content::Switched(_) => SizeHint::with_exact(0),
             Content::Whole(bytes) => SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
             Content::Upstream(upstream, _) => upstream.size_hint(),
         }

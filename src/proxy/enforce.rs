@@ -10,7 +10,7 @@ use std::{
 
 use futures_util::FutureExt;
 use http::{Request, Response};
-use hyper::body::Incoming;
+use hyper::{body::Incoming, upgrade::OnUpgrade};
 use tokio::sync::Notify;
 
 use crate::{
@@ -35,6 +35,7 @@ use super::{
     metrics::ProxyMetrics,
     rejection::Rejection,
     upstream::{self, Permitted},
+    websocket::Opening,
 };
 
 /// The bounds of the enforcement point.
@@ -109,6 +110,7 @@ struct Asked {
     // Whose uses of the operation are counted, if they are, and whose bytes.
     holder: Option<Holder>,
     mover: Option<Holder>,
+    opening: Option<Box<Opening>>,
 }
 
 impl Worker {
@@ -144,7 +146,8 @@ impl Worker {
         (peer, seen): (&Peer, &Arc<Seen>),
         request: Box<Request<Incoming>>,
     ) -> Result<(Asked, Received), Rejection> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        let connection = parts.extensions.remove::<OnUpgrade>();
         exchange.received(&parts);
         self.check_load()?;
         let snapshot = self.snapshots.usable(now)?; // One request, one snapshot.
@@ -175,12 +178,13 @@ impl Worker {
         if !operation.has_scopes(grants.as_deref()) {
             return Err(Rejection::insufficient_scope(challenges.insufficient_scope(&operation.scopes)));
         }
+        let opening = Opening::of(&head, operation, connection)?;
         let body = Received::new(operation.body, (signed, body), exchange.progress());
         let body = body.map_err(|refusal| match refusal {
             BodyRefusal::Rejected(rejection) => rejection,
             BodyRefusal::Signature(problem) => refused(seen.credential.refuse(problem.into(), now)),
         })?;
-        Ok((Asked { snapshot, head, route, caller, grants, proven, holder, mover }, body))
+        Ok((Asked { snapshot, head, route, caller, grants, proven, holder, mover, opening }, body))
     }
 
     async fn authorize_read(
@@ -213,7 +217,7 @@ impl Worker {
         asked: Asked,
         body: Inspected,
     ) -> Result<Sending, Rejection> {
-        let Asked { snapshot, head, route, caller, grants, proven, holder, mover } = asked;
+        let Asked { snapshot, head, route, caller, grants, proven, holder, mover, opening } = asked;
         let Inspected { document, mut outbound, waited } = body;
         let principal = &caller.principal;
         let operation = route.operation(&head)?;
@@ -277,7 +281,7 @@ impl Worker {
         let (upstream, snapshots, seen) = (route.upstream, Arc::clone(&self.snapshots), Arc::clone(seen));
         let lasting = Box::new(Lasting { snapshots, seen, sent, grounds, since: decided, next: None });
         request.pass_by(|| lasting.gate());
-        Ok(Sending { snapshot, upstream, request, lasting, filtering })
+        Ok(Sending { snapshot, upstream, request, lasting, filtering, opening })
     }
 
     fn check_load(&self) -> Result<(), Rejection> {
@@ -308,7 +312,12 @@ async fn without_fault<T>(deciding: impl Future<Output = Result<T, Rejection>>) 
 
 fn rejected(exchange: &mut Exchange, rejection: &Rejection) -> Response<Content> {
     exchange.rejected(rejection);
-    rejection.response(&exchange.marks().id, exchange.revision(), exchange.hides_existence()).map(Content::Whole)
+    let response = if exchange.is_call() {
+        rejection.call_response(exchange.hides_existence())
+    } else {
+        rejection.response(&exchange.marks().id, exchange.revision(), exchange.hides_existence())
+    };
+    response.map(Content::Whole)
 }
 
 impl Handler for Enforcer {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, request::Parts};
 use hyper::body::Frame;
 
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
 
 use super::{
     caller::{Caller, Seen},
+    grpc,
     metrics::{Ended, ProxyMetrics, Shard},
     rejection::Rejection,
     upstream::Marks,
@@ -45,6 +46,8 @@ struct State {
     decision: Option<Duration>,
     added: Option<Duration>,
     hides_existence: bool,
+    // A gRPC call, which is answered in its own way.
+    is_call: bool,
     progress: Arc<Progress>,
     // A place in the audit log, once the request is to be permitted.
     slot: Option<Slot>,
@@ -76,6 +79,7 @@ impl Exchange {
             decision: None,
             added: None,
             hides_existence: false,
+            is_call: false,
             progress: Arc::default(),
             slot: None,
             allowance: None,
@@ -94,6 +98,17 @@ impl Exchange {
 
     pub(super) fn is_head(&self) -> bool {
         self.0.record.method == Some(Method::HEAD)
+    }
+
+    pub(super) fn is_call(&self) -> bool {
+        self.0.is_call
+    }
+
+    /// Notes the status of a call, if the fields tell it.
+    pub(super) fn call_ended(&mut self, fields: &HeaderMap) {
+        if self.0.is_call {
+            self.0.record.grpc_status = grpc::status(fields).or(self.0.record.grpc_status);
+        }
     }
 
     pub(super) fn hides_existence(&self) -> bool {
@@ -115,6 +130,7 @@ impl Exchange {
         let beginning = parts.method.as_str().as_bytes().get(..LONGEST_METHOD);
         let method = beginning.map_or_else(|| Ok(parts.method.clone()), Method::from_bytes);
         self.0.record.method = method.ok();
+        self.0.is_call = grpc::is_call(parts);
     }
 
     pub(super) fn canonical(&mut self, head: &CanonicalRequest) {
@@ -181,6 +197,23 @@ impl Exchange {
             Some((allowance, of)) if of.of_answers() => allowance.spend(bytes),
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// Lets so many bytes of what the client sends after its request pass, if they may.
+    pub(super) fn pass_up(&self, bytes: usize) -> Result<(), Rejection> {
+        match &self.0.allowance {
+            Some((allowance, of)) if of.of_requests() => allowance.spend(bytes)?,
+            Some(_) | None => {}
+        }
+        self.0.progress.pass(bytes);
+        Ok(())
+    }
+
+    /// The same of what the upstream sends after its answer.
+    pub(super) fn pass_down(&mut self, bytes: usize) -> Result<(), Rejection> {
+        self.pass_bytes(bytes)?;
+        self.sent_to_client(bytes);
+        Ok(())
     }
 
     pub(super) fn upstream_answered(&mut self, status: u16, took: Duration) {

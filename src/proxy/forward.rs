@@ -18,6 +18,7 @@ use super::{
     lasting::{self, Decided, Lasting},
     rejection::Rejection,
     upstream::Outgoing,
+    websocket::Opening,
 };
 
 /// A request that is permitted.
@@ -28,6 +29,7 @@ pub(super) struct Sending {
     pub(super) request: Outgoing,
     pub(super) lasting: Box<Lasting>,
     pub(super) filtering: Option<Box<Filtering>>,
+    pub(super) opening: Option<Box<Opening>>,
 }
 
 impl Sending {
@@ -37,10 +39,18 @@ impl Sending {
         client: &Client,
         exchange: &mut Exchange,
     ) -> Result<Response<Content>, Rejection> {
-        let Self { snapshot, upstream, request, mut lasting, filtering } = self;
+        let Self { snapshot, upstream, request, mut lasting, filtering, opening } = self;
         let upstream = snapshot.upstream(upstream).ok_or_else(|| Rejection::new(Reason::InternalError))?;
         // It is sent as soon as it is decided.
         let (begun, is_uploading) = (lasting.since, request.is_uploading());
+        if let Some(opening) = opening {
+            // Rare and large.
+            let opened = Box::pin(request.open(upstream, *opening, lasting)).await;
+            let response =
+                opened.inspect_err(|rejection| exchange.upstream_failed(&upstream.name, rejection.reason))?;
+            exchange.upstream_answered(response.status().as_u16(), begun.elapsed());
+            return Ok(response);
+        }
         let mut answering = pin!(request.send(client, upstream, begun));
         let response = poll_fn(|cx| match answering.as_mut().poll(cx) {
             // A body that comes slowly is a stream too.

@@ -7,13 +7,16 @@ mod enforce;
 mod exchange;
 mod filter;
 mod forward;
+mod grpc;
 mod inspect;
 mod lasting;
 mod metrics;
 mod rejection;
 mod transaction;
+mod tunnel;
 mod upstream;
 mod upstream_metrics;
+mod websocket;
 
 pub use answer::AnswerBody;
 pub use budget::Budgets;

@@ -1,7 +1,7 @@
 //! What a denied client is told: enough to act on, nothing of the policy.
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
 use crate::{
@@ -14,7 +14,10 @@ use crate::{
     snapshot::Unusable,
 };
 
-use super::budget::{Counted, Exhausted};
+use super::{
+    budget::{Counted, Exhausted},
+    grpc,
+};
 
 /// RFC 9421, section 5.1.
 const ACCEPT_SIGNATURE: HeaderName = HeaderName::from_static("accept-signature");
@@ -89,14 +92,7 @@ impl Rejection {
         if let Some(Special::Document(document)) = self.special.as_deref() {
             return public(document.clone());
         }
-        // What the credential was granted says nothing of whether something exists.
-        let denied = self.reason.status() == StatusCode::FORBIDDEN && self.reason != Reason::InsufficientScope;
-        let shown = match self.reason {
-            // Why a credential is refused is for the log.
-            Reason::Revoked => Reason::InvalidCredential,
-            _ if hides_existence && denied => Reason::NotFound,
-            reason => reason,
-        };
+        let shown = self.shown(hides_existence);
         let requested = self
             .denied
             .as_ref()
@@ -121,10 +117,7 @@ impl Rejection {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(Special::Challenge { token, signature }) = self.special.as_deref() {
-            headers.insert(header::WWW_AUTHENTICATE, token.clone());
-            headers.extend(signature.clone().map(|signature| (ACCEPT_SIGNATURE, signature)));
-        }
+        self.challenge(headers);
         if shown.status() == StatusCode::SERVICE_UNAVAILABLE || shown == Reason::TooManyRefusals {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
@@ -132,6 +125,41 @@ impl Rejection {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+
+    /// The answer to a gRPC call: its trailers alone, which say why.
+    pub(super) fn call_response(&self, hides_existence: bool) -> Response<Bytes> {
+        let shown = self.shown(hides_existence);
+        let mut response = grpc::answer(shown.status(), &self.message(shown));
+        self.challenge(response.headers_mut());
+        response
+    }
+
+    /// A reason for programs and for people, in one line.
+    pub(super) fn message(&self, shown: Reason) -> String {
+        match self.detail.as_deref().filter(|_| self.detail_is_public) {
+            Some(detail) => format!("{shown}: {detail}"),
+            None => format!("{shown}: {}", shown.title()),
+        }
+    }
+
+    /// The reason that the client is told.
+    pub(super) fn shown(&self, hides_existence: bool) -> Reason {
+        // What the credential was granted says nothing of whether something exists.
+        let denied = self.reason.status() == StatusCode::FORBIDDEN && self.reason != Reason::InsufficientScope;
+        match self.reason {
+            // Why a credential is refused is for the log.
+            Reason::Revoked => Reason::InvalidCredential,
+            _ if hides_existence && denied => Reason::NotFound,
+            reason => reason,
+        }
+    }
+
+    fn challenge(&self, headers: &mut HeaderMap) {
+        if let Some(Special::Challenge { token, signature }) = self.special.as_deref() {
+            headers.insert(header::WWW_AUTHENTICATE, token.clone());
+            headers.extend(signature.clone().map(|signature| (ACCEPT_SIGNATURE, signature)));
+        }
     }
 }
 

@@ -7,14 +7,16 @@ use hyper::body::Body;
 use smallvec::SmallVec;
 
 use crate::{
-    access::{CanonicalRequest, CredentialHandling, Malformed, Reason, SentRequest, Timestamp, ends_here},
-    net::{Client, Gate, Network, OutboundBody, Peer, TargetUrl, UpstreamBody},
+    access::{
+        CanonicalRequest, CredentialHandling, Malformed, Reason, SentRequest, Timestamp, ends_here, may_be_trailer,
+    },
+    net::{Client, Gate, Network, OutboundBody, Peer, TakesTrailers, TargetUrl, UpstreamBody},
     policy::Permit,
     route::Route,
     snapshot::{Snapshot, Upstream},
 };
 
-use super::{caller::Caller, rejection::Rejection, transaction};
+use super::{answer::Content, caller::Caller, lasting::Lasting, rejection::Rejection, transaction, websocket::Opening};
 
 pub(super) const DECISION_ID: HeaderName = HeaderName::from_static("portcullis-decision-id");
 pub(super) const REVISION: HeaderName = HeaderName::from_static("portcullis-revision");
@@ -41,6 +43,8 @@ pub(super) struct Outgoing {
     request: Box<Request<OutboundBody>>,
     // The client's connection does not serve another request.
     closes: bool,
+    // The client can take trailers.
+    takes_trailers: bool,
     // Where the client's connection was meant to go, if that is where the request goes.
     destination: Option<Arc<TargetUrl>>,
 }
@@ -62,9 +66,13 @@ pub(super) fn request(
     *request.method_mut() = head.method().clone();
     *request.uri_mut() = head.target()?.into();
     *request.version_mut() = Version::HTTP_11;
+    let takes_trailers = head.takes_trailers();
+    if takes_trailers {
+        request.extensions_mut().insert(TakesTrailers);
+    }
     let (headers, sent) = request_headers(permitted, head, upstream, peer, marks)?;
     *request.headers_mut() = headers;
-    Ok((Outgoing { request, closes, destination }, sent))
+    Ok((Outgoing { request, closes, takes_trailers, destination }, sent))
 }
 
 impl Outgoing {
@@ -80,6 +88,16 @@ impl Outgoing {
         }
     }
 
+    /// Asks for the WebSocket connection, and waits for the head of the answer.
+    pub(super) async fn open(
+        self,
+        upstream: &Upstream,
+        opening: Opening,
+        lasting: Box<Lasting>,
+    ) -> Result<Response<Content>, Rejection> {
+        opening.open(self.request, (upstream, self.destination), lasting).await
+    }
+
     /// Sends it, now, and waits for the head of the answer.
     pub(super) async fn send(
         self,
@@ -87,16 +105,20 @@ impl Outgoing {
         upstream: &Upstream,
         now: Instant,
     ) -> Result<Response<UpstreamBody>, Rejection> {
-        let closes = self.closes;
+        let Self { request, closes, takes_trailers, destination } = self;
         let endpoints = &upstream.endpoints;
-        let mut response = match self.destination {
-            Some(url) => endpoints.send_to(url, client, self.request, now).await?,
-            None => endpoints.send(client, self.request, now).await?,
+        let mut response = match destination {
+            Some(url) => endpoints.send_to(url, client, request, now).await?,
+            None => endpoints.send(client, request, now).await?,
         };
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Rejection::with_detail(Reason::UpstreamMalformed, "101 without having been asked to switch"));
         }
+        let announced = if takes_trailers { announced(response.headers()) } else { None };
         strip(response.headers_mut());
+        if let Some(announced) = announced {
+            response.headers_mut().insert(header::TRAILER, announced);
+        }
         if closes {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -158,8 +180,17 @@ fn request_headers(
     Ok((headers, sent))
 }
 
+/// Which trailers an upstream's answer announces, of those that may travel on. HTTP/1.1 sends no others.
+fn announced(headers: &HeaderMap) -> Option<HeaderValue> {
+    let values = headers.get_all(header::TRAILER).iter().filter_map(|value| value.to_str().ok());
+    let names = values.flat_map(|value| value.split(',')).map(|name| HeaderName::from_bytes(name.trim().as_bytes()));
+    let names: Vec<HeaderName> = names.filter_map(Result::ok).filter(may_be_trailer).collect();
+    let names: Vec<&str> = names.iter().map(HeaderName::as_str).collect();
+    if names.is_empty() { None } else { HeaderValue::try_from(names.join(", ")).ok() }
+}
+
 /// Removes the fields of an upstream's answer that end here.
-fn strip(headers: &mut HeaderMap) {
+pub(super) fn strip(headers: &mut HeaderMap) {
     // `Connection` is one of those that end here: without any, none is named either.
     if !headers.keys().any(ends_here) {
         return;

@@ -13,7 +13,7 @@ pub use coverage::{DetailNeed, DetailRule, Uncovered};
 pub use extract::{Inputs, MappingProblem};
 pub use matcher::{HeaderMatch, HostPattern, InvalidPattern, PathTemplate};
 pub use operation::{
-    AccessTemplate, BodyRule, ByteRule, CountedBodies, ItemFilter, JsonPath, Operation, UseRule, UsedBy,
+    AccessTemplate, BodyRule, ByteRule, CountedBodies, ItemFilter, JsonPath, Operation, Upgrade, UseRule, UsedBy,
 };
 pub use source::{PrincipalField, Source};
 pub use table::{Captures, Conflict, Operations, Route, RouteProblem, RouteTable, UpstreamId};

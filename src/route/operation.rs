@@ -64,6 +64,13 @@ impl JsonPath {
     }
 }
 
+/// What a request may switch to on its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upgrade {
+    /// WebSocket (RFC 6455).
+    WebSocket,
+}
+
 /// Which elements of an answer the principal may see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ItemFilter {
@@ -154,6 +161,8 @@ pub struct Operation {
     pub uses: Option<UseRule>,
     /// How many bytes it may move.
     pub bytes: Option<ByteRule>,
+    /// What its requests may switch to.
+    pub upgrade: Option<Upgrade>,
     /// The filter of the answer, if it is a list.
     pub filter: Option<ItemFilter>,
 }

@@ -246,6 +246,7 @@ mod tests {
             details: None,
             uses: None,
             bytes: None,
+            upgrade: None,
             filter: None,
         };
         let header = |word: &str| {

@@ -348,7 +348,7 @@ fn a_flapping_upstream_piles_nothing_up_and_is_back_when_it_is() {
             thread::sleep(Duration::from_millis(200));
             let in_flight = portcullis.metric("portcullis_upstream_requests_in_flight{upstream=\"main\"}");
             let hangs = round % 2 == 1;
-            let back = Scripted::start_at(address, move |_, before| match hangs && before < 20 {
+            let _back = Scripted::start_at(address, move |_, before| match hangs && before < 20 {
                 true => Said(vec![], Then::Close),
                 false => Said::ok("back"),
             });

@@ -1,6 +1,7 @@
 //! What the tests of the binary share: a folder with a configuration, an issuer, an upstream, raw connections.
 
 mod authority;
+mod http2;
 mod issuer;
 mod process;
 mod provider;
@@ -11,6 +12,7 @@ mod wire;
 mod workload;
 
 pub(crate) use authority::OpenFga;
+pub(crate) use http2::{Answering, Http2Upstream, Stream, connect, http2_request, runtime, whole};
 pub(crate) use issuer::{Issuer, claims, token};
 pub(crate) use process::{Portcullis, World, eventually, request, run};
 pub(crate) use provider::Provider;

@@ -1,0 +1,361 @@
+//! Requests to upstreams by HTTP/1.1: connections are kept alive, and reused after a complete exchange only.
+
+use std::{
+    collections::HashMap,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
+
+use foldhash::fast::RandomState;
+use futures_util::TryFutureExt;
+use http::{Request, Response};
+use hyper::{body::Incoming, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::OwnedSemaphorePermit,
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    body::{OutboundBody, UpstreamBody},
+    client::{ClientError, Failed, Fate, HEAD_BYTES, IDLE_TIME, Origin, broken, secure, slot, within},
+    deadline::ConnectionTimer,
+    heard::{Heard, Listening},
+    joined::Joined,
+    patient::Patient,
+    pause::jittered,
+    target::{Target, Times},
+    terms::{Slots, Terms, WANTED},
+};
+
+/// In ALPN (RFC 7301).
+pub(super) const HTTP1: &[u8] = b"http/1.1";
+/// At most this many idle connections to one upstream are kept by one worker.
+const IDLE_CONNECTIONS: usize = 128;
+/// How often connections are closed that are of no more use.
+const SWEEP: Duration = Duration::from_secs(1);
+
+type Sender = http1::SendRequest<OutboundBody>;
+
+/// A connection for one request at a time.
+#[derive(Debug)]
+pub(super) struct Connection {
+    sender: Sender,
+    timer: ConnectionTimer,
+    heard: Heard,
+    terms: Terms,
+    // It takes no requests after that.
+    until: Instant,
+}
+
+impl Connection {
+    /// The connection on this stream, which takes up the slot until it ends.
+    pub(super) async fn over<T>(stream: T, target: &Target, slot: Option<OwnedSemaphorePermit>) -> hyper::Result<Self>
+    where
+        T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let heard = Heard::default();
+        let io = TokioIo::new(Listening::new(Joined::new(Patient::new(stream)), heard.clone()));
+        let mut builder = http1::Builder::new();
+        builder.max_buf_size(HEAD_BYTES);
+        let (sender, connection) = builder.handshake(io).await?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection to an upstream ended");
+            }
+            drop(slot);
+        });
+        let until = Instant::now() + jittered(target.terms.age);
+        Ok(Self { sender, timer: ConnectionTimer::new(), heard, terms: target.terms.clone(), until })
+    }
+
+    fn is_of_use(&self, now: Instant) -> bool {
+        now < self.until && !self.terms.gone.is_set()
+    }
+
+    fn is_in_the_way(&self) -> bool {
+        self.terms.slots.as_ref().is_some_and(Slots::are_wanted)
+    }
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: Connection,
+    since: Instant,
+}
+
+type Pool = Arc<Mutex<Resting>>;
+
+#[derive(Debug, Default)]
+struct Resting {
+    origins: HashMap<Origin, Vec<Idle>, RandomState>,
+    // Somebody closes those that are of no more use.
+    is_swept: bool,
+}
+
+/// The HTTP/1.1 connections of one worker.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Http1Connections {
+    pool: Pool,
+}
+
+/// A connection on loan: it goes back once its exchange is complete, or is closed.
+#[derive(Debug)]
+pub(super) struct Lease {
+    connection: Connection,
+    origin: Origin,
+    pool: Pool,
+}
+
+impl Lease {
+    /// Returns the connection. It is lent again only when hyper says that the exchange is over on both sides.
+    pub(super) fn give_back(self) {
+        let now = Instant::now();
+        let Self { connection, .. } = &self;
+        if connection.sender.is_closed() || !connection.is_of_use(now) || connection.is_in_the_way() {
+            return;
+        }
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        if !pool.is_swept {
+            pool.is_swept = true;
+            tokio::spawn(sweep(Arc::downgrade(&self.pool)));
+        }
+        let idle = pool.origins.entry(self.origin).or_default();
+        if idle.len() >= IDLE_CONNECTIONS {
+            // The oldest, which the upstream has most likely closed.
+            idle.remove(0);
+        }
+        idle.push(Idle { connection: self.connection, since: now });
+    }
+}
+
+impl Http1Connections {
+    /// Sends the request, begun at this time, and waits for the head of the answer.
+    pub(super) async fn send(
+        &self,
+        (target, times): (&Target, Times),
+        origin: Origin,
+        mut request: Box<Request<OutboundBody>>,
+        mut begun: Instant,
+    ) -> Result<Response<UpstreamBody>, Box<Failed>> {
+        loop {
+            let reused = self.take(&origin, begun);
+            let is_reused = reused.is_some();
+            let mut connection = match reused {
+                Some(connection) => connection,
+                None => {
+                    // Rare and large: in a box of its own, so that it does not make every request's future larger.
+                    match Box::pin(connect(target, times.connect)).await {
+                        Ok(connection) => {
+                            begun = Instant::now();
+                            connection
+                        }
+                        Err(error) => return Err(Failed::new(error, Fate::Unsent(request))),
+                    }
+                }
+            };
+            let progress = request.body().progress();
+            connection.heard.clear();
+            // A failure holds the request, which is large, and the outcome moves through many hands.
+            let answer = pin!(connection.sender.try_send_request(*request).map_err(Box::new));
+            match within(&connection.timer, begun, times.response, &progress, answer).await {
+                Some(Ok(response)) => {
+                    let lease = Lease { connection, origin, pool: Arc::clone(&self.pool) };
+                    return Ok(response.map(|incoming: Incoming| UpstreamBody::new(incoming, lease)));
+                }
+                Some(Err(mut failed)) => match failed.take_message() {
+                    Some(unsent) if is_reused => *request = unsent,
+                    Some(unsent) => {
+                        let error = broken(failed.into_error());
+                        return Err(Failed::new(error, Fate::Unsent(Box::new(unsent))));
+                    }
+                    None => {
+                        let has_begun = connection.heard.is_set();
+                        let fate = if has_begun { Fate::Over } else { Fate::Unanswered };
+                        return Err(Failed::new(broken(failed.into_error()), fate));
+                    }
+                },
+                None => return Err(Failed::new(ClientError::ResponseTimeout, Fate::Over)),
+            }
+        }
+    }
+
+    /// Takes a connection in that nobody has used yet.
+    pub(super) fn take_in(&self, origin: Origin, connection: Connection) {
+        Lease { connection, origin, pool: Arc::clone(&self.pool) }.give_back();
+    }
+
+    /// A connection whose last exchange is complete, the youngest first.
+    fn take(&self, origin: &Origin, now: Instant) -> Option<Connection> {
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = pool.origins.get_mut(origin)?;
+        let is_old = |idle: &Idle| now.saturating_duration_since(idle.since) > IDLE_TIME;
+        if idle.first().is_some_and(is_old) {
+            idle.retain(|idle| !is_old(idle) && !idle.connection.sender.is_closed());
+        }
+        let mut index = idle.len();
+        while let Some(sender) =
+            index.checked_sub(1).and_then(|last| idle.get(last)).map(|idle| &idle.connection.sender)
+        {
+            index -= 1;
+            match (sender.is_ready(), sender.is_closed()) {
+                (true, _) => {
+                    let connection = idle.remove(index).connection;
+                    if connection.is_of_use(now) {
+                        return Some(connection);
+                    }
+                }
+                // What the upstream has closed is in nobody's way.
+                (false, true) => drop(idle.remove(index)),
+                // It has not noticed yet that its exchange is over.
+                (false, false) => {}
+            }
+        }
+        None
+    }
+}
+
+/// Closes, until the client ends, the connections that are of no more use, or in the way of others.
+async fn sweep(pool: Weak<Mutex<Resting>>) {
+    loop {
+        // Whoever is told too early or not at all is in time with the next round.
+        let _ = tokio::time::timeout(SWEEP, WANTED.notified()).await;
+        let Some(pool) = pool.upgrade() else { return };
+        let now = Instant::now();
+        let mut pool = pool.lock().unwrap_or_else(PoisonError::into_inner);
+        pool.origins.retain(|_, resting| {
+            resting.retain(|Idle { connection, since }| {
+                let is_young = now.saturating_duration_since(*since) <= IDLE_TIME;
+                is_young && !connection.sender.is_closed() && connection.is_of_use(now) && !connection.is_in_the_way()
+            });
+            !resting.is_empty()
+        });
+    }
+}
+
+async fn connect(target: &Target, limit: Duration) -> Result<Connection, ClientError> {
+    let deadline = Instant::now() + limit;
+    let slot = slot(target, deadline).await?;
+    timeout_at(deadline, handshake(target, slot)).await.map_err(|_| ClientError::ConnectTimeout)?
+}
+
+async fn handshake(target: &Target, slot: Option<OwnedSemaphorePermit>) -> Result<Connection, ClientError> {
+    let url = &target.url;
+    let stream = url.connect().await.map_err(ClientError::Connect)?;
+    let connection = match &target.tls {
+        None => Connection::over(stream, target, slot).await,
+        Some(tls) => {
+            let stream = secure(url, tls, stream, &[HTTP1]).await.map_err(ClientError::Connect)?;
+            Connection::over(stream, target, slot).await
+        }
+    };
+    connection.map_err(ClientError::Broken)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    use bytes::Bytes;
+    use http_body_util::{BodyExt, Empty};
+    use hyper::{server, service::service_fn};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+        sync::Barrier,
+        task::JoinSet,
+    };
+
+    use super::*;
+    use crate::net::Client;
+
+    const COUNT: usize = IDLE_CONNECTIONS / 2 + 1;
+
+    /// An upstream's life: twice, so many requests at one time, each of which is answered when all have come. How many
+    /// connections they made.
+    async fn connections(client: &Client, target: &Target, listener: &TcpListener) -> usize {
+        let (all, accepted) = (Arc::new(Barrier::new(COUNT)), AtomicUsize::new(0));
+        let mut served = JoinSet::new();
+        let serving = async {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                accepted.fetch_add(1, Ordering::Relaxed);
+                let all = Arc::clone(&all);
+                let service = service_fn(move |_| {
+                    let all = Arc::clone(&all);
+                    async move {
+                        all.wait().await;
+                        Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+                    }
+                });
+                served.spawn(server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+            }
+        };
+        let asking = async {
+            for _ in 0..2 {
+                let mut asked = JoinSet::new();
+                for _ in 0..COUNT {
+                    let (client, target) = (client.clone(), target.clone());
+                    asked.spawn(async move {
+                        let request = Box::new(Request::new(OutboundBody::whole(Bytes::new(), Arc::default())));
+                        let answer = client.send(&target, request, std::time::Instant::now()).await.unwrap();
+                        answer.into_body().collect().await.unwrap();
+                    });
+                }
+                asked.join_all().await;
+                // Until the connections have noticed that their exchanges are over.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::select! {
+            () = serving => {}
+            () = asking => {}
+        }
+        // The upstream ends, and the connections notice that too.
+        served.shutdown().await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        accepted.into_inner()
+    }
+
+    fn target(listener: &TcpListener) -> Target {
+        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let times = Times { connect: Duration::from_secs(10), response: Duration::from_secs(10) };
+        Target::new(Arc::new(url), None, times)
+    }
+
+    #[tokio::test]
+    async fn connections_that_an_upstream_closed_are_in_nobodys_way() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (client, target) = (Client::default(), target(&listener));
+        for _ in 0..4 {
+            assert_eq!(connections(&client, &target, &listener).await, COUNT);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_the_upstream_closes_is_closed_without_being_asked_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (client, target) = (Client::default(), target(&listener));
+        let serving = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = [0; 1024];
+            assert!(stream.read(&mut head).await.unwrap() > 0);
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            stream.shutdown().await.unwrap();
+            // The other side closes too, or this is never over.
+            stream.read_to_end(&mut Vec::new()).await.unwrap();
+        };
+        let asking = async {
+            let request = Box::new(Request::new(OutboundBody::whole(Bytes::new(), Arc::default())));
+            let answer = client.send(&target, request, std::time::Instant::now()).await.unwrap();
+            assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "ok");
+        };
+        tokio::time::timeout(Duration::from_secs(30), async { tokio::join!(serving, asking) }).await.unwrap();
+    }
+}

@@ -1,0 +1,103 @@
+//! Connections that go on in another protocol after their last answer (101, RFC 9110, section 7.8).
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use http::{Request, Response};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::OwnedSemaphorePermit,
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    body::{OutboundBody, UpstreamBody},
+    client::{ClientError, HEAD_BYTES, broken, secure, slot, within},
+    deadline::ConnectionTimer,
+    drain::DrainSignal,
+    http1::HTTP1,
+    joined::Joined,
+    target::Target,
+};
+
+type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Begin = Box<dyn FnOnce(DrainSignal) -> Work + Send>;
+
+/// What a connection does after an answer with 101, of which it is an extension. It is told of the drain, and the
+/// connection holds the drain open until it ends.
+#[derive(Clone)]
+pub struct Switched(Arc<Mutex<Option<Begin>>>);
+
+impl fmt::Debug for Switched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Switched")
+    }
+}
+
+impl Switched {
+    /// What is done once the answer is sent; if it never is, it is dropped.
+    pub fn new<F>(begin: impl FnOnce(DrainSignal) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self(Arc::new(Mutex::new(Some(Box::new(|drain| Box::pin(begin(drain)))))))
+    }
+
+    pub(super) async fn run(&self, drain: DrainSignal) {
+        let begin = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(begin) = begin {
+            begin(drain).await;
+        }
+    }
+}
+
+/// Sends a request that asks for another protocol, by HTTP/1.1 on a connection of its own that no other request gets, and
+/// waits for the head of the answer. If that is 101, the connection is an extension of it ([`hyper::upgrade::OnUpgrade`]).
+/// What comes with it is the connection's slot, for as long as it is used.
+pub(super) async fn switch(
+    target: &Target,
+    request: Box<Request<OutboundBody>>,
+) -> Result<(Response<UpstreamBody>, Option<OwnedSemaphorePermit>), ClientError> {
+    let deadline = Instant::now() + target.times.connect;
+    let slot = slot(target, deadline).await?;
+    let connected = timeout_at(deadline, connect(target)).await;
+    let mut sender = connected.map_err(|_| ClientError::ConnectTimeout)??;
+    let progress = request.body().progress();
+    let (timer, begun) = (ConnectionTimer::new(), Instant::now());
+    let answer = std::pin::pin!(sender.send_request(*request));
+    let answer = within(&timer, begun, target.times.response, &progress, answer).await;
+    let response = answer.ok_or(ClientError::ResponseTimeout)?.map_err(broken)?;
+    Ok((response.map(UpstreamBody::alone), slot))
+}
+
+async fn connect(target: &Target) -> Result<http1::SendRequest<OutboundBody>, ClientError> {
+    let stream = target.url.connect().await.map_err(ClientError::Connect)?;
+    match &target.tls {
+        None => handshake(stream).await,
+        Some(tls) => {
+            let stream = secure(&target.url, tls, stream, &[HTTP1]).await.map_err(ClientError::Connect)?;
+            handshake(stream).await
+        }
+    }
+}
+
+async fn handshake<T>(stream: T) -> Result<http1::SendRequest<OutboundBody>, ClientError>
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(HEAD_BYTES);
+    let made = builder.handshake(TokioIo::new(Joined::new(stream))).await;
+    let (sender, connection) = made.map_err(ClientError::Broken)?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.with_upgrades().await {
+            tracing::debug!(%error, "a connection to an upstream ended");
+        }
+    });
+    Ok(sender)
+}
