@@ -362,7 +362,7 @@ fn upstreams_that_make_no_sense_are_refused() {
         (
             &redirected,
             "{ url: \"http://127.0.0.1:1\", original_destination: { within: [10.0.0.0/8] } }",
-            "exactly one of `url` and `original_destination`",
+            "exactly one of `url`, `urls` and `original_destination`",
         ),
         (&world, "{ original_destination: { within: [10.0.0.0/8] } }", "no listener can tell where"),
         (&redirected, "{ original_destination: { within: [] } }", "`within` is empty"),
