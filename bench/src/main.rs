@@ -4,6 +4,7 @@ mod bare;
 mod build;
 mod callgrind;
 mod engine;
+mod gateways;
 mod graph;
 mod identity;
 mod latency;
@@ -24,13 +25,14 @@ use std::{env, process::ExitCode};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const USAGE: &str = "one of: engine, identity, proxy, proxy --callgrind, swap, peers, all";
+const USAGE: &str = "one of: engine, gateways, identity, proxy, proxy --callgrind, swap, peers, all";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["engine"] => engine::run(),
+        ["gateways"] => gateways::run(),
         ["identity"] => identity::run(),
         ["proxy"] => proxy::run(),
         ["proxy", "--callgrind"] => callgrind::run(),
@@ -59,6 +61,7 @@ fn all() -> anyhow::Result<()> {
     engine::run()?;
     identity::run()?;
     proxy::run()?;
+    gateways::run()?;
     if callgrind::is_there() {
         callgrind::run()?;
     }

@@ -23,10 +23,11 @@ const BAR: f64 = 0.75;
 /// The servers that are compared, in the order of the table.
 const NAMES: [&str; 4] = ["direct", "bare, own pool", "bare, legacy client", "portcullis"];
 
-struct Round {
-    outcome: Outcome,
+/// What a server did in one round.
+pub(crate) struct Round {
+    pub(crate) outcome: Outcome,
     /// Of the server under load, for each request.
-    processor: Duration,
+    pub(crate) processor: Duration,
 }
 
 /// Compares them, interleaved, and saves the table.
@@ -57,7 +58,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
 }
 
 /// Without a server the load goes to the upstream itself.
-fn measure(upstream: SocketAddr, server: Option<&Server>, requests: &Path) -> anyhow::Result<Round> {
+pub(crate) fn measure(upstream: SocketAddr, server: Option<&Server>, requests: &Path) -> anyhow::Result<Round> {
     let time = || server.map_or(Ok(Duration::ZERO), Server::processor_time);
     let before = time()?;
     let address = server.map_or(upstream, |server| server.address);
@@ -81,7 +82,6 @@ fn describe(
     rounds: &[Vec<Round>; 4],
     records: usize,
 ) -> anyhow::Result<()> {
-    let rate = |round: &Round| number(round.outcome.answers) / round.outcome.seconds;
     let [_, own, legacy, gate] = rounds;
     let ratios = |of: &[Round]| {
         let pairs = of.iter().zip(own);
@@ -147,7 +147,13 @@ fn describe(
     Ok(())
 }
 
-fn micros(duration: Duration) -> f64 {
+/// Requests a second.
+pub(crate) fn rate(round: &Round) -> f64 {
+    number(round.outcome.answers) / round.outcome.seconds
+}
+
+/// In microseconds.
+pub(crate) fn micros(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
 }
 

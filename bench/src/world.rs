@@ -23,13 +23,13 @@ use super::{
     process::{Line, Server},
 };
 
-const ISSUER: &str = "https://idp.acme.example";
-const AUDIENCE: &str = "https://api.acme.example";
+pub(crate) const ISSUER: &str = "https://idp.acme.example";
+pub(crate) const AUDIENCE: &str = "https://api.acme.example";
 /// The bytes of a request.
 const REQUEST_BYTES: usize = 950;
 /// The route that requests take, of [`ROUTES`].
 const ROUTE: u32 = 25;
-const ROUTES: u32 = 50;
+pub(crate) const ROUTES: u32 = 50;
 /// A document that one of two policies lets user 100 read through agent 0, and the other does not.
 pub(crate) const SWITCHED: &str = "switched";
 
@@ -41,13 +41,19 @@ pub(crate) struct World {
 }
 
 impl World {
+    /// Of 100,000 tuples.
     pub(crate) fn new(upstream: SocketAddr, workers: u8) -> anyhow::Result<Self> {
+        Self::of(upstream, workers, (graph::DOCUMENTS, graph::USERS))
+    }
+
+    /// Of so many documents and users.
+    pub(crate) fn of(upstream: SocketAddr, workers: u8, graph: (u64, u64)) -> anyhow::Result<Self> {
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?;
         let world = Self { folder: tempfile::tempdir()?, key };
         // Of its own, because the other folder is watched.
         fs::create_dir(world.path("log"))?;
         fs::write(world.path("model.fga"), graph::MODEL)?;
-        fs::write(world.path("tuples.jsonl"), tuples(true))?;
+        fs::write(world.path("tuples.jsonl"), tuples_of(graph, true))?;
         fs::write(world.path("jwks.json"), world.key_set()?)?;
         fs::write(world.path("portcullis.yaml"), config(upstream, workers))?;
         Ok(world)
@@ -152,12 +158,16 @@ pub(crate) fn request(document: &str, token: &str) -> String {
 
 /// 100,000 tuples as lines of JSON; the last one says whether user 100 may read [`SWITCHED`].
 pub(crate) fn tuples(switched: bool) -> String {
+    tuples_of((graph::DOCUMENTS, graph::USERS), switched)
+}
+
+fn tuples_of((documents, users): (u64, u64), switched: bool) -> String {
     let mut lines = String::new();
     let mut add = |user: &str, relation: &str, object: &str| {
         // Writing into memory does not fail.
         let _ = writeln!(lines, r#"{{"user":"{user}","relation":"{relation}","object":"{object}"}}"#);
     };
-    graph::hierarchy(&mut add);
+    graph::hierarchy_of(documents, users, &mut add);
     add("agent:a0", "owner", &format!("document:{SWITCHED}"));
     add(if switched { "user:u100" } else { "user:u101" }, "owner", &format!("document:{SWITCHED}"));
     lines

@@ -27,6 +27,7 @@ use super::{
     deadline::ConnectionTimer,
     heard::{Heard, Listening},
     joined::Joined,
+    patient::Patient,
     pause::jittered,
     target::{Target, TargetUrl, Times},
     terms::{Slots, Terms, WANTED},
@@ -331,13 +332,13 @@ async fn handshake(target: &Target, heard: Heard, slot: Option<OwnedSemaphorePer
     let url = &target.url;
     let stream = url.connect().await.map_err(ClientError::Connect)?;
     match &target.tls {
-        None => http1_handshake(TokioIo::new(Listening::new(Joined::new(stream), heard)), slot).await,
+        None => http1_handshake(TokioIo::new(Listening::new(Joined::new(Patient::new(stream)), heard)), slot).await,
         Some(tls) => {
             let name = ServerName::try_from(url.host.to_string())
                 .map_err(|error| ClientError::Connect(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
             let connector = TlsConnector::from(Arc::clone(&tls.config));
             let stream = connector.connect(name, stream).await.map_err(ClientError::Connect)?;
-            http1_handshake(TokioIo::new(Listening::new(Joined::new(stream), heard)), slot).await
+            http1_handshake(TokioIo::new(Listening::new(Joined::new(Patient::new(stream)), heard)), slot).await
         }
     }
 }

@@ -20,6 +20,7 @@ mod heard;
 mod joined;
 mod listener;
 mod local;
+mod patient;
 mod pause;
 mod peer;
 mod preface;

@@ -36,6 +36,7 @@ use super::{
     half_open::HalfOpen,
     joined::Joined,
     listener::{Accepting, AcceptingSocket, Arrival},
+    patient::Patient,
     peer::{Peer, Transport},
     preface::{Protocol, preface},
     problem::HeadProblem,
@@ -298,7 +299,7 @@ where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     H: Handler,
 {
-    let (io, refusal) = Guarded::new(HalfOpen::new(Joined::new(io), settings.half_closed));
+    let (io, refusal) = Guarded::new(HalfOpen::new(Joined::new(Patient::new(io)), settings.half_closed));
     let shared = Arc::new((handler.for_connection(&peer), peer, AtomicBool::new(false)));
     let answering = Arc::clone(&shared);
     let service = service_fn(move |request| {

@@ -227,7 +227,8 @@ impl Worker {
         let policy = told.as_deref().unwrap_or(&snapshot.policy);
         let task_rule = task_rule(operation);
         let permit = policy.authorize(principal, accesses, task_rule, &RequestContext::default().at(now));
-        exchange.decided(deciding.elapsed());
+        let decided = Instant::now();
+        exchange.decided(decided - deciding);
         let grounds = Grounds { route: Arc::clone(&route), permit: permit?, task_rule, proven };
         let permit = &grounds.permit;
         if waited > lasting::EVERY {
@@ -274,7 +275,7 @@ impl Worker {
         };
         let (mut request, sent) = upstream::request(permitted, head, outbound, peer, exchange.marks())?;
         let (upstream, snapshots, seen) = (route.upstream, Arc::clone(&self.snapshots), Arc::clone(seen));
-        let lasting = Box::new(Lasting { snapshots, seen, sent, grounds, since: deciding, next: None });
+        let lasting = Box::new(Lasting { snapshots, seen, sent, grounds, since: decided, next: None });
         request.pass_by(|| lasting.gate());
         Ok(Sending { snapshot, upstream, request, lasting, filtering })
     }

@@ -39,7 +39,8 @@ impl Sending {
     ) -> Result<Response<Content>, Rejection> {
         let Self { snapshot, upstream, request, mut lasting, filtering } = self;
         let upstream = snapshot.upstream(upstream).ok_or_else(|| Rejection::new(Reason::InternalError))?;
-        let (begun, is_uploading) = (Instant::now(), request.is_uploading());
+        // It is sent as soon as it is decided.
+        let (begun, is_uploading) = (lasting.since, request.is_uploading());
         let mut answering = pin!(request.send(client, upstream, begun));
         let response = poll_fn(|cx| match answering.as_mut().poll(cx) {
             // A body that comes slowly is a stream too.
