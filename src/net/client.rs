@@ -96,6 +96,12 @@ type Sender = http1::SendRequest<OutboundBody>;
 struct Connection {
     sender: Sender,
     timer: ConnectionTimer,
+    // In a box, because it moves through many hands.
+    life: Box<Life>,
+}
+
+#[derive(Debug)]
+struct Life {
     heard: Heard,
     terms: Terms,
     // It takes no requests after that.
@@ -104,11 +110,11 @@ struct Connection {
 
 impl Connection {
     fn is_of_use(&self, now: Instant) -> bool {
-        now < self.until && !self.terms.gone.is_set()
+        now < self.life.until && !self.life.terms.gone.is_set()
     }
 
     fn is_in_the_way(&self) -> bool {
-        self.terms.slots.as_ref().is_some_and(Slots::are_wanted)
+        self.life.terms.slots.as_ref().is_some_and(Slots::are_wanted)
     }
 }
 
@@ -217,7 +223,7 @@ impl Client {
                 }
             };
             let progress = request.body().progress();
-            connection.heard.clear();
+            connection.life.heard.clear();
             // A failure holds the request, which is large, and the outcome moves through many hands.
             let answer = pin!(connection.sender.try_send_request(*request).map_err(Box::new));
             match within(&connection.timer, begun, times.response, &progress, answer).await {
@@ -232,7 +238,7 @@ impl Client {
                         return Err(Box::new(Failed { error, fate: Fate::Unsent(Box::new(unsent)) }));
                     }
                     None => {
-                        let has_begun = connection.heard.is_set();
+                        let has_begun = connection.life.heard.is_set();
                         let fate = if has_begun { Fate::Over } else { Fate::Unanswered };
                         return Err(Box::new(Failed { error: broken(failed.into_error()), fate }));
                     }
@@ -325,7 +331,8 @@ async fn connect(target: &Target, limit: Duration) -> Result<Connection, ClientE
     let sender = timeout_at(deadline, handshake(target, heard.clone(), slot));
     let sender = sender.await.map_err(|_| ClientError::ConnectTimeout)??;
     let until = Instant::now() + jittered(target.terms.age);
-    Ok(Connection { sender, timer: ConnectionTimer::new(), heard, terms: target.terms.clone(), until })
+    let life = Box::new(Life { heard, terms: target.terms.clone(), until });
+    Ok(Connection { sender, timer: ConnectionTimer::new(), life })
 }
 
 async fn handshake(target: &Target, heard: Heard, slot: Option<OwnedSemaphorePermit>) -> Result<Sender, ClientError> {

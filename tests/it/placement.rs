@@ -377,6 +377,11 @@ fn upstreams_that_make_no_sense_are_refused() {
             "{ original_destination: { within: [10.0.0.0/8] }, preserve_host: false }",
             "there is no host that could be sent instead",
         ),
+        (
+            &redirected,
+            "{ original_destination: { within: [10.0.0.0/8] }, retries: {} }",
+            "`retries` is for upstreams with a `url`: here the client chooses where it goes",
+        ),
     ] {
         let written = format!("{{ url: \"http://{}\" }}", world.upstream.address);
         let said = said_by_validate(world, &world.config().replace(&written, upstream));
