@@ -86,7 +86,10 @@ impl Endpoints {
         let copy = self.retries.as_ref().and_then(|budget| budget.note(&request));
         request.body().attempted();
         match client.try_send(&endpoint.target, times, request, now).await {
-            Ok(response) => Ok(self.answer(&endpoint, response, place)),
+            Ok(mut response) => {
+                self.note(&endpoint, &mut response, place);
+                Ok(response)
+            }
             // Rare and large: in a box of its own, so that it does not make every request's future larger.
             Err(failed) => {
                 let trying = Trying { begun: now, tried: vec![endpoint], sent: 0, copy };
@@ -106,8 +109,11 @@ impl Endpoints {
         let place = Place::take(self.enter()?, None);
         let target = self.target_at(url);
         request.body().attempted();
-        let sent = client.try_send(&target, target.times, request, now).await;
-        sent.map(|response| response.map(|body| body.taking(place))).map_err(|failed| failed.error)
+        let mut response = client.send(&target, request, now).await?;
+        if let Some(place) = place {
+            response.body_mut().take_up(place);
+        }
+        Ok(response)
     }
 
     /// Sends a request that asks for another protocol, on a connection of its own to this place, or else to one of the
@@ -162,6 +168,9 @@ impl Endpoints {
 
     /// An endpoint, the times of one attempt, and whether there are several.
     fn first(&self, now: Instant) -> Option<(Arc<Endpoint>, Times, bool)> {
+        if let Some(only) = &self.only {
+            return Some((Arc::clone(only), self.rules.times, false));
+        }
         let listed = self.list();
         let endpoint = choose(&listed.endpoints, &[], &self.rules.ejection, now)?;
         let several = listed.endpoints.len().min(TRIED);
@@ -175,19 +184,17 @@ impl Endpoints {
         Times { connect: times.connect / among, ..times }
     }
 
-    fn answer(
-        &self,
-        endpoint: &Endpoint,
-        response: Response<UpstreamBody>,
-        place: Option<Box<Place>>,
-    ) -> Response<UpstreamBody> {
+    /// Notes an answer, which keeps the place until its end.
+    fn note(&self, endpoint: &Endpoint, response: &mut Response<UpstreamBody>, place: Option<Box<Place>>) {
         match self.rules.ejection.answers {
             Answers::GatewayErrorsFail if is_gateway_error(response.status()) => {
                 self.failed(endpoint, Fault::Answer, Instant::now());
             }
             Answers::GatewayErrorsFail | Answers::AllAnswer => self.answered(endpoint),
         }
-        response.map(|body| body.taking(place))
+        if let Some(place) = place {
+            response.body_mut().take_up(place);
+        }
     }
 
     async fn try_others(
@@ -211,7 +218,10 @@ impl Endpoints {
             request.body().attempted();
             trying.tried.push(Arc::clone(&endpoint));
             match client.try_send(&endpoint.target, times, request, now).await {
-                Ok(response) => return Ok(self.answer(&endpoint, response, place)),
+                Ok(mut response) => {
+                    self.note(&endpoint, &mut response, place);
+                    return Ok(response);
+                }
                 Err(again) => failed = again,
             }
         }

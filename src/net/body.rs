@@ -259,9 +259,8 @@ impl UpstreamBody {
     }
 
     /// Takes up the place until its end.
-    pub fn taking(mut self, place: Option<Box<Place>>) -> Self {
-        self.place = place.filter(|_| !self.incoming.is_end_stream());
-        self
+    pub fn take_up(&mut self, place: Box<Place>) {
+        self.place = Some(place).filter(|_| !self.incoming.is_end_stream());
     }
 
     fn release(&mut self) {

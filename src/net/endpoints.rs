@@ -107,6 +107,8 @@ pub struct Endpoints {
     // What a place is connected to by that no endpoint is made for.
     pub(super) terms: Terms,
     listed: ArcSwap<Listed>,
+    // INVARIANT: the one of `listed`, if it is one address that never changes.
+    pub(super) only: Option<Arc<Endpoint>>,
     resolved: watch::Sender<bool>,
     pub(super) retries: Option<RetryBudget>,
     in_flight: AtomicUsize,
@@ -123,9 +125,10 @@ impl Endpoints {
         let terms = Terms { age: rules.connection_age, slots, gone: Gone::default() };
         let retries = rules.retries.map(RetryBudget::new);
         let known_at = vec![None; rules.urls.len()];
-        let endpoints = Self {
+        let mut endpoints = Self {
             rules,
             terms,
+            only: None,
             listed: ArcSwap::from_pointee(Listed { known_at, ..Listed::default() }),
             resolved: watch::Sender::new(false),
             retries,
@@ -135,6 +138,8 @@ impl Endpoints {
         };
         if endpoints.rules.urls.iter().all(|url| url.name().is_none()) {
             endpoints.learn(&[], Instant::now());
+            let listed = endpoints.listed.load_full();
+            endpoints.only = if let [only] = listed.endpoints.as_slice() { Some(Arc::clone(only)) } else { None };
         }
         endpoints
     }

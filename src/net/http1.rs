@@ -44,6 +44,12 @@ type Sender = http1::SendRequest<OutboundBody>;
 pub(super) struct Connection {
     sender: Sender,
     timer: ConnectionTimer,
+    // In a box, because it moves through many hands.
+    life: Box<Life>,
+}
+
+#[derive(Debug)]
+struct Life {
     heard: Heard,
     terms: Terms,
     // It takes no requests after that.
@@ -68,15 +74,16 @@ impl Connection {
             drop(slot);
         });
         let until = Instant::now() + jittered(target.terms.age);
-        Ok(Self { sender, timer: ConnectionTimer::new(), heard, terms: target.terms.clone(), until })
+        let life = Box::new(Life { heard, terms: target.terms.clone(), until });
+        Ok(Self { sender, timer: ConnectionTimer::new(), life })
     }
 
     fn is_of_use(&self, now: Instant) -> bool {
-        now < self.until && !self.terms.gone.is_set()
+        now < self.life.until && !self.life.terms.gone.is_set()
     }
 
     fn is_in_the_way(&self) -> bool {
-        self.terms.slots.as_ref().is_some_and(Slots::are_wanted)
+        self.life.terms.slots.as_ref().is_some_and(Slots::are_wanted)
     }
 }
 
@@ -157,7 +164,7 @@ impl Http1Connections {
                 }
             };
             let progress = request.body().progress();
-            connection.heard.clear();
+            connection.life.heard.clear();
             // A failure holds the request, which is large, and the outcome moves through many hands.
             let answer = pin!(connection.sender.try_send_request(*request).map_err(Box::new));
             match within(&connection.timer, begun, times.response, &progress, answer).await {
@@ -172,7 +179,7 @@ impl Http1Connections {
                         return Err(Failed::new(error, Fate::Unsent(Box::new(unsent))));
                     }
                     None => {
-                        let has_begun = connection.heard.is_set();
+                        let has_begun = connection.life.heard.is_set();
                         let fate = if has_begun { Fate::Over } else { Fate::Unanswered };
                         return Err(Failed::new(broken(failed.into_error()), fate));
                     }

@@ -75,7 +75,8 @@ impl Opening {
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             strip(response.headers_mut());
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            return Ok(response.map(|body| Content::Upstream(body.taking(Some(place)), lasting)));
+            response.body_mut().take_up(place);
+            return Ok(response.map(|body| Content::Upstream(body, lasting)));
         }
         let malformed = |detail: &'static str| Rejection::with_detail(Reason::UpstreamMalformed, detail);
         self.check(response.headers()).map_err(malformed)?;

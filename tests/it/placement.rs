@@ -358,11 +358,11 @@ fn upstreams_that_make_no_sense_are_refused() {
         (&world, "{ url: \"unix:\" }", "not a URL"),
         (&world, "{ url: \"unix:a.sock\", preserve_host: false }", "there is no host that could be sent instead"),
         (&world, "{ url: \"unix:a.sock\", ca_file: a.pem }", "`ca_file` is for `https` only"),
-        (&world, "{ preserve_host: true }", "exactly one of `url` and `original_destination`"),
+        (&world, "{ preserve_host: true }", "exactly one of `url`, `urls` and `original_destination`"),
         (
             &redirected,
             "{ url: \"http://127.0.0.1:1\", original_destination: { within: [10.0.0.0/8] } }",
-            "exactly one of `url` and `original_destination`",
+            "exactly one of `url`, `urls` and `original_destination`",
         ),
         (&world, "{ original_destination: { within: [10.0.0.0/8] } }", "no listener can tell where"),
         (&redirected, "{ original_destination: { within: [] } }", "`within` is empty"),
@@ -376,6 +376,11 @@ fn upstreams_that_make_no_sense_are_refused() {
             &redirected,
             "{ original_destination: { within: [10.0.0.0/8] }, preserve_host: false }",
             "there is no host that could be sent instead",
+        ),
+        (
+            &redirected,
+            "{ original_destination: { within: [10.0.0.0/8] }, retries: {} }",
+            "`retries` is for upstreams with a `url`: here the client chooses where it goes",
         ),
     ] {
         let written = format!("{{ url: \"http://{}\" }}", world.upstream.address);
