@@ -2,9 +2,11 @@
 #![warn(missing_docs)]
 
 mod edit;
+mod form;
 mod json;
 mod media_type;
 
 pub use edit::{Edit, EditChange, edited};
+pub use form::FormKind;
 pub use json::{Json, JsonLimits, JsonProblem, MemberProblem, NotStrict, parse_json};
 pub use media_type::{JsonKind, is_json};

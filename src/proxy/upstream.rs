@@ -32,6 +32,8 @@ pub(super) struct Permitted<'a> {
     pub(super) now: Timestamp,
     /// Whether the answer will be filtered: then it must come whole and readable.
     pub(super) filtered: bool,
+    /// Whether the decision has read the body as JSON.
+    pub(super) reads_json: bool,
 }
 
 /// A request on its way to an upstream. Only a permit makes one.
@@ -64,6 +66,12 @@ pub(super) fn request(
     *request.version_mut() = Version::HTTP_11;
     let (headers, sent) = request_headers(permitted, head, upstream, peer, marks)?;
     *request.headers_mut() = headers;
+    if !request.body().is_end_stream() {
+        // A body without a media type is a form to some servers. It is sent as what it was decided as (RFC 9110, section
+        // 8.3: what is not named is bytes of any kind).
+        let assumed = if permitted.reads_json { "application/json" } else { "application/octet-stream" };
+        request.headers_mut().entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static(assumed));
+    }
     Ok((Outgoing { request, closes, destination }, sent))
 }
 
@@ -96,6 +104,7 @@ impl Outgoing {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Rejection::with_detail(Reason::UpstreamMalformed, "101 without having been asked to switch"));
         }
+        check_framing(response.headers())?;
         strip(response.headers_mut());
         if closes {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -119,7 +128,7 @@ fn request_headers(
     peer: &Peer,
     marks: &Marks,
 ) -> Result<(HeaderMap, SentRequest), Rejection> {
-    let Permitted { snapshot, permit, caller, route, now, filtered } = permitted;
+    let Permitted { snapshot, permit, caller, route, now, filtered, .. } = permitted;
     if !Arc::ptr_eq(permit.principal(), &caller.principal) {
         return Err(Rejection::with_detail(Reason::InternalError, "the permit is for another chain"));
     }
@@ -155,6 +164,19 @@ fn request_headers(
         }
     }
     Ok((headers, sent))
+}
+
+/// Refuses an answer that two readers would part from the next one in two places (RFC 9112, section 6.1).
+fn check_framing(headers: &HeaderMap) -> Result<(), Rejection> {
+    let Some(coding) = headers.get(header::TRANSFER_ENCODING) else { return Ok(()) };
+    let is_repeated = headers.get_all(header::TRANSFER_ENCODING).iter().nth(1).is_some();
+    if is_repeated
+        || headers.contains_key(header::CONTENT_LENGTH)
+        || !coding.as_bytes().eq_ignore_ascii_case(b"chunked")
+    {
+        return Err(Rejection::with_detail(Reason::UpstreamMalformed, "the framing is not exactly one"));
+    }
+    Ok(())
 }
 
 /// Removes the fields of an upstream's answer that end here.

@@ -9,9 +9,11 @@
 )]
 
 mod admin_socket;
+mod attacks;
 mod authzen;
 mod bad_input;
 mod byte_budgets;
+mod canonical;
 mod claims;
 mod client_certificates;
 mod commands;
@@ -22,6 +24,7 @@ mod decision;
 mod demo;
 mod discovery;
 mod failures;
+mod frames;
 mod gate;
 mod hand_over;
 mod lasting;
@@ -38,6 +41,7 @@ mod principals;
 mod readme;
 mod refusals;
 mod reload;
+mod request_rules;
 mod server_names;
 mod signal_polls;
 mod signals;
