@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use smallvec::SmallVec;
 
-use super::request::Malformed;
+use super::{bytes::ByteClasses, request::Malformed};
 
 /// What happens to the credential that the client sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -67,45 +67,61 @@ const PROTECTED: &[&str] = &[
 
 /// Fields by which others tell upstreams who is asking or what is really meant. Clients may not.
 const RESERVED: &[&str] = &[
+    "ali-cdn-real-ip",
+    "base-url",
+    "cdn-real-ip",
+    "cdn-src-ip",
     "cf-connecting-ip",
     "client-ip",
+    "cluster-client-ip",
     "fastly-client-ip",
     "forwarded",
     "front-end-https",
+    "http-destinationurl",
+    "http-url",
     "proxy",
+    "proxy-client-ip",
+    "proxy-host",
+    "proxy-url",
+    "real-ip",
     "remote-addr",
     "remote-groups",
     "remote-user",
+    "request-uri",
     "sudo",
     "true-client-ip",
     "x-anonymous-consumer",
     "x-apigateway-api-userinfo",
+    "x-arr-clientcert",
+    "x-azure-clientip",
+    "x-azure-socketip",
     "x-client-dn",
     "x-client-ip",
     "x-cluster-client-ip",
+    "x-custom-ip-authorization",
     "x-email",
     "x-endpoint-api-userinfo",
     "x-forward-for",
+    "x-forwarder-for",
     "x-groups",
     "x-host",
     "x-http-host-override",
     "x-http-method",
     "x-http-method-override",
-    "x-jwt-payload",
     "x-method",
     "x-method-override",
-    "x-original-forwarded-for",
-    "x-original-host",
-    "x-original-method",
-    "x-original-uri",
-    "x-original-url",
     "x-originating-ip",
     "x-override-url",
+    "x-proxy-host",
+    "x-proxy-url",
+    "x-proxyuser-ip",
     "x-real-ip",
-    "x-rewrite-url",
+    "x-scheme",
     "x-sendfile",
     "x-spiffe-id",
     "x-subject",
+    "x-true-ip",
+    "x-url-scheme",
     "x-user",
     "x-username",
 ];
@@ -115,10 +131,13 @@ const RESERVED_FAMILIES: &[&str] = &[
     "cf-access-",
     "client-cert",
     "impersonate-",
+    "oidc-",
     "portcullis-",
     "ssl-",
     "tailscale-user-",
+    "wl-proxy-",
     "x-accel-",
+    "x-amzn-mtls-",
     "x-amzn-oidc-",
     "x-appengine-user-",
     "x-auth-",
@@ -130,11 +149,18 @@ const RESERVED_FAMILIES: &[&str] = &[
     "x-forwarded",
     "x-goog-authenticated-user-",
     "x-goog-iap-",
+    "x-http-destination",
+    "x-invoke-",
+    "x-jwt-",
+    "x-matched-",
+    "x-middleware-",
     "x-ms-client-principal",
     "x-ms-token-",
+    "x-original-",
     "x-pomerium-",
     "x-portcullis-",
     "x-remote-",
+    "x-rewrite-",
     "x-ssl-",
     "x-tls-client-",
     "x-user-",
@@ -190,6 +216,13 @@ impl Beginnings {
         Self::place(name).is_none_or(third)
     }
 }
+
+const UNDERSCORE: u8 = 1;
+const ODD: u8 = 2;
+
+/// The bytes of names.
+static NAME_BYTES: ByteClasses =
+    ByteClasses::of(&[(b"abcdefghijklmnopqrstuvwxyz0123456789-", 0), (b"_", UNDERSCORE)], ODD);
 
 /// At most this many fields in a head, whatever the protocol.
 const FIELDS: usize = 100;
@@ -251,6 +284,8 @@ pub(super) struct Noted {
     cookie: bool,
     /// Some field's name holds `_`.
     underscore: bool,
+    /// Some field's name holds something else than letters, digits, `-` and `_`.
+    pub(super) odd: bool,
 }
 
 impl Noted {
@@ -264,7 +299,11 @@ impl Noted {
                 header::CONTENT_LENGTH | header::TRANSFER_ENCODING => noted.framing = true,
                 header::EXPECT => noted.expect = true,
                 header::COOKIE => noted.cookie = true,
-                _ => noted.underscore |= name.as_str().bytes().fold(false, |found, byte| found | (byte == b'_')),
+                _ => {
+                    let class = NAME_BYTES.all(name.as_str().as_bytes());
+                    noted.underscore |= class & UNDERSCORE != 0;
+                    noted.odd |= class & ODD != 0;
+                }
             }
         }
         noted
@@ -279,6 +318,9 @@ pub(super) fn check(headers: &HeaderMap, version: Version) -> Result<Noted, Malf
     let noted = Noted::of(headers);
     if noted.underscore {
         return Err(Malformed::Header("a field's name holds `_`"));
+    }
+    if noted.odd && headers.keys().any(is_twin) {
+        return Err(Malformed::Header("a field's name is another's to servers that read `-` for what is no letter"));
     }
     // Most heads repeat no field at all, and then none that must be single.
     let repeats = headers.keys_len() < headers.len();
@@ -306,6 +348,28 @@ pub(super) fn check(headers: &HeaderMap, version: Version) -> Result<Noted, Malf
 pub(super) fn takes_trailers(headers: &HeaderMap) -> bool {
     let values = headers.get_all(header::TE).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
+}
+
+/// Whether another field's name is this one to a server that takes every other character for `-`.
+pub(super) fn has_twin(headers: &HeaderMap, name: &HeaderName) -> bool {
+    headers.keys().any(|other| other != name && as_by_cgi(other).trim_matches('-') == name.as_str())
+}
+
+/// The name as CGI has it, in the spelling of HTTP.
+fn as_by_cgi(name: &HeaderName) -> String {
+    name.as_str().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
+}
+
+/// Whether the name is one that ends here, or that something is decided by, to a server that takes every other character
+/// for `-`, as CGI does.
+fn is_twin(name: &HeaderName) -> bool {
+    let folded = as_by_cgi(name);
+    if folded == name.as_str() {
+        return false;
+    }
+    let trimmed = folded.trim_matches('-');
+    let is_single = SINGLE.iter().any(|single| single.as_str() == trimmed);
+    is_single || PROTECTED.contains(&trimmed) || HeaderName::try_from(trimmed).is_ok_and(|name| ends_here(&name))
 }
 
 /// Fields of a request that was sent.
@@ -430,6 +494,44 @@ mod tests {
         let ends = |name: &&str| ends_here(&HeaderName::from_bytes(name.as_bytes()).unwrap());
         assert!(HOP_BY_HOP.iter().all(ends) && ends(&"x-forwarded-for"));
         assert!(!ends(&"accept") && !ends(&"x"));
+    }
+
+    #[test]
+    fn fields_with_two_readings_are_refused() {
+        let checked = |fields: &[(&str, &str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in fields {
+                headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+            }
+            check(&headers, Version::HTTP_11).map(|_| ()).map_err(Malformed::reason)
+        };
+        use crate::access::Reason::{MalformedFraming, MalformedHeader, RepeatedHeader, UnsupportedExpectation};
+        for (fields, reason) in [
+            (&[("x_user", "root")][..], MalformedHeader),
+            (&[("x.user", "root")], MalformedHeader),
+            (&[("content~length", "5")], MalformedHeader),
+            (&[("host!", "a")], MalformedHeader),
+            (&[("x.portcullis.subject", "a")], MalformedHeader),
+            (&[("connection", "close, Host")], MalformedHeader),
+            (&[("connection", "x-forwarded-for")], MalformedHeader),
+            (&[("connection", "a b")], MalformedHeader),
+            (&[("connection", &"a,".repeat(21))], MalformedHeader),
+            (&[("authorization", "a"), ("authorization", "a")], RepeatedHeader),
+            (&[("mcp-name", "a"), ("mcp-name", "b")], RepeatedHeader),
+            (&[("expect", "x")], UnsupportedExpectation),
+            (&[("content-length", "1"), ("transfer-encoding", "chunked")], MalformedFraming),
+        ] {
+            assert_eq!(checked(fields), Err(reason), "{fields:?}");
+        }
+        let many: Vec<(String, String)> = (0..101).map(|number| (format!("x-{number}"), "1".to_owned())).collect();
+        let many: Vec<_> = many.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(checked(&many), Err(MalformedHeader));
+        assert_eq!(checked(&[("connection", "close, x-a"), ("x.custom", "y"), ("expect", "100-Continue")]), Ok(()));
+        let mut headers = HeaderMap::new();
+        headers.insert("x-tenant", HeaderValue::from_static("a"));
+        assert!(!has_twin(&headers, &HeaderName::from_static("x-tenant")));
+        headers.insert("x.tenant", HeaderValue::from_static("b"));
+        assert!(has_twin(&headers, &HeaderName::from_static("x-tenant")));
     }
 
     #[test]

@@ -7,7 +7,8 @@ use super::{
     authority::Authority,
     decision::Reason,
     fields::{self, Noted},
-    path::{CanonicalPath, NonCanonical, decoded_segment},
+    lenient::is_method_override,
+    path::{CanonicalPath, NonCanonical},
     sent::SentRequest,
 };
 
@@ -94,7 +95,7 @@ impl Malformed {
 /// Why a header field has no one value that a decision may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum HeaderProblem {
-    /// More than one field of that name.
+    /// More than one field of that name, or of one that is the same to servers that take every other character for `-`.
     #[error("is repeated")]
     Repeated,
     /// Bytes outside visible ASCII, space and tab.
@@ -201,7 +202,7 @@ impl CanonicalRequest {
     pub fn header_value(&self, name: &HeaderName) -> Result<Option<&HeaderValue>, HeaderProblem> {
         let mut values = self.headers.get_all(name).iter();
         let Some(value) = values.next() else { return Ok(None) };
-        if values.next().is_some() {
+        if values.next().is_some() || (self.noted.odd && fields::has_twin(&self.headers, name)) {
             return Err(HeaderProblem::Repeated);
         }
         if self.noted.connection && fields::connection_names(&self.headers, name) {
@@ -290,11 +291,6 @@ fn authority(uri: &Uri, version: Version, headers: &HeaderMap, scheme: Scheme) -
     }
 }
 
-fn is_method_override(name: &str) -> bool {
-    let decoded = decoded_segment(name);
-    decoded.eq_ignore_ascii_case("_method") || decoded.eq_ignore_ascii_case("x-http-method-override")
-}
-
 fn check_query(query: &str) -> Result<(), Malformed> {
     let legal = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'"' | b'<' | b'>' | b'\\' | b'^' | b'`');
     // Every byte is looked at, with no branch between them. Without an `m`, plain or escaped, no name can be one that
@@ -305,7 +301,7 @@ fn check_query(query: &str) -> Result<(), Malformed> {
     if !is_legal {
         return Err(Malformed::Target("the query holds an illegal byte"));
     }
-    let mut names = query.split(['&', ';']).map(|pair| pair.split('=').next().unwrap_or_default());
+    let mut names = query.split(['&', ';', '?']).map(|pair| pair.split('=').next().unwrap_or_default());
     // Frameworks read another method from it than the one that is decided.
     if may_override && names.any(is_method_override) {
         return Err(Malformed::Target("the query overrides the method"));

@@ -91,7 +91,7 @@ fn notes(route: &Route, operation: &Operation) -> Vec<String> {
     let mut notes = Vec::new();
     match operation.body {
         BodyRule::Refuse => notes.push("no body".to_owned()),
-        BodyRule::Stream => {}
+        BodyRule::Stream | BodyRule::StreamAllButForms { .. } => {}
         BodyRule::Inspect { limit } => notes.push(format!("body read as JSON up to {limit} bytes")),
     }
     if operation.task_required {

@@ -149,7 +149,7 @@ pub(super) struct Limits {
     pub(super) connections: Option<Located<u32>>,
     /// Requests at one time; more are denied with 503. By default 20000.
     pub(super) in_flight: Option<Located<u32>>,
-    /// The longest body that a route inspects, in bytes. By default 1048576.
+    /// The longest body that a route inspects, in bytes, and the longest form. By default 1048576.
     pub(super) body_bytes: Option<Located<u32>>,
     /// The longest answer that a route filters, in bytes. By default 8388608.
     pub(super) filtered_bytes: Option<Located<u32>>,
@@ -220,7 +220,9 @@ pub(super) struct Operation {
     pub(super) resource: Option<Located<String>>,
     /// Several accesses: `[{ action: can_read, resource: "file:{body.source}" }, …]`.
     pub(super) accesses: Option<Vec<Access>>,
-    /// Whether a body may come with a method that has none by default (GET, HEAD, DELETE, OPTIONS): `allow`, `refuse`.
+    /// `allow`: a body may come, whatever the method, and no form is looked at. `refuse`: none may. By default one may come
+    /// with all methods but GET, HEAD, DELETE and OPTIONS, and fields of a form that would change what was decided, such
+    /// as `_method`, are refused.
     pub(super) body: Option<Located<BodyUse>>,
     /// What a GET may switch to on its connection: `websocket` (RFC 6455), from HTTP/1.1. By default nothing.
     pub(super) upgrade: Option<Located<Upgrade>>,

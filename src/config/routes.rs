@@ -293,7 +293,7 @@ fn body(
         (_, true) => BodyRule::Inspect { limit: common.body },
         (Some(body), false) if body.value == BodyUse::Allow => BodyRule::Stream,
         (Some(_), false) => BodyRule::Refuse,
-        (None, false) if usual => BodyRule::Stream,
+        (None, false) if usual => BodyRule::StreamAllButForms { limit: common.body },
         (None, false) => BodyRule::Refuse,
     }
 }

@@ -179,7 +179,7 @@ impl Worker {
             return Err(Rejection::insufficient_scope(challenges.insufficient_scope(&operation.scopes)));
         }
         let opening = Opening::of(&head, operation, connection)?;
-        let body = Received::new(operation.body, (signed, body), exchange.progress());
+        let body = Received::new(operation.body, &head, (signed, body), exchange.progress());
         let body = body.map_err(|refusal| match refusal {
             BodyRefusal::Rejected(rejection) => rejection,
             BodyRefusal::Signature(problem) => refused(seen.credential.refuse(problem.into(), now)),
@@ -195,13 +195,13 @@ impl Worker {
         asked: Asked,
         body: ToRead,
     ) -> Result<Sending, Rejection> {
-        let body = body.read(&asked.head, self.settings.body_timeout).await;
+        let operation = asked.route.operation(&asked.head)?;
+        let body = body.read(&asked.head, operation, self.settings.body_timeout).await;
         let body = body.map_err(|refusal| match refusal {
             BodyRefusal::Rejected(rejection) => rejection,
             BodyRefusal::Signature(problem) => {
                 let error = seen.credential.refuse(problem.into(), now);
-                let operation = asked.route.operation(&asked.head);
-                operation.map_or_else(Rejection::from, |operation| refused(&error, &asked.snapshot, operation, seen))
+                refused(&error, &asked.snapshot, operation, seen)
             }
         })?;
         exchange.waited(body.waited);
@@ -276,6 +276,7 @@ impl Worker {
             route: &route,
             now,
             filtered: filtering.is_some(),
+            reads_json: document.is_some(),
         };
         let (mut request, sent) = upstream::request(permitted, head, outbound, peer, exchange.marks())?;
         let (upstream, snapshots, seen) = (route.upstream, Arc::clone(&self.snapshots), Arc::clone(seen));

@@ -6,17 +6,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::header;
+use http::{HeaderName, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use tokio::time::timeout;
 
 use crate::{
-    access::{CanonicalRequest, Malformed, Reason},
+    access::{CanonicalRequest, Malformed, Reason, is_method_override},
     identity::{InvalidSignature, SignedBody},
     net::{OutboundBody, Progress},
-    protocol::{Json, JsonKind, JsonLimits, is_json, parse_json},
-    route::BodyRule,
+    protocol::{FormKind, Json, JsonKind, JsonLimits, is_json, parse_json},
+    route::{BodyRule, Operation},
 };
 
 use super::rejection::Rejection;
@@ -49,13 +49,24 @@ pub(super) enum Received {
 }
 
 impl Received {
-    /// What the rule makes of the body, and what the credential says of it.
+    /// What the rule makes of the body, and what the head and the credential say of it.
     pub(super) fn new(
         rule: BodyRule,
+        head: &CanonicalRequest,
         (signed, body): (SignedBody, Incoming),
         progress: Arc<Progress>,
     ) -> Result<Self, BodyRefusal> {
         let is_empty = body.is_end_stream();
+        let rule = match rule {
+            BodyRule::StreamAllButForms { limit } if !is_empty => match form(head)? {
+                Some(kind) => {
+                    return Ok(Self::ToRead(ToRead { limit, body, progress, signed, reads: Reads::Form(kind) }));
+                }
+                None => BodyRule::Stream,
+            },
+            BodyRule::StreamAllButForms { .. } => BodyRule::Stream,
+            BodyRule::Refuse | BodyRule::Stream | BodyRule::Inspect { .. } => rule,
+        };
         if rule == BodyRule::Refuse && !is_empty {
             return Err(Rejection::new(Reason::UnexpectedBody).into());
         }
@@ -68,7 +79,7 @@ impl Received {
             }
             // Nothing of a body is forwarded before all of it is known to be the one that was signed.
             (SignedBody::Digest(digest), BodyRule::Stream) => {
-                Ok(Self::ToRead(ToRead { limit: digest.longest(), body, progress, signed, reads_json: false }))
+                Ok(Self::ToRead(ToRead { limit: digest.longest(), body, progress, signed, reads: Reads::Digest }))
             }
             (_, rule) => Ok(Self::unread(rule, body, progress, signed)),
         }
@@ -77,8 +88,10 @@ impl Received {
     fn unread(rule: BodyRule, body: Incoming, progress: Arc<Progress>, signed: SignedBody) -> Self {
         match rule {
             BodyRule::Refuse => Self::Passed(OutboundBody::whole(Bytes::new(), progress)),
-            BodyRule::Stream => Self::Passed(OutboundBody::streamed(body, progress)),
-            BodyRule::Inspect { limit } => Self::ToRead(ToRead { limit, body, progress, signed, reads_json: true }),
+            BodyRule::Stream | BodyRule::StreamAllButForms { .. } => {
+                Self::Passed(OutboundBody::streamed(body, progress))
+            }
+            BodyRule::Inspect { limit } => Self::ToRead(ToRead { limit, body, progress, signed, reads: Reads::Json }),
         }
     }
 }
@@ -109,22 +122,46 @@ pub(super) struct ToRead {
     body: Incoming,
     progress: Arc<Progress>,
     signed: SignedBody,
-    // Whether the decision reads it, and not only what compares it with its digest.
-    reads_json: bool,
+    reads: Reads,
+}
+
+/// What a body is read for.
+#[derive(Debug, Clone, Copy)]
+enum Reads {
+    /// To compare it with its digest.
+    Digest,
+    /// The decision is made by it.
+    Json,
+    /// No field of it may change what is decided.
+    Form(FormKind),
 }
 
 impl ToRead {
     /// Reads it whole, holds it against what was signed, and reads it as strict JSON if the decision needs that.
-    pub(super) async fn read(self, head: &CanonicalRequest, deadline: Duration) -> Result<Inspected, BodyRefusal> {
-        let Self { limit, body, progress, signed, reads_json } = self;
-        if reads_json {
-            check_media_type(head)?;
+    pub(super) async fn read(
+        self,
+        head: &CanonicalRequest,
+        operation: &Operation,
+        deadline: Duration,
+    ) -> Result<Inspected, BodyRefusal> {
+        let Self { limit, body, progress, signed, reads } = self;
+        match reads {
+            Reads::Json => check_media_type(head)?,
+            Reads::Form(_) => check_coding(head)?,
+            Reads::Digest => {}
         }
         let reading = Instant::now();
         let bytes = whole(body, limit, deadline).await?;
         let waited = reading.elapsed();
         signed.check(&bytes)?;
-        let document = if reads_json { Some(json(&bytes)?) } else { None };
+        let document = match reads {
+            Reads::Json => Some(json(&bytes)?),
+            Reads::Form(kind) if kind.has(&bytes, |name| operation.is_overridden_by(name)) => {
+                let detail = "a field of the form overrides the method or a parameter of the query";
+                return Err(Rejection::with_public_detail(Reason::MalformedBody, detail).into());
+            }
+            Reads::Form(_) | Reads::Digest => None,
+        };
         Ok(Inspected { document, outbound: OutboundBody::whole(bytes, progress), waited })
     }
 }
@@ -143,24 +180,46 @@ async fn whole(body: Incoming, limit: usize, deadline: Duration) -> Result<Bytes
 }
 
 fn json(bytes: &[u8]) -> Result<Json, Rejection> {
-    parse_json(bytes, JsonLimits::default())
-        .map_err(|problem| Rejection::with_public_detail(Reason::MalformedBody, problem.to_string()))
+    let malformed = |detail: String| Rejection::with_public_detail(Reason::MalformedBody, detail);
+    let json = parse_json(bytes, JsonLimits::default()).map_err(|problem| malformed(problem.to_string()))?;
+    match &json {
+        // Frameworks that mix the body with the fields of forms read another method from it.
+        Json::Object(members) if members.iter().any(|(name, _)| is_method_override(name)) => {
+            Err(malformed("a member overrides the method".to_owned()))
+        }
+        Json::Object(_) | Json::Array(_) | Json::String(_) | Json::Number(_) | Json::Bool(_) | Json::Null => Ok(json),
+    }
+}
+
+/// Which form the body is, if it is one to anybody.
+fn form(head: &CanonicalRequest) -> Result<Option<FormKind>, Rejection> {
+    Ok(plain(head, &header::CONTENT_TYPE)?.and_then(FormKind::of))
 }
 
 /// Only JSON in UTF-8 without coding is inspected; a body without a media type is read as JSON.
 fn check_media_type(head: &CanonicalRequest) -> Result<(), Rejection> {
-    let unsupported = |detail: &str| Rejection::with_public_detail(Reason::UnsupportedMediaType, detail);
-    let field =
-        |name| head.header(&name).map_err(|_| unsupported("Content-Type or Content-Encoding is not one plain value"));
-    if let Some(coding) = field(header::CONTENT_ENCODING)?
-        && !coding.eq_ignore_ascii_case("identity")
-    {
-        return Err(unsupported("Content-Encoding is not identity"));
-    }
-    let Some(media_type) = field(header::CONTENT_TYPE)? else { return Ok(()) };
-    if is_json(media_type, JsonKind::AnySyntax) {
+    check_coding(head)?;
+    let Some(media_type) = plain(head, &header::CONTENT_TYPE)? else { return Ok(()) };
+    if is_json(media_type, JsonKind::AnySyntax) && FormKind::of(media_type).is_none() {
         Ok(())
     } else {
         Err(unsupported("Content-Type is not JSON in UTF-8"))
     }
+}
+
+fn check_coding(head: &CanonicalRequest) -> Result<(), Rejection> {
+    match plain(head, &header::CONTENT_ENCODING)? {
+        Some(coding) if !coding.eq_ignore_ascii_case("identity") => {
+            Err(unsupported("Content-Encoding is not identity"))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn plain<'h>(head: &'h CanonicalRequest, name: &HeaderName) -> Result<Option<&'h str>, Rejection> {
+    head.header(name).map_err(|_| unsupported("Content-Type or Content-Encoding is not one plain value"))
+}
+
+fn unsupported(detail: &str) -> Rejection {
+    Rejection::with_public_detail(Reason::UnsupportedMediaType, detail)
 }

@@ -34,6 +34,8 @@ pub(super) struct Permitted<'a> {
     pub(super) now: Timestamp,
     /// Whether the answer will be filtered: then it must come whole and readable.
     pub(super) filtered: bool,
+    /// Whether the decision has read the body as JSON.
+    pub(super) reads_json: bool,
 }
 
 /// A request on its way to an upstream. Only a permit makes one.
@@ -72,6 +74,12 @@ pub(super) fn request(
     }
     let (headers, sent) = request_headers(permitted, head, upstream, peer, marks)?;
     *request.headers_mut() = headers;
+    if !request.body().is_end_stream() {
+        // A body without a media type is a form to some servers. It is sent as what it was decided as (RFC 9110, section
+        // 8.3: what is not named is bytes of any kind).
+        let assumed = if permitted.reads_json { "application/json" } else { "application/octet-stream" };
+        request.headers_mut().entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static(assumed));
+    }
     Ok((Outgoing { request, closes, takes_trailers, destination }, sent))
 }
 
@@ -115,6 +123,7 @@ impl Outgoing {
             return Err(Rejection::with_detail(Reason::UpstreamMalformed, "101 without having been asked to switch"));
         }
         let announced = if takes_trailers { announced(response.headers()) } else { None };
+        check_framing(response.headers())?;
         strip(response.headers_mut());
         if let Some(announced) = announced {
             response.headers_mut().insert(header::TRAILER, announced);
@@ -141,7 +150,7 @@ fn request_headers(
     peer: &Peer,
     marks: &Marks,
 ) -> Result<(HeaderMap, SentRequest), Rejection> {
-    let Permitted { snapshot, permit, caller, route, now, filtered } = permitted;
+    let Permitted { snapshot, permit, caller, route, now, filtered, .. } = permitted;
     if !Arc::ptr_eq(permit.principal(), &caller.principal) {
         return Err(Rejection::with_detail(Reason::InternalError, "the permit is for another chain"));
     }
@@ -187,6 +196,19 @@ fn announced(headers: &HeaderMap) -> Option<HeaderValue> {
     let names: Vec<HeaderName> = names.filter_map(Result::ok).filter(may_be_trailer).collect();
     let names: Vec<&str> = names.iter().map(HeaderName::as_str).collect();
     if names.is_empty() { None } else { HeaderValue::try_from(names.join(", ")).ok() }
+}
+
+/// Refuses an answer that two readers would part from the next one in two places (RFC 9112, section 6.1).
+fn check_framing(headers: &HeaderMap) -> Result<(), Rejection> {
+    let Some(coding) = headers.get(header::TRANSFER_ENCODING) else { return Ok(()) };
+    let is_repeated = headers.get_all(header::TRANSFER_ENCODING).iter().nth(1).is_some();
+    if is_repeated
+        || headers.contains_key(header::CONTENT_LENGTH)
+        || !coding.as_bytes().eq_ignore_ascii_case(b"chunked")
+    {
+        return Err(Rejection::with_detail(Reason::UpstreamMalformed, "the framing is not exactly one"));
+    }
+    Ok(())
 }
 
 /// Removes the fields of an upstream's answer that end here.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::access::{Place, RelationName, Scope, Template};
+use crate::access::{Place, RelationName, Scope, Template, is_method_override, parameter_name};
 
 use super::{coverage::DetailRule, source::Source};
 
@@ -26,6 +26,12 @@ pub enum BodyRule {
     Refuse,
     /// A body is passed on as it comes, unread.
     Stream,
+    /// The same, but a form is read whole, up to this many bytes, and refused if a field of it is one that frameworks take
+    /// another method from, or one that a decision takes from the query.
+    StreamAllButForms {
+        /// The longest form, in bytes.
+        limit: usize,
+    },
     /// A body is read whole, up to this many bytes, as strict JSON; what was read is what is passed on.
     Inspect {
         /// The longest body, in bytes.
@@ -165,6 +171,22 @@ pub struct Operation {
     pub upgrade: Option<Upgrade>,
     /// The filter of the answer, if it is a list.
     pub filter: Option<ItemFilter>,
+}
+
+impl Operation {
+    /// Whether a form's field of this name would say something else than what is decided: another method, or a parameter
+    /// of the query, which many frameworks mix with the fields.
+    pub fn is_overridden_by(&self, field: &str) -> bool {
+        let details = self.details.iter().flat_map(DetailRule::templates);
+        let mut variables =
+            self.accesses.iter().map(|access| &access.resource).chain(details).flat_map(Template::variables);
+        let folded = parameter_name(field);
+        is_method_override(field)
+            || variables.any(|variable| match &variable.source {
+                Source::Query(name) => parameter_name(name) == folded,
+                Source::Path(_) | Source::Header(_) | Source::Body(_) | Source::Principal(_) | Source::Item(_) => false,
+            })
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use thiserror::Error;
 
-use crate::access::hex_byte;
+use crate::access::{hex_byte, parameter_name, percent_decoded};
 
 /// Why a query parameter has no one value that a decision may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -25,7 +25,7 @@ pub enum QueryProblem {
 
 /// The one value of the parameter `name`, its escapes decoded once.
 pub(super) fn parameter<'a>(query: Option<&'a str>, name: &str) -> Result<Cow<'a, str>, QueryProblem> {
-    let folded = fold(name);
+    let folded = parameter_name(name);
     let mut value = None;
     for pair in query.unwrap_or_default().split('&') {
         let (key, raw) = pair.split_once('=').unwrap_or((pair, ""));
@@ -33,26 +33,16 @@ pub(super) fn parameter<'a>(query: Option<&'a str>, name: &str) -> Result<Cow<'a
             if value.replace(raw).is_some() {
                 return Err(QueryProblem::Repeated);
             }
-        } else if fold(key) == folded {
+        } else if parameter_name(key) == folded {
             return Err(QueryProblem::OtherSpelling);
         }
-        // Some servers also split at `;`, and would find another parameter inside of this one.
-        let mut hidden = pair.split(';').skip(1).map(|part| part.split_once('=').map_or(part, |(key, _)| key));
-        if hidden.any(|key| fold(key) == folded) {
+        // Some servers also split at `;` or at another `?`, and would find another parameter inside of this one.
+        let mut hidden = pair.split([';', '?']).skip(1).map(|part| part.split_once('=').map_or(part, |(key, _)| key));
+        if hidden.any(|key| parameter_name(key) == folded) {
             return Err(QueryProblem::OtherSpelling);
         }
     }
     decode(value.ok_or(QueryProblem::Missing)?)
-}
-
-/// The name as the most lenient reader would take it.
-fn fold(name: &str) -> String {
-    let decoded = percent_decoded(name);
-    let text = String::from_utf8_lossy(&decoded);
-    let base = text.split(['[', '\0']).next().unwrap_or_default();
-    let spaced = base.replace('+', " ");
-    let lenient = |c: char| if matches!(c, '.' | ' ') { '_' } else { c };
-    spaced.trim().chars().flat_map(char::to_lowercase).map(lenient).collect()
 }
 
 fn decode(raw: &str) -> Result<Cow<'_, str>, QueryProblem> {
@@ -72,21 +62,6 @@ fn decode(raw: &str) -> Result<Cow<'_, str>, QueryProblem> {
     } else {
         Err(QueryProblem::AmbiguousValue)
     }
-}
-
-fn percent_decoded(raw: &str) -> Vec<u8> {
-    let bytes = raw.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let Some((first, after)) = rest.split_first() {
-        let escape = match after {
-            [high, low, ..] if *first == b'%' => hex_byte(*high, *low),
-            _ => None,
-        };
-        decoded.push(escape.unwrap_or(*first));
-        rest = if escape.is_some() { after.get(2..).unwrap_or_default() } else { after };
-    }
-    decoded
 }
 
 #[cfg(test)]
@@ -122,6 +97,9 @@ mod tests {
             "quarter=Q1&quarter%5B0%5D=Q2",
             "quarter=Q1&+quarter=Q2",
             "quarter=Q1&quarter%20=Q2",
+            "quarter=Q1&%2571uarter=Q2",
+            "quarter=Q1&%quarter=Q2",
+            "x=1?quarter=Q2&quarter=Q1",
         ] {
             assert!(quarter(query).is_err(), "{query}");
         }

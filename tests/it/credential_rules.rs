@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Issuer, Portcullis, Upstream, World, answer_of, eventually, request, token};
+use crate::support::{Issuer, Portcullis, Upstream, World, answer_of, each_is_a_test, eventually, request, token};
 
 // A credential comes in its field and nowhere else: addresses are logged and shared.
 #[test]
@@ -398,26 +398,5 @@ const RULES: &[(&str, &[&str])] = &[
 
 #[test]
 fn each_rule_is_held_by_tests() {
-    let mut code = String::new();
-    let mut folders = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
-    folders.push(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it"));
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|it| it == "rs") {
-                code.push_str(&std::fs::read_to_string(path).unwrap());
-            }
-        }
-    }
-    for (rule, tests) in RULES {
-        assert!(!tests.is_empty(), "{rule}");
-        for test in *tests {
-            assert!(
-                code.contains(&format!("#[test]\nfn {test}()")) || code.contains(&format!("#[test]\n    fn {test}()")),
-                "{rule}: {test}"
-            );
-        }
-    }
+    each_is_a_test(RULES);
 }

@@ -9,9 +9,11 @@
 )]
 
 mod admin_socket;
+mod attacks;
 mod authzen;
 mod bad_input;
 mod byte_budgets;
+mod canonical;
 mod claims;
 mod client_certificates;
 mod commands;
@@ -23,6 +25,7 @@ mod demo;
 mod discovery;
 mod endpoints;
 mod failures;
+mod frames;
 mod gate;
 mod grpc;
 mod hand_over;
@@ -43,6 +46,7 @@ mod principals;
 mod readme;
 mod refusals;
 mod reload;
+mod request_rules;
 mod server_names;
 mod signal_polls;
 mod signals;

@@ -111,7 +111,7 @@ fn one_spelling_is_decided_recorded_and_sent() {
     assert!(world.upstream.last().starts_with("GET /documents/d1?q=%41 HTTP/1.1\r\n"), "{}", world.upstream.last());
     assert_eq!(world.record_of(&answer)["path"], "/documents/d1");
     assert_eq!(portcullis.get("/documents/d1;v=2", &token).reason(), "not_permitted", "`;v=2` is part of the id");
-    assert_eq!(portcullis.get("/documents/d1%252f", &token).reason(), "not_permitted", "decoded once, never twice");
+    assert_eq!(portcullis.get("/documents/d%2531", &token).reason(), "not_permitted", "decoded once, never twice");
     assert_eq!(portcullis.get("/documents/D1", &token).reason(), "not_permitted", "ids have their case");
 }
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 
 import identity
+import request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 WORK = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve() / "mutants"
@@ -212,7 +213,7 @@ def tested(tree, tests):
 
 def main(words):
     tree = copied()
-    chosen = [mutant for mutant in MUTANTS + identity.MUTANTS if not words or any(word in mutant[0] for word in words)]
+    chosen = [mutant for mutant in MUTANTS + identity.MUTANTS + request.MUTANTS if not words or any(word in mutant[0] for word in words)]
     groups = []
     for *_, tests in chosen:
         if tests not in groups:

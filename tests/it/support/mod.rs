@@ -1,10 +1,14 @@
 //! What the tests of the binary share: a folder with a configuration, an issuer, an upstream, raw connections.
 
 mod authority;
+mod echo;
+pub(crate) mod frames;
 mod http2;
 mod issuer;
 mod process;
 mod provider;
+mod readings;
+mod rules;
 mod scripted;
 mod transmitter;
 mod upstream;
@@ -12,10 +16,14 @@ mod wire;
 mod workload;
 
 pub(crate) use authority::OpenFga;
+pub(crate) use echo::Echo;
+pub(crate) use frames::{Frames, Told};
 pub(crate) use http2::{Answering, Http2Upstream, Stream, connect, http2_request, runtime, whole};
 pub(crate) use issuer::{Issuer, claims, token};
 pub(crate) use process::{Portcullis, World, eventually, request, run};
 pub(crate) use provider::Provider;
+pub(crate) use readings::{Readings, spellings};
+pub(crate) use rules::each_is_a_test;
 pub(crate) use scripted::{Said, Scripted, Then};
 pub(crate) use transmitter::Transmitter;
 pub(crate) use upstream::Upstream;
