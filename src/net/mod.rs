@@ -51,7 +51,7 @@ pub use proxy_header::{HeaderProblem, Passed, parse_proxy_header};
 pub use server::{Handler, ServerSettings, serve};
 pub use server_names::CertificateFiles;
 pub use signing::{NotSigned, SigningKey, SigningKeyError};
-pub use switched::{Switched, switch};
+pub use switched::{Switched, SwitchedConnection, switch, switched};
 pub use target::{HttpVersion, InvalidUrl, Target, TargetUrl};
 pub use tls::{AnonymousClients, ClientTls, ClientVerification, ServerTls, TlsError};
 pub use unix::{UnixSocket, UnixSocketError};
