@@ -60,14 +60,14 @@ pub(super) struct Http2Connections {
 }
 
 type Key = (Origin, HttpVersion);
-type Dial = Shared<Pin<Box<dyn Future<Output = Result<(), Undialled>> + Send>>>;
+type Dialling = Pin<Box<dyn Future<Output = Result<(), Undialled>> + Send>>;
 
 /// What is known of an origin.
 #[derive(Debug, Default)]
 struct Known {
     connections: Vec<Shareable>,
     // The one who connects, while somebody waits for it.
-    dialling: Option<WeakShared<Pin<Box<dyn Future<Output = Result<(), Undialled>> + Send>>>>,
+    dialling: Option<WeakShared<Dialling>>,
     http1_since: Option<Instant>,
 }
 
@@ -93,7 +93,7 @@ enum Undialled {
 enum Way {
     Stream(Sender, Stream),
     Http1,
-    Dial(Dial),
+    Dial(Shared<Dialling>),
 }
 
 impl Http2Connections {
@@ -184,8 +184,7 @@ impl Http2Connections {
             return Way::Dial(dial);
         }
         let (own, key, target, http1) = (self.clone(), key.clone(), target.clone(), http1.clone());
-        let dial: Pin<Box<dyn Future<Output = _> + Send>> =
-            Box::pin(async move { own.dial(key, (&target, times), &http1).await });
+        let dial: Dialling = Box::pin(async move { own.dial(key, (&target, times), &http1).await });
         let dial = dial.shared();
         known.dialling = dial.downgrade();
         Way::Dial(dial)

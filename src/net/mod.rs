@@ -66,7 +66,7 @@ pub use retries::RetryRules;
 pub use server::{Handler, ServerSettings, serve};
 pub use server_names::CertificateFiles;
 pub use signing::{NotSigned, SigningKey, SigningKeyError};
-pub use switched::Switched;
+pub use switched::{Switched, SwitchedConnection, switched};
 pub use target::{HttpVersion, InvalidUrl, Target, TargetUrl, Times};
 pub use terms::CONNECTION_AGE;
 pub use tls::{AnonymousClients, ClientTls, ClientVerification, ServerTls, TlsError};

@@ -7,7 +7,10 @@ use std::{
 };
 
 use http::{Request, Response};
-use hyper::client::conn::http1;
+use hyper::{
+    client::conn::http1,
+    upgrade::{OnUpgrade, Upgraded},
+};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -33,6 +36,14 @@ type Begin = Box<dyn FnOnce(DrainSignal) -> Work + Send>;
 #[derive(Clone)]
 pub struct Switched(Arc<Mutex<Option<Begin>>>);
 
+/// A connection that does not speak HTTP any more, with what was read of it already.
+pub type SwitchedConnection = TokioIo<Upgraded>;
+
+/// The connection, as soon as the answer with 101 has passed on it; an error if none did.
+pub async fn switched(connection: OnUpgrade) -> Result<SwitchedConnection, hyper::Error> {
+    connection.await.map(TokioIo::new)
+}
+
 impl fmt::Debug for Switched {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Switched")
@@ -57,8 +68,8 @@ impl Switched {
 }
 
 /// Sends a request that asks for another protocol, by HTTP/1.1 on a connection of its own that no other request gets, and
-/// waits for the head of the answer. If that is 101, the connection is an extension of it ([`hyper::upgrade::OnUpgrade`]).
-/// What comes with it is the connection's slot, for as long as it is used.
+/// waits for the head of the answer. If that is 101, the connection is an extension of it ([`OnUpgrade`]). What comes with
+/// it is the connection's slot, for as long as it is used.
 pub(super) async fn switch(
     target: &Target,
     request: Box<Request<OutboundBody>>,

@@ -9,8 +9,7 @@ use std::{
 };
 
 use aws_lc_rs::rand;
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
+use hyper::upgrade::OnUpgrade;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     time::{Sleep, sleep, timeout},
@@ -18,7 +17,7 @@ use tokio::{
 
 use crate::{
     access::Reason,
-    net::{DrainSignal, Place, Switched},
+    net::{DrainSignal, Place, Switched, SwitchedConnection, switched},
     protocol::{CloseCode, Frames, Sender},
 };
 
@@ -30,8 +29,6 @@ const BUFFER: usize = 16 * 1024;
 const LINGER: Duration = Duration::from_secs(5);
 /// For the last words on both sides.
 const FAREWELL: Duration = Duration::from_secs(1);
-
-type Side = TokioIo<Upgraded>;
 
 /// Two connections that become one.
 #[derive(Debug)]
@@ -70,13 +67,9 @@ impl Tunnel {
 
     async fn run(self: Box<Self>, mut exchange: Exchange, drain: DrainSignal) {
         let Self { client, upstream, lasting, place: _place } = *self;
-        let (Ok(client), Ok(upstream)) = (client.await, upstream.await) else { return };
-        let mut passage = Passage {
-            sides: (TokioIo::new(client), TokioIo::new(upstream)),
-            up: Way::of(Sender::Client),
-            down: Way::of(Sender::Server),
-            lasting,
-        };
+        let (Ok(client), Ok(upstream)) = (switched(client).await, switched(upstream).await) else { return };
+        let mut passage =
+            Passage { sides: (client, upstream), up: Way::of(Sender::Client), down: Way::of(Sender::Server), lasting };
         let code = match passage.last(&mut exchange, drain).await {
             End::Closed => return exchange.completed(),
             End::Broken => return,
@@ -99,7 +92,7 @@ impl Tunnel {
 /// Both sides and what is on its way between them.
 struct Passage {
     // The client's and the upstream's.
-    sides: (Side, Side),
+    sides: (SwitchedConnection, SwitchedConnection),
     up: Way,
     down: Way,
     lasting: Box<Lasting>,
@@ -156,7 +149,7 @@ impl Passage {
 }
 
 /// Closes a side, and hears it out: what it says after its end would take the last words back (TCP resets).
-async fn part(side: &mut Side) {
+async fn part(side: &mut SwitchedConnection) {
     let mut unheard = [0; 1024];
     if side.shutdown().await.is_ok() {
         while matches!(side.read(&mut unheard).await, Ok(1..)) {}
@@ -202,7 +195,7 @@ impl Way {
     fn poll_pass(
         &mut self,
         cx: &mut Context<'_>,
-        (from, to): (&mut Side, &mut Side),
+        (from, to): (&mut SwitchedConnection, &mut SwitchedConnection),
         is_leaving: bool,
         mut pass: impl FnMut(usize) -> Result<(), Rejection>,
     ) -> Poll<Result<(), End>> {
@@ -243,7 +236,7 @@ impl Way {
     fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut Side,
+        from: &mut SwitchedConnection,
         pass: &mut impl FnMut(usize) -> Result<(), Rejection>,
     ) -> Result<Poll<()>, End> {
         let mut buffer = ReadBuf::new(&mut self.buffer);

@@ -45,7 +45,7 @@ impl Opening {
         let refused = |detail: &str| Rejection::with_public_detail(Reason::MalformedHeader, detail).closing_if(true);
         let field = |name: HeaderName| {
             let value = head.header(&name).map_err(|problem| refused(&format!("{name} {problem}")))?;
-            Ok::<_, Rejection>(value.map(|value| Box::from(value.trim())))
+            Ok::<_, Rejection>(value.map(|value| Box::<str>::from(value.trim())))
         };
         if head.version() != Version::HTTP_11 {
             return Err(refused("a WebSocket handshake is of HTTP/1.1"));
@@ -53,7 +53,7 @@ impl Opening {
         if field(header::SEC_WEBSOCKET_VERSION)?.as_deref() != Some("13") {
             return Err(refused("Sec-WebSocket-Version is not 13"));
         }
-        let key = field(KEY)?.filter(|key: &Box<str>| is_websocket_key(key));
+        let key: Option<Box<str>> = field(KEY)?.filter(|key| is_websocket_key(key));
         Ok(Some(Box::new(Self {
             connection,
             key: key.ok_or_else(|| refused("Sec-WebSocket-Key is not 16 bytes in base64"))?,

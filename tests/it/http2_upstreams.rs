@@ -186,6 +186,8 @@ enum Act {
     GoAwayBefore,
     /// Says that it will process this one and no more, and answers it.
     GoAwayAfter,
+    /// Says that it will process this one, and ends.
+    GoAwayAndBreak,
     /// Ends without a word.
     Break,
     /// An answer that no protocol allows.
@@ -249,6 +251,7 @@ fn speak(mut stream: TcpStream, acts: &[Act], heads: &AtomicUsize, resets: &Atom
             (1, _) => match acts[heads.fetch_add(1, Ordering::SeqCst).min(acts.len() - 1)] {
                 Act::Answer => stream.write_all(&answer).ok()?,
                 Act::GoAwayBefore => return stream.write_all(&goaway(id - 1)).ok(),
+                Act::GoAwayAndBreak => return stream.write_all(&goaway(id)).ok(),
                 Act::GoAwayAfter => stream.write_all(&[goaway(id), answer].concat()).ok()?,
                 Act::Break => return None,
                 Act::Malformed => stream.write_all(&frame(1, 5, id, b"\x88\x00\x0aconnection\x05close")).ok()?,
@@ -274,14 +277,16 @@ fn what_an_upstream_did_not_process_before_it_went_is_sent_once_more() {
 
 #[test]
 fn what_may_have_been_processed_is_never_sent_twice() {
-    let upstream = ByHand::start(&[Act::Break]);
-    let (world, portcullis, token) = before(upstream.address);
-    for (method, body) in [("GET", ""), ("PUT", "written")] {
-        let heads = upstream.heads.load(Ordering::SeqCst);
-        let token = if method == "GET" { token.clone() } else { world.issuer.token("erin", &[]) };
-        let answer = portcullis.request(method, "/documents/d1", &token, "", body);
-        assert_eq!((answer.status, answer.reason().as_str()), (502, "upstream_unreachable"), "{method}");
-        assert_eq!(upstream.heads.load(Ordering::SeqCst), heads + 1, "{method}");
+    for acts in [&[Act::Break], &[Act::GoAwayAndBreak]] {
+        let upstream = ByHand::start(acts);
+        let (world, portcullis, token) = before(upstream.address);
+        for (method, body) in [("GET", ""), ("PUT", "written")] {
+            let heads = upstream.heads.load(Ordering::SeqCst);
+            let token = if method == "GET" { token.clone() } else { world.issuer.token("erin", &[]) };
+            let answer = portcullis.request(method, "/documents/d1", &token, "", body);
+            assert_eq!((answer.status, answer.reason().as_str()), (502, "upstream_unreachable"), "{method} {acts:?}");
+            assert_eq!(upstream.heads.load(Ordering::SeqCst), heads + 1, "{method} {acts:?}");
+        }
     }
 }
 

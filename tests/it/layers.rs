@@ -25,6 +25,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rustls", &["net/"]),
     ("webpki", &["identity/", "net/"]),
     ("x509_cert", &["identity/"]),
+    ("h2", &["net/"]),
     ("hyper", &["net/", "proxy/", "admin/", "cli/demo/"]),
     ("hyper_util", &["net/", "cli/demo/"]),
     ("regex", &["policy/condition/eval/"]),

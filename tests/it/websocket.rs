@@ -280,6 +280,20 @@ fn at_the_end_of_the_process_both_sides_are_told() {
 }
 
 #[test]
+fn a_frame_that_never_ends_is_cut_at_the_deadline_of_the_drain() {
+    let service = Service::start(SWITCHED, b"\x81\x0ahello");
+    let mut world = World::with_routes(ROUTES);
+    world.more = "timeouts: { drain: 500ms }".to_owned();
+    let portcullis = world.start_before(service.address);
+    let mut stream = opened(&portcullis, "/live/d1", &world.issuer.token("erin", &["reader"]));
+    stream.read_exact(&mut [0; 7]).unwrap();
+    portcullis.signal("-TERM");
+    assert_eq!(rest(stream), b"");
+    assert_eq!(portcullis.wait().code(), Some(1));
+    assert_eq!(only_record(&world)["complete"], false);
+}
+
+#[test]
 fn bytes_beyond_a_budget_do_not_pass() {
     let service = Service::start(SWITCHED, b"");
     let (world, portcullis, token) = before(&service);

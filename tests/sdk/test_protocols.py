@@ -120,6 +120,8 @@ def fixture_proxy(tmp_path_factory):
         assert process.wait(20) == 0
         pump.result(10)
     live.close()
+    loop.run_until_complete(live.wait_closed())
+    loop.close()
     server.stop(None)
 
 
