@@ -17,7 +17,7 @@ use thiserror::Error;
 use super::{
     allowance::{Allowance, Spent},
     attempts::Place,
-    http1::Lease,
+    http1_client::Lease,
     http2_connection::Stream,
 };
 

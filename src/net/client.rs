@@ -20,8 +20,8 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use super::{
     body::{OutboundBody, Progress, UpstreamBody},
     deadline::ConnectionTimer,
-    http1::Http1Connections,
-    http2::{Http2Connections, Sent},
+    http1_client::Http1Connections,
+    http2_client::{Http2Connections, Sent},
     socket::Socket,
     target::{HttpVersion, Target, TargetUrl, Times},
     tls::ClientTls,

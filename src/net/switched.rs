@@ -23,7 +23,7 @@ use super::{
     client::{ClientError, HEAD_BYTES, broken, secure, slot, within},
     deadline::ConnectionTimer,
     drain::DrainSignal,
-    http1::HTTP1,
+    http1_client::HTTP1,
     joined::Joined,
     target::Target,
 };

@@ -1,6 +1,6 @@
 //! Frames of HTTP/2 that no client library sends: each is refused, or is the one request that it was decided as.
 
-use crate::support::{Echo, Frames, Told, World, eventually, frames::*};
+use crate::support::{Echo, Frames, Told, World, eventually, raw_http2::*};
 
 /// What must come of a stream.
 #[derive(Debug, Clone, Copy)]

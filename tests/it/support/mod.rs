@@ -2,11 +2,11 @@
 
 mod authority;
 mod echo;
-pub(crate) mod frames;
 mod http2;
 mod issuer;
 mod process;
 mod provider;
+pub(crate) mod raw_http2;
 mod readings;
 mod rules;
 mod scripted;
@@ -17,11 +17,11 @@ mod workload;
 
 pub(crate) use authority::OpenFga;
 pub(crate) use echo::Echo;
-pub(crate) use frames::{Frames, Told};
 pub(crate) use http2::{Answering, Http2Upstream, Stream, connect, http2_request, runtime, whole};
 pub(crate) use issuer::{Issuer, claims, token};
 pub(crate) use process::{Portcullis, World, eventually, request, run};
 pub(crate) use provider::Provider;
+pub(crate) use raw_http2::{Frames, Told};
 pub(crate) use readings::{Readings, spellings};
 pub(crate) use rules::each_is_a_test;
 pub(crate) use scripted::{Said, Scripted, Then};

@@ -25,7 +25,7 @@ use super::{
     body::{OutboundBody, UpstreamBody},
     client::{ClientError, Failed, Fate, IDLE_TIME, ORIGINS, Origin, secure, slot, within},
     deadline::ConnectionTimer,
-    http1::{Connection, HTTP1, Http1Connections},
+    http1_client::{Connection, HTTP1, Http1Connections},
     http2_connection::{Multiplexed, Sender, Stream},
     pause::jittered,
     retries::repeated,
