@@ -4,7 +4,7 @@ CHART_TOOLS := target/chart-tools
 SDK_TOOLS := target/sdk-tools
 BINARY := $${CARGO_TARGET_DIR:-target}/debug/portcullis
 
-.PHONY: demo test bench tools sdk-tools fuzz fuzz-policy oracle mutants
+.PHONY: demo test bench tools sdk-tools fuzz fuzz-policy oracle mutants soak
 
 # A company, its agents, an upstream and the proxy between them, until Ctrl-C.
 demo: tools
@@ -34,6 +34,10 @@ oracle:
 # Faults that are put into a copy of the engine, each of which a test must see.
 mutants:
 	python3 tests/mutants/run.py
+
+# Slow clients, floods and swaps at full length and size, beside somebody who must not notice. It takes a quarter of an hour.
+soak:
+	cargo test --release --test it -- --ignored --nocapture --test-threads=1 soak::
 
 # Measurements; they write bench/results.
 bench: tools

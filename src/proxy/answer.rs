@@ -33,8 +33,8 @@ pub enum BrokenOff {
     /// No more of it may pass.
     #[error(transparent)]
     Spent(#[from] Spent),
-    /// It lasted until it was not permitted any more.
-    #[error("not permitted any more: {0}")]
+    /// It lasted until it was not permitted any more, or its request's body came too slowly.
+    #[error("cut off: {0}")]
     Cut(Reason),
 }
 
@@ -106,10 +106,12 @@ impl Body for AnswerBody {
                 }
                 body.has_begun = true;
                 // The request's body may still be on its way, and may have been cut off.
-                if let Poll::Ready(Some(Err(_))) = &frame
-                    && let Some(rejection) = lasting.refused()
-                {
-                    return Poll::Ready(Some(Err(body.cut(&rejection))));
+                if let Poll::Ready(Some(Err(_))) = &frame {
+                    let is_too_slow = body.exchange.as_ref().is_some_and(Exchange::is_too_slow);
+                    let too_slow = is_too_slow.then(|| Rejection::new(Reason::BodyTimeout));
+                    if let Some(rejection) = too_slow.or_else(|| lasting.refused()) {
+                        return Poll::Ready(Some(Err(body.cut(&rejection))));
+                    }
                 }
                 // Trailers end here: nobody has looked at what they say.
                 let frame = ready!(frame).filter(|frame| !frame.as_ref().is_ok_and(Frame::is_trailers));

@@ -17,7 +17,7 @@ use crate::{
     access::{CanonicalRequest, DecisionId, Grants, Malformed, Reason, Scheme, Timestamp},
     audit::AuditLog,
     identity::{Authenticated, AuthenticationError, Possession, Proven, RefusedKeys},
-    net::{Client, Handler, HeadProblem, Peer, Refused, Transport},
+    net::{Client, Ending, Handler, HeadProblem, Pace, Peer, Refused, RequestBody, Transport},
     policy::{RequestContext, TaskRule},
     route::{Inputs, Operation, Route},
     snapshot::{Snapshot, SnapshotCell},
@@ -34,6 +34,7 @@ use super::{
     lasting::{self, Grounds, Lasting},
     metrics::ProxyMetrics,
     rejection::Rejection,
+    shares::Shares,
     upstream::{self, Permitted},
 };
 
@@ -42,13 +43,25 @@ use super::{
 pub struct EnforcerSettings {
     /// Requests whose answer has not reached its end; more are denied.
     pub in_flight: usize,
+    /// The same of one sender: of a current actor, or of a subject without one.
+    pub in_flight_each: usize,
     /// How long an inspected body may take to arrive.
     pub body_timeout: Duration,
+    /// How slowly a body may come; a route may allow for longer pauses.
+    pub pace: Pace,
+    /// How long an answer that is filtered may take, from its head on.
+    pub filter_timeout: Duration,
 }
 
 impl Default for EnforcerSettings {
     fn default() -> Self {
-        Self { in_flight: 20_000, body_timeout: Duration::from_secs(10) }
+        Self {
+            in_flight: 20_000,
+            in_flight_each: 10_000,
+            body_timeout: Duration::from_secs(10),
+            pace: Pace { bytes_per_second: 500, pause: Duration::from_secs(10) },
+            filter_timeout: Duration::from_secs(30),
+        }
     }
 }
 
@@ -78,6 +91,8 @@ pub struct Shared {
     pub budgets: Arc<Budgets>,
     /// The API keys that were refused of late.
     pub refused_keys: Arc<RefusedKeys>,
+    /// How many requests in flight everybody has.
+    pub shares: Arc<Shares>,
 }
 
 impl Enforcer {
@@ -169,12 +184,15 @@ impl Worker {
         let caller = seen.caller(&authenticated)?;
         exchange.authenticated(&caller);
         snapshot.denylist.check(&authenticated).map_err(|revoked| refused(revoked.into()))?;
+        exchange.holding(caller.enter(&self.shared.shares, self.settings.in_flight_each)?);
         let holder = operation.uses.map(|rule| Holder::of(&authenticated, rule.by, Counted::Uses)).transpose()?;
         let mover = operation.bytes.map(|rule| Holder::of(&authenticated, rule.by, Counted::Bytes)).transpose()?;
         let Authenticated { grants, body: signed, proven, .. } = authenticated;
         if !operation.has_scopes(grants.as_deref()) {
             return Err(Rejection::insufficient_scope(challenges.insufficient_scope(&operation.scopes)));
         }
+        let pace = Pace { pause: route.body_pause.unwrap_or(self.settings.pace.pause), ..self.settings.pace };
+        let body = RequestBody::new(body, pace);
         let body = Received::new(operation.body, (signed, body), exchange.progress());
         let body = body.map_err(|refusal| match refusal {
             BodyRefusal::Rejected(rejection) => rejection,
@@ -259,8 +277,8 @@ impl Worker {
         exchange.permit();
         let filtering = operation.filter.as_ref().map(|rule| {
             let captures = captures.iter().map(|capture| Cow::Owned(capture.clone().into_owned())).collect();
-            let told = told.clone();
-            Box::new(Filtering { rule: rule.clone(), head: head.clone(), captures, told, permit: permit.clone(), now })
+            let (rule, head, told, permit) = (rule.clone(), head.clone(), told.clone(), permit.clone());
+            Box::new(Filtering { rule, head, captures, told, permit, now, timeout: self.settings.filter_timeout })
         });
         drop(captures);
         // What was decided on is what is sent: the head ends here.
@@ -347,6 +365,10 @@ impl Handler for Enforcer {
     fn refused(&self, refused: Refused) {
         self.worker.sinks.metrics.refused(refused);
     }
+
+    fn ended(&self, ending: Ending) {
+        self.worker.sinks.metrics.ended(ending);
+    }
 }
 
 fn task_rule(operation: &Operation) -> TaskRule {
@@ -368,13 +390,18 @@ fn malformed(problem: HeadProblem) -> Malformed {
         HeadProblem::BareLineFeed => Malformed::Message("a line ends in a bare LF"),
         HeadProblem::BareCarriageReturn => Malformed::Message("a bare CR"),
         HeadProblem::TooLong => Malformed::Message("the head is too long"),
-        HeadProblem::NotHttp => Malformed::Message("not HTTP/1.1, or a head beyond the limits"),
+        HeadProblem::BeyondLimits => Malformed::TooLarge,
+        HeadProblem::NotHttp => Malformed::Message("not HTTP/1.1"),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        audit::{AuditSink, AuditWriter, OnFailure},
+        telemetry::Registry,
+    };
 
     #[tokio::test]
     async fn a_fault_is_a_denial() {
@@ -383,5 +410,34 @@ mod tests {
         assert_eq!(rejection.reason, Reason::InternalError);
         assert_eq!(rejection.reason.status(), http::StatusCode::INTERNAL_SERVER_ERROR);
         assert!(without_fault(async { Ok(()) }).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_thousand_faults_leave_a_record_each_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, registry) = (folder.path().join("audit.jsonl"), Registry::default());
+        let (audit, writer) = AuditWriter::start(&AuditSink::File(file.clone()), OnFailure::Deny, &registry).unwrap();
+        let metrics = ProxyMetrics::new(&registry).unwrap();
+        let sinks = Arc::new(Sinks { audit, shard: metrics.shard(), metrics });
+        let peer = Peer {
+            address: "192.0.2.7:4711".into(),
+            forwarded_for: http::HeaderValue::from_static("192.0.2.7"),
+            source: None,
+            transport: Transport::Clear,
+            certificates: Arc::default(),
+            destination: None,
+        };
+        for _ in 0..1000 {
+            let id = DecisionId::new(uuid::Uuid::now_v7());
+            let mut exchange = Exchange::begin(id, SystemTime::now(), &peer, &sinks);
+            let outcome: Result<Response<Content>, _> = without_fault(async { panic!("a fault") }).await;
+            let response = rejected(&mut exchange, &outcome.unwrap_err());
+            assert_eq!(answer(response, exchange).status(), http::StatusCode::INTERNAL_SERVER_ERROR);
+        }
+        assert_eq!(sinks.metrics.in_flight(), 0);
+        drop(sinks);
+        assert!(writer.finish(Duration::from_secs(30)));
+        let records = std::fs::read_to_string(file).unwrap();
+        assert_eq!(records.lines().filter(|record| record.contains("\"internal_error\"")).count(), 1000);
     }
 }

@@ -11,6 +11,7 @@ mod inspect;
 mod lasting;
 mod metrics;
 mod rejection;
+mod shares;
 mod transaction;
 mod upstream;
 

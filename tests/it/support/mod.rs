@@ -1,6 +1,7 @@
 //! What the tests of the binary share: a folder with a configuration, an issuer, an upstream, raw connections.
 
 mod authority;
+pub(crate) mod frames;
 mod issuer;
 mod process;
 mod provider;

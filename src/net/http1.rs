@@ -1,0 +1,112 @@
+//! Serving HTTP/1.1 on a connection.
+
+use std::{
+    convert::Infallible,
+    error::Error,
+    io,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use http::{HeaderValue, StatusCode, header};
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::sleep,
+};
+
+use super::{
+    deadline::ConnectionTimer,
+    drain::{DrainSignal, Leave},
+    ending::Ending,
+    guard::{Guarded, HEAD_BYTES},
+    half_open::HalfOpen,
+    joined::Joined,
+    pause::jittered,
+    peer::Peer,
+    problem::HeadProblem,
+    server::{Handler, ServerSettings},
+    unread::Unread,
+};
+
+/// Serves the connection until it ends, or has to.
+pub(super) async fn http1<T, H>(io: T, peer: Peer, settings: ServerSettings, mut drain: DrainSignal, handler: H)
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    H: Handler,
+{
+    let io = HalfOpen::new(Joined::new(Unread::new(io, settings.unread)), settings.half_closed);
+    let (io, refusal) = Guarded::new(io);
+    let shared = Arc::new((handler.for_connection(&peer), peer, AtomicBool::new(false)));
+    let answering = Arc::clone(&shared);
+    let service = service_fn(move |request| {
+        let (shared, request) = (Arc::clone(&answering), Box::new(request));
+        // Boxed, because it is large and the connection moves what it is given.
+        Box::pin(async move {
+            let (handler, peer, is_leaving) = shared.as_ref();
+            let mut response = handler.respond(peer, request).await;
+            if is_leaving.load(Ordering::Relaxed) && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        })
+    });
+    let mut builder = http1::Builder::new();
+    builder.timer(ConnectionTimer::new()).header_read_timeout(settings.head).max_buf_size(HEAD_BYTES).half_close(true);
+    let connection = builder.serve_connection(TokioIo::new(io), service);
+    let mut connection = pin!(connection);
+    let (handler, peer, is_leaving) = shared.as_ref();
+    let ended = match drain.unless_ordered(connection.as_mut(), Some(pin!(sleep(jittered(settings.age))))).await {
+        Ok(ended) => Some(ended),
+        Err(leave) => {
+            // An idle client may have sent its next request already: the answer tells it that it is the last one.
+            is_leaving.store(true, Ordering::Relaxed);
+            let left = async {
+                match leave {
+                    Leave::Ordered => drain.left_for(settings.linger).await,
+                    Leave::TermOver => {
+                        handler.ended(Ending::Age);
+                        sleep(settings.linger).await;
+                    }
+                }
+            };
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => Some(ended),
+                () = left => None,
+            }
+        }
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    match ended {
+        Ok(()) => {}
+        Err(error) if error.is_parse_too_large() => {
+            handler.malformed(peer, refusal.get().copied().unwrap_or(HeadProblem::BeyondLimits));
+        }
+        Err(error) if error.is_parse() => {
+            handler.malformed(peer, refusal.get().copied().unwrap_or(HeadProblem::NotHttp));
+        }
+        Err(error) => {
+            if is_unread(&error) {
+                handler.ended(Ending::UnreadAnswer);
+            }
+            tracing::debug!(%error, peer = %peer.address, "a connection ended");
+        }
+    }
+}
+
+/// Whether it is the client that took nothing for too long.
+fn is_unread(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut)
+}
