@@ -22,6 +22,7 @@ mod deadlines;
 mod decision;
 mod demo;
 mod discovery;
+mod draining;
 mod failures;
 mod floods;
 mod gate;
