@@ -2,13 +2,11 @@
 
 use std::{
     borrow::Cow,
-    panic::AssertUnwindSafe,
     pin::pin,
     sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use futures_util::FutureExt;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::sync::Notify;
@@ -25,9 +23,11 @@ use crate::{
 
 use super::{
     answer::{AnswerBody, Content, answer},
+    bounds::EnforcerSettings,
     budget::{Budgets, Counted, Exhausted, Grant, Holder},
     caller::{Caller, Seen},
     exchange::{Exchange, Sinks},
+    fault::without_fault,
     filter::Filtering,
     forward::Sending,
     inspect::{BodyRefusal, Inspected, Received, ToRead},
@@ -37,33 +37,6 @@ use super::{
     shares::Shares,
     upstream::{self, Permitted},
 };
-
-/// The bounds of the enforcement point.
-#[derive(Debug, Clone, Copy)]
-pub struct EnforcerSettings {
-    /// Requests whose answer has not reached its end; more are denied.
-    pub in_flight: usize,
-    /// The same of one sender: of a current actor, or of a subject without one.
-    pub in_flight_each: usize,
-    /// How long an inspected body may take to arrive.
-    pub body_timeout: Duration,
-    /// How slowly a body may come; a route may allow for longer pauses.
-    pub pace: Pace,
-    /// How long an answer that is filtered may take, from its head on.
-    pub filter_timeout: Duration,
-}
-
-impl Default for EnforcerSettings {
-    fn default() -> Self {
-        Self {
-            in_flight: 20_000,
-            in_flight_each: 10_000,
-            body_timeout: Duration::from_secs(10),
-            pace: Pace { bytes_per_second: 500, pause: Duration::from_secs(10) },
-            filter_timeout: Duration::from_secs(30),
-        }
-    }
-}
 
 /// Decides the requests of one worker, and forwards those that are permitted.
 #[derive(Debug, Clone)]
@@ -317,12 +290,6 @@ fn refused(error: &AuthenticationError, snapshot: &Snapshot, operation: &Operati
     Rejection::unauthenticated(error, token, challenges.signature()).closing_if(seen.credential.is_over())
 }
 
-/// What was decided. A fault denies this request and nothing else.
-async fn without_fault<T>(deciding: impl Future<Output = Result<T, Rejection>>) -> Result<T, Rejection> {
-    let caught = AssertUnwindSafe(deciding).catch_unwind().await;
-    caught.unwrap_or_else(|_panic| Err(Rejection::new(Reason::InternalError)))
-}
-
 fn rejected(exchange: &mut Exchange, rejection: &Rejection) -> Response<Content> {
     exchange.rejected(rejection);
     rejection.response(&exchange.marks().id, exchange.revision(), exchange.hides_existence()).map(Content::Whole)
@@ -392,52 +359,5 @@ fn malformed(problem: HeadProblem) -> Malformed {
         HeadProblem::TooLong => Malformed::Message("the head is too long"),
         HeadProblem::BeyondLimits => Malformed::TooLarge,
         HeadProblem::NotHttp => Malformed::Message("not HTTP/1.1"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        audit::{AuditSink, AuditWriter, OnFailure},
-        telemetry::Registry,
-    };
-
-    #[tokio::test]
-    async fn a_fault_is_a_denial() {
-        let outcome: Result<(), _> = without_fault(async { panic!("a fault in what decides") }).await;
-        let rejection = outcome.unwrap_err();
-        assert_eq!(rejection.reason, Reason::InternalError);
-        assert_eq!(rejection.reason.status(), http::StatusCode::INTERNAL_SERVER_ERROR);
-        assert!(without_fault(async { Ok(()) }).await.is_ok());
-    }
-
-    #[tokio::test]
-    async fn a_thousand_faults_leave_a_record_each_and_nothing_else() {
-        let folder = tempfile::tempdir().unwrap();
-        let (file, registry) = (folder.path().join("audit.jsonl"), Registry::default());
-        let (audit, writer) = AuditWriter::start(&AuditSink::File(file.clone()), OnFailure::Deny, &registry).unwrap();
-        let metrics = ProxyMetrics::new(&registry).unwrap();
-        let sinks = Arc::new(Sinks { audit, shard: metrics.shard(), metrics });
-        let peer = Peer {
-            address: "192.0.2.7:4711".into(),
-            forwarded_for: http::HeaderValue::from_static("192.0.2.7"),
-            source: None,
-            transport: Transport::Clear,
-            certificates: Arc::default(),
-            destination: None,
-        };
-        for _ in 0..1000 {
-            let id = DecisionId::new(uuid::Uuid::now_v7());
-            let mut exchange = Exchange::begin(id, SystemTime::now(), &peer, &sinks);
-            let outcome: Result<Response<Content>, _> = without_fault(async { panic!("a fault") }).await;
-            let response = rejected(&mut exchange, &outcome.unwrap_err());
-            assert_eq!(answer(response, exchange).status(), http::StatusCode::INTERNAL_SERVER_ERROR);
-        }
-        assert_eq!(sinks.metrics.in_flight(), 0);
-        drop(sinks);
-        assert!(writer.finish(Duration::from_secs(30)));
-        let records = std::fs::read_to_string(file).unwrap();
-        assert_eq!(records.lines().filter(|record| record.contains("\"internal_error\"")).count(), 1000);
     }
 }

@@ -1,10 +1,12 @@
 //! The enforcement point: decides each request and forwards or denies it.
 
 mod answer;
+mod bounds;
 mod budget;
 mod caller;
 mod enforce;
 mod exchange;
+mod fault;
 mod filter;
 mod forward;
 mod inspect;
@@ -16,6 +18,7 @@ mod transaction;
 mod upstream;
 
 pub use answer::AnswerBody;
+pub use bounds::EnforcerSettings;
 pub use budget::Budgets;
-pub use enforce::{Enforcer, EnforcerSettings, Shared};
+pub use enforce::{Enforcer, Shared};
 pub use metrics::ProxyMetrics;

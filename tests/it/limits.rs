@@ -138,6 +138,36 @@ fn under_more_than_it_can_bear_it_sheds_and_the_doors_stay_open() {
 }
 
 #[test]
+fn the_worst_of_all_kinds_at_once_takes_bounded_memory() {
+    let world = World { more: "limits: { in_flight: 100 }".to_owned(), ..World::new() };
+    let portcullis = world.start();
+    let token = world.issuer.token("erin", &[]);
+    let before = portcullis.resident();
+    let long = "x".repeat(60_000);
+    let kinds = [
+        // A head that never ends, a body that never does, heads that are looked at twice, and no HTTP at all.
+        format!("GET /documents/d1 HTTP/1.1\r\nhost: a\r\nx: {long}"),
+        request("PUT", "/documents/d1", &token, "content-length: 1000000000\r\n", "") + &long,
+        request("GET", "/documents/d2", "not.a.token", &format!("x: {long}\r\n"), "").repeat(3),
+        "\0".repeat(60_000),
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned() + &long,
+    ];
+    let mut bad: Vec<_> = (0..400).map(|_| Connection::open(portcullis.data)).collect();
+    for (connection, bytes) in bad.iter_mut().zip(kinds.iter().cycle()) {
+        connection.send(bytes);
+    }
+    let shed =
+        "portcullis_decisions_total{outcome=\"deny\",reason=\"too_many_in_flight\",route=\"/documents/{document}\"}";
+    eventually("it sheds", || (portcullis.metric(shed) >= 1.0).then_some(()));
+    let grown = portcullis.resident().saturating_sub(before);
+    assert!(grown < 96 << 20, "{grown} bytes more");
+    assert_eq!(portcullis.telemetry("/readyz").status, 200);
+    drop(bad);
+    let asked = || Some(portcullis.get("/documents/d1", &token)).filter(|answer| answer.status == 200);
+    eventually("it serves again", asked);
+}
+
+#[test]
 fn an_ipv4_client_is_one_of_ipv4_wherever_it_connects() {
     let world = World { listen: "- address: \"[::]:0\"".to_owned(), ..World::new() };
     let portcullis = world.start();
