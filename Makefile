@@ -36,10 +36,12 @@ oracle:
 mutants:
 	python3 tests/mutants/run.py
 
-# Connections to upstreams by a million requests, clients and upstreams of which leave in the middle.
+# Slow clients, floods and swaps at full length and size, beside somebody who must not notice, which takes a quarter of an
+# hour, and a million requests to upstreams, clients and upstreams of which leave in the middle.
 soak:
+	cargo test --release --test it -- --ignored --nocapture --test-threads=1 soak::
 	PORTCULLIS_SEED=$${PORTCULLIS_SEED:-$$(date +%s)} PORTCULLIS_REQUESTS=$${PORTCULLIS_REQUESTS:-1000000} \
-	  cargo test --test it -- --nocapture pool::
+	  cargo test --release --test it -- --nocapture pool::
 
 # Measurements; they write bench/results.
 bench: tools

@@ -140,6 +140,8 @@ reasons! {
     MalformedHeader = "malformed_header", BAD_REQUEST, "A header field is malformed";
     /// A field that must be single came twice.
     RepeatedHeader = "repeated_header", BAD_REQUEST, "A header field that must be single is repeated";
+    /// More fields or bytes than a head may have.
+    HeadTooLarge = "head_too_large", REQUEST_HEADER_FIELDS_TOO_LARGE, "The head of the request is too large";
     /// The bytes were not HTTP.
     MalformedMessage = "malformed_message", BAD_REQUEST, "The message is malformed";
     /// An expectation other than `100-continue`.
@@ -219,6 +221,10 @@ reasons! {
 
     /// The upstream has as many requests or connections as its bound, which others do not suffer from.
     UpstreamOverloaded = "upstream_overloaded", SERVICE_UNAVAILABLE, "The upstream has as many requests as it may have";
+
+    /// More requests of one sender in flight than its share.
+    TooManyInFlight = "too_many_in_flight", TOO_MANY_REQUESTS, "Too many requests of this sender are in flight";
+
     /// No connection to the upstream, or it broke before an answer.
     UpstreamUnreachable = "upstream_unreachable", BAD_GATEWAY, "The upstream could not be reached";
     /// The upstream did not answer in time.

@@ -12,6 +12,9 @@ use super::{
     sent::SentRequest,
 };
 
+/// The most fields of a head, each cookie of HTTP/2 counted (RFC 9113, section 8.2.3).
+const FIELDS: usize = 100;
+
 /// How the client reached the listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scheme {
@@ -69,6 +72,9 @@ pub enum Malformed {
     /// See [`Reason::UnsupportedExpectation`].
     #[error("an expectation other than 100-continue")]
     Expectation,
+    /// See [`Reason::HeadTooLarge`].
+    #[error("the head has too many fields, or is too long")]
+    TooLarge,
     /// See [`Reason::MalformedMessage`].
     #[error("message: {0}")]
     Message(&'static str),
@@ -87,6 +93,7 @@ impl Malformed {
             Self::Header(_) => Reason::MalformedHeader,
             Self::Repeated => Reason::RepeatedHeader,
             Self::Expectation => Reason::UnsupportedExpectation,
+            Self::TooLarge => Reason::HeadTooLarge,
             Self::Message(_) => Reason::MalformedMessage,
         }
     }
@@ -142,6 +149,9 @@ impl CanonicalRequest {
         }
         if matches!(method, Method::CONNECT | Method::TRACE) || uri.path() == "*" {
             return Err(Malformed::RefusedMethod);
+        }
+        if headers.len() > FIELDS {
+            return Err(Malformed::TooLarge);
         }
         let noted = fields::check(&headers, version)?;
         let authority = authority(&uri, version, &headers, scheme)?;

@@ -22,8 +22,8 @@ use crate::{
     audit::{AuditLog, AuditWriter, SinkError},
     config::{ListenSettings, PolicySource, Settings},
     net::{
-        Drain, DrainSignal, HandOverError, ListenAddress, Listener, ListenerError, Passage, Predecessor,
-        ServerSettings, ServerTls, look_after, serve,
+        Descriptors, Drain, DrainSignal, HandOverError, ListenAddress, Listener, ListenerError, Passage, Predecessor,
+        ServerSettings, ServerTls, first_kept_descriptor, look_after, serve,
     },
     proxy::{Enforcer, ProxyMetrics, Shared, register_upstream_metrics},
     snapshot::{CompactionMetrics, SnapshotCell, register_metrics},
@@ -136,6 +136,8 @@ impl Running {
         let mut replicator = Replicator::new(source, Arc::clone(&snapshots), SupplyMetrics::new(&registry)?);
         control.block_on(replicator.load()).map_err(StartError::Invalid)?;
 
+        let descriptors = Descriptors::Below(first_kept_descriptor());
+        let server = ServerSettings { descriptors, ..settings.server };
         let (audit, writer) = AuditWriter::start(&settings.audit, settings.on_audit_failure, &registry)?;
         let metrics = ProxyMetrics::new(&registry)?;
         let (work, work_signal) = Drain::new();
@@ -180,7 +182,7 @@ impl Running {
             let told = (unknown_key, Arc::clone(&refused_keys));
             let handler = DecisionHandler::new(cell, store, metrics, told, base);
             let name = "decision".to_owned();
-            beside.push(start_worker(name, decision.as_slice(), settings.server, signals.clone(), handler)?);
+            beside.push(start_worker(name, decision.as_slice(), server, signals.clone(), handler)?);
         }
         let metrics_of_signals = SignalMetrics::new(&registry)?;
         let (cell, told) = (Arc::clone(&snapshots), Arc::clone(&unknown_key));
@@ -190,7 +192,7 @@ impl Running {
             let name = "signals".to_owned();
             // What is told while the last answers go on ends them too.
             let until = (health_signal.clone(), signals.1.clone());
-            threads.push(start_worker(name, hearing.as_slice(), settings.server, until, handler)?);
+            threads.push(start_worker(name, hearing.as_slice(), server, until, handler)?);
         }
         let polling = SignalPoller::new(intake).run(polls, health_signal.clone());
         if settings.policy.source == PolicySource::Memory {
@@ -217,7 +219,7 @@ impl Running {
             told.at((admin, path), &control, health_signal.clone())?;
         }
         let handler = TelemetryHandler::new(registry, Arc::clone(&snapshots), readiness);
-        let shared = Shared { unknown_key, budgets: Arc::default(), refused_keys };
+        let shared = Shared { unknown_key, refused_keys, ..Shared::default() };
         for worker in 0..settings.workers {
             let enforcer = Enforcer::new(
                 Arc::clone(&snapshots),
@@ -227,7 +229,7 @@ impl Running {
                 shared.clone(),
             );
             let name = format!("worker-{worker}");
-            threads.push(start_worker(name, &data, settings.server, signals.clone(), enforcer)?);
+            threads.push(start_worker(name, &data, server, signals.clone(), enforcer)?);
         }
         drop((audit, signals));
         let (hand_over, passage) = offer.unzip();

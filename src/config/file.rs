@@ -147,8 +147,18 @@ pub(super) enum AuditFailure {
 pub(super) struct Limits {
     /// Connections to one listener and worker at one time. By default 10000.
     pub(super) connections: Option<Located<u32>>,
+    /// Connections of one source to all data listeners at one time: of an IPv4 address, or of the /64 of an IPv6 one. More
+    /// are closed. By default as many as there may be.
+    pub(super) connections_per_source: Option<Located<u32>>,
+    /// Streams of one HTTP/2 connection at one time. By default 100.
+    pub(super) streams: Option<Located<u32>>,
     /// Requests at one time; more are denied with 503. By default 20000.
     pub(super) in_flight: Option<Located<u32>>,
+    /// The same of one sender, which is the current actor, or the subject where there is none; more are denied with 429. By
+    /// default half of `in_flight`.
+    pub(super) in_flight_per_principal: Option<Located<u32>>,
+    /// Bytes that a request's body must bring for each second in which it is waited for. By default 500.
+    pub(super) body_rate: Option<Located<u32>>,
     /// The longest body that a route inspects, in bytes, and the longest form. By default 1048576.
     pub(super) body_bytes: Option<Located<u32>>,
     /// The longest answer that a route filters, in bytes. By default 8388608.
@@ -165,8 +175,18 @@ pub(super) struct Timeouts {
     pub(super) head: Option<Located<String>>,
     /// For the pause between two writes to a client that has closed its side. By default 10s.
     pub(super) half_closed: Option<Located<String>>,
+    /// For a client that takes nothing of an answer that waits for it. By default 30s.
+    pub(super) unread: Option<Located<String>>,
+    /// For an HTTP/2 connection without a stream. By default 60s.
+    pub(super) idle: Option<Located<String>>,
+    /// For a connection, which then ends in order, up to a tenth earlier by chance. By default 1h.
+    pub(super) age: Option<Located<String>>,
     /// For an inspected body. By default 10s.
     pub(super) body: Option<Located<String>>,
+    /// For a pause in any body, or for how far it may fall behind `limits.body_rate`. By default 10s.
+    pub(super) body_pause: Option<Located<String>>,
+    /// For an answer that a route filters, from its head on. By default 30s.
+    pub(super) filtered: Option<Located<String>>,
     /// For the requests in flight when the process is told to stop. By default 30s.
     pub(super) drain: Option<Located<String>>,
 }
@@ -194,6 +214,8 @@ pub(super) struct Route {
     /// Whether what may not be read looks like what does not exist: 404 for 403.
     #[serde(default)]
     pub(super) hide_existence: bool,
+    /// How long the body of a request may pause, where clients stream with pauses. By default `timeouts.body_pause`.
+    pub(super) body_pause: Option<Located<String>>,
     /// What each method stands for. Other methods are denied.
     pub(super) operations: BTreeMap<String, Located<Operation>>,
 }

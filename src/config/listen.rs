@@ -6,7 +6,7 @@ use crate::{
     access::Place,
     net::{
         AnonymousClients, Arrival, CertificateFiles, ClientVerification, InvalidAddress, ListenAddress, ServerTls,
-        TrustedProxies,
+        Sources, TrustedProxies,
     },
 };
 
@@ -42,11 +42,16 @@ pub(super) fn listeners(file: &File, reading: &mut Reading<'_>) -> Option<Vec<Li
         reading.problems.add(Place::default(), "`listen` is empty: agents could not connect");
         return None;
     }
+    let limit = file.limits.connections_per_source.as_ref();
+    let sources = limit.map(|limit| Arc::new(Sources::at_most(reading.problems.count_of(Some(limit), 1))));
     let mut listeners: Vec<ListenSettings> = Vec::new();
     let mut complete = true;
     for listen in &file.listen {
         match listener(listen, &listeners, reading) {
-            Some(listener) => listeners.push(listener),
+            Some(mut listener) => {
+                listener.arrival.sources.clone_from(&sources);
+                listeners.push(listener);
+            }
             None => complete = false,
         }
     }
@@ -74,7 +79,7 @@ fn listener(listen: &Listen, others: &[ListenSettings], reading: &mut Reading<'_
         let message = "connections are never redirected to a Unix socket";
         reading.problems.add(wanted.place, message);
     }
-    let arrival = Arrival { proxies: proxies?, original_destination: original.is_some() };
+    let arrival = Arrival { proxies: proxies?, original_destination: original.is_some(), sources: None };
     Some(ListenSettings { address: address?, arrival, tls: tls? })
 }
 

@@ -88,6 +88,7 @@ fn route(
     if written.operations.is_empty() {
         problems.add(written.place, "`operations` is empty: every method would be denied");
     }
+    let body_pause = problems.optional_duration(written.body_pause.as_ref());
     let path = path?;
     let mut operations = Operations::default();
     for (name, operation) in &written.operations {
@@ -112,6 +113,7 @@ fn route(
             Credential::Forward => CredentialHandling::Forward,
         },
         hides_existence: written.hide_existence,
+        body_pause,
         operations,
         place: written.path.place,
     })

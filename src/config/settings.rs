@@ -14,7 +14,7 @@ use crate::{
     admin::{BaseUrl, PollSettings},
     audit::{AuditSink, OnFailure},
     identity::{AuthenticatorSettings, Denylist, MappedTuple},
-    net::ServerSettings,
+    net::{Pace, ServerSettings},
     proxy::EnforcerSettings,
     route::{AccessTemplate, RouteTable},
     snapshot::{Caller, Callers, TransactionTokens, Upstream},
@@ -236,10 +236,22 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
         handshake: problems.duration(file.timeouts.handshake.as_ref(), defaults.0.handshake),
         head: problems.duration(file.timeouts.head.as_ref(), defaults.0.head),
         half_closed: problems.duration(file.timeouts.half_closed.as_ref(), defaults.0.half_closed),
+        unread: problems.duration(file.timeouts.unread.as_ref(), defaults.0.unread),
+        idle: problems.duration(file.timeouts.idle.as_ref(), defaults.0.idle),
+        age: problems.duration(file.timeouts.age.as_ref(), defaults.0.age),
+        streams: number(file.limits.streams.as_ref(), defaults.0.streams, problems),
+        descriptors: defaults.0.descriptors,
     };
+    let in_flight = problems.count_of(file.limits.in_flight.as_ref(), defaults.1.in_flight);
     let enforcer = EnforcerSettings {
-        in_flight: problems.count_of(file.limits.in_flight.as_ref(), defaults.1.in_flight),
+        in_flight,
+        in_flight_each: problems.count_of(file.limits.in_flight_per_principal.as_ref(), in_flight.div_ceil(2)),
         body_timeout: problems.duration(file.timeouts.body.as_ref(), defaults.1.body_timeout),
+        pace: Pace {
+            bytes_per_second: number(file.limits.body_rate.as_ref(), defaults.1.pace.bytes_per_second, problems),
+            pause: problems.duration(file.timeouts.body_pause.as_ref(), defaults.1.pace.pause),
+        },
+        filter_timeout: problems.duration(file.timeouts.filtered.as_ref(), defaults.1.filter_timeout),
     };
     let common = routes::Common {
         body: problems.count_of(file.limits.body_bytes.as_ref(), 1024 * 1024),
@@ -300,6 +312,11 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
         denylist: denylist?,
         policy: policy.clone()?,
     })
+}
+
+fn number(number: Option<&Located<u32>>, default: u32, problems: &mut Problems) -> u32 {
+    problems.count_of(number, 1);
+    number.map_or(default, |number| number.value)
 }
 
 fn workers(workers: Option<&Located<u16>>, problems: &mut Problems) -> usize {

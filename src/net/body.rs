@@ -19,6 +19,7 @@ use super::{
     attempts::Place,
     http1_client::Lease,
     http2_connection::Stream,
+    pace::RequestBody,
 };
 
 /// Why a body does not come to its end.
@@ -27,6 +28,9 @@ pub enum BodyError {
     /// The other side broke it off.
     #[error(transparent)]
     Broken(#[from] hyper::Error),
+    /// It came too slowly.
+    #[error("it came too slowly")]
+    TooSlow,
     /// The rest of it may not pass.
     #[error(transparent)]
     Cut(#[from] Spent),
@@ -44,6 +48,7 @@ pub struct Progress {
     sent: AtomicU64,
     attempts: AtomicU32,
     is_over: AtomicBool,
+    is_too_slow: AtomicBool,
     // Who waits for the next piece.
     waiting: AtomicWaker,
 }
@@ -74,6 +79,11 @@ impl Progress {
         self.sent.store(0, Ordering::Relaxed);
     }
 
+    /// Whether the body came too slowly.
+    pub fn is_too_slow(&self) -> bool {
+        self.is_too_slow.load(Ordering::Relaxed)
+    }
+
     /// Nothing passes any more.
     pub fn end(&self) {
         self.is_over.store(true, Ordering::Release);
@@ -102,7 +112,7 @@ pub struct OutboundBody {
 #[derive(Debug)]
 enum Source {
     Whole(Bytes),
-    Streamed(Incoming),
+    Streamed(RequestBody),
 }
 
 impl OutboundBody {
@@ -112,8 +122,8 @@ impl OutboundBody {
     }
 
     /// The client's body as it comes, at the pace that the upstream takes it.
-    pub fn streamed(incoming: Incoming, progress: Arc<Progress>) -> Self {
-        Self { source: Source::Streamed(incoming), progress, allowance: None, gate: None }
+    pub fn streamed(body: RequestBody, progress: Arc<Progress>) -> Self {
+        Self { source: Source::Streamed(body), progress, allowance: None, gate: None }
     }
 
     /// Whether it comes from the client while it is sent.
@@ -186,7 +196,10 @@ impl Body for OutboundBody {
             Source::Whole(bytes) => std::mem::take(bytes),
             Source::Streamed(incoming) => match ready!(Pin::new(incoming).poll_frame(cx)) {
                 None => return Poll::Ready(None),
-                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                Some(Err(error)) => {
+                    body.progress.is_too_slow.fetch_or(matches!(error, BodyError::TooSlow), Ordering::Relaxed);
+                    return Poll::Ready(Some(Err(error)));
+                }
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => data,
                     Err(_trailers) => return Poll::Ready(None),

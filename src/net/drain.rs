@@ -9,7 +9,7 @@ use std::{
 
 use tokio::{
     sync::{mpsc, watch},
-    time::timeout,
+    time::{Sleep, timeout},
 };
 
 /// What those who work are told.
@@ -21,6 +21,15 @@ enum Order {
     Leave,
     /// The same, and nobody is waited for.
     LeaveAtOnce,
+}
+
+/// Why work has to leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leave {
+    /// It was ordered to.
+    Ordered,
+    /// It has gone on for as long as it may.
+    TermOver,
 }
 
 /// The side that orders the drain and waits for it.
@@ -88,24 +97,33 @@ impl DrainSignal {
         let _ = timeout(linger, at_once).await;
     }
 
-    /// The outcome of the work, or nothing once the order is there: then the work can be told, and waited for.
+    /// The outcome of the work, or why it has to leave: then the work can be told, and waited for.
     ///
-    /// The work is polled for every request. The order comes once in a life, so its watch is set once: it is not
-    /// polled again as long as the one who waits is the same.
-    pub(super) async fn unless_ordered<T>(&mut self, mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+    /// The work is polled for every request. The order and the end of the term come once in a life, so their watch is set
+    /// once: they are not polled again as long as the one who waits is the same.
+    pub(super) async fn unless_ordered<T>(
+        &mut self,
+        mut work: Pin<&mut impl Future<Output = T>>,
+        mut term: Option<Pin<&mut Sleep>>,
+    ) -> Result<T, Leave> {
         let watched = self.ordered.clone();
         let mut ordered = pin!(self.ordered());
         let mut waiting: Option<Waker> = None;
         poll_fn(|cx| {
             if let Poll::Ready(outcome) = work.as_mut().poll(cx) {
-                return Poll::Ready(Some(outcome));
+                return Poll::Ready(Ok(outcome));
             }
             let is_watched = waiting.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-            if is_watched && !watched.has_changed().unwrap_or(true) {
+            let is_over = term.as_ref().is_some_and(|term| term.is_elapsed());
+            if is_watched && !is_over && !watched.has_changed().unwrap_or(true) {
                 return Poll::Pending;
             }
             waiting = Some(cx.waker().clone());
-            ordered.as_mut().poll(cx).map(|()| None)
+            if ordered.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Err(Leave::Ordered));
+            }
+            let over = term.as_mut().map_or(Poll::Pending, |term| term.as_mut().poll(cx));
+            over.map(|()| Err(Leave::TermOver))
         })
         .await
     }
@@ -119,18 +137,19 @@ impl DrainSignal {
 #[cfg(test)]
 mod tests {
     use std::{
+        cell::Cell,
         future::{pending, ready},
         time::Instant,
     };
 
-    use tokio::{sync::Notify, task::yield_now};
+    use tokio::{sync::Notify, task::yield_now, time::sleep};
 
     use super::*;
 
     #[tokio::test]
     async fn work_ends_or_is_told_of_the_order() {
         let (drain, mut signal) = Drain::new();
-        assert_eq!(signal.unless_ordered(pin!(ready(1))).await, Some(1));
+        assert_eq!(signal.unless_ordered(pin!(ready(1)), None).await, Ok(1));
         let step = Notify::new();
         // It is polled several times before the order, and the order alone wakes it then.
         let mut stepping = pin!(async {
@@ -146,20 +165,44 @@ mod tests {
             yield_now().await;
             drain.order();
         };
-        let (told, ()) = tokio::join!(signal.unless_ordered(stepping.as_mut()), ordering);
-        assert_eq!(told, None);
+        let (told, ()) = tokio::join!(signal.unless_ordered(stepping.as_mut(), None), ordering);
+        assert_eq!(told, Err(Leave::Ordered));
         // An order that was there before is seen, but work that is done is done.
-        assert_eq!(signal.clone().unless_ordered(pin!(pending::<()>())).await, None);
-        assert_eq!(signal.unless_ordered(pin!(ready(2))).await, Some(2));
+        let told = signal.clone().unless_ordered(pin!(pending::<()>()), None).await;
+        assert_eq!(told, Err(Leave::Ordered));
+        assert_eq!(signal.unless_ordered(pin!(ready(2)), None).await, Ok(2));
     }
 
     #[tokio::test]
     async fn nobody_left_to_order_is_an_order() {
         let (drain, mut signal) = Drain::new();
-        let waiting = tokio::spawn(async move { signal.unless_ordered(pin!(pending::<()>())).await });
+        let waiting = tokio::spawn(async move { signal.unless_ordered(pin!(pending::<()>()), None).await });
         yield_now().await;
         drop(drain);
-        assert_eq!(waiting.await.unwrap(), None);
+        assert_eq!(waiting.await.unwrap(), Err(Leave::Ordered));
+    }
+
+    #[tokio::test]
+    async fn work_leaves_when_its_term_is_over() {
+        let (_drain, mut signal) = Drain::new();
+        let (step, steps) = (Notify::new(), Cell::new(0));
+        // It is polled again before that, by others than the term.
+        let mut stepping = pin!(async {
+            loop {
+                step.notified().await;
+                steps.set(steps.get() + 1);
+            }
+        });
+        let mut term = pin!(sleep(Duration::from_millis(20)));
+        let leaving = signal.unless_ordered(stepping.as_mut(), Some(term.as_mut()));
+        let others = async {
+            for _ in 0..3 {
+                step.notify_one();
+                yield_now().await;
+            }
+        };
+        let (left, ()) = tokio::join!(leaving, others);
+        assert_eq!((left, steps.get()), (Err::<(), _>(Leave::TermOver), 3));
     }
 
     #[tokio::test]

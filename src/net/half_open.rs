@@ -11,6 +11,10 @@ use tokio::{
     time::{Duration, Sleep, sleep},
 };
 
+/// What is read ahead of a client that is answered, in bytes. Whoever has sent more than that is not looked after: what it
+/// is written to tells whether it is there.
+const AHEAD: usize = 16 * 1024;
+
 /// A connection that goes on after its client's end, and whose break is noticed while nothing is read from it.
 ///
 /// hyper, told to allow for such clients, does not look at a connection while it answers. It does flush whenever it is
@@ -20,28 +24,22 @@ pub(super) struct HalfOpen<T> {
     inner: T,
     // How long nothing may be written after the client's end.
     silence: Duration,
-    heard: Heard,
+    // What came while the connection was looked at: of the next requests.
+    ahead: Vec<u8>,
+    // The client's end; it has a time by which something must be written.
+    end: Option<Pin<Box<Sleep>>>,
     // Nothing was written in so many flushes; a request that has come is one of them.
     quiet: u8,
 }
 
-#[derive(Debug)]
-enum Heard {
-    Nothing,
-    /// The first byte of what comes next.
-    Byte(u8),
-    /// The end; it has a time by which something must be written.
-    End(Pin<Box<Sleep>>),
-}
-
 impl<T> HalfOpen<T> {
     pub(super) fn new(inner: T, silence: Duration) -> Self {
-        Self { inner, silence, heard: Heard::Nothing, quiet: 0 }
+        Self { inner, silence, ahead: Vec::new(), end: None, quiet: 0 }
     }
 
     fn has_written(&mut self) {
         self.quiet = 0;
-        if let Heard::End(end) = &mut self.heard {
+        if let Some(end) = &mut self.end {
             end.as_mut().reset(tokio::time::Instant::now() + self.silence);
         }
     }
@@ -61,20 +59,22 @@ impl<T: AsyncRead + Unpin> HalfOpen<T> {
 
     /// Fails if nobody is there any more; is pending as long as somebody may be.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        if matches!(self.heard, Heard::Nothing) {
-            let mut byte = [0];
-            let mut buffer = ReadBuf::new(&mut byte);
+        while self.end.is_none() && self.ahead.len() < AHEAD {
+            let mut bytes = [0; 512];
+            let mut buffer = ReadBuf::new(&mut bytes);
             if let Err(error) = ready!(Pin::new(&mut self.inner).poll_read(cx, &mut buffer)) {
                 return Poll::Ready(error);
             }
-            self.heard = match buffer.filled().first() {
-                Some(byte) => Heard::Byte(*byte),
-                None => Heard::End(Box::pin(sleep(self.silence))),
-            };
+            if buffer.filled().is_empty() {
+                self.end = Some(Box::pin(sleep(self.silence)));
+            }
+            self.ahead.extend_from_slice(buffer.filled());
+            // Who waits for the rest of a body is not told of it a second time.
+            cx.waker().wake_by_ref();
         }
-        match &mut self.heard {
-            Heard::Nothing | Heard::Byte(_) => Poll::Pending,
-            Heard::End(end) => end.as_mut().poll(cx).map(|()| io::ErrorKind::ConnectionAborted.into()),
+        match &mut self.end {
+            None => Poll::Pending,
+            Some(end) => end.as_mut().poll(cx).map(|()| io::ErrorKind::ConnectionAborted.into()),
         }
     }
 }
@@ -82,20 +82,16 @@ impl<T: AsyncRead + Unpin> HalfOpen<T> {
 impl<T: AsyncRead + Unpin> AsyncRead for HalfOpen<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        match this.heard {
-            Heard::Nothing => {
-                ready!(Pin::new(&mut this.inner).poll_read(cx, buffer))?;
+        if !this.ahead.is_empty() {
+            let now = this.ahead.len().min(buffer.remaining());
+            buffer.put_slice(this.ahead.get(..now).unwrap_or_default());
+            this.ahead.drain(..now);
+            if this.ahead.is_empty() {
+                // Gives its memory back.
+                this.ahead = Vec::new();
             }
-            Heard::Byte(_) if buffer.remaining() == 0 => {}
-            Heard::Byte(byte) => {
-                this.heard = Heard::Nothing;
-                buffer.put_slice(&[byte]);
-                // What follows it, if it is there already.
-                if let Poll::Ready(Err(error)) = Pin::new(&mut this.inner).poll_read(cx, buffer) {
-                    return Poll::Ready(Err(error));
-                }
-            }
-            Heard::End(_) => {}
+        } else if this.end.is_none() {
+            ready!(Pin::new(&mut this.inner).poll_read(cx, buffer))?;
         }
         this.quiet = 1;
         Poll::Ready(Ok(()))
@@ -190,6 +186,35 @@ mod tests {
         far.shutdown().await.unwrap();
         let failed = near.write_all(&[0; 4096]).await.unwrap_err();
         assert_eq!(failed.kind(), io::ErrorKind::ConnectionAborted);
+    }
+
+    #[tokio::test]
+    async fn who_leaves_after_the_beginning_of_a_next_request_is_gone() {
+        let (mut near, mut far) = pair(Duration::from_millis(30));
+        far.write_all(b"G").await.unwrap();
+        near.flush().await.unwrap();
+        near.flush().await.unwrap();
+        far.write_all(b"ET /").await.unwrap();
+        far.shutdown().await.unwrap();
+        assert_eq!(gone(&mut near).await, io::ErrorKind::ConnectionAborted);
+        let mut rest = Vec::new();
+        near.read_to_end(&mut rest).await.unwrap();
+        assert_eq!(rest, b"GET /");
+    }
+
+    #[tokio::test]
+    async fn what_is_read_ahead_is_bounded() {
+        let (near, mut far) = duplex(4 * AHEAD);
+        let mut near = HalfOpen::new(near, Duration::from_millis(10));
+        far.write_all(&vec![7; 3 * AHEAD]).await.unwrap();
+        far.shutdown().await.unwrap();
+        for _ in 0..5 {
+            near.flush().await.unwrap();
+        }
+        assert_eq!(near.ahead.len(), AHEAD);
+        let mut all = Vec::new();
+        near.read_to_end(&mut all).await.unwrap();
+        assert_eq!(all, vec![7; 3 * AHEAD]);
     }
 
     #[tokio::test]

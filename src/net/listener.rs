@@ -18,6 +18,7 @@ use thiserror::Error;
 use super::{
     address::ListenAddress,
     proxies::TrustedProxies,
+    sources::Sources,
     unix::{UnixSocket, UnixSocketError},
 };
 
@@ -39,12 +40,14 @@ pub enum ListenerError {
 }
 
 /// How the connections of a listener arrive.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Arrival {
     /// The proxies in front of it, which say whose connections they pass on; `None` if clients connect themselves.
     pub proxies: Option<Arc<TrustedProxies>>,
     /// Whether connections are redirected to it that were meant for elsewhere.
     pub original_destination: bool,
+    /// How many may come from one source, over all workers; `None` if that is not counted.
+    pub sources: Option<Arc<Sources>>,
 }
 
 /// A listening socket which several threads can accept from.

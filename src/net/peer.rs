@@ -30,6 +30,8 @@ pub struct Peer {
 impl Peer {
     /// One at this address; `None` for a process of this machine, which a Unix socket does not name.
     pub(super) fn at(address: Option<SocketAddr>) -> Self {
+        // An IPv4 client of a listener for both is one of IPv4, in records, lists and limits.
+        let address = address.map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()));
         // An address holds nothing that a field's value may not hold.
         let forwarded_for = address.and_then(|address| HeaderValue::try_from(address.ip().to_string()).ok());
         Self {
@@ -50,4 +52,17 @@ pub enum Transport {
     Clear,
     /// By TLS.
     Tls,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv4_client_of_an_ipv6_socket_is_one_of_ipv4() {
+        let peer = Peer::at(Some("[::ffff:192.0.2.7]:4711".parse().unwrap()));
+        assert_eq!((&*peer.address, peer.forwarded_for.as_bytes()), ("192.0.2.7:4711", b"192.0.2.7".as_slice()));
+        assert_eq!(peer.source, "192.0.2.7".parse().ok());
+        assert_eq!(&*Peer::at(Some("[2001:db8::7]:4711".parse().unwrap())).address, "[2001:db8::7]:4711");
+    }
 }

@@ -23,7 +23,10 @@ pub enum HeadProblem {
     /// More bytes than a head may have.
     #[error("the head is too long")]
     TooLong,
+    /// More fields, or more bytes, than the parser takes. It is answered with 431.
+    #[error("the head is beyond the limits")]
+    BeyondLimits,
     /// The parser could not make a request of it.
-    #[error("not HTTP/1.1, or a head beyond the limits")]
+    #[error("not HTTP/1.1")]
     NotHttp,
 }

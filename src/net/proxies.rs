@@ -66,11 +66,17 @@ pub enum Refused {
     TlsHandshake,
     /// The TLS handshake took too long.
     SlowTlsHandshake,
+    /// The first byte of a request, or of HTTP/2, took too long.
+    SlowFirstByte,
+    /// There are so many connections from its source already.
+    TooManyOfSource,
+    /// There are hardly any file descriptors left.
+    NoDescriptors,
 }
 
 impl Refused {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::UntrustedProxy,
         Self::NoProxyHeader,
         Self::MalformedProxyHeader,
@@ -78,6 +84,9 @@ impl Refused {
         Self::SlowProxyHeader,
         Self::TlsHandshake,
         Self::SlowTlsHandshake,
+        Self::SlowFirstByte,
+        Self::TooManyOfSource,
+        Self::NoDescriptors,
     ];
 
     /// Its name in metrics and logs.
@@ -90,6 +99,9 @@ impl Refused {
             Self::SlowProxyHeader => "slow_proxy_header",
             Self::TlsHandshake => "tls_handshake",
             Self::SlowTlsHandshake => "slow_tls_handshake",
+            Self::SlowFirstByte => "slow_first_byte",
+            Self::TooManyOfSource => "too_many_of_source",
+            Self::NoDescriptors => "no_descriptors",
         }
     }
 }

@@ -1,27 +1,17 @@
 //! Accepting connections and serving HTTP on them, within deadlines.
 
 use std::{
-    convert::Infallible,
     error::Error,
-    future::{Future, poll_fn},
+    io,
     net::SocketAddr,
-    pin::pin,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::Poll,
+    os::fd::{AsRawFd, RawFd},
+    sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
-use hyper::{
-    body::{Body, Incoming},
-    server::conn::{http1, http2},
-    service::service_fn,
-};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
@@ -30,20 +20,18 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::{
-    deadline::ConnectionTimer,
+    descriptors::Spare,
     drain::{Drain, DrainSignal},
-    guard::{Guarded, HEAD_BYTES},
-    half_open::HalfOpen,
-    joined::Joined,
+    ending::Ending,
+    http1::http1,
+    http2::http2,
     listener::{Accepting, AcceptingSocket, Arrival},
-    patient::Patient,
     peer::{Peer, Transport},
     preface::{Protocol, preface},
     problem::HeadProblem,
     proxies::Refused,
     proxy_header::Passed,
     socket::Socket,
-    switched::Switched,
     target::TargetUrl,
     tls::ServerTls,
 };
@@ -63,8 +51,27 @@ pub struct ServerSettings {
     /// For the pause between two writes to a client that has closed its side. Then it is taken to be gone: TCP does not
     /// tell one that has finished asking from one that has closed everything, until something is written to it.
     pub half_closed: Duration,
+    /// How long nothing of what waits for a client may be taken by it.
+    pub unread: Duration,
+    /// How long a connection of HTTP/2 is kept without a stream.
+    pub idle: Duration,
+    /// How old a connection becomes: then it ends in order, up to a tenth earlier by chance.
+    pub age: Duration,
+    /// Streams of one connection of HTTP/2 at one time.
+    pub streams: u32,
     /// How long connections without a request are kept at the end, for those that are on their way already.
     pub linger: Duration,
+    /// What happens when file descriptors run out.
+    pub descriptors: Descriptors,
+}
+
+/// Which file descriptors the connections of a listener may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Descriptors {
+    /// Those below this one: the rest is for others.
+    Below(RawFd),
+    /// Any, and some that are held for the time when there are no others: whoever looks after the proxy comes in.
+    Spare,
 }
 
 impl Default for ServerSettings {
@@ -74,7 +81,12 @@ impl Default for ServerSettings {
             handshake: Duration::from_secs(5),
             head: Duration::from_secs(30),
             half_closed: Duration::from_secs(10),
+            unread: Duration::from_secs(30),
+            idle: Duration::from_secs(60),
+            age: Duration::from_secs(3600),
+            streams: 100,
             linger: Duration::from_secs(1),
+            descriptors: Descriptors::Spare,
         }
     }
 }
@@ -82,7 +94,7 @@ impl Default for ServerSettings {
 /// Who answers the requests of a listener.
 pub trait Handler: Clone + Send + Sync + 'static {
     /// The body of its answers.
-    type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static;
 
     /// The handler of one connection with this peer, which may remember what came on it.
     fn for_connection(&self, peer: &Peer) -> Self {
@@ -103,12 +115,18 @@ pub trait Handler: Clone + Send + Sync + 'static {
         false
     }
 
-    /// Told of bytes that were refused before they were a request. They are answered with 400 already.
+    /// Told of bytes that were refused before they were a request. They are answered already: with 400, or with 431 if the
+    /// head is beyond the limits.
     fn malformed(&self, peer: &Peer, problem: HeadProblem);
 
     /// Told of a connection that has ended before its first request.
     fn refused(&self, refused: Refused) {
         let _ = refused;
+    }
+
+    /// Told of a connection, or a stream, that is ended though its client would have gone on.
+    fn ended(&self, ending: Ending) {
+        let _ = ending;
     }
 }
 
@@ -129,7 +147,8 @@ pub async fn serve<H: Handler>(
     mut drain: DrainSignal,
     handler: H,
 ) {
-    let (listener, room) = (listener.into(), Arc::new(Semaphore::new(settings.connections)));
+    let listener = listener.into();
+    let mut acceptor = Acceptor::new(&listener, settings, &handler);
     let mut identity = tls.as_mut().map(|tls| tls.borrow_and_update().clone());
     // Ordered when what the connections were admitted by is taken away, and with this loop's end.
     let (mut admission, mut admitted) = Drain::new();
@@ -155,7 +174,7 @@ pub async fn serve<H: Handler>(
                 identity = Some(renewed);
                 continue;
             }
-            accepted = accept(&listener, &room) => accepted,
+            accepted = acceptor.next() => accepted,
         };
         if let Some(accepted) = accepted {
             arriving(accepted, &identity, &admitted, &drain);
@@ -165,7 +184,7 @@ pub async fn serve<H: Handler>(
     // never be empty then.
     let until = Instant::now() + settings.linger;
     while Instant::now() < until
-        && let Ok(Some(accepted)) = timeout(QUEUE_PAUSE, accept(&listener, &room)).await
+        && let Ok(Some(accepted)) = timeout(QUEUE_PAUSE, acceptor.next()).await
     {
         arriving(accepted, &identity, &admitted, &drain);
     }
@@ -185,23 +204,82 @@ async fn renewed(tls: Option<&mut watch::Receiver<ServerTls>>) -> ServerTls {
 /// A connection that has come, its source if it has one, and its place.
 type Accepted = (Socket, Option<SocketAddr>, OwnedSemaphorePermit);
 
-async fn accept(listener: &Accepting, room: &Arc<Semaphore>) -> Option<Accepted> {
-    let place = Arc::clone(room).acquire_owned().await.ok()?;
-    let accepted = match &listener.socket {
-        AcceptingSocket::Tcp(listener) => {
-            listener.accept().await.map(|(stream, source)| (Socket::Tcp(stream), Some(source)))
+/// How often it is logged that connections cannot be accepted.
+const LOGGED: Duration = Duration::from_secs(10);
+/// The pause after a connection that could not be accepted. It doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// Takes connections from a socket. It is in no hurry while that fails.
+struct Acceptor<'a, H> {
+    listener: &'a Accepting,
+    room: Arc<Semaphore>,
+    handler: &'a H,
+    descriptors: Descriptors,
+    spare: Spare,
+    pause: Duration,
+    // When it was logged last, and what was not logged since.
+    logged: Option<Instant>,
+    failures: u64,
+}
+
+impl<'a, H: Handler> Acceptor<'a, H> {
+    fn new(listener: &'a Accepting, settings: ServerSettings, handler: &'a H) -> Self {
+        let room = Arc::new(Semaphore::new(settings.connections));
+        let (descriptors, spare) = (settings.descriptors, Spare::default());
+        Self { listener, room, handler, descriptors, spare, pause: FIRST_PAUSE, logged: None, failures: 0 }
+    }
+
+    async fn next(&mut self) -> Option<Accepted> {
+        let place = Arc::clone(&self.room).acquire_owned().await.ok()?;
+        if self.descriptors == Descriptors::Spare {
+            self.spare.hold();
         }
-        AcceptingSocket::Unix(listener) => listener.accept().await.map(|(stream, _)| (Socket::Unix(stream), None)),
-    };
-    match accepted {
-        Ok((stream, source)) => Some((stream, source, place)),
-        Err(error) => {
-            // Most often no file descriptor is left: it gets better when connections end, not by trying faster.
-            tracing::warn!(%error, "a connection could not be accepted");
-            sleep(Duration::from_millis(50)).await;
-            None
+        let accepted = match &self.listener.socket {
+            AcceptingSocket::Tcp(listener) => {
+                listener.accept().await.map(|(stream, source)| (Socket::Tcp(stream), Some(source)))
+            }
+            AcceptingSocket::Unix(listener) => listener.accept().await.map(|(stream, _)| (Socket::Unix(stream), None)),
+        };
+        match accepted {
+            Ok((stream, source)) if self.is_free(&stream) => {
+                self.pause = FIRST_PAUSE;
+                Some((stream, source, place))
+            }
+            Ok((stream, _)) => {
+                drop(stream);
+                self.handler.refused(Refused::NoDescriptors);
+                self.failed(&"hardly any file descriptor is left").await
+            }
+            Err(error) if is_exhausted(&error) && self.spare.let_go() => None,
+            Err(error) => self.failed(&error).await,
         }
     }
+
+    fn is_free(&self, stream: &Socket) -> bool {
+        match self.descriptors {
+            Descriptors::Below(first) => stream.as_raw_fd() < first,
+            Descriptors::Spare => true,
+        }
+    }
+
+    /// It gets better when connections end, not by trying faster.
+    async fn failed(&mut self, problem: &(dyn std::fmt::Display + Sync)) -> Option<Accepted> {
+        self.failures += 1;
+        if self.logged.is_none_or(|logged| logged.elapsed() >= LOGGED) {
+            tracing::warn!(%problem, failures = self.failures, "connections cannot be accepted");
+            (self.logged, self.failures) = (Some(Instant::now()), 0);
+        }
+        sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        None
+    }
+}
+
+/// Whether this process, or the machine, has no file descriptor left.
+fn is_exhausted(error: &io::Error) -> bool {
+    let exhausted = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE];
+    error.raw_os_error().is_some_and(|error| exhausted.iter().any(|exhausted| exhausted.raw_os_error() == error))
 }
 
 async fn connection<H: Handler>(
@@ -220,7 +298,12 @@ async fn connection<H: Handler>(
         Ok(peer) => peer,
         Err(refused) => return handler.refused(refused),
     };
-    let Some(acceptor) = acceptor else { return in_the_clear(stream, peer, settings, drain, handler).await };
+    let place = arrival.sources.as_ref().zip(peer.source).map(|(sources, source)| sources.enter(source));
+    let _place = match place {
+        Some(None) => return handler.refused(Refused::TooManyOfSource),
+        place => place.flatten(),
+    };
+    let Some(acceptor) = acceptor else { return begin(stream, peer, settings, drain, handler).await };
     let accepted = tokio::select! {
         biased;
         accepted = timeout(settings.handshake, acceptor.accept(stream)) => accepted,
@@ -233,7 +316,8 @@ async fn connection<H: Handler>(
             let certificates = shown.iter().map(|certificate| Box::from(certificate.as_ref())).collect();
             let peer = Peer { certificates, transport: Transport::Tls, ..peer };
             match tls.alpn_protocol() {
-                Some(b"h2") => http2(stream, peer, settings, drain, handler).await,
+                // Who has asked for HTTP/2 has to begin with it too.
+                Some(b"h2") => begin(stream, peer, settings, drain, handler).await,
                 Some(_) | None => http1(stream, peer, settings, drain, handler).await,
             }
         }
@@ -278,7 +362,8 @@ async fn arrived(
     Ok(peer)
 }
 
-async fn in_the_clear<T, H>(io: T, peer: Peer, settings: ServerSettings, mut drain: DrainSignal, handler: H)
+/// Serves what the first bytes tell of.
+async fn begin<T, H>(io: T, peer: Peer, settings: ServerSettings, mut drain: DrainSignal, handler: H)
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     H: Handler,
@@ -291,147 +376,7 @@ where
     match speaks {
         Ok(Some((Protocol::Http1, io))) => http1(io, peer, settings, drain, handler).await,
         Ok(Some((Protocol::Http2, io))) => http2(io, peer, settings, drain, handler).await,
-        Ok(None) | Err(_) => {}
-    }
-}
-
-async fn http1<T, H>(io: T, peer: Peer, settings: ServerSettings, mut drain: DrainSignal, handler: H)
-where
-    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    H: Handler,
-{
-    let (io, refusal) = Guarded::new(HalfOpen::new(Joined::new(Patient::new(io)), settings.half_closed));
-    let next = Next { is_switched: io.switch(), switched: OnceLock::new() };
-    let shared = Arc::new((handler.for_connection(&peer), peer, AtomicBool::new(false), next));
-    let answering = Arc::clone(&shared);
-    let service = service_fn(move |request| {
-        let (shared, request) = (Arc::clone(&answering), Box::new(request));
-        // Boxed, because it is large and the connection moves what it is given.
-        Box::pin(async move {
-            let (handler, peer, is_leaving, next) = shared.as_ref();
-            let mut response = handler.respond(peer, request).await;
-            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                next.switch(&mut response);
-            } else if is_leaving.load(Ordering::Relaxed) {
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            Ok::<_, Infallible>(response)
-        })
-    });
-    let mut builder = http1::Builder::new();
-    builder.timer(ConnectionTimer::new()).header_read_timeout(settings.head).max_buf_size(HEAD_BYTES).half_close(true);
-    let connection = builder.serve_connection(TokioIo::new(io), service).with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    let (handler, peer, is_leaving, next) = shared.as_ref();
-    let mut ended = drain.unless_ordered(connection.as_mut()).await;
-    if ended.is_none() {
-        // An idle client may have sent its next request already: the answer tells it that it is the last one.
-        is_leaving.store(true, Ordering::Relaxed);
-        ended = tokio::select! {
-            biased;
-            ended = connection.as_mut() => Some(ended),
-            () = drain.left_for(settings.linger) => None,
-        };
-    }
-    let ended = match ended {
-        Some(ended) => ended,
-        None => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    match ended {
-        Ok(()) => {
-            if let Some(switched) = next.switched.get() {
-                switched.run(drain).await;
-            }
-        }
-        Err(error) if error.is_parse() => {
-            let problem = refusal.get().copied().unwrap_or(HeadProblem::NotHttp);
-            handler.malformed(peer, problem);
-        }
-        Err(error) => tracing::debug!(%error, peer = %peer.address, "a connection ended"),
-    }
-}
-
-/// What a connection does once it does not speak HTTP any more.
-struct Next {
-    // For the guard.
-    is_switched: Arc<AtomicBool>,
-    switched: OnceLock<Switched>,
-}
-
-impl Next {
-    fn switch<B>(&self, response: &mut Response<B>) {
-        self.is_switched.store(true, Ordering::Relaxed);
-        if let Some(switched) = response.extensions_mut().remove::<Switched>() {
-            // There is one such answer on a connection.
-            let _ = self.switched.set(switched);
-        }
-    }
-}
-
-async fn http2<T, H>(io: T, peer: Peer, settings: ServerSettings, mut drain: DrainSignal, handler: H)
-where
-    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    H: Handler,
-{
-    let shared = Arc::new((handler.for_connection(&peer), peer.clone()));
-    let (answering, is_used) = (Arc::clone(&shared), Arc::new(AtomicBool::new(false)));
-    let used = Arc::clone(&is_used);
-    let service = service_fn(move |request| {
-        let (shared, request) = (Arc::clone(&answering), Box::new(request));
-        used.store(true, Ordering::Relaxed);
-        Box::pin(async move { Ok::<_, Infallible>(shared.0.respond(&shared.1, request).await) })
-    });
-    let mut builder = http2::Builder::new(TokioExecutor::new());
-    builder
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(100)
-        .max_header_list_size(64 * 1024)
-        .initial_stream_window_size(64 * 1024)
-        .initial_connection_window_size(1024 * 1024)
-        .max_pending_accept_reset_streams(20)
-        .max_local_error_reset_streams(64)
-        .keep_alive_interval(Duration::from_secs(20))
-        .keep_alive_timeout(Duration::from_secs(20));
-    let connection = builder.serve_connection(TokioIo::new(io), service);
-    let mut connection = std::pin::pin!(connection);
-    let begun = Instant::now();
-    let ended = {
-        let mut is_told = false;
-        let mut work = std::pin::pin!(poll_fn(|cx| {
-            let polled = connection.as_mut().poll(cx);
-            if is_told || polled.is_ready() || !shared.0.is_over() {
-                return polled;
-            }
-            is_told = true;
-            connection.as_mut().graceful_shutdown();
-            connection.as_mut().poll(cx)
-        }));
-        let ended = drain.unless_ordered(work.as_mut()).await;
-        if ended.is_some() || is_used.load(Ordering::Relaxed) {
-            ended
-        } else {
-            // The first request may be on its way: one that comes after the client was told to go is tried again by it,
-            // but a connection that ends before its first frame has told it nothing.
-            let mut left = pin!(drain.left_for(settings.linger));
-            poll_fn(|cx| match work.as_mut().poll(cx) {
-                Poll::Ready(ended) => Poll::Ready(Some(ended)),
-                Poll::Pending if is_used.load(Ordering::Relaxed) => Poll::Ready(None),
-                Poll::Pending => left.as_mut().poll(cx).map(|()| None),
-            })
-            .await
-        }
-    };
-    let ended = match ended {
-        Some(ended) => ended,
-        None => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, peer = %peer.address, lived = ?begun.elapsed(), "an HTTP/2 connection ended");
+        Ok(None) => {}
+        Err(_) => handler.refused(Refused::SlowFirstByte),
     }
 }

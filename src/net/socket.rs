@@ -3,6 +3,7 @@
 use std::{
     io::{self, IoSlice},
     net::{IpAddr, SocketAddr},
+    os::fd::{AsRawFd, RawFd},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -33,6 +34,15 @@ impl Socket {
         let original = original.ok()?.as_socket()?;
         let is_here = (original.ip().to_canonical(), original.port()) == (here.ip().to_canonical(), here.port());
         (!is_here).then_some(original)
+    }
+}
+
+impl AsRawFd for Socket {
+    fn as_raw_fd(&self) -> RawFd {
+        match self {
+            Self::Tcp(stream) => stream.as_raw_fd(),
+            Self::Unix(stream) => stream.as_raw_fd(),
+        }
     }
 }
 

@@ -35,8 +35,8 @@ pub enum BrokenOff {
     /// What follows it may not pass.
     #[error(transparent)]
     Trailers(#[from] TooManyTrailers),
-    /// It lasted until it was not permitted any more, or no more of it may pass.
-    #[error("not permitted any more: {0}")]
+    /// It lasted until it was not permitted any more, or no more of it may pass, or its request's body came too slowly.
+    #[error("cut off: {0}")]
     Cut(Reason),
 }
 
@@ -141,10 +141,12 @@ impl Body for AnswerBody {
                 }
                 body.has_begun = true;
                 // The request's body may still be on its way, and may have been cut off.
-                if let Poll::Ready(Some(Err(_))) = &frame
-                    && let Some(rejection) = lasting.refused()
-                {
-                    return Poll::Ready(Some(body.cut(&rejection)));
+                if let Poll::Ready(Some(Err(_))) = &frame {
+                    let is_too_slow = body.exchange.as_ref().is_some_and(Exchange::is_too_slow);
+                    let too_slow = is_too_slow.then(|| Rejection::new(Reason::BodyTimeout));
+                    if let Some(rejection) = too_slow.or_else(|| lasting.refused()) {
+                        return Poll::Ready(Some(body.cut(&rejection)));
+                    }
                 }
                 let frame = ready!(frame);
                 let piece = frame.as_ref().and_then(|frame| frame.as_ref().ok());

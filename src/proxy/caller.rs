@@ -1,6 +1,6 @@
 //! Who is behind a request, in the words of records and upstreams.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -13,7 +13,10 @@ use crate::{
     snapshot::Snapshot,
 };
 
-use super::rejection::Rejection;
+use super::{
+    rejection::Rejection,
+    shares::{Place, Share, Shares},
+};
 
 const SUBJECT: HeaderName = HeaderName::from_static("portcullis-subject");
 const ACTORS: HeaderName = HeaderName::from_static("portcullis-actors");
@@ -29,6 +32,7 @@ pub(super) struct Caller {
     task: Option<HeaderValue>,
     // What the credential tells of the subject, for the decisions of its own requests.
     told: Option<Arc<[ContextualTuple]>>,
+    share: OnceLock<Share>,
 }
 
 impl Caller {
@@ -49,6 +53,7 @@ impl Caller {
             record,
             principal: Arc::clone(principal),
             told: contextual.clone(),
+            share: OnceLock::new(),
         })
     }
 
@@ -59,6 +64,12 @@ impl Caller {
         // The model lets every such tuple in, or there would be no such snapshot.
         let policy = snapshot.policy_told(told);
         policy.map(Some).map_err(|problem| Rejection::with_detail(Reason::InternalError, problem.to_string()))
+    }
+
+    /// The place of one more request among those of its sender; a refusal if it has so many already.
+    pub(super) fn enter(&self, shares: &Shares, most: usize) -> Result<Place, Rejection> {
+        let share = self.share.get_or_init(|| shares.of(&self.principal));
+        share.enter(most).ok_or_else(|| Rejection::new(Reason::TooManyInFlight))
     }
 
     /// Tells an upstream.

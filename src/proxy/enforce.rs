@@ -2,13 +2,11 @@
 
 use std::{
     borrow::Cow,
-    panic::AssertUnwindSafe,
     pin::pin,
     sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use futures_util::FutureExt;
 use http::{Request, Response};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use tokio::sync::Notify;
@@ -17,7 +15,7 @@ use crate::{
     access::{CanonicalRequest, DecisionId, Grants, Malformed, Reason, Scheme, Timestamp},
     audit::AuditLog,
     identity::{Authenticated, AuthenticationError, Possession, Proven, RefusedKeys},
-    net::{Client, Handler, HeadProblem, Peer, Refused, Transport},
+    net::{Client, Ending, Handler, HeadProblem, Pace, Peer, Refused, RequestBody, Transport},
     policy::{RequestContext, TaskRule},
     route::{Inputs, Operation, Route},
     snapshot::{Snapshot, SnapshotCell},
@@ -25,33 +23,21 @@ use crate::{
 
 use super::{
     answer::{AnswerBody, Content, answer},
+    bounds::EnforcerSettings,
     budget::{Budgets, Counted, Exhausted, Grant, Holder},
     caller::{Caller, Seen},
     exchange::{Exchange, Sinks},
+    fault::without_fault,
     filter::Filtering,
     forward::Sending,
     inspect::{BodyRefusal, Inspected, Received, ToRead},
     lasting::{self, Grounds, Lasting},
     metrics::ProxyMetrics,
     rejection::Rejection,
+    shares::Shares,
     upstream::{self, Permitted},
     websocket::Opening,
 };
-
-/// The bounds of the enforcement point.
-#[derive(Debug, Clone, Copy)]
-pub struct EnforcerSettings {
-    /// Requests whose answer has not reached its end; more are denied.
-    pub in_flight: usize,
-    /// How long an inspected body may take to arrive.
-    pub body_timeout: Duration,
-}
-
-impl Default for EnforcerSettings {
-    fn default() -> Self {
-        Self { in_flight: 20_000, body_timeout: Duration::from_secs(10) }
-    }
-}
 
 /// Decides the requests of one worker, and forwards those that are permitted.
 #[derive(Debug, Clone)]
@@ -79,6 +65,8 @@ pub struct Shared {
     pub budgets: Arc<Budgets>,
     /// The API keys that were refused of late.
     pub refused_keys: Arc<RefusedKeys>,
+    /// How many requests in flight everybody has.
+    pub shares: Arc<Shares>,
 }
 
 impl Enforcer {
@@ -172,6 +160,7 @@ impl Worker {
         let caller = seen.caller(&authenticated)?;
         exchange.authenticated(&caller);
         snapshot.denylist.check(&authenticated).map_err(|revoked| refused(revoked.into()))?;
+        exchange.holding(caller.enter(&self.shared.shares, self.settings.in_flight_each)?);
         let holder = operation.uses.map(|rule| Holder::of(&authenticated, rule.by, Counted::Uses)).transpose()?;
         let mover = operation.bytes.map(|rule| Holder::of(&authenticated, rule.by, Counted::Bytes)).transpose()?;
         let Authenticated { grants, body: signed, proven, .. } = authenticated;
@@ -179,6 +168,8 @@ impl Worker {
             return Err(Rejection::insufficient_scope(challenges.insufficient_scope(&operation.scopes)));
         }
         let opening = Opening::of(&head, operation, connection)?;
+        let pace = Pace { pause: route.body_pause.unwrap_or(self.settings.pace.pause), ..self.settings.pace };
+        let body = RequestBody::new(body, pace);
         let body = Received::new(operation.body, &head, (signed, body), exchange.progress());
         let body = body.map_err(|refusal| match refusal {
             BodyRefusal::Rejected(rejection) => rejection,
@@ -264,8 +255,8 @@ impl Worker {
         exchange.permit();
         let filtering = operation.filter.as_ref().map(|rule| {
             let captures = captures.iter().map(|capture| Cow::Owned(capture.clone().into_owned())).collect();
-            let told = told.clone();
-            Box::new(Filtering { rule: rule.clone(), head: head.clone(), captures, told, permit: permit.clone(), now })
+            let (rule, head, told, permit) = (rule.clone(), head.clone(), told.clone(), permit.clone());
+            Box::new(Filtering { rule, head, captures, told, permit, now, timeout: self.settings.filter_timeout })
         });
         drop(captures);
         // What was decided on is what is sent: the head ends here.
@@ -303,12 +294,6 @@ fn refused(error: &AuthenticationError, snapshot: &Snapshot, operation: &Operati
     let challenges = snapshot.authenticator.challenges();
     let token = challenges.unauthenticated(error, &operation.scopes);
     Rejection::unauthenticated(error, token, challenges.signature()).closing_if(seen.credential.is_over())
-}
-
-/// What was decided. A fault denies this request and nothing else.
-async fn without_fault<T>(deciding: impl Future<Output = Result<T, Rejection>>) -> Result<T, Rejection> {
-    let caught = AssertUnwindSafe(deciding).catch_unwind().await;
-    caught.unwrap_or_else(|_panic| Err(Rejection::new(Reason::InternalError)))
 }
 
 fn rejected(exchange: &mut Exchange, rejection: &Rejection) -> Response<Content> {
@@ -358,6 +343,10 @@ impl Handler for Enforcer {
     fn refused(&self, refused: Refused) {
         self.worker.sinks.metrics.refused(refused);
     }
+
+    fn ended(&self, ending: Ending) {
+        self.worker.sinks.metrics.ended(ending);
+    }
 }
 
 fn task_rule(operation: &Operation) -> TaskRule {
@@ -379,20 +368,7 @@ fn malformed(problem: HeadProblem) -> Malformed {
         HeadProblem::BareLineFeed => Malformed::Message("a line ends in a bare LF"),
         HeadProblem::BareCarriageReturn => Malformed::Message("a bare CR"),
         HeadProblem::TooLong => Malformed::Message("the head is too long"),
-        HeadProblem::NotHttp => Malformed::Message("not HTTP/1.1, or a head beyond the limits"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_fault_is_a_denial() {
-        let outcome: Result<(), _> = without_fault(async { panic!("a fault in what decides") }).await;
-        let rejection = outcome.unwrap_err();
-        assert_eq!(rejection.reason, Reason::InternalError);
-        assert_eq!(rejection.reason.status(), http::StatusCode::INTERNAL_SERVER_ERROR);
-        assert!(without_fault(async { Ok(()) }).await.is_ok());
+        HeadProblem::BeyondLimits => Malformed::TooLarge,
+        HeadProblem::NotHttp => Malformed::Message("not HTTP/1.1"),
     }
 }

@@ -21,6 +21,7 @@ use super::{
     grpc,
     metrics::{Ended, ProxyMetrics, Shard},
     rejection::Rejection,
+    shares::Place,
     upstream::Marks,
 };
 
@@ -51,6 +52,8 @@ struct State {
     progress: Arc<Progress>,
     // A place in the audit log, once the request is to be permitted.
     slot: Option<Slot>,
+    // Among the requests of its sender.
+    place: Option<Place>,
     // What may pass, and whether the answer counts too.
     allowance: Option<(Allowance, CountedBodies)>,
     sinks: Arc<Sinks>,
@@ -82,6 +85,7 @@ impl Exchange {
             is_call: false,
             progress: Arc::default(),
             slot: None,
+            place: None,
             allowance: None,
             sinks: Arc::clone(sinks),
         }))
@@ -148,6 +152,11 @@ impl Exchange {
         self.0.record.principal = Some(caller.record.clone());
     }
 
+    /// Keeps its place until it is over.
+    pub(super) fn holding(&mut self, place: Place) {
+        self.0.place = Some(place);
+    }
+
     pub(super) fn mapped(&mut self, accesses: &[Access]) {
         self.0.record.accesses = accesses.iter().cloned().map(AccessRecord).collect();
     }
@@ -180,6 +189,28 @@ impl Exchange {
     /// Whether something of the exchange did not pass.
     pub(super) fn was_cut(&self) -> bool {
         self.0.record.cut.is_some() || self.exceeded()
+    }
+
+    /// Whether the request's body came too slowly.
+    pub(super) fn is_too_slow(&self) -> bool {
+        self.0.progress.is_too_slow()
+    }
+
+    /// What it really was, if it failed because the proxy itself did not let the rest of the request's body pass: no fault of
+    /// the upstream.
+    pub(super) fn own_doing(&mut self, refused: impl FnOnce() -> Option<Rejection>, failure: Rejection) -> Rejection {
+        if self.0.record.cut.is_some() {
+            return failure;
+        }
+        if self.exceeded() {
+            return Spent.into();
+        }
+        if self.is_too_slow() {
+            return Rejection::new(Reason::BodyTimeout);
+        }
+        let Some(refused) = refused() else { return failure };
+        self.cut(&refused);
+        refused
     }
 
     fn exceeded(&self) -> bool {

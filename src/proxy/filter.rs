@@ -1,10 +1,11 @@
 //! Lists without what the principal may not see.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
+use tokio::time::timeout;
 
 use crate::{
     access::{CanonicalRequest, Reason, Timestamp},
@@ -30,6 +31,8 @@ pub(super) struct Filtering {
     pub(super) told: Option<Arc<Policy>>,
     pub(super) permit: Permit,
     pub(super) now: Timestamp,
+    /// For the whole answer, from its head on.
+    pub(super) timeout: Duration,
 }
 
 impl Filtering {
@@ -56,7 +59,9 @@ impl Filtering {
         if coding.is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) || !is_json {
             return Err(unreadable("it is not plain JSON"));
         }
-        let read = Limited::new(body, rule.limit).collect().await;
+        let late =
+            |_| Rejection::with_detail(Reason::UpstreamTimeout, "the answer, which is filtered, did not come in time");
+        let read = timeout(self.timeout, Limited::new(body, rule.limit).collect()).await.map_err(late)?;
         let bytes = read.map_err(|error| unreadable(&error.to_string()))?.to_bytes();
         let limits = JsonLimits { items: ITEMS, ..JsonLimits::default() };
         let document = parse_json(&bytes, limits).map_err(|problem| unreadable(&problem.to_string()))?;

@@ -4,12 +4,7 @@ use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Instant};
 
 use http::Response;
 
-use crate::{
-    access::Reason,
-    net::{Client, Spent},
-    route::UpstreamId,
-    snapshot::Snapshot,
-};
+use crate::{access::Reason, net::Client, route::UpstreamId, snapshot::Snapshot};
 
 use super::{
     answer::Content,
@@ -59,18 +54,14 @@ impl Sending {
                 Err(rejection)
             }),
             // What the proxy cut off is no failure of the client or the upstream.
-            polled => polled.map_err(|rejection| {
-                if exchange.was_cut() {
-                    return Spent.into();
-                }
-                let Some(refused) = lasting.refused().filter(|_| is_uploading) else { return rejection };
-                exchange.cut(&refused);
-                refused
-            }),
+            polled => {
+                polled.map_err(|failure| exchange.own_doing(|| lasting.refused().filter(|_| is_uploading), failure))
+            }
         });
         let response = response.await.inspect_err(|rejection| {
             // What the client broke off is no failure of the upstream either.
-            if !exchange.was_cut() && rejection.reason != Reason::MalformedMessage {
+            let is_the_clients = matches!(rejection.reason, Reason::MalformedMessage | Reason::BodyTimeout);
+            if !exchange.was_cut() && !is_the_clients {
                 exchange.upstream_failed(&upstream.name, rejection.reason);
             }
         })?;
@@ -91,8 +82,10 @@ impl Sending {
             }
             lasting.decide_again().inspect_err(|rejection| exchange.cut(rejection))
         };
-        let (response, items) = Box::pin(filtering.filter(decided, response)).await?;
+        let filtered = Box::pin(filtering.filter(decided, response)).await;
         exchange.waited(reading.elapsed());
+        let (response, items) =
+            filtered.map_err(|failure| exchange.own_doing(|| lasting.refused().filter(|_| is_uploading), failure))?;
         exchange.filtered(items);
         exchange.pass_bytes(response.body().len())?;
         Ok(response.map(Content::Whole))

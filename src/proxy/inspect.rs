@@ -8,13 +8,13 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderName, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use tokio::time::timeout;
 
 use crate::{
     access::{CanonicalRequest, Malformed, Reason, is_method_override},
     identity::{InvalidSignature, SignedBody},
-    net::{OutboundBody, Progress},
+    net::{BodyError, OutboundBody, Progress, RequestBody},
     protocol::{FormKind, Json, JsonKind, JsonLimits, is_json, parse_json},
     route::{BodyRule, Operation},
 };
@@ -53,7 +53,7 @@ impl Received {
     pub(super) fn new(
         rule: BodyRule,
         head: &CanonicalRequest,
-        (signed, body): (SignedBody, Incoming),
+        (signed, body): (SignedBody, RequestBody),
         progress: Arc<Progress>,
     ) -> Result<Self, BodyRefusal> {
         let is_empty = body.is_end_stream();
@@ -85,7 +85,7 @@ impl Received {
         }
     }
 
-    fn unread(rule: BodyRule, body: Incoming, progress: Arc<Progress>, signed: SignedBody) -> Self {
+    fn unread(rule: BodyRule, body: RequestBody, progress: Arc<Progress>, signed: SignedBody) -> Self {
         match rule {
             BodyRule::Refuse => Self::Passed(OutboundBody::whole(Bytes::new(), progress)),
             BodyRule::Stream | BodyRule::StreamAllButForms { .. } => {
@@ -119,7 +119,7 @@ impl From<InvalidSignature> for BodyRefusal {
 #[derive(Debug)]
 pub(super) struct ToRead {
     limit: usize,
-    body: Incoming,
+    body: RequestBody,
     progress: Arc<Progress>,
     signed: SignedBody,
     reads: Reads,
@@ -166,7 +166,7 @@ impl ToRead {
     }
 }
 
-async fn whole(body: Incoming, limit: usize, deadline: Duration) -> Result<Bytes, Rejection> {
+async fn whole(body: RequestBody, limit: usize, deadline: Duration) -> Result<Bytes, Rejection> {
     let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if declared > limit {
         return Err(Rejection::new(Reason::BodyTooLarge));
@@ -174,6 +174,9 @@ async fn whole(body: Incoming, limit: usize, deadline: Duration) -> Result<Bytes
     let read = timeout(deadline, Limited::new(body, limit).collect()).await;
     match read.map_err(|_| Rejection::new(Reason::BodyTimeout))? {
         Ok(body) => Ok(body.to_bytes()),
+        Err(error) if matches!(error.downcast_ref(), Some(BodyError::TooSlow)) => {
+            Err(Rejection::new(Reason::BodyTimeout))
+        }
         Err(error) if error.is::<LengthLimitError>() => Err(Rejection::new(Reason::BodyTooLarge)),
         Err(_) => Err(Malformed::Message("the body broke off").into()),
     }

@@ -13,7 +13,7 @@ use prometheus::{
 };
 
 use crate::{
-    net::Refused,
+    net::{Ending, Refused},
     telemetry::{MICROSECOND_BUCKETS, MILLISECOND_BUCKETS, MetricsError, Registry},
 };
 
@@ -29,6 +29,7 @@ pub struct ProxyMetrics {
     pub(super) upstream_errors: IntCounterVec,
     pub(super) cut: IntCounterVec,
     refused: IntCounterVec,
+    ended: IntCounterVec,
 }
 
 /// What one worker has counted of its requests since somebody asked: no worker waits for the memory of another.
@@ -133,6 +134,11 @@ impl ProxyMetrics {
         self.refused.with_label_values(&[refused.name()]).inc();
     }
 
+    /// Counts a connection, or a stream, that was ended though its client would have gone on.
+    pub(super) fn ended(&self, ending: Ending) {
+        self.ended.with_label_values(&[ending.name()]).inc();
+    }
+
     /// Makes the metrics and registers them.
     pub fn new(registry: &Registry) -> Result<Self, MetricsError> {
         let counters = |name: &str, help: &str, labels: &[&str]| {
@@ -151,6 +157,12 @@ impl ProxyMetrics {
         )?;
         // All are there from the start, so that the first one is seen as a rise.
         Refused::ALL.iter().for_each(|reason| drop(refused.with_label_values(&[reason.name()])));
+        let ended = counters(
+            "portcullis_connections_ended_total",
+            "Connections and streams that were ended though their clients would have gone on, by reason.",
+            &["reason"],
+        )?;
+        Ending::ALL.iter().for_each(|reason| drop(ended.with_label_values(&[reason.name()])));
         let decisions = IntCounterVec::new(
             Opts::new(
                 "portcullis_decisions_total",
@@ -188,10 +200,11 @@ impl ProxyMetrics {
             )?,
             cut: counters(
                 "portcullis_cut_total",
-                "Requests and answers that were cut off because they were not permitted any more, by route and reason.",
+                "Requests and answers that were cut off because they were not permitted any more, or came too slowly, by route and reason.",
                 &["route", "reason"],
             )?,
             refused,
+            ended,
         })
     }
 }

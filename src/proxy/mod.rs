@@ -1,10 +1,12 @@
 //! The enforcement point: decides each request and forwards or denies it.
 
 mod answer;
+mod bounds;
 mod budget;
 mod caller;
 mod enforce;
 mod exchange;
+mod fault;
 mod filter;
 mod forward;
 mod grpc;
@@ -12,6 +14,7 @@ mod inspect;
 mod lasting;
 mod metrics;
 mod rejection;
+mod shares;
 mod transaction;
 mod tunnel;
 mod upstream;
@@ -19,7 +22,8 @@ mod upstream_metrics;
 mod websocket;
 
 pub use answer::AnswerBody;
+pub use bounds::EnforcerSettings;
 pub use budget::Budgets;
-pub use enforce::{Enforcer, EnforcerSettings, Shared};
+pub use enforce::{Enforcer, Shared};
 pub use metrics::ProxyMetrics;
 pub use upstream_metrics::register_upstream_metrics;

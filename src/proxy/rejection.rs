@@ -118,7 +118,9 @@ impl Rejection {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         self.challenge(headers);
-        if shown.status() == StatusCode::SERVICE_UNAVAILABLE || shown == Reason::TooManyRefusals {
+        if shown.status() == StatusCode::SERVICE_UNAVAILABLE
+            || matches!(shown, Reason::TooManyRefusals | Reason::TooManyInFlight)
+        {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if self.close {
@@ -183,6 +185,7 @@ const fn remedy(reason: Reason) -> Option<&'static str> {
             Some("get a token with all scopes that WWW-Authenticate names, then try once more")
         }
         Reason::OutsideAuthorization => Some("get a token whose authorization details cover this request"),
+        Reason::TooManyInFlight => Some("wait for the answers to earlier requests, then try again"),
         Reason::BudgetExhausted => Some("do not retry: the grant has been used up"),
         Reason::ByteBudgetExhausted => Some("do not retry: ask for less, or later"),
         Reason::NotPermitted | Reason::NotTaskHolder => {

@@ -1,6 +1,6 @@
 //! The routes of a snapshot, and the one that is most specific for a request.
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
 
 use foldhash::fast::RandomState;
 use http::Method;
@@ -36,6 +36,8 @@ pub struct Route {
     pub credential: CredentialHandling,
     /// Whether what may not be read looks like what does not exist (404 for 403).
     pub hides_existence: bool,
+    /// How long a request's body may pause, if it says so.
+    pub body_pause: Option<Duration>,
     /// What its methods stand for.
     pub operations: Operations,
     /// Where the configuration says so.
@@ -262,6 +264,7 @@ mod tests {
             credential: CredentialHandling::Strip,
             authentication: None,
             hides_existence: false,
+            body_pause: None,
             operations: methods.split(',').map(|name| (name.parse().unwrap(), operation.clone())).collect(),
             place: Place::default(),
         })

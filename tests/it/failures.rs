@@ -85,6 +85,19 @@ fn a_client_that_leaves_is_recorded() {
 }
 
 #[test]
+fn a_client_that_leaves_in_the_middle_of_its_next_request_is_recorded() {
+    let world = World { more: "timeouts: { half_closed: 200ms }".to_owned(), ..World::new() };
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let portcullis = world.start_before(silent.local_addr().unwrap());
+    let mut leaving = Connection::open(portcullis.data);
+    leaving.send(request("GET", "/documents/d1", &world.issuer.token("erin", &[]), "", "") + "GET /docu");
+    eventually("it is in flight", || Some(()).filter(|()| portcullis.metric("portcullis_requests_in_flight") == 1.0));
+    drop(leaving);
+    let record = eventually("the record", || world.audit().pop());
+    assert_eq!((record["status"].as_u64(), record["complete"].as_bool()), (None, Some(false)));
+}
+
+#[test]
 fn a_client_that_has_closed_its_side_gets_its_answer() {
     let world = World::new();
     let slow = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -18,7 +18,10 @@ use http::{Request, Response, Version};
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::{body::Frame, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
 
 use crate::support::{Portcullis, World, eventually};
 
@@ -176,6 +179,33 @@ fn tls_serves_both_protocols_and_certificates_reload() {
         plain.send("GET /documents/d1 HTTP/1.1\r\nhost: a\r\n\r\n");
         assert!(plain.answer().is_none());
     });
+}
+
+#[test]
+fn a_connection_over_tls_has_to_begin_whatever_it_speaks() {
+    let world = World {
+        listen: "- { address: 127.0.0.1:0, tls: { certificate: tls.crt, key: tls.key } }".to_owned(),
+        more: "timeouts: { handshake: 500ms, head: 500ms }".to_owned(),
+        ..World::new()
+    };
+    let trusted = certificate(&world, "api.acme.example");
+    let portcullis = world.start();
+    block_on(async {
+        let mut mute = TcpStream::connect(portcullis.data).await.unwrap();
+        mute.write_all(&[22, 3, 1, 0]).await.unwrap();
+        let mut preface = tls(portcullis.data, &trusted, "h2").await.unwrap();
+        preface.write_all(b"PRI * HTTP").await.unwrap();
+        let mut head = tls(portcullis.data, &trusted, "http/1.1").await.unwrap();
+        head.write_all(b"GET /documents/d1 HT").await.unwrap();
+        // They end, with an error or without.
+        let _ = mute.read_to_end(&mut Vec::new()).await;
+        let _ = preface.read_to_end(&mut Vec::new()).await;
+        let _ = head.read_to_end(&mut Vec::new()).await;
+    });
+    for reason in ["slow_tls_handshake", "slow_first_byte"] {
+        let name = format!("portcullis_connections_refused_total{{reason=\"{reason}\"}}");
+        eventually(reason, || (portcullis.metric(&name) == 1.0).then_some(()));
+    }
 }
 
 /// An upstream that sends endlessly and counts what was taken from it.

@@ -2,6 +2,7 @@
 
 mod authority;
 mod echo;
+pub(crate) mod frames;
 mod http2;
 mod issuer;
 mod process;

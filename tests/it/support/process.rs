@@ -315,6 +315,13 @@ impl Portcullis {
         assert!(done.success());
     }
 
+    /// The memory that it has now, in bytes.
+    pub(crate) fn resident(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches("kB").trim().parse::<usize>().unwrap() * 1024
+    }
+
     /// Waits for the end of the process.
     pub(crate) fn wait(mut self) -> ExitStatus {
         eventually("the process ends", || self.child.try_wait().unwrap())

@@ -1,0 +1,138 @@
+//! Serving HTTP/1.1 on a connection.
+
+use std::{
+    convert::Infallible,
+    error::Error,
+    io,
+    pin::pin,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use http::{HeaderValue, Response, StatusCode, header};
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::sleep,
+};
+
+use super::{
+    deadline::ConnectionTimer,
+    drain::{DrainSignal, Leave},
+    ending::Ending,
+    guard::{Guarded, HEAD_BYTES},
+    half_open::HalfOpen,
+    joined::Joined,
+    patient::Patient,
+    pause::jittered,
+    peer::Peer,
+    problem::HeadProblem,
+    server::{Handler, ServerSettings},
+    switched::Switched,
+    unread::Unread,
+};
+
+/// Serves the connection until it ends, or has to.
+pub(super) async fn http1<T, H>(io: T, peer: Peer, settings: ServerSettings, mut drain: DrainSignal, handler: H)
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    H: Handler,
+{
+    let io = Joined::new(Unread::new(Patient::new(io), settings.unread));
+    let (io, refusal) = Guarded::new(HalfOpen::new(io, settings.half_closed));
+    let next = Next { is_switched: io.switch(), switched: OnceLock::new() };
+    let shared = Arc::new((handler.for_connection(&peer), peer, AtomicBool::new(false), next));
+    let answering = Arc::clone(&shared);
+    let service = service_fn(move |request| {
+        let (shared, request) = (Arc::clone(&answering), Box::new(request));
+        // Boxed, because it is large and the connection moves what it is given.
+        Box::pin(async move {
+            let (handler, peer, is_leaving, next) = shared.as_ref();
+            let mut response = handler.respond(peer, request).await;
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                next.switch(&mut response);
+            } else if is_leaving.load(Ordering::Relaxed) {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        })
+    });
+    let mut builder = http1::Builder::new();
+    builder.timer(ConnectionTimer::new()).header_read_timeout(settings.head).max_buf_size(HEAD_BYTES).half_close(true);
+    let connection = builder.serve_connection(TokioIo::new(io), service).with_upgrades();
+    let mut connection = pin!(connection);
+    let (handler, peer, is_leaving, next) = shared.as_ref();
+    let ended = match drain.unless_ordered(connection.as_mut(), Some(pin!(sleep(jittered(settings.age))))).await {
+        Ok(ended) => Some(ended),
+        Err(leave) => {
+            // An idle client may have sent its next request already: the answer tells it that it is the last one.
+            is_leaving.store(true, Ordering::Relaxed);
+            let left = async {
+                match leave {
+                    Leave::Ordered => drain.left_for(settings.linger).await,
+                    Leave::TermOver => {
+                        handler.ended(Ending::Age);
+                        sleep(settings.linger).await;
+                    }
+                }
+            };
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => Some(ended),
+                () = left => None,
+            }
+        }
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    match ended {
+        Ok(()) => {
+            if let Some(switched) = next.switched.get() {
+                switched.run(drain).await;
+            }
+        }
+        Err(error) if error.is_parse_too_large() => {
+            handler.malformed(peer, refusal.get().copied().unwrap_or(HeadProblem::BeyondLimits));
+        }
+        Err(error) if error.is_parse() => {
+            handler.malformed(peer, refusal.get().copied().unwrap_or(HeadProblem::NotHttp));
+        }
+        Err(error) => {
+            if is_unread(&error) {
+                handler.ended(Ending::UnreadAnswer);
+            }
+            tracing::debug!(%error, peer = %peer.address, "a connection ended");
+        }
+    }
+}
+
+/// What a connection does once it does not speak HTTP any more.
+struct Next {
+    // For the guard.
+    is_switched: Arc<AtomicBool>,
+    switched: OnceLock<Switched>,
+}
+
+impl Next {
+    fn switch<B>(&self, response: &mut Response<B>) {
+        self.is_switched.store(true, Ordering::Relaxed);
+        if let Some(switched) = response.extensions_mut().remove::<Switched>() {
+            // There is one such answer on a connection.
+            let _ = self.switched.set(switched);
+        }
+    }
+}
+
+/// Whether it is the client that took nothing for too long.
+fn is_unread(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut)
+}

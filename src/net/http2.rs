@@ -1,0 +1,207 @@
+//! Serving HTTP/2 on a connection.
+
+use std::{
+    convert::Infallible,
+    error::Error,
+    future::{Future, poll_fn},
+    io,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
+
+use hyper::{server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{Duration, Instant, Sleep, sleep},
+};
+
+use super::{
+    drain::DrainSignal,
+    ending::Ending,
+    flood::{Counted, Flood, Found},
+    pause::jittered,
+    peer::Peer,
+    preface::PREFACE,
+    server::{Handler, ServerSettings},
+    streams::{Pieces, Streams},
+    unread::Unread,
+};
+
+/// Serves the connection, from its preface on, until it ends, or has to.
+pub(super) async fn http2<T, H>(io: T, peer: Peer, settings: ServerSettings, mut drain: DrainSignal, handler: H)
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    H: Handler,
+{
+    let (io, flood) = Counted::new(Unread::new(io, settings.unread), PREFACE.len());
+    let shared = Arc::new((handler.for_connection(&peer), peer.clone()));
+    let (answering, is_used) = (Arc::clone(&shared), Arc::new(AtomicBool::new(false)));
+    let (used, telling) = (Arc::clone(&is_used), Arc::clone(&shared));
+    let service = service_fn(move |request| {
+        let (shared, request) = (Arc::clone(&answering), Box::new(request));
+        used.store(true, Ordering::Relaxed);
+        Box::pin(async move { Ok::<_, Infallible>(shared.0.respond(&shared.1, request).await.map(Pieces::of)) })
+    });
+    let streams = Streams::new(settings.unread, move || {
+        telling.0.ended(Ending::UnreadStream);
+        tracing::debug!(peer = %telling.1.address, "a stream ended whose answer was not read");
+    });
+    let connection = builder(settings, streams.clone()).serve_connection(TokioIo::new(io), service);
+    let mut connection = pin!(connection);
+    let begun = Instant::now();
+    let ended = {
+        let mut term = Term::new(settings, streams, begun);
+        let mut work = pin!(poll_fn(|cx| {
+            let polled = connection.as_mut().poll(cx);
+            if polled.is_ready() {
+                return polled.map(Some);
+            }
+            let must_leave = shared.0.is_over() && !term.is_told;
+            let due = if must_leave { Some(Due::Leave(None)) } else { term.due(cx) };
+            match due {
+                None => Poll::Pending,
+                Some(Due::End) => Poll::Ready(None),
+                Some(Due::Leave(ending)) => {
+                    term.is_told = true;
+                    ending.into_iter().for_each(|ending| shared.0.ended(ending));
+                    connection.as_mut().graceful_shutdown();
+                    // What it has to tell is sent with its next turn.
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
+            }
+        }));
+        let ended = drain.unless_ordered(work.as_mut(), None).await.ok();
+        if ended.is_some() || is_used.load(Ordering::Relaxed) {
+            ended
+        } else {
+            // The first request may be on its way: one that comes after the client was told to go is tried again by it,
+            // but a connection that ends before its first frame has told it nothing.
+            let mut left = pin!(drain.left_for(settings.linger));
+            poll_fn(|cx| match work.as_mut().poll(cx) {
+                Poll::Ready(ended) => Poll::Ready(Some(ended)),
+                Poll::Pending if is_used.load(Ordering::Relaxed) => Poll::Ready(None),
+                Poll::Pending => left.as_mut().poll(cx).map(|()| None),
+            })
+            .await
+        }
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            Some(connection.await)
+        }
+    };
+    tell(ended, &flood, &shared.0, &peer, begun);
+}
+
+fn builder(settings: ServerSettings, streams: Streams) -> http2::Builder<Streams> {
+    let mut builder = http2::Builder::new(streams);
+    // All of them are said: what others take for granted changes.
+    builder
+        .timer(TokioTimer::new())
+        .adaptive_window(false)
+        .max_concurrent_streams(settings.streams)
+        .max_header_list_size(64 * 1024)
+        .header_table_size(4096)
+        .max_frame_size(16 * 1024)
+        .initial_stream_window_size(64 * 1024)
+        .initial_connection_window_size(1024 * 1024)
+        .max_send_buf_size(64 * 1024)
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(64)
+        .keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(20));
+    builder
+}
+
+/// What a connection has to do because of the time.
+enum Due {
+    /// To end in order.
+    Leave(Option<Ending>),
+    /// To end.
+    End,
+}
+
+/// How long a connection may go on, with streams and without.
+struct Term {
+    settings: ServerSettings,
+    streams: Streams,
+    age: Pin<Box<Sleep>>,
+    rest: Pin<Box<Sleep>>,
+    is_told: bool,
+    // Whom both wake.
+    waiting: Option<Waker>,
+}
+
+impl Term {
+    fn new(settings: ServerSettings, streams: Streams, begun: Instant) -> Self {
+        let rest = tokio::time::sleep_until(begun + settings.idle);
+        let (age, rest) = (Box::pin(sleep(jittered(settings.age))), Box::pin(rest));
+        Self { settings, streams, age, rest, is_told: false, waiting: None }
+    }
+
+    fn due(&mut self, cx: &mut Context<'_>) -> Option<Due> {
+        let is_watched = self.waiting.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if is_watched && !self.age.is_elapsed() && !self.rest.is_elapsed() {
+            return None;
+        }
+        self.waiting = Some(cx.waker().clone());
+        if !self.is_told && self.age.as_mut().poll(cx).is_ready() {
+            // A client that does not answer any more is not waited for.
+            self.rest.as_mut().reset(Instant::now() + self.settings.handshake);
+            self.waiting = None;
+            return Some(Due::Leave(Some(Ending::Age)));
+        }
+        while self.rest.as_mut().poll(cx).is_ready() {
+            let limit = if self.is_told { self.settings.handshake } else { self.settings.idle };
+            let now = Instant::now();
+            let until = self.streams.resting_since().unwrap_or(now) + limit;
+            if until > now {
+                self.rest.as_mut().reset(until);
+                continue;
+            }
+            if self.is_told {
+                return Some(Due::End);
+            }
+            self.rest.as_mut().reset(now + self.settings.handshake);
+            self.waiting = None;
+            return Some(Due::Leave(Some(Ending::Idle)));
+        }
+        None
+    }
+}
+
+/// Tells why the connection ended, if that was not its client's wish.
+fn tell<H: Handler>(ended: Option<hyper::Result<()>>, found: &Found, handler: &H, peer: &Peer, begun: Instant) {
+    let lived = begun.elapsed();
+    let error = ended.and_then(Result::err);
+    let flood =
+        found.get().copied().or_else(|| error.as_ref().filter(|error| is_calmed(error)).map(|_| Flood::Protocol));
+    if let Some(flood) = flood {
+        let ending = Ending::Flood(flood);
+        handler.ended(ending);
+        tracing::warn!(peer = %peer.address, reason = ending.name(), ?lived, "a flooded connection was ended");
+        return;
+    }
+    let Some(error) = error else { return };
+    if cause(&error).and_then(h2::Error::get_io).is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+        handler.ended(Ending::UnreadAnswer);
+    }
+    tracing::debug!(%error, peer = %peer.address, ?lived, "an HTTP/2 connection ended");
+}
+
+fn cause(error: &hyper::Error) -> Option<&h2::Error> {
+    error.source().and_then(|cause| cause.downcast_ref())
+}
+
+/// Whether the protocol's implementation has told the client to calm down.
+fn is_calmed(error: &hyper::Error) -> bool {
+    cause(error).is_some_and(|error| error.is_library() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM))
+}

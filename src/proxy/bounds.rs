@@ -1,0 +1,32 @@
+//! How much at one time, and how long, at the enforcement point.
+
+use std::time::Duration;
+
+use crate::net::Pace;
+
+/// The bounds of the enforcement point.
+#[derive(Debug, Clone, Copy)]
+pub struct EnforcerSettings {
+    /// Requests whose answer has not reached its end; more are denied.
+    pub in_flight: usize,
+    /// The same of one sender: of a current actor, or of a subject without one.
+    pub in_flight_each: usize,
+    /// How long an inspected body may take to arrive.
+    pub body_timeout: Duration,
+    /// How slowly a body may come; a route may allow for longer pauses.
+    pub pace: Pace,
+    /// How long an answer that is filtered may take, from its head on.
+    pub filter_timeout: Duration,
+}
+
+impl Default for EnforcerSettings {
+    fn default() -> Self {
+        Self {
+            in_flight: 20_000,
+            in_flight_each: 10_000,
+            body_timeout: Duration::from_secs(10),
+            pace: Pace { bytes_per_second: 500, pause: Duration::from_secs(10) },
+            filter_timeout: Duration::from_secs(30),
+        }
+    }
+}
