@@ -19,19 +19,24 @@ pub fn percent_decoded(raw: &str) -> Vec<u8> {
     decoded
 }
 
+/// So often a text is decoded: it costs no more than so many times its length.
+const ROUNDS: usize = 8;
+
 /// The text as every decoder together would leave it: escapes decoded as often as there are any, compatible characters
-/// made one (NFKC), look-alikes of slashes made slashes, what cannot be seen left out.
+/// made one (NFKC), look-alikes of slashes made slashes, what cannot be seen left out. What is escaped too often ends in
+/// U+FFFD.
 pub(super) fn folded(text: &str) -> String {
     let mut folded = text.to_owned();
-    // Each round that changes something makes the text shorter, or has no other after it.
-    for _ in 0..=text.len() {
+    for _ in 0..ROUNDS {
         let decoded = percent_decoded(&folded);
         let visible = String::from_utf8_lossy(&decoded).nfkc().filter(|c| !is_invisible(*c)).map(plain).collect();
         if visible == folded {
-            break;
+            return folded;
         }
         folded = visible;
     }
+    // What is escaped so often is nothing that anybody means.
+    folded.push(char::REPLACEMENT_CHARACTER);
     folded
 }
 
@@ -92,7 +97,8 @@ mod tests {
         }
         assert_eq!(folded("a\u{2044}b\u{2216}"), "a/b\\");
         assert_eq!(folded("100%"), "100%");
-        assert_eq!(folded(&"%25".repeat(500)), "%");
+        assert_eq!(folded("%252525"), "%");
+        assert!(folded(&format!("%{}", "25".repeat(30_000))).ends_with('\u{fffd}'));
     }
 
     #[test]

@@ -285,7 +285,7 @@ mod tests {
             ("/%25c0%25ae", FoldsToDelimiter),
             ("/a%e2%88%95b", FoldsToDelimiter),
             ("/.%e2%80%8b.", FoldsToDelimiter),
-            ("/..%20", DotSegment),
+            ("/..%20", FoldsToDelimiter),
             ("/a/;b", EmptySegment),
         ];
         for (raw, problem) in cases {

@@ -13,16 +13,18 @@ enum Comes {
 
 use Comes::{Ended, Refused, Served};
 
+type Fields<'a> = Vec<(&'a str, &'a str)>;
+
 const TARGET: [(&str, &str); 4] =
     [(":method", "GET"), (":scheme", "http"), (":path", "/documents/d1"), (":authority", "a")];
 
 /// The target with another value of one pseudo-header, or without it.
-fn with<'a>(name: &str, value: Option<&'a str>) -> Vec<(&'a str, &'a str)> {
+fn with<'a>(name: &str, value: Option<&'a str>) -> Fields<'a> {
     let other = TARGET.into_iter().map(|(known, own)| (known, if known == name { value } else { Some(own) }));
     other.filter_map(|(known, value)| Some((known, value?))).collect()
 }
 
-fn and<'a>(fields: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+fn and<'a>(fields: &[(&'a str, &'a str)]) -> Fields<'a> {
     [&TARGET, fields].concat()
 }
 
@@ -36,7 +38,7 @@ fn a_head_by_http_2_is_one_request_or_none() {
     let long = "x".repeat(70_000);
     let many: Vec<String> = (0..101).map(|number| format!("x-{number}")).collect();
     let many: Vec<(&str, &str)> = many.iter().map(|name| (name.as_str(), "1")).collect();
-    let mut cases: Vec<(&str, Vec<(&str, &str)>, Comes)> = vec![
+    let mut cases: Vec<(&str, Fields<'_>, Comes)> = vec![
         ("plain", TARGET.to_vec(), Served),
         ("Host that agrees", and(&[("host", "A.:80")]), Served),
         ("Host that does not", and(&[("host", "b")]), Refused(400, "malformed_target")),
