@@ -1,10 +1,10 @@
 //! Which endpoint of an upstream a request goes to, and what happens when one fails.
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::{IpAddr, SocketAddr, TcpListener},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -28,9 +28,11 @@ fn world() -> (World, String) {
     (world, token)
 }
 
-/// An address that nobody listens on.
+/// An address that nobody listens on, nor will before the test does: each is another one of the machine's own.
 fn nowhere() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    static LAST: AtomicU8 = AtomicU8::new(0);
+    let own = [127, 7, 7, LAST.fetch_add(1, Ordering::SeqCst) + 1];
+    TcpListener::bind((IpAddr::from(own), 0)).unwrap().local_addr().unwrap()
 }
 
 fn urls(addresses: &[SocketAddr]) -> String {
