@@ -1,6 +1,7 @@
 //! An upstream that does as it is told with each request, good or bad, and can be taken away.
 
 use std::{
+    collections::HashMap,
     io::{BufReader, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
@@ -14,6 +15,9 @@ use std::{
 use socket2::SockRef;
 
 use super::upstream::read_request;
+
+/// So many requests are remembered.
+const KEPT: usize = 10_000;
 
 /// What becomes of a connection after what was said on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +56,9 @@ struct Shared {
     seen: Mutex<Vec<String>>,
     connections: AtomicUsize,
     open_now: AtomicUsize,
-    open: Mutex<Vec<TcpStream>>,
+    requests: AtomicUsize,
+    // By their number.
+    open: Mutex<HashMap<usize, TcpStream>>,
     is_over: AtomicBool,
 }
 
@@ -74,6 +80,7 @@ impl Scripted {
             seen: Mutex::default(),
             connections: AtomicUsize::new(0),
             open_now: AtomicUsize::new(0),
+            requests: AtomicUsize::new(0),
             open: Mutex::default(),
             is_over: AtomicBool::new(false),
         });
@@ -83,12 +90,13 @@ impl Scripted {
                 if of_all.is_over.load(Ordering::SeqCst) {
                     return;
                 }
-                of_all.connections.fetch_add(1, Ordering::SeqCst);
+                let number = of_all.connections.fetch_add(1, Ordering::SeqCst);
                 of_all.open_now.fetch_add(1, Ordering::SeqCst);
-                of_all.open.lock().unwrap().push(stream.try_clone().unwrap());
+                of_all.open.lock().unwrap().insert(number, stream.try_clone().unwrap());
                 let (shared, say) = (Arc::clone(&of_all), Arc::clone(&say));
                 thread::spawn(move || {
-                    serve(stream, &shared, say.as_ref());
+                    serve(stream, &shared, number, say.as_ref());
+                    shared.open.lock().unwrap().remove(&number);
                     shared.open_now.fetch_sub(1, Ordering::SeqCst);
                 });
             }
@@ -96,7 +104,12 @@ impl Scripted {
         Self { address, shared, accepting: Some(accepting) }
     }
 
-    /// The requests so far.
+    /// How many requests there were.
+    pub(crate) fn requests(&self) -> usize {
+        self.shared.requests.load(Ordering::SeqCst)
+    }
+
+    /// The requests so far, of very many the first ones.
     pub(crate) fn seen(&self) -> Vec<String> {
         self.shared.seen.lock().unwrap().clone()
     }
@@ -123,21 +136,20 @@ impl Drop for Scripted {
         // It notices with the next connection.
         let _ = TcpStream::connect(self.address);
         let _ = self.accepting.take().map(JoinHandle::join);
-        for stream in self.shared.open.lock().unwrap().drain(..) {
+        for (_, stream) in self.shared.open.lock().unwrap().drain() {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
 }
 
-fn serve(mut stream: TcpStream, shared: &Shared, say: &(impl Fn(&str, usize) -> Said + ?Sized)) {
+fn serve(mut stream: TcpStream, shared: &Shared, number: usize, say: &(impl Fn(&str, usize) -> Said + ?Sized)) {
     stream.set_nodelay(true).unwrap();
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     while let Some(request) = read_request(&mut reader) {
-        let before = {
-            let mut seen = shared.seen.lock().unwrap();
-            seen.push(request.clone());
-            seen.len() - 1
-        };
+        let before = shared.requests.fetch_add(1, Ordering::SeqCst);
+        if before < KEPT {
+            shared.seen.lock().unwrap().push(request.clone());
+        }
         let Said(pieces, then) = say(&request, before);
         for (index, piece) in pieces.iter().enumerate() {
             if index > 0 {
@@ -163,7 +175,8 @@ fn serve(mut stream: TcpStream, shared: &Shared, say: &(impl Fn(&str, usize) -> 
                 // What was said before is read first.
                 thread::sleep(Duration::from_millis(30));
                 SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
-                shared.open.lock().unwrap().clear();
+                // It is the last one closed that counts.
+                shared.open.lock().unwrap().remove(&number);
                 return;
             }
         }
