@@ -273,10 +273,10 @@ impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
         let guarded = self.get_mut();
         if guarded.is_switched.load(Ordering::Relaxed) {
             // What was refused before the answer is not what the client sent.
-            return match guarded.state {
-                State::Refused => Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
-                _ => Pin::new(&mut guarded.inner).poll_read(cx, buffer),
-            };
+            if guarded.state == State::Refused {
+                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+            }
+            return Pin::new(&mut guarded.inner).poll_read(cx, buffer);
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut guarded.inner).poll_read(cx, buffer))?;
