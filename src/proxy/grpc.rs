@@ -56,7 +56,9 @@ fn code(status: StatusCode) -> u16 {
         // PERMISSION_DENIED
         StatusCode::FORBIDDEN => 7,
         // RESOURCE_EXHAUSTED
-        StatusCode::PAYLOAD_TOO_LARGE | StatusCode::TOO_MANY_REQUESTS => 8,
+        StatusCode::PAYLOAD_TOO_LARGE | StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+            8
+        }
         // UNIMPLEMENTED
         StatusCode::METHOD_NOT_ALLOWED => 12,
         // INTERNAL
