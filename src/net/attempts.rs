@@ -73,8 +73,8 @@ impl Endpoints {
     ///
     /// A request of which not one byte was sent goes to another endpoint if there is one. One that the upstream may have
     /// seen is sent again only by [`RetryRules`](super::RetryRules), if the connection broke before one byte of an answer
-    /// came, and never if its method is not idempotent or its body is not here whole.
-    pub async fn send(self: &Arc<Self>, client: &Client, request: Outbound, now: Instant) -> Answered {
+    /// came, and never if its method is not idempotent, its body is not here whole, or the gate of that does not let it pass.
+    pub async fn send(self: &Arc<Self>, client: &Client, mut request: Outbound, now: Instant) -> Answered {
         let room = self.enter()?;
         let mut chosen = self.first(now);
         if chosen.is_none() {
@@ -83,7 +83,7 @@ impl Endpoints {
         }
         let (endpoint, times, of_several) = chosen.ok_or_else(|| ClientError::Unresolved("no endpoint".into()))?;
         let place = Place::take(room, of_several.then(|| Arc::clone(&endpoint)));
-        let copy = self.retries.as_ref().and_then(|budget| budget.note(&request));
+        let copy = self.retries.as_ref().and_then(|budget| budget.note(&mut request));
         request.body().attempted();
         match client.try_send(&endpoint.target, times, request, now).await {
             Ok(mut response) => {
@@ -242,13 +242,16 @@ impl Endpoints {
                 trying.sent += 1;
                 let budget = self.retries.as_ref().filter(|budget| trying.sent < budget.attempts())?;
                 let times = trying.left(times, now)?;
-                let request = trying.copy.take()?;
+                let mut request = trying.copy.take()?;
+                if !request.body_mut().may_pass() {
+                    return None;
+                }
                 if !budget.spend() {
                     self.happened.retries_over_budget.fetch_add(1, Ordering::Relaxed);
                     return None;
                 }
                 self.happened.retries.fetch_add(1, Ordering::Relaxed);
-                trying.copy = copy(&request);
+                trying.copy = copy(&mut request);
                 Some((choose(&trying.tried).or_else(|| choose(&[]))?, times, request))
             }
         }

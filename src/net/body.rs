@@ -160,14 +160,19 @@ impl OutboundBody {
         }
     }
 
-    /// The same body once more, if all of it is there.
-    pub(super) fn repeated(&self) -> Option<Self> {
+    /// The same body once more, if all of it is there. The gate is before the last one that is made.
+    pub(super) fn repeated(&mut self) -> Option<Self> {
         let bytes = match &self.source {
             Source::Whole(bytes) => bytes.clone(),
             Source::Streamed(incoming) if incoming.is_end_stream() => Bytes::new(),
             Source::Streamed(_) => return None,
         };
-        Some(Self::whole(bytes, self.progress()))
+        Some(Self { gate: self.gate.take(), ..Self::whole(bytes, self.progress()) })
+    }
+
+    /// Whether its gate lets more of it pass, and what it is the body of.
+    pub(super) fn may_pass(&mut self) -> bool {
+        self.gate.as_mut().is_none_or(|gate| gate.may_pass())
     }
 
     pub(super) fn progress(&self) -> Arc<Progress> {
@@ -206,7 +211,7 @@ impl Body for OutboundBody {
                 },
             },
         };
-        if body.gate.as_mut().is_some_and(|gate| !gate.may_pass()) {
+        if !body.may_pass() {
             return Poll::Ready(Some(Err(BodyError::Refused)));
         }
         if let Some(Err(spent)) = body.allowance.as_ref().map(|allowance| allowance.spend(data.len())) {

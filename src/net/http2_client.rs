@@ -115,7 +115,7 @@ impl Http2Connections {
                 Ok(None) => return Ok(Sent::Unsent(request)),
                 Err(error) => return Err(Failed::new(error, Fate::Unsent(request))),
             };
-            let again = repeated(&request);
+            let again = repeated(&mut request);
             let progress = request.body().progress();
             let request_in_http2 = in_http2(*request, target).map_err(|error| Failed::new(error, Fate::Over))?;
             let asked = pin!(sender.try_send_request(request_in_http2).map_err(Box::new));

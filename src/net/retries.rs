@@ -38,7 +38,7 @@ impl RetryBudget {
     }
 
     /// Notes a request, and keeps a copy of it if it may be sent again.
-    pub(super) fn note(&self, request: &Request<OutboundBody>) -> Option<Box<Request<OutboundBody>>> {
+    pub(super) fn note(&self, request: &mut Request<OutboundBody>) -> Option<Box<Request<OutboundBody>>> {
         let share = i64::from(self.rules.budget);
         let more = |left: i64| Some((left + share).min(RESERVE * 100)).filter(|more| *more != left);
         // That it is full already is no failure.
@@ -54,13 +54,13 @@ impl RetryBudget {
 }
 
 /// The same request once more, if doing it twice is doing it once (RFC 9110, section 9.2.2) and its body can be sent twice.
-pub(super) fn copy(request: &Request<OutboundBody>) -> Option<Box<Request<OutboundBody>>> {
+pub(super) fn copy(request: &mut Request<OutboundBody>) -> Option<Box<Request<OutboundBody>>> {
     if is_idempotent(request.method()) { repeated(request) } else { None }
 }
 
 /// The same request once more, if its body can be sent twice.
-pub(super) fn repeated(request: &Request<OutboundBody>) -> Option<Box<Request<OutboundBody>>> {
-    let mut again = Box::new(Request::new(request.body().repeated()?));
+pub(super) fn repeated(request: &mut Request<OutboundBody>) -> Option<Box<Request<OutboundBody>>> {
+    let mut again = Box::new(Request::new(request.body_mut().repeated()?));
     again.method_mut().clone_from(request.method());
     again.uri_mut().clone_from(request.uri());
     *again.version_mut() = request.version();
@@ -85,15 +85,15 @@ mod tests {
     #[test]
     fn retries_are_a_share_of_the_requests() {
         let budget = RetryBudget::new(RetryRules { attempts: 2, budget: 20 });
-        let request = Request::new(OutboundBody::whole(Bytes::new(), Arc::default()));
+        let mut request = Request::new(OutboundBody::whole(Bytes::new(), Arc::default()));
         let mut again = 0;
         for _ in 0..1000 {
-            budget.note(&request);
+            budget.note(&mut request);
             again += usize::from(budget.spend());
         }
         assert_eq!(again, 200 + 10 - 1, "a fifth of them, and the reserve, which the first one found full");
         for _ in 0..1000 {
-            budget.note(&request);
+            budget.note(&mut request);
         }
         assert_eq!((0..1000).filter(|_| budget.spend()).count(), 10, "no more is saved up");
     }
@@ -110,8 +110,8 @@ mod tests {
             ("FROB", false),
         ] {
             let body = OutboundBody::whole(Bytes::from_static(b"all of it"), Arc::default());
-            let request = Request::builder().method(method).uri("/a?b").header("c", "d").body(body).unwrap();
-            let copy = copy(&request);
+            let mut request = Request::builder().method(method).uri("/a?b").header("c", "d").body(body).unwrap();
+            let copy = copy(&mut request);
             assert_eq!(copy.is_some(), is_copied, "{method}");
             if let Some(copy) = copy {
                 assert_eq!(

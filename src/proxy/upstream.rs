@@ -47,6 +47,8 @@ pub(super) struct Outgoing {
     closes: bool,
     // The client can take trailers.
     takes_trailers: bool,
+    // It may be sent again, when what it was permitted by may be long ago.
+    is_repeatable: bool,
     // Where the client's connection was meant to go, if that is where the request goes.
     destination: Option<Arc<TargetUrl>>,
 }
@@ -80,7 +82,8 @@ pub(super) fn request(
         let assumed = if permitted.reads_json { "application/json" } else { "application/octet-stream" };
         request.headers_mut().entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static(assumed));
     }
-    Ok((Outgoing { request, closes, takes_trailers, destination }, sent))
+    let is_repeatable = upstream.endpoints.rules().retries.is_some();
+    Ok((Outgoing { request, closes, takes_trailers, is_repeatable, destination }, sent))
 }
 
 impl Outgoing {
@@ -89,9 +92,9 @@ impl Outgoing {
         !self.request.body().is_end_stream()
     }
 
-    /// What of its body is yet to come from the client has to pass this gate.
+    /// What of its body is yet to come from the client has to pass this gate, and what is sent again.
     pub(super) fn pass_by(&mut self, gate: impl FnOnce() -> Box<dyn Gate>) {
-        if self.is_uploading() && self.request.body().is_streamed() {
+        if self.is_repeatable || self.is_uploading() && self.request.body().is_streamed() {
             self.request.body_mut().behind(gate());
         }
     }
@@ -113,7 +116,7 @@ impl Outgoing {
         upstream: &Upstream,
         now: Instant,
     ) -> Result<Response<UpstreamBody>, Rejection> {
-        let Self { request, closes, takes_trailers, destination } = self;
+        let Self { request, closes, takes_trailers, destination, .. } = self;
         let endpoints = &upstream.endpoints;
         let mut response = match destination {
             Some(url) => endpoints.send_to(url, client, request, now).await?,
@@ -199,7 +202,7 @@ fn announced(headers: &HeaderMap) -> Option<HeaderValue> {
 }
 
 /// Refuses an answer that two readers would part from the next one in two places (RFC 9112, section 6.1).
-fn check_framing(headers: &HeaderMap) -> Result<(), Rejection> {
+pub(super) fn check_framing(headers: &HeaderMap) -> Result<(), Rejection> {
     let Some(coding) = headers.get(header::TRANSFER_ENCODING) else { return Ok(()) };
     let is_repeated = headers.get_all(header::TRANSFER_ENCODING).iter().nth(1).is_some();
     if is_repeated

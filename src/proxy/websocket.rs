@@ -13,7 +13,13 @@ use crate::{
     snapshot::Upstream,
 };
 
-use super::{answer::Content, lasting::Lasting, rejection::Rejection, tunnel::Tunnel, upstream::strip};
+use super::{
+    answer::Content,
+    lasting::Lasting,
+    rejection::Rejection,
+    tunnel::Tunnel,
+    upstream::{check_framing, strip},
+};
 
 const KEY: HeaderName = header::SEC_WEBSOCKET_KEY;
 const ACCEPT: HeaderName = header::SEC_WEBSOCKET_ACCEPT;
@@ -73,6 +79,7 @@ impl Opening {
         request.headers_mut().insert(header::UPGRADE, WEBSOCKET);
         let (mut response, place) = upstream.endpoints.switch(destination, request).await?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            check_framing(response.headers())?;
             strip(response.headers_mut());
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             response.body_mut().take_up(place);

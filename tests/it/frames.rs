@@ -105,7 +105,7 @@ fn a_head_by_http_2_is_one_request_or_none() {
         ),
         ("crumbs of a cookie", and(&[("cookie", "a=b"), ("cookie", "c=d")]), Served),
         ("a long field", and(&[("x", &long)]), Ended),
-        ("many fields", and(&many), Refused(400, "malformed_header")),
+        ("many fields", and(&many), Refused(431, "head_too_large")),
         ("CONNECT", vec![(method, "CONNECT"), (authority, "a:80")], Refused(405, "refused_method")),
         ("CONNECT with a path", with(method, Some("CONNECT")), Ended),
     ];

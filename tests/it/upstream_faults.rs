@@ -169,6 +169,30 @@ fn all_attempts_have_the_time_of_one() {
 }
 
 #[test]
+fn what_is_not_permitted_any_more_is_not_sent_again() {
+    let world = World::with_routes(ROUTES);
+    let upstream = Scripted::start(|_, before| {
+        if before == 0 {
+            // Long enough for another policy.
+            thread::sleep(Duration::from_millis(2500));
+            return Said(vec![], Then::Reset);
+        }
+        Said::ok("again")
+    });
+    let url = format!("url: \"http://{}\"", upstream.address);
+    let portcullis = world.start_with(&format!("{url}, retries: {{}}"));
+    let token = world.issuer.token("erin", &[]);
+    let answer = thread::scope(|scope| {
+        let asking = scope.spawn(|| portcullis.get("/documents/d1", &token));
+        eventually("the upstream is asked", || (upstream.seen().len() == 1).then_some(()));
+        let without = "- { user: user:erin, relation: member, object: group:staff }\n";
+        world.replace("tuples.yaml", world.tuples().replace(without, ""));
+        asking.join().unwrap()
+    });
+    assert_eq!((answer.status, upstream.seen().len()), (502, 1));
+}
+
+#[test]
 fn whatever_an_upstream_does_the_next_request_gets_its_own_answer() {
     let case = given("");
     let mut client = Connection::open(case.portcullis.data);

@@ -224,6 +224,7 @@ fn an_upstream_that_answers_another_handshake_is_refused() {
         ("sec-websocket-accept", "sec-websocket-accepted"),
         ("connection: Upgrade\r\n", "connection: Upgrade\r\nsec-websocket-protocol: chat\r\n"),
         ("connection: Upgrade\r\n", "connection: Upgrade\r\nsec-websocket-extensions: permessage-deflate\r\n"),
+        ("101 Switching Protocols\r\n", "200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n"),
     ] {
         let service = Service::start(&SWITCHED.replace(good, bad), b"");
         let (world, portcullis, token) = before(&service);
