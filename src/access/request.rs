@@ -158,7 +158,10 @@ impl CanonicalRequest {
         let path = CanonicalPath::parse(uri.path())?;
         uri.query().map_or(Ok(()), check_query)?;
         let target = match uri.into_parts().path_and_query {
-            Some(received) if received.path() == path.as_str() => Target::Received(received),
+            // Of `http://a?b` there is no slash to be sent.
+            Some(received) if received.path() == path.as_str() && received.as_str().starts_with('/') => {
+                Target::Received(received)
+            }
             other => Target::Respelled { query: other.and_then(|target| target.query().map(Box::from)) },
         };
         Ok(Self { method, version, scheme, authority, path, target, headers, noted })
@@ -347,6 +350,7 @@ mod tests {
     fn absolute_form_must_agree_with_host_and_becomes_origin_form() {
         let request = head("GET", "http://crm.example:80/a", &[HOST]).unwrap();
         assert_eq!(request.target().unwrap(), "/a");
+        assert_eq!(head("GET", "http://crm.example?a", &[HOST]).unwrap().target().unwrap().as_str(), "/?a");
         let reason = |uri: &str| head("GET", uri, &[HOST]).unwrap_err().reason();
         assert_eq!(reason("http://other.example/a"), Reason::MalformedTarget);
         assert_eq!(reason("http://user@crm.example/a"), Reason::MalformedTarget);
