@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName, header};
 use thiserror::Error;
 
-use super::fields::{ends_here, is_framing};
+use super::ending::{ends_here, is_framing};
 
 /// At most this many fields in the trailers of a message.
 const FIELDS: usize = 50;

@@ -70,6 +70,40 @@ fn many_requests_share_one_connection() {
 }
 
 #[test]
+fn a_request_goes_to_another_endpoint_where_no_connection_can_be_made() {
+    let upstream = Http2Upstream::start(100, answering("here"));
+    // Of the machine's own, and nobody's.
+    let nowhere = TcpListener::bind("127.7.8.1:0").unwrap().local_addr().unwrap();
+    let world = World::new();
+    let urls = format!("urls: [\"http://{nowhere}\", \"http://{}\"]", upstream.address);
+    let portcullis = world.start_with(&format!("{urls}, protocol: http2, limits: {{ connections: 4 }}"));
+    let token = world.issuer.token("erin", &["reader"]);
+    for _ in 0..10 {
+        let answer = portcullis.get("/documents/d1", &token);
+        assert_eq!((answer.status, answer.body.as_str()), (200, "here"));
+    }
+    let record = eventually("some were tried twice", || {
+        world.audit().into_iter().find(|record| record["upstream_attempts"].as_u64() == Some(2))
+    });
+    assert_eq!(record["upstream_status"].as_u64(), Some(200));
+    // As many as there may be: not more connections than workers.
+    assert!(upstream.connections() <= 4, "{}", upstream.connections());
+}
+
+#[test]
+fn connections_that_are_old_take_no_more_requests() {
+    let upstream = Http2Upstream::start(100, answering("young"));
+    let (_world, portcullis, token) = with(World::new(), upstream.address, ", connection_age: 200ms");
+    let mut connection = Connection::open(portcullis.data);
+    for count in 1..=3 {
+        connection.send(request("GET", "/documents/d1", &token, "", ""));
+        assert_eq!(connection.answer().unwrap().body, "young");
+        assert_eq!(upstream.connections(), count);
+        thread::sleep(Duration::from_millis(300));
+    }
+}
+
+#[test]
 fn what_is_sent_is_the_canonical_request_whoever_asks() {
     let upstream = Http2Upstream::start(100, answering(""));
     let (world, portcullis, _) = before(upstream.address);

@@ -235,6 +235,24 @@ fn an_upstream_that_answers_another_handshake_is_refused() {
 }
 
 #[test]
+fn a_connection_takes_up_a_place_at_its_upstream_until_it_ends() {
+    let service = Service::start(SWITCHED, b"");
+    let world = World::with_routes(ROUTES);
+    let limits = "limits: { connections: 1 }, connect_timeout: 300ms";
+    let portcullis = world.start_with(&format!("url: \"http://{}\", {limits}", service.address));
+    let token = world.issuer.token("erin", &["reader"]);
+    let mut stream = opened(&portcullis, "/live/d1", &token);
+    echoed(&mut stream);
+    let (_, head) = asked(&portcullis, "/live/d1", &token, HANDSHAKE);
+    assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+    drop(stream);
+    eventually("its place is free", || {
+        let (_, head) = asked(&portcullis, "/live/d1", &token, HANDSHAKE);
+        head.starts_with("HTTP/1.1 101 ").then_some(())
+    });
+}
+
+#[test]
 fn a_connection_ends_by_1008_when_it_is_not_permitted_any_more() {
     let service = Service::start(SWITCHED, b"");
     let (world, portcullis, token) = before(&service);

@@ -1,7 +1,9 @@
 """Faults in how requests are read: each is an attack that would pass, and a test must see it."""
 
 ACCESS, ROUTE, PROTOCOL = (["--lib", "access::"], ["--lib", "route::"], ["--lib", "protocol::"])
-PATH, FIELDS, REQUEST, LENIENT = (f"access/{name}.rs" for name in ["path", "fields", "request", "lenient"])
+PATH, FIELDS, ENDING, REQUEST, LENIENT = (
+    f"access/{name}.rs" for name in ["path", "fields", "ending", "request", "lenient"]
+)
 
 MUTANTS = [
     ("dot segments pass", PATH, 'Some("." | "..") => Err(NonCanonical::DotSegment),', 'Some("." | "..") if false => Err(NonCanonical::DotSegment),', ACCESS),
@@ -24,7 +26,7 @@ MUTANTS = [
     ("any length passes", FIELDS, "if length.is_some_and(|length| !digits(length)) {", "if false {", ACCESS),
     ("Connection names what is protected", FIELDS, "if PROTECTED.contains(&name.as_str()) || is_reserved(&name) {", "if false {", ACCESS),
     ("Connection names any number", FIELDS, "if count > CONNECTION_TOKENS {", "if false {", ACCESS),
-    ("reserved fields pass", FIELDS, "RESERVED_BEGINNINGS.may_hold(name.as_bytes()) && (", "false && (", ACCESS),
+    ("reserved fields pass", ENDING, "RESERVED_BEGINNINGS.may_hold(name.as_bytes()) && (", "false && (", ACCESS),
     ("any expectation passes", FIELDS, 'if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => Err', "if false && !value.is_empty() => Err", ACCESS),
     ("the target and Host may disagree", REQUEST, "(Some(target), Some(Some(host))) if target == host => Ok(target),", "(Some(target), Some(Some(_))) if true => Ok(target),", ACCESS),
     ("Host repeats", REQUEST, "if hosts.next().is_some() {", "if false {", ACCESS),
