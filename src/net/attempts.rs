@@ -124,14 +124,15 @@ impl Endpoints {
         request: Outbound,
     ) -> Result<(Response<UpstreamBody>, Box<Place>), ClientError> {
         let (room, now) = (self.enter()?, Instant::now());
-        let endpoint = match &url {
-            Some(_) => None,
+        let (endpoint, target) = match url {
+            Some(url) => (None, self.target_at(url)),
             None => {
                 if self.list().endpoints.is_empty() {
                     self.until_known().await?;
                 }
                 let (endpoint, _, _) = self.first(now).ok_or_else(|| ClientError::Unresolved("no endpoint".into()))?;
-                Some(endpoint)
+                let target = endpoint.target.clone();
+                (Some(endpoint), target)
             }
         };
         if let Some(endpoint) = &endpoint {
@@ -139,11 +140,7 @@ impl Endpoints {
         }
         let mut place = Box::new(Place { _room: room, endpoint: endpoint.clone(), _slot: None });
         request.body().attempted();
-        let sent = match (url, &endpoint) {
-            (Some(url), _) => switch(&self.target_at(url), request).await,
-            (None, Some(endpoint)) => switch(&endpoint.target, request).await,
-            (None, None) => Err(ClientError::Unresolved("no endpoint".into())),
-        };
+        let sent = switch(&target, request).await;
         match (sent, endpoint) {
             (Ok((response, slot)), endpoint) => {
                 if let Some(endpoint) = endpoint {

@@ -179,7 +179,9 @@ impl OutboundBody {
         Arc::clone(&self.progress)
     }
 
+    /// It is handed over, perhaps once more: what counts is the last time.
     pub(super) fn attempted(&self) {
+        self.progress.begin_again();
         self.progress.attempted();
     }
 }

@@ -110,6 +110,12 @@ fn what_may_have_been_seen_is_sent_again_only_if_it_may_be_and_never_after_a_byt
     assert_eq!(case.sent("GET", "/documents/d1", "close", "g2", ""), (3, 502));
     assert_eq!(case.sent("DELETE", "/documents/d1", "reset", "g3", ""), (3, 502));
     assert_eq!(case.sent("PUT", "/open", &format!("reset\r\n{json}"), "g4", "{\"id\":\"d1\"}"), (3, 502));
+    let put = eventually("its record", || case.world.audit().into_iter().find(|record| record["method"] == "PUT"));
+    assert_eq!(
+        (put["upstream_attempts"].as_u64(), put["bytes"]["request"].as_u64()),
+        (Some(3), Some(11)),
+        "as sent last"
+    );
     assert_eq!(case.sent("PUT", "/documents/d1", "reset", "g5", "five."), (1, 502), "it was passed on as it came");
     // Not after the answer has begun.
     assert_eq!(case.sent("GET", "/documents/d1", "reset within the head", "a1", ""), (1, 502));
