@@ -22,9 +22,8 @@ use super::{
     body::{OutboundBody, UpstreamBody},
     client::{ClientError, Failed, Fate, HEAD_BYTES, IDLE_TIME, Origin, broken, secure, slot, within},
     deadline::ConnectionTimer,
-    heard::{Heard, Listening},
     joined::Joined,
-    patient::Patient,
+    patient::{Heard, Patient},
     pause::jittered,
     target::{Target, Times},
     terms::{Slots, Terms, WANTED},
@@ -62,8 +61,9 @@ impl Connection {
     where
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let heard = Heard::default();
-        let io = TokioIo::new(Listening::new(Joined::new(Patient::new(stream)), heard.clone()));
+        let stream = Patient::new(stream);
+        let heard = stream.heard();
+        let io = TokioIo::new(Joined::new(stream));
         let mut builder = http1::Builder::new();
         builder.max_buf_size(HEAD_BYTES);
         let (sender, connection) = builder.handshake(io).await?;

@@ -20,7 +20,6 @@ mod guard;
 mod half_open;
 mod hand_over;
 mod health;
-mod heard;
 mod http1;
 mod http1_client;
 mod http2;

@@ -19,8 +19,23 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 #[derive(Debug)]
 pub(super) struct Patient<T> {
     inner: T,
+    heard: Heard,
     // None until the first read had to wait.
     waiting: Option<Waiting>,
+}
+
+/// Whether a connection has said anything since somebody last asked it something: set by every byte that comes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Heard(Arc<AtomicBool>);
+
+impl Heard {
+    pub(super) fn clear(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 #[derive(Debug)]
@@ -57,13 +72,18 @@ impl Waiting {
 
 impl<T> Patient<T> {
     pub(super) fn new(inner: T) -> Self {
-        Self { inner, waiting: None }
+        Self { inner, heard: Heard::default(), waiting: None }
+    }
+
+    /// What is noted of it, for the one who asks.
+    pub(super) fn heard(&self) -> Heard {
+        self.heard.clone()
     }
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Patient<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Self { inner, waiting } = self.get_mut();
+        let Self { inner, heard, waiting } = self.get_mut();
         // Another task has to be woken by another bell.
         let waiting = match waiting {
             Some(waiting) if waiting.bell.task.will_wake(cx.waker()) => waiting,
@@ -74,8 +94,12 @@ impl<T: AsyncRead + Unpin> AsyncRead for Patient<T> {
         }
         // Before it is asked: what rings from now on is not lost.
         waiting.bell.has_rung.store(false, Ordering::Release);
+        let before = buffer.filled().len();
         let read = Pin::new(inner).poll_read(&mut Context::from_waker(&waiting.waker), buffer);
         if read.is_ready() {
+            if buffer.filled().len() > before {
+                heard.0.store(true, Ordering::Relaxed);
+            }
             // Nobody waits, so nothing will ring.
             waiting.bell.has_rung.store(true, Ordering::Release);
         }
@@ -138,6 +162,7 @@ mod tests {
         let (near, mut far) = duplex(64);
         let asked = Arc::new(AtomicUsize::new(0));
         let mut patient = Patient::new(Counting(near, Arc::clone(&asked)));
+        let heard = patient.heard();
         let mut byte = [0];
         for round in 0..3 {
             // Its task is woken by something else, again and again.
@@ -148,14 +173,16 @@ mod tests {
                 Poll::Ready(())
             })
             .await;
-            assert_eq!(asked.load(Ordering::Relaxed), 2 * round + 1);
+            assert_eq!((asked.load(Ordering::Relaxed), heard.is_set()), (2 * round + 1, false));
             far.write_all(b"x").await.unwrap();
             assert_eq!(patient.read(&mut byte).await.unwrap(), 1);
-            assert_eq!(asked.load(Ordering::Relaxed), 2 * round + 2);
+            assert_eq!((asked.load(Ordering::Relaxed), heard.is_set()), (2 * round + 2, true));
+            heard.clear();
         }
         drop(far);
         assert_eq!(patient.read(&mut byte).await.unwrap(), 0);
         assert_eq!(patient.read(&mut byte).await.unwrap(), 0);
+        assert!(!heard.is_set(), "an end is no word");
     }
 
     #[tokio::test]
