@@ -4,6 +4,8 @@ CHART_TOOLS := target/chart-tools
 SDK_TOOLS := target/sdk-tools
 BENCH_TOOLS := target/bench-tools
 BINARY := $${CARGO_TARGET_DIR:-target}/debug/portcullis
+# Both in one go, so that what they share is built once.
+COUNT := cargo build --profile count -p portcullis -p portcullis-bench && $${CARGO_TARGET_DIR:-target}/count/portcullis-bench
 
 .PHONY: demo test bench instructions instructions-record tools sdk-tools fuzz fuzz-policy oracle mutants soak
 
@@ -53,14 +55,14 @@ bench: tools $(BENCH_TOOLS)/ready
 # callgrind, which is as steady on a busy machine as on an idle one.
 instructions:
 	@if command -v valgrind >/dev/null; then \
-	  cargo run --profile count -p portcullis-bench -- instructions; \
+	  $(COUNT) instructions; \
 	else \
 	  echo "skipped: valgrind is not installed, so instructions are not counted"; \
 	fi
 
 # Records them for this compiler, after a change that is worth it.
 instructions-record:
-	cargo run --profile count -p portcullis-bench -- instructions --record
+	$(COUNT) instructions --record
 
 # What Debian may lack: a C compiler for the cryptography, curl for the tests, Python's venv for the charts' tests, a clock that
 # a test can set.

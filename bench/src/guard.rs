@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     callgrind::{Counted, is_there, least_instructions},
-    process::{LOAD_CORE, Line, portcullis},
+    process::{LOAD_CORE, Line, portcullis_beside},
     world::World,
 };
 
@@ -70,7 +70,8 @@ pub(crate) fn record() -> anyhow::Result<()> {
 
 fn count() -> anyhow::Result<u64> {
     ensure!(is_there(), "valgrind is not installed");
-    let binary = portcullis()?;
+    // Not built anew: alone it would be built with other features of its libraries, which takes as long again.
+    let binary = portcullis_beside()?;
     let upstream = Line::own(&["serve-upstream"])?.on_core(LOAD_CORE).serve()?;
     let world = World::new(upstream.address, 1)?;
     let requests = world.requests()?;

@@ -179,6 +179,13 @@ impl Drop for Server {
     }
 }
 
+/// The binary of the product that was built together with this program.
+pub(crate) fn portcullis_beside() -> anyhow::Result<PathBuf> {
+    let beside = env::current_exe()?.with_file_name("portcullis");
+    ensure!(beside.exists(), "{} is not there: build both packages", beside.display());
+    Ok(beside)
+}
+
 /// Builds the product by the profile that this program was built by, and returns its binary.
 pub(crate) fn portcullis() -> anyhow::Result<PathBuf> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

@@ -13,11 +13,7 @@ use std::{
 };
 
 use libfuzzer_sys::fuzz_target;
-use portcullis::{
-    app::Running,
-    identity::NewApiKey,
-    net::ListenAddress,
-};
+use portcullis::{app::Running, identity::NewApiKey, net::ListenAddress};
 
 const MODEL: &str = "model
   schema 1.1
@@ -36,17 +32,70 @@ const TUPLES: &str = "- { user: user:erin, relation: can_read, object: document:
 
 /// What requests are made of: a byte below their number stands for one of them, any other for itself. `KEY` is Erin's.
 const FRAGMENTS: [&str; 64] = [
-    "GET /documents/d1 HTTP/1.1\r\n", "PUT /documents/d1 HTTP/1.1\r\n", "GET /documents/d2 HTTP/1.1\r\n", "HEAD ",
-    "POST ", "DELETE ", " HTTP/1.1\r\n", " HTTP/1.0\r\n", "/documents/d1", "/documents/d2", "host: a\r\n",
-    "x-api-key: KEY\r\n", "\r\n", "\n", "\r", "\r\n\r\n", "content-length: 0\r\n", "content-length: 5\r\n",
-    "content-length: 5, 5\r\n", "content-length: +5\r\n", "content-length: 05\r\n", "transfer-encoding: chunked\r\n",
-    "transfer-encoding: gzip, chunked\r\n", "transfer-encoding: chunked, identity\r\n", "Transfer-Encoding:\tchunked\r\n",
-    "transfer-encoding : chunked\r\n", "5\r\nabcde\r\n", "0\r\n\r\n", "0\r\n", "5;a=b\r\n", "5;a=\"\r\n\"\r\n",
-    "00000000000000005\r\n", "fffffffffffffffff\r\n", "0x5\r\n", "5\n", "abcde", "connection: close\r\n",
-    "connection: keep-alive\r\n", "connection: x-api-key\r\n", "connection: upgrade\r\nupgrade: websocket\r\n",
-    "expect: 100-continue\r\n", "trailer: x-api-key\r\n", "te: trailers\r\n", "x-http-method-override: DELETE\r\n",
-    "x_api_key: b\r\n", " folded\r\n", "\t", " ", ":", ": ", ", ", "%2e", "%2f", "%00", "..", "../", "//", "\\", ";", "?", "#",
-    "http://a", "*", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "GET /documents/d1 HTTP/1.1\r\n",
+    "PUT /documents/d1 HTTP/1.1\r\n",
+    "GET /documents/d2 HTTP/1.1\r\n",
+    "HEAD ",
+    "POST ",
+    "DELETE ",
+    " HTTP/1.1\r\n",
+    " HTTP/1.0\r\n",
+    "/documents/d1",
+    "/documents/d2",
+    "host: a\r\n",
+    "x-api-key: KEY\r\n",
+    "\r\n",
+    "\n",
+    "\r",
+    "\r\n\r\n",
+    "content-length: 0\r\n",
+    "content-length: 5\r\n",
+    "content-length: 5, 5\r\n",
+    "content-length: +5\r\n",
+    "content-length: 05\r\n",
+    "transfer-encoding: chunked\r\n",
+    "transfer-encoding: gzip, chunked\r\n",
+    "transfer-encoding: chunked, identity\r\n",
+    "Transfer-Encoding:\tchunked\r\n",
+    "transfer-encoding : chunked\r\n",
+    "5\r\nabcde\r\n",
+    "0\r\n\r\n",
+    "0\r\n",
+    "5;a=b\r\n",
+    "5;a=\"\r\n\"\r\n",
+    "00000000000000005\r\n",
+    "fffffffffffffffff\r\n",
+    "0x5\r\n",
+    "5\n",
+    "abcde",
+    "connection: close\r\n",
+    "connection: keep-alive\r\n",
+    "connection: x-api-key\r\n",
+    "connection: upgrade\r\nupgrade: websocket\r\n",
+    "expect: 100-continue\r\n",
+    "trailer: x-api-key\r\n",
+    "te: trailers\r\n",
+    "x-http-method-override: DELETE\r\n",
+    "x_api_key: b\r\n",
+    " folded\r\n",
+    "\t",
+    " ",
+    ":",
+    ": ",
+    ", ",
+    "%2e",
+    "%2f",
+    "%00",
+    "..",
+    "../",
+    "//",
+    "\\",
+    ";",
+    "?",
+    "#",
+    "http://a",
+    "*",
+    "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 ];
 
 /// What was wrong with what reached the upstream.
@@ -179,7 +228,8 @@ fn chunks(bytes: &[u8]) -> Result<Option<usize>, &'static str> {
     let mut at = 0;
     loop {
         let Some(line) = bytes[at..].windows(2).position(|pair| pair == b"\r\n") else { return Ok(None) };
-        let size = std::str::from_utf8(&bytes[at..at + line]).ok().and_then(|text| usize::from_str_radix(text, 16).ok());
+        let size =
+            std::str::from_utf8(&bytes[at..at + line]).ok().and_then(|text| usize::from_str_radix(text, 16).ok());
         let size = size.ok_or("not the size of a chunk")?;
         at += line + 2;
         if size == 0 {
@@ -227,7 +277,8 @@ fuzz_target!(|bytes: &[u8]| {
     drop(wrong);
     // Now and then, as it takes its time.
     if bytes.first().is_some_and(|byte| byte % 16 == 0) {
-        let good = format!("GET /documents/d1 HTTP/1.1\r\nhost: a\r\nx-api-key: {}\r\nconnection: close\r\n\r\n", PROXY.key);
+        let good =
+            format!("GET /documents/d1 HTTP/1.1\r\nhost: a\r\nx-api-key: {}\r\nconnection: close\r\n\r\n", PROXY.key);
         let answer = exchange(good.as_bytes());
         assert!(answer.starts_with(b"HTTP/1.1 200 "), "{:?}", String::from_utf8_lossy(&answer));
     }
