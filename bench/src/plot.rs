@@ -1,4 +1,4 @@
-//! Lines over a scale of numbers, as SVG.
+//! Lines over a scale of numbers, and bars beside each other, as SVG.
 
 use std::{fmt::Write, fs, path::Path};
 
@@ -78,6 +78,67 @@ impl Plot {
             let style = format!("fill=\"none\" stroke=\"{color}\" stroke-width=\"2\"");
             let _ = writeln!(svg, "<polyline points=\"{points}\" {style}/>");
             let _ = writeln!(svg, "<path d=\"M{key} {down}h16\" {style}/>");
+        }
+        svg.push_str("</svg>\n");
+        svg
+    }
+}
+
+/// Figures of the same kind, one below the other, from zero.
+#[derive(Debug)]
+pub(crate) struct Bars {
+    pub(crate) title: String,
+    /// Written behind each figure.
+    pub(crate) unit: &'static str,
+    /// Each figure with its name.
+    pub(crate) bars: Vec<(String, f64)>,
+}
+
+impl Bars {
+    /// Writes them among the results.
+    pub(crate) fn save(&self, name: &str) -> anyhow::Result<()> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
+        fs::create_dir_all(&folder)?;
+        Ok(fs::write(folder.join(format!("{name}.svg")), self.svg())?)
+    }
+
+    fn svg(&self) -> String {
+        const NAMES: f64 = 210.0;
+        const FIGURES: f64 = 90.0;
+        const STEP: f64 = 28.0;
+        let most = self.bars.iter().map(|(_, figure)| *figure).fold(f64::EPSILON, f64::max);
+        let height = TOP + STEP * f64::from(u32::try_from(self.bars.len()).unwrap_or(0)) + 10.0;
+        let mut svg = format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" font-family=\"sans-serif\" \
+             font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n\
+             <text x=\"10\" y=\"20\">{}</text>\n",
+            self.title
+        );
+        let mut down = TOP;
+        for (name, figure) in &self.bars {
+            let long = figure / most * (WIDTH - NAMES - FIGURES);
+            let is_own = name.starts_with("portcullis");
+            let color = if is_own { COLORS[0] } else { COLORS[1] };
+            let digits = if most < 100.0 { 1 } else { 0 };
+            // Writing into memory does not fail.
+            let _ = writeln!(
+                svg,
+                "<text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"end\">{name}</text>",
+                NAMES - 8.0,
+                down + 14.0
+            );
+            let _ = writeln!(
+                svg,
+                "<rect x=\"{NAMES}\" y=\"{down:.0}\" width=\"{long:.1}\" height=\"20\" fill=\"{color}\"/>"
+            );
+            let _ = writeln!(
+                svg,
+                "<text x=\"{:.0}\" y=\"{:.0}\">{figure:.digits$}{}</text>",
+                NAMES + long + 6.0,
+                down + 14.0,
+                self.unit
+            );
+            down += STEP;
         }
         svg.push_str("</svg>\n");
         svg

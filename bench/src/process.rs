@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs,
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
@@ -41,7 +41,13 @@ impl Line {
 
     /// The same, on this core only.
     pub(crate) fn on_core(self, core: u8) -> Self {
-        self.behind(["taskset".into(), "-c".into(), core.to_string().into()])
+        self.on_cores(&[core])
+    }
+
+    /// The same, on these cores only.
+    pub(crate) fn on_cores(self, cores: &[u8]) -> Self {
+        let cores = cores.iter().map(u8::to_string).collect::<Vec<_>>().join(",");
+        self.behind(["taskset".into(), "-c".into(), cores.into()])
     }
 
     /// The same in callgrind, which writes its counts to a file.
@@ -113,6 +119,15 @@ fn address(line: &str) -> Option<SocketAddr> {
     address.split_whitespace().next().filter(|_| is_wanted)?.parse().ok()
 }
 
+/// What a process holds, in KiB.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Memory {
+    /// With the pages of its code, which it shares with whoever runs the same.
+    pub(crate) resident: u64,
+    /// Of its own.
+    pub(crate) anonymous: u64,
+}
+
 /// A server on loopback.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -133,9 +148,16 @@ impl Server {
 
     /// Resident memory, in MiB.
     pub(crate) fn resident(&self) -> anyhow::Result<u64> {
+        Ok(self.memory()?.resident / 1024)
+    }
+
+    pub(crate) fn memory(&self) -> anyhow::Result<Memory> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        Ok(line.trim().trim_end_matches(" kB").trim().parse::<u64>()? / 1024)
+        let field = |name: &str| -> anyhow::Result<u64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).context("no such field")?;
+            Ok(line.trim().trim_end_matches(" kB").trim().parse()?)
+        };
+        Ok(Memory { resident: field("VmRSS:")?, anonymous: field("RssAnon:")? })
     }
 
     /// Asks it to stop, and waits for its end.
@@ -157,13 +179,22 @@ impl Drop for Server {
     }
 }
 
-/// Builds the product as it is released, and returns its binary.
+/// The binary of the product that was built together with this program.
+pub(crate) fn portcullis_beside() -> anyhow::Result<PathBuf> {
+    let beside = env::current_exe()?.with_file_name("portcullis");
+    ensure!(beside.exists(), "{} is not there: build both packages", beside.display());
+    Ok(beside)
+}
+
+/// Builds the product by the profile that this program was built by, and returns its binary.
 pub(crate) fn portcullis() -> anyhow::Result<PathBuf> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let own = env::current_exe()?;
+    let folder = own.parent().and_then(Path::file_name).and_then(OsStr::to_str).context("a folder of a profile")?;
     // Without optimisation, as this program is then, it only shows that a measurement works.
-    let release: &[&str] = if cfg!(debug_assertions) { &[] } else { &["--release"] };
-    let built = Command::new(cargo).args(["build", "-p", "portcullis"]).args(release).status()?;
+    let profile = if folder == "debug" { "dev" } else { folder };
+    let built = Command::new(cargo).args(["build", "-p", "portcullis", "--profile", profile]).status()?;
     ensure!(built.success(), "portcullis cannot be built");
     // Both are members of one workspace.
-    Ok(env::current_exe()?.with_file_name("portcullis"))
+    Ok(own.with_file_name("portcullis"))
 }

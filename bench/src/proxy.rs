@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     load::{Extent, Outcome},
+    plot::Bars,
     process::{Line, PROXY_CORE, Server, portcullis},
     report::{Report, bar, median},
     world::{World, load_serving},
@@ -125,6 +126,10 @@ fn describe(
         "resident MiB",
     ];
     report.table(&head, &rows);
+    let rates = NAMES.iter().zip(rounds).skip(1);
+    let bars = rates.map(|(name, rounds)| ((*name).to_owned(), median(rounds.iter().map(rate).collect()))).collect();
+    Bars { title: "Requests a second on one core".to_owned(), unit: "", bars }.save("proxy")?;
+    report.line("![requests a second](proxy.svg)\n");
     for (name, peer) in
         [("with hyper-util's client, as such proxies are written", legacy), ("with the floor's own pool", own)]
     {

@@ -25,11 +25,15 @@ use super::{
 
 pub(crate) const ISSUER: &str = "https://idp.acme.example";
 pub(crate) const AUDIENCE: &str = "https://api.acme.example";
+/// The document of the first request.
+const FIRST: &str = "d10000";
 /// The bytes of a request.
 const REQUEST_BYTES: usize = 950;
 /// The route that requests take, of [`ROUTES`].
 const ROUTE: u32 = 25;
 pub(crate) const ROUTES: u32 = 50;
+/// Documents and users of a graph of a million tuples.
+pub(crate) const MILLION: (u64, u64) = (500_000, 494_000);
 /// A document that one of two policies lets user 100 read through agent 0, and the other does not.
 pub(crate) const SWITCHED: &str = "switched";
 
@@ -48,12 +52,22 @@ impl World {
 
     /// Of so many documents and users.
     pub(crate) fn of(upstream: SocketAddr, workers: u8, graph: (u64, u64)) -> anyhow::Result<Self> {
+        Self::with(upstream, workers, &tuples_of(graph, true))
+    }
+
+    /// Of the two tuples that permit the first of the requests.
+    pub(crate) fn small(upstream: SocketAddr, workers: u8) -> anyhow::Result<Self> {
+        let owner = |who: &str| format!(r#"{{"user":"{who}","relation":"owner","object":"document:{FIRST}"}}"#);
+        Self::with(upstream, workers, &format!("{}\n{}\n", owner("user:u100"), owner("agent:a0")))
+    }
+
+    fn with(upstream: SocketAddr, workers: u8, tuples: &str) -> anyhow::Result<Self> {
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?;
         let world = Self { folder: tempfile::tempdir()?, key };
         // Of its own, because the other folder is watched.
         fs::create_dir(world.path("log"))?;
         fs::write(world.path("model.fga"), graph::MODEL)?;
-        fs::write(world.path("tuples.jsonl"), tuples_of(graph, true))?;
+        fs::write(world.path("tuples.jsonl"), tuples)?;
         fs::write(world.path("jwks.json"), world.key_set()?)?;
         fs::write(world.path("portcullis.yaml"), config(upstream, workers))?;
         Ok(world)
@@ -75,6 +89,23 @@ impl World {
         let records = fs::read(&path)?.iter().filter(|byte| **byte == b'\n').count();
         fs::File::options().write(true).open(path)?.set_len(0)?;
         Ok(records)
+    }
+
+    /// Serves TLS with a key on P-256, and HTTP/1.1 and HTTP/2 over it. Others find the identity in its folder too.
+    pub(crate) fn secure(&self) -> anyhow::Result<()> {
+        // P-256 is what it takes by itself.
+        let identity = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+        fs::write(self.path("server.pem"), identity.cert.pem())?;
+        fs::write(self.path("server.key"), identity.signing_key.serialize_pem())?;
+        let clear = "  - address: 127.0.0.1:0\n";
+        let tls = format!("{clear}    tls: {{ certificate: server.pem, key: server.key }}\n");
+        let config = fs::read_to_string(self.path("portcullis.yaml"))?;
+        Ok(fs::write(self.path("portcullis.yaml"), config.replacen(clear, &tls, 1))?)
+    }
+
+    /// The first request, as it is sent.
+    pub(crate) fn first_request(&self) -> anyhow::Result<String> {
+        Ok(request(FIRST, &self.token()?))
     }
 
     /// Writes requests for 800 documents, all permitted, one after the other into a file, and returns its path.
@@ -115,7 +146,7 @@ impl World {
     /// The same with this id.
     pub(crate) fn token_called(&self, id: &str) -> anyhow::Result<String> {
         // The scope makes up for what is missing to the length of a request.
-        let bare = request("d10000", &self.sign("", id)?).len();
+        let bare = request(FIRST, &self.sign("", id)?).len();
         let scope = "x".repeat((REQUEST_BYTES - bare) / 4 * 3);
         self.sign(&scope, id)
     }

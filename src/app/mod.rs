@@ -2,6 +2,8 @@
 
 mod assembler;
 mod authority;
+mod clock;
+mod huge_pages;
 mod operator;
 mod running;
 mod signals;
@@ -11,6 +13,7 @@ mod worker;
 
 pub use assembler::{check_everything, load_snapshot};
 pub use authority::{AuthorityStartError, RunningAuthority};
+pub use huge_pages::HugePages;
 pub use operator::AdminError;
 pub use running::{Running, StartError, Stopped};
 pub use signals::{Signals, Told};

@@ -33,6 +33,8 @@ use crate::{
 
 use super::{
     assembler::{Assembler, Fixed, Seed, check_everything, listeners},
+    clock::{ClockMetrics, watch_clock},
+    huge_pages::HugePages,
     operator::{AdminError, Told},
     sockets::Sockets,
     upstreams::KnownEndpoints,
@@ -135,11 +137,14 @@ impl Running {
         let source = FileSource::new(assembler, Arc::clone(&unknown_key));
         let mut replicator = Replicator::new(source, Arc::clone(&snapshots), SupplyMetrics::new(&registry)?);
         control.block_on(replicator.load()).map_err(StartError::Invalid)?;
+        if let Some(snapshot) = snapshots.load() {
+            HugePages::for_graph(snapshot.policy.statistics().bytes).set();
+        }
 
         let descriptors = Descriptors::Below(first_kept_descriptor());
         let server = ServerSettings { descriptors, ..settings.server };
         let (audit, writer) = AuditWriter::start(&settings.audit, settings.on_audit_failure, &registry)?;
-        let metrics = ProxyMetrics::new(&registry)?;
+        let (metrics, clock) = (ProxyMetrics::new(&registry)?, ClockMetrics::new(&registry)?);
         let (work, work_signal) = Drain::new();
         let (replication, replicating) = Drain::new();
         let (health, health_signal) = Drain::new();
@@ -254,6 +259,7 @@ impl Running {
             patience: settings.drain,
         };
         control.spawn(polling);
+        control.spawn(watch_clock(Arc::clone(&running.snapshots), clock, health_signal.clone()));
         control.spawn(look_after(upstreams, health_signal.clone()));
         if let Some(accepting) = accepting {
             control.spawn(serve(accepting, None, ServerSettings::default(), health_signal.clone(), handler));

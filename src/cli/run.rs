@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use clap::{CommandFactory, Parser};
 
 use crate::{
-    app::{Running, Signals, StartError, Stopped, Told},
+    app::{HugePages, Running, Signals, StartError, Stopped, Told},
     telemetry::start_logs,
 };
 
@@ -25,7 +25,12 @@ use super::{
 ///
 /// Exit codes: 0 allowed or fine, 1 denied or invalid, 2 usage.
 pub fn main() -> ExitCode {
+    // First: what is held already stays as it is.
+    HugePages::Forbidden.set();
     let arguments = Arguments::parse();
+    if !matches!(arguments.command, Command::Run(_)) {
+        HugePages::Allowed.set();
+    }
     let done = match &arguments.command {
         Command::Run(options) => run(options),
         Command::Validate(options) => validate::validate(options),

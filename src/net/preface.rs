@@ -38,6 +38,13 @@ pub(super) async fn preface<T: AsyncRead + Unpin>(mut io: T) -> Option<(Protocol
     Some((protocol, Replayed { begin: begin.freeze(), io }))
 }
 
+impl<T> Replayed<T> {
+    /// A connection of which nothing was read yet.
+    pub(super) fn unread(io: T) -> Self {
+        Self { begin: Bytes::new(), io }
+    }
+}
+
 /// A connection whose first bytes were read already: whoever reads it gets them first.
 #[derive(Debug)]
 pub(super) struct Replayed<T> {

@@ -13,7 +13,6 @@ use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::{Instant, sleep, timeout},
 };
@@ -26,13 +25,12 @@ use super::{
     http1::http1,
     http2::http2,
     listener::{Accepting, AcceptingSocket, Arrival},
-    peer::{Peer, Transport},
-    preface::{Protocol, preface},
+    opening::{Opened, opened},
+    peer::Peer,
+    preface::Protocol,
     problem::HeadProblem,
     proxies::Refused,
-    proxy_header::Passed,
     socket::Socket,
-    target::TargetUrl,
     tls::ServerTls,
 };
 
@@ -283,100 +281,24 @@ fn is_exhausted(error: &io::Error) -> bool {
 }
 
 async fn connection<H: Handler>(
-    (mut stream, source): (Socket, Option<SocketAddr>),
-    (arrival, acceptor): (Arrival, Option<TlsAcceptor>),
+    accepted: (Socket, Option<SocketAddr>),
+    by: (Arrival, Option<TlsAcceptor>),
     settings: ServerSettings,
     mut drain: DrainSignal,
     handler: H,
 ) {
-    let arrived = tokio::select! {
-        biased;
-        arrived = arrived((&mut stream, source), &arrival, settings) => arrived,
-        () = drain.left_for(settings.linger) => return,
-    };
-    let peer = match arrived {
-        Ok(peer) => peer,
-        Err(refused) => return handler.refused(refused),
-    };
-    let place = arrival.sources.as_ref().zip(peer.source).map(|(sources, source)| sources.enter(source));
-    let _place = match place {
-        Some(None) => return handler.refused(Refused::TooManyOfSource),
-        place => place.flatten(),
-    };
-    let Some(acceptor) = acceptor else { return begin(stream, peer, settings, drain, handler).await };
-    let accepted = tokio::select! {
-        biased;
-        accepted = timeout(settings.handshake, acceptor.accept(stream)) => accepted,
-        () = drain.left_for(settings.linger) => return,
-    };
-    match accepted {
-        Ok(Ok(stream)) => {
-            let tls = stream.get_ref().1;
-            let shown = tls.peer_certificates().unwrap_or_default();
-            let certificates = shown.iter().map(|certificate| Box::from(certificate.as_ref())).collect();
-            let peer = Peer { certificates, transport: Transport::Tls, ..peer };
-            match tls.alpn_protocol() {
-                // Who has asked for HTTP/2 has to begin with it too.
-                Some(b"h2") => begin(stream, peer, settings, drain, handler).await,
-                Some(_) | None => http1(stream, peer, settings, drain, handler).await,
-            }
+    // In boxes of their own: an idle connection does not keep the room that its beginning took, nor that of the other
+    // protocol.
+    let opened = Box::pin(opened(accepted, by, settings, &mut drain, &handler)).await;
+    match opened {
+        None => {}
+        Some(Opened { protocol: Protocol::Http1, io, peer, place }) => {
+            Box::pin(http1(io, peer, settings, drain, handler)).await;
+            drop(place);
         }
-        Ok(Err(error)) => {
-            tracing::debug!(%error, peer = %peer.address, "a TLS handshake failed");
-            handler.refused(Refused::TlsHandshake);
+        Some(Opened { protocol: Protocol::Http2, io, peer, place }) => {
+            Box::pin(http2(io, peer, settings, drain, handler)).await;
+            drop(place);
         }
-        Err(_) => {
-            tracing::debug!(peer = %peer.address, "a TLS handshake took too long");
-            handler.refused(Refused::SlowTlsHandshake);
-        }
-    }
-}
-
-/// Whose connection it is, and where it was meant to go.
-async fn arrived(
-    (stream, source): (&mut Socket, Option<SocketAddr>),
-    arrival: &Arrival,
-    settings: ServerSettings,
-) -> Result<Peer, Refused> {
-    if let Socket::Tcp(stream) = stream {
-        // Small answers must not wait for acknowledgements; where that cannot be had, they are slower, not wrong.
-        let _ = stream.set_nodelay(true);
-    }
-    let passed = match &arrival.proxies {
-        None => Passed::Unnamed,
-        Some(proxies) => {
-            let read = timeout(settings.handshake, proxies.header(source.map(|source| source.ip()), stream)).await;
-            read.unwrap_or(Err(Refused::SlowProxyHeader)).inspect_err(|refused| {
-                tracing::debug!(reason = refused.name(), proxy = ?source, "a connection was refused");
-            })?
-        }
-    };
-    let mut peer = match passed {
-        Passed::Client(client) => Peer::at(Some(client)),
-        Passed::Unnamed => Peer::at(source),
-    };
-    if arrival.original_destination {
-        let destination = stream.original_destination();
-        peer.destination = destination.map(|to| (Arc::new(TargetUrl::of_address(to)), to.ip()));
-    }
-    Ok(peer)
-}
-
-/// Serves what the first bytes tell of.
-async fn begin<T, H>(io: T, peer: Peer, settings: ServerSettings, mut drain: DrainSignal, handler: H)
-where
-    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    H: Handler,
-{
-    let speaks = tokio::select! {
-        biased;
-        speaks = timeout(settings.handshake, preface(io)) => speaks,
-        () = drain.left_for(settings.linger) => return,
-    };
-    match speaks {
-        Ok(Some((Protocol::Http1, io))) => http1(io, peer, settings, drain, handler).await,
-        Ok(Some((Protocol::Http2, io))) => http2(io, peer, settings, drain, handler).await,
-        Ok(None) => {}
-        Err(_) => handler.refused(Refused::SlowFirstByte),
     }
 }

@@ -1,8 +1,11 @@
 //! The one place where the current snapshot is.
 
-use std::sync::{
-    Arc, Condvar, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
 };
 
 use arc_swap::ArcSwapOption;
@@ -134,9 +137,16 @@ impl SnapshotCell {
         self.confirmed.store(now.microseconds(), Ordering::Relaxed);
     }
 
+    /// Notes that the clock was set back by so much: what was confirmed before does not become younger by that.
+    pub fn clock_set_back(&self, by: Duration) {
+        let by = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+        // Whoever confirms at this moment, by the clock of now, wins or is repeated soon.
+        let _ = self.confirmed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |at| Some(at.saturating_sub(by)));
+    }
+
     /// The time since the source last confirmed the current snapshot.
-    pub fn age(&self, now: Timestamp) -> std::time::Duration {
+    pub fn age(&self, now: Timestamp) -> Duration {
         let age = now.microseconds().saturating_sub(self.confirmed.load(Ordering::Relaxed));
-        std::time::Duration::from_micros(u64::try_from(age).unwrap_or(0))
+        Duration::from_micros(u64::try_from(age).unwrap_or(0))
     }
 }

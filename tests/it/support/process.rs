@@ -317,8 +317,17 @@ impl Portcullis {
 
     /// The memory that it has now, in bytes.
     pub(crate) fn resident(&self) -> usize {
+        self.memory("VmRSS:")
+    }
+
+    /// The part of it that is not of files, as its code is.
+    pub(crate) fn anonymous(&self) -> usize {
+        self.memory("RssAnon:")
+    }
+
+    fn memory(&self, field: &str) -> usize {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
         line.trim().trim_end_matches("kB").trim().parse::<usize>().unwrap() * 1024
     }
 
