@@ -2,24 +2,26 @@
 SHELL := /bin/bash
 CHART_TOOLS := target/chart-tools
 SDK_TOOLS := target/sdk-tools
+CLIENT_TOOLS := target/client-tools
 BENCH_TOOLS := target/bench-tools
 BINARY := $${CARGO_TARGET_DIR:-target}/debug/portcullis
 # Both in one go, so that what they share is built once.
 COUNT := cargo build --profile count -p portcullis -p portcullis-bench && $${CARGO_TARGET_DIR:-target}/count/portcullis-bench
 
-.PHONY: demo test bench instructions instructions-record tools sdk-tools fuzz fuzz-policy oracle mutants soak
+.PHONY: demo test bench instructions instructions-record tools sdk-tools client-tools fuzz fuzz-policy oracle mutants soak
 
 # A company, its agents, an upstream and the proxy between them, until Ctrl-C.
 demo: tools
 	cargo run -- demo
 
 # Every test: the library, the real binary over real sockets, the charts, OpenFGA's SDKs, an OpenID provider, a library that
-# signs, real clients and servers of gRPC and WebSocket.
-test: tools $(CHART_TOOLS)/ready sdk-tools
+# signs, real clients and servers of HTTP, gRPC and WebSocket, load generators, a scan of TLS.
+test: tools $(CHART_TOOLS)/ready sdk-tools client-tools
 	cargo test
 	PORTCULLIS=$(BINARY) $(CHART_TOOLS)/bin/python -B -m pytest -q -p no:cacheprovider tests/charts
 	PORTCULLIS=$(BINARY) $(SDK_TOOLS)/bin/python -B -m pytest -q -p no:cacheprovider tests/sdk
 	PORTCULLIS=$$(realpath $(BINARY)) npm --prefix tests/sdk test
+	PORTCULLIS=$$(realpath $(BINARY)) $(CLIENT_TOOLS)/bin/python -B -m pytest -q -p no:cacheprovider tests/clients
 
 # The engine against the naive evaluator, by ten million checks in worlds that no run has seen.
 fuzz-policy:
@@ -97,6 +99,26 @@ $(CHART_TOOLS)/ready: tests/charts/requirements.txt | tools
 	$(CHART_TOOLS)/bin/pip install --quiet --disable-pip-version-check -r tests/charts/requirements.txt
 	touch $@
 
+client-tools: $(CLIENT_TOOLS)/ready tests/clients/node_modules/.package-lock.json
+
+# nginx is an upstream, Go a client too; the rest is load and a scan.
+$(CLIENT_TOOLS)/ready: tests/clients/requirements.txt | tools
+	@missing=(); \
+	PATH="$$PATH:/usr/sbin"; \
+	command -v nginx >/dev/null || missing+=(nginx-light); \
+	command -v h2load >/dev/null || missing+=(nghttp2-client); \
+	command -v wrk >/dev/null || missing+=(wrk); \
+	command -v testssl >/dev/null || missing+=(testssl.sh); \
+	command -v openssl >/dev/null || missing+=(openssl); \
+	command -v go >/dev/null || missing+=(golang-go ca-certificates); \
+	if [ $${#missing[@]} -gt 0 ]; then \
+	  echo "installing $${missing[*]}"; \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends "$${missing[@]}"; \
+	fi
+	python3 -m venv $(CLIENT_TOOLS)
+	$(CLIENT_TOOLS)/bin/pip install --quiet --disable-pip-version-check -r tests/clients/requirements.txt
+	touch $@
+
 sdk-tools: $(SDK_TOOLS)/ready tests/sdk/node_modules/.package-lock.json
 
 $(SDK_TOOLS)/ready: tests/sdk/requirements.txt | tools
@@ -104,8 +126,8 @@ $(SDK_TOOLS)/ready: tests/sdk/requirements.txt | tools
 	$(SDK_TOOLS)/bin/pip install --quiet --disable-pip-version-check -r tests/sdk/requirements.txt
 	touch $@
 
-tests/sdk/node_modules/.package-lock.json: tests/sdk/package-lock.json
+tests/%/node_modules/.package-lock.json: tests/%/package-lock.json
 	command -v npm >/dev/null || \
 	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends nodejs npm; }
-	npm --prefix tests/sdk ci --silent
+	npm --prefix tests/$* ci --silent
 	touch $@

@@ -140,7 +140,9 @@ reasons! {
     MalformedHeader = "malformed_header", BAD_REQUEST, "A header field is malformed";
     /// A field that must be single came twice.
     RepeatedHeader = "repeated_header", BAD_REQUEST, "A header field that must be single is repeated";
-    /// More fields or bytes than a head may have.
+    /// A longer request line than one may be.
+    TargetTooLong = "target_too_long", URI_TOO_LONG, "The target of the request is too long";
+    /// More fields or bytes than a head may have, or a longer field than one may be.
     HeadTooLarge = "head_too_large", REQUEST_HEADER_FIELDS_TOO_LARGE, "The head of the request is too large";
     /// The bytes were not HTTP.
     MalformedMessage = "malformed_message", BAD_REQUEST, "The message is malformed";

@@ -72,9 +72,15 @@ pub enum Malformed {
     /// See [`Reason::UnsupportedExpectation`].
     #[error("an expectation other than 100-continue")]
     Expectation,
+    /// See [`Reason::TargetTooLong`].
+    #[error("the request line is too long")]
+    TargetTooLong,
     /// See [`Reason::HeadTooLarge`].
     #[error("the head has too many fields, or is too long")]
     TooLarge,
+    /// See [`Reason::HeadTooLarge`].
+    #[error("a field of the head is too long")]
+    FieldTooLong,
     /// See [`Reason::MalformedMessage`].
     #[error("message: {0}")]
     Message(&'static str),
@@ -93,7 +99,8 @@ impl Malformed {
             Self::Header(_) => Reason::MalformedHeader,
             Self::Repeated => Reason::RepeatedHeader,
             Self::Expectation => Reason::UnsupportedExpectation,
-            Self::TooLarge => Reason::HeadTooLarge,
+            Self::TargetTooLong => Reason::TargetTooLong,
+            Self::TooLarge | Self::FieldTooLong => Reason::HeadTooLarge,
             Self::Message(_) => Reason::MalformedMessage,
         }
     }

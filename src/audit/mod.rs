@@ -7,6 +7,6 @@ mod signal;
 mod writer;
 
 pub use log::{AuditLog, AuditUnavailable, OnFailure, Slot};
-pub use record::{AccessRecord, AuditRecord, Bytes, Durations, Items, PrincipalRecord};
+pub use record::{AccessRecord, AuditRecord, Bytes, Durations, Items, PrincipalRecord, SentDigests};
 pub use signal::{SignalRecord, SignalWay};
 pub use writer::{AuditSink, AuditWriter, SinkError};

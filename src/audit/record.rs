@@ -1,6 +1,6 @@
 //! What is kept of a decision. Never a credential, a query or a body.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{fmt::Write, sync::Arc, time::SystemTime};
 
 use http::Method;
 
@@ -58,6 +58,8 @@ pub struct AuditRecord {
     pub bytes: Bytes,
     /// How many elements of a filtered answer were passed on and removed.
     pub items: Option<Items>,
+    /// What proves what was sent to the upstream, if that is kept.
+    pub sent: Option<Box<SentDigests>>,
 }
 
 impl AuditRecord {
@@ -89,6 +91,7 @@ impl AuditRecord {
             durations_us: Durations::default(),
             bytes: Bytes::default(),
             items: None,
+            sent: None,
         }
     }
 
@@ -145,6 +148,9 @@ impl AuditRecord {
             object.number(name!("request"), self.bytes.request);
             object.number(name!("response"), self.bytes.response);
         });
+        if let Some(sent) = &self.sent {
+            record.object(name!("sent"), |object| sent.members(object));
+        }
         if let Some(items) = self.items {
             record.object(name!("items"), |object| {
                 object.number(name!("kept"), u64::try_from(items.kept).unwrap_or(u64::MAX));
@@ -152,6 +158,32 @@ impl AuditRecord {
             });
         }
     }
+}
+
+/// SHA-256 of a request as it was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SentDigests {
+    /// Of its line and its fields.
+    pub head: [u8; 32],
+    /// Of its body; absent if there was none, or if it was not read before it was passed on.
+    pub body: Option<[u8; 32]>,
+}
+
+impl SentDigests {
+    fn members(&self, object: &mut Object<'_>) {
+        object.plain(name!("head_sha256"), hexadecimal(&self.head));
+        if let Some(body) = &self.body {
+            object.plain(name!("body_sha256"), hexadecimal(body));
+        }
+    }
+}
+
+fn hexadecimal(bytes: &[u8; 32]) -> String {
+    bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
+        // Text is always written into memory.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Elements of a filtered answer.

@@ -128,6 +128,20 @@ pub(super) struct Audit {
     pub(super) file: Option<Located<String>>,
     /// What happens to requests while no record can be kept: `deny` them (the default), or serve and `count` them.
     pub(super) on_failure: AuditFailure,
+    /// `sent`: records have digests (SHA-256) of the head as it is sent to the upstream, and of a body that was read before.
+    /// By default `none`.
+    pub(super) digests: AuditDigests,
+}
+
+/// What is kept of a request as it is sent.
+#[derive(Debug, Default, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum AuditDigests {
+    /// Nothing.
+    #[default]
+    None,
+    /// Digests of what was sent.
+    Sent,
 }
 
 /// What happens to requests while no record can be kept.
@@ -159,6 +173,9 @@ pub(super) struct Limits {
     pub(super) in_flight_per_principal: Option<Located<u32>>,
     /// Bytes that a request's body must bring for each second in which it is waited for. By default 500.
     pub(super) body_rate: Option<Located<u32>>,
+    /// The longest header field of a request, name and value, in bytes, and the longest token: at most 65536, which is all
+    /// of a head. By default 8192.
+    pub(super) field_bytes: Option<Located<u32>>,
     /// The longest body that a route inspects, in bytes, and the longest form. By default 1048576.
     pub(super) body_bytes: Option<Located<u32>>,
     /// The longest answer that a route filters, in bytes. By default 8388608.
@@ -246,8 +263,11 @@ pub(super) struct Operation {
     /// with all methods but GET, HEAD, DELETE and OPTIONS, and fields of a form that would change what was decided, such
     /// as `_method`, are refused.
     pub(super) body: Option<Located<BodyUse>>,
-    /// What a GET may switch to on its connection: `websocket` (RFC 6455), from HTTP/1.1. By default nothing.
+    /// What a GET may switch to on its connection: `websocket` (RFC 6455), over HTTP/1.1 and HTTP/2. By default
+    /// nothing.
     pub(super) upgrade: Option<Located<Upgrade>>,
+    /// What may be spoken after `upgrade: websocket`, and how long it may be silent.
+    pub(super) websocket: Option<Located<WebSocket>>,
     /// Whether the request must be within a task.
     #[serde(default)]
     pub(super) require_task: bool,
@@ -271,6 +291,16 @@ pub(super) struct Operation {
 pub(super) enum Upgrade {
     /// WebSocket.
     Websocket,
+}
+
+/// A WebSocket connection: `{ subprotocols: [chat.v2], idle: 5m }`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WebSocket {
+    /// The client must offer one of these, and the upstream choose one: others are not passed on. By default any, or none.
+    pub(super) subprotocols: Option<Located<Vec<Located<String>>>>,
+    /// How long nothing may pass in either direction before both sides are told to close. By default for ever.
+    pub(super) idle: Option<Located<String>>,
 }
 
 /// How often an operation may be used: `{ most: 3, within: 1h, per: task }`. Every permitted request counts, in this process.

@@ -74,6 +74,7 @@ pub(super) fn settings(
         return None;
     }
     let settings = AuthenticatorSettings {
+        longest_token: None,
         issuers,
         api_keys: api_keys?,
         spiffe: spiffe?,

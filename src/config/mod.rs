@@ -27,6 +27,7 @@ mod store;
 mod structure;
 mod transaction;
 mod upstreams;
+mod websocket;
 
 pub use listen::ListenSettings;
 pub use policy::{LoadedPolicy, PolicyFiles, PolicySource, load_model, load_policy};

@@ -12,7 +12,7 @@ use crate::{
     policy::did_you_mean,
     route::{
         AccessTemplate, BodyRule, DetailRule, HeaderMatch, HostPattern, ItemFilter, JsonPath, Operation, Operations,
-        PathTemplate, Route, RouteTable, Source, Upgrade, UpstreamId, UsedBy,
+        PathTemplate, Route, RouteTable, Source, UpstreamId, UsedBy,
     },
 };
 
@@ -22,6 +22,7 @@ use super::{
     file_identity::Identity,
     located::Located,
     problems::Problems,
+    websocket,
 };
 
 /// What is the same for all routes.
@@ -223,12 +224,7 @@ fn operation(
         accesses.iter().chain(filter.iter().map(|filter| &filter.access)).filter_map(|it| it.resource.type_name());
     let task_required =
         written.require_task || types.into_iter().any(|name| common.task_types.iter().any(|it| it.value == name));
-    let upgrade = written.upgrade.as_ref().map(|upgrade| {
-        check_upgrade(written, upgrade.place, method, problems);
-        match upgrade.value {
-            file::Upgrade::Websocket => Upgrade::WebSocket,
-        }
-    });
+    let upgrade = websocket::upgrade(written, method, problems);
     let uses = written.uses.as_ref().map(|uses| budget::uses(uses, problems));
     let bytes = written.bytes.as_ref().map(|bytes| budget::bytes(bytes, problems));
     let holders = [uses.map(|rule| rule.by), bytes.map(|rule| rule.by)];
@@ -247,16 +243,6 @@ fn operation(
         upgrade,
         filter,
     })
-}
-
-/// Refuses an upgrade where there can be none.
-fn check_upgrade(written: &file::Operation, place: Place, method: Option<&Method>, problems: &mut Problems) {
-    if method.is_some_and(|method| method != Method::GET) {
-        problems.add_with_help(place, "`upgrade` on another method than GET", "a WebSocket begins with a GET");
-    }
-    if written.filter.is_some() {
-        problems.add(place, "`upgrade` on an operation with a `filter`: what passes then is no list");
-    }
 }
 
 /// Uses are counted by the name of their route: two of one name would count into each other's.

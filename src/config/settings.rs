@@ -10,12 +10,12 @@ use std::{
 };
 
 use crate::{
-    access::{Diagnostic, Place},
+    access::{Diagnostic, HeadBounds, Place},
     admin::{BaseUrl, PollSettings},
     audit::{AuditSink, OnFailure},
     identity::{AuthenticatorSettings, Denylist, MappedTuple},
     net::{Pace, ServerSettings},
-    proxy::EnforcerSettings,
+    proxy::{Digests, EnforcerSettings},
     route::{AccessTemplate, RouteTable},
     snapshot::{Caller, Callers, TransactionTokens, Upstream},
     supply::{KeyDocuments, KeyUrl},
@@ -242,10 +242,16 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
         streams: number(file.limits.streams.as_ref(), defaults.0.streams, problems),
         descriptors: defaults.0.descriptors,
     };
+    let field_bytes = field_bytes(file.limits.field_bytes.as_ref(), problems);
     let in_flight = problems.count_of(file.limits.in_flight.as_ref(), defaults.1.in_flight);
     let enforcer = EnforcerSettings {
         in_flight,
         in_flight_each: problems.count_of(file.limits.in_flight_per_principal.as_ref(), in_flight.div_ceil(2)),
+        head: HeadBounds { field: field_bytes, ..defaults.1.head },
+        digests: match file.audit.digests {
+            file::AuditDigests::None => Digests::None,
+            file::AuditDigests::Sent => Digests::Sent,
+        },
         body_timeout: problems.duration(file.timeouts.body.as_ref(), defaults.1.body_timeout),
         pace: Pace {
             bytes_per_second: number(file.limits.body_rate.as_ref(), defaults.1.pace.bytes_per_second, problems),
@@ -271,6 +277,9 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
     spiffe::check_listeners(file, &mut reading.problems);
     if let Some(Ok(AuthenticatorSettings { protected_resource: Some(resource), .. })) = &mut authenticator {
         resource.certificates = spiffe::agents_are_asked(file);
+    }
+    if let Some(Ok(settings)) = &mut authenticator {
+        settings.longest_token = Some(field_bytes);
     }
     if let Some(Ok(AuthenticatorSettings { signatures: Some(signatures), .. })) = &mut authenticator {
         signatures.longest_body = common.body;
@@ -317,6 +326,15 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
 fn number(number: Option<&Located<u32>>, default: u32, problems: &mut Problems) -> u32 {
     problems.count_of(number, 1);
     number.map_or(default, |number| number.value)
+}
+
+fn field_bytes(written: Option<&Located<u32>>, problems: &mut Problems) -> usize {
+    let bytes = problems.count_of(written, HeadBounds::FIELD);
+    if let Some(written) = written.filter(|_| bytes > HeadBounds::HEAD) {
+        let message = format!("a field of {bytes} bytes would be longer than a head may be");
+        problems.add_with_help(written.place, message, "write at most 65536");
+    }
+    bytes
 }
 
 fn workers(workers: Option<&Located<u16>>, problems: &mut Problems) -> usize {

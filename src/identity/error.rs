@@ -212,8 +212,8 @@ impl AuthenticationError {
 /// Why a token is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidToken {
-    /// Longer than 8 KiB.
-    #[error("it is longer than 8 KiB")]
+    /// Longer than it may be.
+    #[error("it is too long")]
     TooLong,
     /// Not header, claims and signature: encrypted, detached, nested or no token at all.
     #[error("it has not exactly three parts")]

@@ -54,6 +54,8 @@ pub struct AuthenticatorSettings {
     pub signatures: Option<SignatureSettings>,
     /// Whose signals of ended sessions are heard, if any are.
     pub signals: Option<SignalSettings>,
+    /// The longest token, in bytes; by default 8 KiB.
+    pub longest_token: Option<usize>,
     /// What clients are told of this API, if they are.
     pub protected_resource: Option<ProtectedResource>,
 }

@@ -131,6 +131,14 @@ impl OutboundBody {
         matches!(self.source, Source::Streamed(_))
     }
 
+    /// The bytes of a body that was read whole and is not empty.
+    pub fn read(&self) -> Option<&Bytes> {
+        match &self.source {
+            Source::Whole(bytes) => Some(bytes).filter(|bytes| !bytes.is_empty()),
+            Source::Streamed(_) => None,
+        }
+    }
+
     /// Asks for each piece whether it may pass.
     pub fn behind(&mut self, gate: Box<dyn Gate>) {
         self.gate = Some(gate);

@@ -3,7 +3,10 @@
 use std::{
     io::{self, IoSlice},
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, ready},
 };
 
@@ -52,6 +55,9 @@ pub enum Flood {
 /// What was found, for the one who tells of it.
 pub(super) type Found = Arc<OnceLock<Flood>>;
 
+/// How many streams have begun: their heads came whole.
+pub(super) type Begun = Arc<AtomicU64>;
+
 /// An HTTP/2 connection whose frames are counted. One that is flooded ends: whoever reads from it sees its end.
 ///
 /// No clock is read as long as the counts are low: within which time they came is asked when they are not.
@@ -63,6 +69,10 @@ pub(super) struct Counted<T> {
     tally: Tally,
     since: Instant,
     found: Found,
+    // The last stream that has begun, whether the rest of its head is yet to come, and how many have begun.
+    last: u32,
+    is_coming: bool,
+    begun: Begun,
     // How much of the GOAWAY was sent, and until when the rest of the flood is taken.
     told: usize,
     afterwards: Option<Pin<Box<Sleep>>>,
@@ -111,8 +121,8 @@ impl Tally {
 
 impl<T> Counted<T> {
     /// A connection that begins with the client's preface of so many bytes.
-    pub(super) fn new(inner: T, preface: usize) -> (Self, Found) {
-        let found = Found::default();
+    pub(super) fn new(inner: T, preface: usize) -> (Self, Found, Begun) {
+        let (found, begun) = (Found::default(), Begun::default());
         let counted = Self {
             inner,
             received: Frames::after(preface),
@@ -120,10 +130,13 @@ impl<T> Counted<T> {
             tally: Tally::default(),
             since: Instant::now(),
             found: Arc::clone(&found),
+            last: 0,
+            is_coming: false,
+            begun: Arc::clone(&begun),
             told: 0,
             afterwards: None,
         };
-        (counted, found)
+        (counted, found, begun)
     }
 
     fn is_flooded(&self) -> bool {
@@ -132,8 +145,24 @@ impl<T> Counted<T> {
 
     /// How many of these bytes may be read: all, or to the end of the frame before a flood.
     fn pass(&mut self, bytes: &[u8]) -> usize {
-        let (tally, begun_before) = (&mut self.tally, self.received.begun_before(bytes));
-        self.received.follow(bytes, |head| tally.receive(head));
+        let begun_before = self.received.begun_before(bytes);
+        let Self { received, tally, last, is_coming, begun, .. } = self;
+        // Nobody else writes it.
+        let has_come = || begun.store(begun.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        received.follow(bytes, |head| {
+            tally.receive(head);
+            if std::mem::take(is_coming) {
+                has_come();
+            }
+            // Trailers end a head too, of a stream that is there.
+            if head.ends_head() && head.stream > *last {
+                (*last, *is_coming) = (head.stream, true);
+            }
+        });
+        if *is_coming && received.is_between() {
+            *is_coming = false;
+            has_come();
+        }
         let Some(flood) = tally.flood() else { return bytes.len() };
         let now = Instant::now();
         if now.duration_since(std::mem::replace(&mut self.since, now)) > WITHIN {
@@ -254,7 +283,7 @@ mod tests {
 
     /// What so many frames are, after what was sent.
     fn found(received: &[u8], times: usize, sent: &[u8]) -> Option<Flood> {
-        let (mut counted, found) = Counted::new((), 0);
+        let (mut counted, found, _) = Counted::new((), 0);
         counted.note_sent(sent.len(), &[IoSlice::new(sent)]);
         for _ in 0..times {
             counted.pass(received);
@@ -293,7 +322,7 @@ mod tests {
 
     #[test]
     fn what_comes_over_a_long_time_is_no_flood() {
-        let (mut counted, found) = Counted::new((), 0);
+        let (mut counted, found, _) = Counted::new((), 0);
         for _ in 0..20 {
             counted.pass(&frame(PING, 0, 8).repeat(900));
             counted.since = counted.since.checked_sub(WITHIN * 2).unwrap();
@@ -307,7 +336,7 @@ mod tests {
     #[tokio::test]
     async fn who_floods_is_told_to_calm_down() {
         let (near, mut far) = duplex(1 << 20);
-        let (mut counted, found) = Counted::new(near, 24);
+        let (mut counted, found, _) = Counted::new(near, 24);
         far.write_all(&[0xff; 24]).await.unwrap();
         far.write_all(&frame(PING, 0, 8).repeat(2000)).await.unwrap();
         counted.write_all(&frame(SETTINGS, 0, 0)).await.unwrap();

@@ -9,6 +9,7 @@ pub(super) struct FrameHead {
     pub(super) length: usize,
     pub(super) kind: FrameKind,
     pub(super) flags: u8,
+    pub(super) stream: u32,
 }
 
 /// The kinds of frames that are told apart (RFC 9113, section 6).
@@ -25,7 +26,7 @@ pub(super) enum FrameKind {
 
 impl FrameHead {
     fn of(header: [u8; HEADER]) -> Self {
-        let [high, middle, low, kind, flags, ..] = header;
+        let [high, middle, low, kind, flags, stream @ ..] = header;
         let kind = match kind {
             0 => FrameKind::Data,
             1 => FrameKind::Headers,
@@ -34,7 +35,17 @@ impl FrameHead {
             9 => FrameKind::Continuation,
             _ => FrameKind::Control,
         };
-        Self { length: usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low), kind, flags }
+        Self {
+            length: usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low),
+            kind,
+            flags,
+            stream: u32::from_be_bytes(stream) & 0x7fff_ffff,
+        }
+    }
+
+    /// Whether a head ends with it.
+    pub(super) fn ends_head(self) -> bool {
+        matches!(self.kind, FrameKind::Headers | FrameKind::Continuation) && self.flags & 4 != 0
     }
 
     /// Whether it is the last one of its stream. Only DATA and HEADERS can be.

@@ -8,7 +8,7 @@ use std::{
     pin::{Pin, pin},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
 };
@@ -23,12 +23,14 @@ use tokio::{
 use super::{
     drain::DrainSignal,
     ending::Ending,
-    flood::{Counted, Flood, Found},
+    flood::{Begun, Counted, Flood, Found},
     pause::jittered,
     peer::Peer,
     preface::PREFACE,
+    problem::HeadProblem,
     server::{Handler, ServerSettings},
     streams::{Pieces, Streams},
+    switched::Switched,
     unread::Unread,
 };
 
@@ -38,28 +40,46 @@ where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     H: Handler,
 {
-    let (io, flood) = Counted::new(Unread::new(io, settings.unread), PREFACE.len());
-    let shared = Arc::new((handler.for_connection(&peer), peer.clone()));
-    let (answering, is_used) = (Arc::clone(&shared), Arc::new(AtomicBool::new(false)));
-    let (used, telling) = (Arc::clone(&is_used), Arc::clone(&shared));
+    let (io, flood, begun) = Counted::new(Unread::new(io, settings.unread), PREFACE.len());
+    let shared = Arc::new((handler.for_connection(&peer), peer.clone(), drain.clone()));
+    let (answering, heard) = (Arc::clone(&shared), Arc::new(AtomicU64::new(0)));
+    let (hearing, telling) = (Arc::clone(&heard), Arc::clone(&shared));
+    let mut unheard = Unheard { begun, heard: Arc::clone(&heard), told: 0 };
+    let is_used = || heard.load(Ordering::Relaxed) > 0;
     let service = service_fn(move |request| {
         let (shared, request) = (Arc::clone(&answering), Box::new(request));
-        used.store(true, Ordering::Relaxed);
-        Box::pin(async move { Ok::<_, Infallible>(shared.0.respond(&shared.1, request).await.map(Pieces::of)) })
+        // Nobody else writes it.
+        hearing.store(hearing.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        Box::pin(async move {
+            let mut response = shared.0.respond(&shared.1, request).await;
+            if let Some(switched) = response.extensions_mut().remove::<Switched>() {
+                let drain = shared.2.clone();
+                tokio::spawn(async move { switched.run(drain).await });
+            }
+            Ok::<_, Infallible>(response.map(Pieces::of))
+        })
     });
     let streams = Streams::new(settings.unread, move || {
         telling.0.ended(Ending::UnreadStream);
         tracing::debug!(peer = %telling.1.address, "a stream ended whose answer was not read");
     });
-    let connection = builder(settings, streams.clone()).serve_connection(TokioIo::new(io), service);
+    let mut builder = builder(settings, streams.clone());
+    if shared.0.takes_streams() {
+        builder.enable_connect_protocol();
+    }
+    let connection = builder.serve_connection(TokioIo::new(io), service);
     let mut connection = pin!(connection);
     let begun = Instant::now();
     let ended = {
-        let mut term = Term::new(settings, streams, begun);
+        let mut term = Term::new(settings, streams.clone(), begun);
         let mut work = pin!(poll_fn(|cx| {
             let polled = connection.as_mut().poll(cx);
             if polled.is_ready() {
                 return polled.map(Some);
+            }
+            // As long as there are streams one may be on its way.
+            if unheard.are_some() && !term.is_told && streams.resting_since().is_some() {
+                unheard.tell(&shared.0, &shared.1);
             }
             let must_leave = shared.0.is_over() && !term.is_told;
             let due = if must_leave { Some(Due::Leave(None)) } else { term.due(cx) };
@@ -77,7 +97,7 @@ where
             }
         }));
         let ended = drain.unless_ordered(work.as_mut(), None).await.ok();
-        if ended.is_some() || is_used.load(Ordering::Relaxed) {
+        if ended.is_some() || is_used() {
             ended
         } else {
             // The first request may be on its way: one that comes after the client was told to go is tried again by it,
@@ -85,14 +105,20 @@ where
             let mut left = pin!(drain.left_for(settings.linger));
             poll_fn(|cx| match work.as_mut().poll(cx) {
                 Poll::Ready(ended) => Poll::Ready(Some(ended)),
-                Poll::Pending if is_used.load(Ordering::Relaxed) => Poll::Ready(None),
+                Poll::Pending if is_used() => Poll::Ready(None),
                 Poll::Pending => left.as_mut().poll(cx).map(|()| None),
             })
             .await
         }
     };
     let ended = match ended {
-        Some(ended) => ended,
+        Some(ended) => {
+            // Of a flood it is not told of each stream; after the drain was ordered clients ask elsewhere.
+            if flood.get().is_none() {
+                unheard.tell(&shared.0, &peer);
+            }
+            ended
+        }
         None => {
             connection.as_mut().graceful_shutdown();
             Some(connection.await)
@@ -119,6 +145,32 @@ fn builder(settings: ServerSettings, streams: Streams) -> http2::Builder<Streams
         .keep_alive_interval(Duration::from_secs(20))
         .keep_alive_timeout(Duration::from_secs(20));
     builder
+}
+
+/// The streams that no request came of: the protocol's implementation refused their heads by itself, or they were taken
+/// back before they were looked at.
+struct Unheard {
+    begun: Begun,
+    heard: Arc<AtomicU64>,
+    told: u64,
+}
+
+impl Unheard {
+    fn count(&self) -> u64 {
+        let heard = self.heard.load(Ordering::Relaxed) + self.told;
+        self.begun.load(Ordering::Relaxed).saturating_sub(heard)
+    }
+
+    fn are_some(&self) -> bool {
+        self.count() > 0
+    }
+
+    /// Tells of each of them, once.
+    fn tell<H: Handler>(&mut self, handler: &H, peer: &Peer) {
+        let count = self.count();
+        self.told += count;
+        (0..count).for_each(|_| handler.malformed(peer, HeadProblem::Stream));
+    }
 }
 
 /// What a connection has to do because of the time.

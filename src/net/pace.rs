@@ -9,7 +9,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Duration, Instant, Sleep, sleep_until};
 
-use super::body::BodyError;
+use super::{body::BodyError, rest::hear_out};
 
 /// How slowly a body may come. Only the time counts in which it is waited for: an upstream that takes it slowly does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,11 +20,22 @@ pub struct Pace {
     pub pause: Duration,
 }
 
+/// What happens to the rest of a body that is dropped before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// It is heard out, within bounds, so that its client gets to know the answer.
+    HeardOut,
+    /// It is left unread, and its connection or stream ends: the client may wait for a word to send it at all.
+    Left,
+}
+
 /// The body of a request as it comes. It breaks off with [`BodyError::TooSlow`].
 #[derive(Debug)]
 pub struct RequestBody {
-    incoming: Incoming,
+    // `None` once it has ended, or broken off.
+    incoming: Option<Incoming>,
     pace: Pace,
+    rest: Rest,
     // Of one that was waited for, which most are not.
     late: Option<Box<Late>>,
 }
@@ -71,8 +82,25 @@ impl Late {
 
 impl RequestBody {
     /// The body, waited for within this pace.
-    pub fn new(incoming: Incoming, pace: Pace) -> Self {
-        Self { incoming, pace, late: None }
+    pub fn new(incoming: Incoming, pace: Pace, rest: Rest) -> Self {
+        Self { incoming: Some(incoming), pace, rest, late: None }
+    }
+
+    /// The same, with another longest pause.
+    #[must_use]
+    pub fn pausing(mut self, pause: Duration) -> Self {
+        self.pace.pause = pause;
+        self
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        if self.rest == Rest::HeardOut
+            && let Some(incoming) = self.incoming.take().filter(|incoming| !incoming.is_end_stream())
+        {
+            hear_out(incoming);
+        }
     }
 }
 
@@ -81,28 +109,33 @@ impl Body for RequestBody {
     type Error = BodyError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Self { incoming, pace, late } = self.get_mut();
-        match Pin::new(incoming).poll_frame(cx) {
+        let this = self.get_mut();
+        let Some(incoming) = &mut this.incoming else { return Poll::Ready(None) };
+        let polled = match Pin::new(incoming).poll_frame(cx) {
             Poll::Pending => {
-                let late = late.get_or_insert_with(|| Box::new(Late::new(*pace)));
+                let late = this.late.get_or_insert_with(|| Box::new(Late::new(this.pace)));
                 late.poll_too_late(cx).map(|()| Some(Err(BodyError::TooSlow)))
             }
             Poll::Ready(frame) => {
-                if let Some(late) = late {
+                if let Some(late) = &mut this.late {
                     let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
-                    late.came(data.map_or(0, Bytes::len), *pace);
+                    late.came(data.map_or(0, Bytes::len), this.pace);
                 }
                 Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
             }
+        };
+        if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
+            this.incoming = None;
         }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.incoming.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
     }
 }
 

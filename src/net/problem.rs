@@ -26,6 +26,10 @@ pub enum HeadProblem {
     /// More fields, or more bytes, than the parser takes. It is answered with 431.
     #[error("the head is beyond the limits")]
     BeyondLimits,
+    /// A stream of HTTP/2 that no request came of: what HTTP/2 forbids, more than its list of fields may hold (64 KiB,
+    /// answered with 431), or taken back at once (RFC 9113, section 8.1.1).
+    #[error("a stream that no request came of")]
+    Stream,
     /// The parser could not make a request of it.
     #[error("not HTTP/1.1")]
     NotHttp,

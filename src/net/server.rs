@@ -107,6 +107,11 @@ pub trait Handler: Clone + Send + Sync + 'static {
         request: Box<Request<Incoming>>,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
 
+    /// Whether streams of HTTP/2 may be opened for other protocols (RFC 8441). It is asked once for each connection.
+    fn takes_streams(&self) -> bool {
+        false
+    }
+
     /// Whether the connection must not carry another request. It is asked after each piece of work; of HTTP/1.1, which
     /// says so in an answer itself, it is not.
     fn is_over(&self) -> bool {

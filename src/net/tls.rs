@@ -121,6 +121,8 @@ impl ServerTls {
         }
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         config.max_early_data_size = 0;
+        // All suites are strong; which of them it is depends on nobody's client.
+        config.ignore_client_order = true;
         let anonymous = clients.map_or(AnonymousClients::Accept, |clients| clients.anonymous);
         Ok(Self { config: Arc::new(config), authorities: authorities.into(), anonymous })
     }

@@ -96,7 +96,7 @@ impl AnswerBody {
         // With the upstream's body its stream ends.
         self.content = Content::Whole(Bytes::new());
         let shown = rejection.shown(exchange.hides_existence());
-        let trailers = grpc::trailers(shown.status(), &rejection.message(shown));
+        let trailers = grpc::trailers(shown, &rejection.message(shown));
         exchange.call_ended(&trailers);
         Ok(Frame::trailers(trailers))
     }

@@ -2,7 +2,16 @@
 
 use std::time::Duration;
 
-use crate::net::Pace;
+use crate::{access::HeadBounds, net::Pace};
+
+/// What is kept of a request as it is sent, so that it can be proved later what that was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Digests {
+    /// Nothing.
+    None,
+    /// SHA-256 of its head, and of its body if that was read whole.
+    Sent,
+}
 
 /// The bounds of the enforcement point.
 #[derive(Debug, Clone, Copy)]
@@ -11,6 +20,10 @@ pub struct EnforcerSettings {
     pub in_flight: usize,
     /// The same of one sender: of a current actor, or of a subject without one.
     pub in_flight_each: usize,
+    /// How long the line and each field of a head may be.
+    pub head: HeadBounds,
+    /// Whether the record of what is sent has digests of it.
+    pub digests: Digests,
     /// How long an inspected body may take to arrive.
     pub body_timeout: Duration,
     /// How slowly a body may come; a route may allow for longer pauses.
@@ -24,6 +37,8 @@ impl Default for EnforcerSettings {
         Self {
             in_flight: 20_000,
             in_flight_each: 10_000,
+            head: HeadBounds::default(),
+            digests: Digests::None,
             body_timeout: Duration::from_secs(10),
             pace: Pace { bytes_per_second: 500, pause: Duration::from_secs(10) },
             filter_timeout: Duration::from_secs(30),

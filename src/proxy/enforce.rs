@@ -4,18 +4,18 @@ use std::{
     borrow::Cow,
     pin::pin,
     sync::Arc,
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use http::{Request, Response};
-use hyper::{body::Incoming, upgrade::OnUpgrade};
+use http::{Request, Response, header};
+use hyper::body::{Body, Incoming};
 use tokio::sync::Notify;
 
 use crate::{
     access::{CanonicalRequest, DecisionId, Grants, Malformed, Reason, Scheme, Timestamp},
     audit::AuditLog,
     identity::{Authenticated, AuthenticationError, Possession, Proven, RefusedKeys},
-    net::{Client, Ending, Handler, HeadProblem, Pace, Peer, Refused, RequestBody, Transport},
+    net::{Client, Ending, Handler, HeadProblem, Peer, Refused, RequestBody, Rest, Transport},
     policy::{RequestContext, TaskRule},
     route::{Inputs, Operation, Route},
     snapshot::{Snapshot, SnapshotCell},
@@ -23,20 +23,21 @@ use crate::{
 
 use super::{
     answer::{AnswerBody, Content, answer},
-    bounds::EnforcerSettings,
+    bounds::{Digests, EnforcerSettings},
     budget::{Budgets, Counted, Exhausted, Grant, Holder},
     caller::{Caller, Seen},
     exchange::{Exchange, Sinks},
     fault::without_fault,
     filter::Filtering,
     forward::Sending,
+    grpc,
     inspect::{BodyRefusal, Inspected, Received, ToRead},
     lasting::{self, Grounds, Lasting},
     metrics::ProxyMetrics,
     rejection::Rejection,
     shares::Shares,
     upstream::{self, Permitted},
-    websocket::Opening,
+    websocket::{Opening, Way},
 };
 
 /// Decides the requests of one worker, and forwards those that are permitted.
@@ -99,6 +100,8 @@ struct Asked {
     holder: Option<Holder>,
     mover: Option<Holder>,
     opening: Option<Box<Opening>>,
+    // How long its caller waits.
+    patience: Option<Duration>,
 }
 
 impl Worker {
@@ -135,13 +138,18 @@ impl Worker {
         request: Box<Request<Incoming>>,
     ) -> Result<(Asked, Received), Rejection> {
         let (mut parts, body) = request.into_parts();
-        let connection = parts.extensions.remove::<OnUpgrade>();
+        let may_wait = !body.is_end_stream() && parts.headers.contains_key(header::EXPECT);
+        let rest = if may_wait { Rest::Left } else { Rest::HeardOut };
+        let body = RequestBody::new(body, self.settings.pace, rest);
+        let way = Way::of(&mut parts);
         exchange.received(&parts);
         self.check_load()?;
         let snapshot = self.snapshots.usable(now)?; // One request, one snapshot.
         exchange.by_snapshot(snapshot.revision, seen);
+        self.settings.head.check(&parts)?;
         let head = Box::new(CanonicalRequest::parse(parts, scheme(peer))?);
         exchange.canonical(&head);
+        let patience = if exchange.is_call() { grpc::timeout(&head)? } else { None };
         let challenges = snapshot.authenticator.challenges();
         if let Some(document) = challenges.metadata(&head) {
             return Err(Rejection::metadata(document));
@@ -167,15 +175,14 @@ impl Worker {
         if !operation.has_scopes(grants.as_deref()) {
             return Err(Rejection::insufficient_scope(challenges.insufficient_scope(&operation.scopes)));
         }
-        let opening = Opening::of(&head, operation, connection)?;
-        let pace = Pace { pause: route.body_pause.unwrap_or(self.settings.pace.pause), ..self.settings.pace };
-        let body = RequestBody::new(body, pace);
+        let opening = Opening::of(&head, operation, way)?;
+        let body = body.pausing(route.body_pause.unwrap_or(self.settings.pace.pause));
         let body = Received::new(operation.body, &head, (signed, body), exchange.progress());
         let body = body.map_err(|refusal| match refusal {
             BodyRefusal::Rejected(rejection) => rejection,
             BodyRefusal::Signature(problem) => refused(seen.credential.refuse(problem.into(), now)),
         })?;
-        Ok((Asked { snapshot, head, route, caller, grants, proven, holder, mover, opening }, body))
+        Ok((Asked { snapshot, head, route, caller, grants, proven, holder, mover, opening, patience }, body))
     }
 
     async fn authorize_read(
@@ -208,7 +215,7 @@ impl Worker {
         asked: Asked,
         body: Inspected,
     ) -> Result<Sending, Rejection> {
-        let Asked { snapshot, head, route, caller, grants, proven, holder, mover, opening } = asked;
+        let Asked { snapshot, head, route, caller, grants, proven, holder, mover, opening, patience } = asked;
         let Inspected { document, mut outbound, waited } = body;
         let principal = &caller.principal;
         let operation = route.operation(&head)?;
@@ -271,8 +278,15 @@ impl Worker {
         };
         let (mut request, sent) = upstream::request(permitted, head, outbound, peer, exchange.marks())?;
         let (upstream, snapshots, seen) = (route.upstream, Arc::clone(&self.snapshots), Arc::clone(seen));
-        let lasting = Box::new(Lasting { snapshots, seen, sent, grounds, since: decided, next: None });
+        let deadline = patience.map(|patience| Box::pin(tokio::time::sleep(patience)));
+        let lasting = Box::new(Lasting { snapshots, seen, sent, grounds, since: decided, next: None, deadline });
         request.pass_by(|| lasting.gate());
+        if let Some(opening) = &opening {
+            request.ask(opening);
+        }
+        if self.settings.digests == Digests::Sent {
+            exchange.sent(request.digests());
+        }
         Ok(Sending { snapshot, upstream, request, lasting, filtering, opening })
     }
 
@@ -313,6 +327,10 @@ impl Handler for Enforcer {
         Self { worker: Arc::clone(&self.worker), seen: Arc::new(Seen::of_peer(peer, &self.worker.shared.refused_keys)) }
     }
 
+    fn takes_streams(&self) -> bool {
+        self.worker.snapshots.load().is_some_and(|snapshot| snapshot.routes.switches())
+    }
+
     fn is_over(&self) -> bool {
         self.seen.credential.is_over()
     }
@@ -332,11 +350,15 @@ impl Handler for Enforcer {
     }
 
     fn malformed(&self, peer: &Peer, problem: HeadProblem) {
-        let problem = malformed(problem);
+        let refusal = malformed(problem);
         let (mut exchange, _) = self.worker.begin(peer);
-        exchange.rejected(&problem.into());
+        exchange.rejected(&refusal.into());
+        if problem == HeadProblem::Stream {
+            // It was reset, or answered by the protocol's implementation.
+            return;
+        }
         // The answer that the connection has sent already.
-        exchange.answering(problem.reason().status().as_u16());
+        exchange.answering(refusal.reason().status().as_u16());
         exchange.completed();
     }
 
@@ -369,6 +391,7 @@ fn malformed(problem: HeadProblem) -> Malformed {
         HeadProblem::BareCarriageReturn => Malformed::Message("a bare CR"),
         HeadProblem::TooLong => Malformed::Message("the head is too long"),
         HeadProblem::BeyondLimits => Malformed::TooLarge,
+        HeadProblem::Stream => Malformed::Message("a stream of HTTP/2 that no request came of"),
         HeadProblem::NotHttp => Malformed::Message("not HTTP/1.1"),
     }
 }

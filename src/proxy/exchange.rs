@@ -11,8 +11,8 @@ use hyper::body::Frame;
 
 use crate::{
     access::{Access, CanonicalRequest, DecisionId, Outcome, Reason, Revision},
-    audit::{AccessRecord, AuditLog, AuditRecord, AuditUnavailable, Items, Slot},
-    net::{Allowance, Peer, Progress, Spent},
+    audit::{AccessRecord, AuditLog, AuditRecord, AuditUnavailable, Items, SentDigests, Slot},
+    net::{Allowance, Ending, Peer, Progress, Spent},
     route::{CountedBodies, Route},
 };
 
@@ -247,6 +247,11 @@ impl Exchange {
         Ok(())
     }
 
+    /// Notes the digests of what is sent.
+    pub(super) fn sent(&mut self, digests: SentDigests) {
+        self.0.record.sent = Some(Box::new(digests));
+    }
+
     pub(super) fn upstream_answered(&mut self, status: u16, took: Duration) {
         self.0.waited += took;
         let record = &mut self.0.record;
@@ -297,6 +302,11 @@ impl Exchange {
 
     pub(super) fn sent_to_client(&mut self, bytes: usize) {
         self.0.record.bytes.response += u64::try_from(bytes).unwrap_or(0);
+    }
+
+    /// Counts what was ended though both sides would have gone on.
+    pub(super) fn ended(&self, ending: Ending) {
+        self.0.sinks.metrics.ended(ending);
     }
 
     pub(super) fn completed(&mut self) {

@@ -38,6 +38,7 @@ impl Sending {
         let upstream = snapshot.upstream(upstream).ok_or_else(|| Rejection::new(Reason::InternalError))?;
         // It is sent as soon as it is decided.
         let (begun, is_uploading) = (lasting.since, request.is_uploading());
+        let may_end = is_uploading || lasting.deadline.is_some();
         if let Some(opening) = opening {
             // Rare and large.
             let opened = Box::pin(request.open(upstream, *opening, lasting)).await;
@@ -49,7 +50,7 @@ impl Sending {
         let mut answering = pin!(request.send(client, upstream, begun));
         let response = poll_fn(|cx| match answering.as_mut().poll(cx) {
             // A body that comes slowly is a stream too.
-            Poll::Pending if is_uploading => lasting.poll_over(cx).map(|rejection| {
+            Poll::Pending if may_end => lasting.poll_over(cx).map(|rejection| {
                 exchange.cut(&rejection);
                 Err(rejection)
             }),

@@ -34,6 +34,8 @@ pub(super) struct Lasting {
     pub(super) since: Instant,
     // Most answers are there before anybody has to wait for the next time.
     pub(super) next: Option<Pin<Box<Sleep>>>,
+    /// When its caller gives it up, if it has said so: nobody waits for what comes later.
+    pub(super) deadline: Option<Pin<Box<Sleep>>>,
 }
 
 /// A request's body that comes slowly: it is decided again while it does, whoever waits for the answer or reads it.
@@ -66,6 +68,9 @@ pub(super) struct Decided {
 impl Lasting {
     /// Why it must end, as soon as it must. The task is woken to ask again.
     pub(super) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<Rejection> {
+        if self.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready()) {
+            return Poll::Ready(Rejection::with_detail(Reason::UpstreamTimeout, "the deadline of its caller"));
+        }
         loop {
             let next = match &mut self.next {
                 Some(next) => next,

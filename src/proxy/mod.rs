@@ -14,6 +14,7 @@ mod inspect;
 mod lasting;
 mod metrics;
 mod rejection;
+mod sent;
 mod shares;
 mod transaction;
 mod tunnel;
@@ -22,7 +23,7 @@ mod upstream_metrics;
 mod websocket;
 
 pub use answer::AnswerBody;
-pub use bounds::EnforcerSettings;
+pub use bounds::{Digests, EnforcerSettings};
 pub use budget::Budgets;
 pub use enforce::{Enforcer, Shared};
 pub use metrics::ProxyMetrics;

@@ -132,7 +132,7 @@ impl Rejection {
     /// The answer to a gRPC call: its trailers alone, which say why.
     pub(super) fn call_response(&self, hides_existence: bool) -> Response<Bytes> {
         let shown = self.shown(hides_existence);
-        let mut response = grpc::answer(shown.status(), &self.message(shown));
+        let mut response = grpc::answer(shown, &self.message(shown));
         self.challenge(response.headers_mut());
         response
     }
@@ -206,7 +206,34 @@ const fn remedy(reason: Reason) -> Option<&'static str> {
         | Reason::UpstreamOverloaded
         | Reason::UpstreamUnreachable
         | Reason::UpstreamTimeout => Some("try again later"),
-        _ => None,
+        Reason::TargetTooLong | Reason::HeadTooLarge => Some("send less in the head of the request"),
+        Reason::Permitted
+        | Reason::Metadata
+        | Reason::MalformedMethod
+        | Reason::RefusedMethod
+        | Reason::MalformedTarget
+        | Reason::MalformedHost
+        | Reason::MalformedFraming
+        | Reason::MalformedHeader
+        | Reason::RepeatedHeader
+        | Reason::MalformedMessage
+        | Reason::UnsupportedExpectation
+        | Reason::UnexpectedBody
+        | Reason::UnsupportedMediaType
+        | Reason::BodyTooLarge
+        | Reason::BodyTimeout
+        | Reason::NoRoute
+        | Reason::NotFound
+        | Reason::Revoked
+        | Reason::UnknownType
+        | Reason::UnknownRelation
+        | Reason::MissingContext
+        | Reason::ConditionFailed
+        | Reason::DepthExceeded
+        | Reason::StepsExceeded
+        | Reason::UpstreamMalformed
+        | Reason::Abandoned
+        | Reason::InternalError => None,
     }
 }
 

@@ -12,12 +12,12 @@ use aws_lc_rs::rand;
 use hyper::upgrade::OnUpgrade;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
-    time::{Sleep, sleep, timeout},
+    time::{Instant, Sleep, sleep, timeout},
 };
 
 use crate::{
     access::Reason,
-    net::{DrainSignal, Place, Switched, SwitchedConnection, switched},
+    net::{DrainSignal, Ending, Place, Switched, SwitchedConnection, switched},
     protocol::{CloseCode, Frames, Sender},
 };
 
@@ -36,6 +36,8 @@ pub(super) struct Tunnel {
     pub(super) client: OnUpgrade,
     pub(super) upstream: OnUpgrade,
     pub(super) lasting: Box<Lasting>,
+    /// How long nothing may pass in either direction.
+    pub(super) idle: Option<Duration>,
     /// What it takes up at its upstream.
     pub(super) place: Box<Place>,
 }
@@ -49,6 +51,8 @@ enum End {
     Broken,
     /// The process ends.
     Leaving,
+    /// Nothing has passed for too long.
+    Idle,
     /// Nothing more may pass.
     Cut(Rejection, CloseCode),
 }
@@ -66,15 +70,20 @@ impl Tunnel {
     }
 
     async fn run(self: Box<Self>, mut exchange: Exchange, drain: DrainSignal) {
-        let Self { client, upstream, lasting, place: _place } = *self;
+        let Self { client, upstream, lasting, idle, place: _place } = *self;
         let (Ok(client), Ok(upstream)) = (switched(client).await, switched(upstream).await) else { return };
-        let mut passage =
-            Passage { sides: (client, upstream), up: Way::of(Sender::Client), down: Way::of(Sender::Server), lasting };
+        let (up, down) = (Way::of(Sender::Client), Way::of(Sender::Server));
+        let mut passage = Passage { sides: (client, upstream), up, down, lasting, rest: idle.map(Rest::new) };
         let code = match passage.last(&mut exchange, drain).await {
             End::Closed => return exchange.completed(),
             End::Broken => return,
             End::Leaving => {
                 exchange.completed();
+                CloseCode::GoingAway
+            }
+            End::Idle => {
+                exchange.completed();
+                exchange.ended(Ending::Idle);
                 CloseCode::GoingAway
             }
             End::Cut(rejection, code) => {
@@ -96,19 +105,56 @@ struct Passage {
     up: Way,
     down: Way,
     lasting: Box<Lasting>,
+    rest: Option<Rest>,
+}
+
+/// How long nothing has passed.
+struct Rest {
+    limit: Duration,
+    since: Instant,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl Rest {
+    fn new(limit: Duration) -> Self {
+        Self { limit, since: Instant::now(), sleep: Box::pin(sleep(limit)) }
+    }
+
+    /// Ready once nothing has passed for too long.
+    fn poll_over(&mut self, cx: &mut Context<'_>, has_passed: bool) -> Poll<()> {
+        if has_passed {
+            self.since = Instant::now();
+        }
+        loop {
+            ready!(self.sleep.as_mut().poll(cx));
+            let until = self.since + self.limit;
+            if until <= Instant::now() {
+                return Poll::Ready(());
+            }
+            // Something has passed since it was set.
+            self.sleep.as_mut().reset(until);
+        }
+    }
 }
 
 impl Passage {
     async fn last(&mut self, exchange: &mut Exchange, mut drain: DrainSignal) -> End {
-        let Self { sides: (client, upstream), up, down, lasting } = self;
+        let Self { sides: (client, upstream), up, down, lasting, rest } = self;
         let (mut leaving, mut is_leaving, mut closing) = (pin!(drain.ordered()), false, None::<Pin<Box<Sleep>>>);
         poll_fn(|cx| {
             if let Poll::Ready(rejection) = lasting.poll_over(cx) {
                 return Poll::Ready(End::Cut(rejection, CloseCode::PolicyViolation));
             }
             is_leaving = is_leaving || leaving.as_mut().poll(cx).is_ready();
-            let up_over = up.poll_pass(cx, (client, upstream), is_leaving, |bytes| exchange.pass_up(bytes));
-            let down_over = down.poll_pass(cx, (upstream, client), is_leaving, |bytes| exchange.pass_down(bytes));
+            let mut has_passed = false;
+            let up_over = up.poll_pass(cx, (client, upstream), is_leaving, |bytes| {
+                has_passed = true;
+                exchange.pass_up(bytes)
+            });
+            let down_over = down.poll_pass(cx, (upstream, client), is_leaving, |bytes| {
+                has_passed = true;
+                exchange.pass_down(bytes)
+            });
             match (up_over, down_over) {
                 (Poll::Ready(Err(end)), _) | (_, Poll::Ready(Err(end))) => return Poll::Ready(end),
                 (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(End::Closed),
@@ -122,6 +168,9 @@ impl Passage {
             }
             if is_leaving && up.is_at_rest() && down.is_at_rest() {
                 return Poll::Ready(End::Leaving);
+            }
+            if rest.as_mut().is_some_and(|rest| rest.poll_over(cx, has_passed).is_ready()) {
+                return Poll::Ready(End::Idle);
             }
             Poll::Pending
         })

@@ -10,13 +10,16 @@ use crate::{
     access::{
         CanonicalRequest, CredentialHandling, Malformed, Reason, SentRequest, Timestamp, ends_here, may_be_trailer,
     },
+    audit::SentDigests,
     net::{Client, Gate, Network, OutboundBody, Peer, TakesTrailers, TargetUrl, UpstreamBody},
     policy::Permit,
     route::Route,
     snapshot::{Snapshot, Upstream},
 };
 
-use super::{answer::Content, caller::Caller, lasting::Lasting, rejection::Rejection, transaction, websocket::Opening};
+use super::{
+    answer::Content, caller::Caller, lasting::Lasting, rejection::Rejection, sent, transaction, websocket::Opening,
+};
 
 pub(super) const DECISION_ID: HeaderName = HeaderName::from_static("portcullis-decision-id");
 pub(super) const REVISION: HeaderName = HeaderName::from_static("portcullis-revision");
@@ -97,6 +100,16 @@ impl Outgoing {
         if self.is_repeatable || self.is_uploading() && self.request.body().is_streamed() {
             self.request.body_mut().behind(gate());
         }
+    }
+
+    /// Asks for the WebSocket connection in it.
+    pub(super) fn ask(&mut self, opening: &Opening) {
+        opening.write(self.request.headers_mut());
+    }
+
+    /// What proves later what it was.
+    pub(super) fn digests(&self) -> SentDigests {
+        sent::digests(&self.request)
     }
 
     /// Asks for the WebSocket connection, and waits for the head of the answer.

@@ -71,10 +71,19 @@ impl JsonPath {
 }
 
 /// What a request may switch to on its connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Upgrade {
-    /// WebSocket (RFC 6455).
-    WebSocket,
+    /// WebSocket (RFC 6455), over HTTP/2 too (RFC 8441).
+    WebSocket(WebSocketRule),
+}
+
+/// What may be spoken on a WebSocket connection, and how long it may be silent.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WebSocketRule {
+    /// The subprotocols of which the client must offer one and the upstream choose one; `None` for any or none.
+    pub subprotocols: Option<Box<[Box<str>]>>,
+    /// How long nothing may pass in either direction; as long as both sides like by default.
+    pub idle: Option<Duration>,
 }
 
 /// Which elements of an answer the principal may see.

@@ -110,6 +110,7 @@ pub struct RouteTable {
     routes: Vec<Arc<Route>>,
     // INVARIANT: most specific host first; a route's index is in exactly one of the trees.
     hosts: Vec<(HostPattern, Node)>,
+    switches: bool,
 }
 
 #[derive(Debug, Default)]
@@ -124,7 +125,8 @@ struct Node {
 impl RouteTable {
     /// Orders the routes, or lists all pairs that could match one request equally.
     pub fn new(routes: Vec<Route>) -> Result<Self, Vec<Conflict>> {
-        let mut table = Self { routes: routes.into_iter().map(Arc::new).collect(), hosts: Vec::new() };
+        let switches = routes.iter().flat_map(|route| route.operations.values()).any(|it| it.upgrade.is_some());
+        let mut table = Self { routes: routes.into_iter().map(Arc::new).collect(), hosts: Vec::new(), switches };
         let mut conflicts = Vec::new();
         for index in 0..table.routes.len() {
             table.insert(index, &mut conflicts);
@@ -136,6 +138,11 @@ impl RouteTable {
     /// All routes, in the order of the configuration.
     pub fn routes(&self) -> &[Arc<Route>] {
         &self.routes
+    }
+
+    /// Whether a request may switch to another protocol anywhere.
+    pub fn switches(&self) -> bool {
+        self.switches
     }
 
     /// The most specific route for the request.

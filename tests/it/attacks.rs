@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Connection, Echo, Frames, Portcullis, Readings, Told, World, spellings};
+use crate::support::{Connection, Echo, Http2, Portcullis, Readings, Told, World, spellings};
 
 const ATTACKS: &str = include_str!("attacks.txt");
 
@@ -359,7 +359,7 @@ fn no_attack_by_http_2_is_read_as_what_was_not_permitted() {
     let world = World::with_routes(ROUTES);
     let mut battle = Battle::new(&world);
     // One connection for all: a refusal is of its stream alone.
-    let mut frames = Frames::open(battle.portcullis.data);
+    let mut frames = Http2::reading(battle.portcullis.data);
     let mut stream = 1;
     for attack in attacks().iter().filter(|attack| attack.by.1) {
         let fields = attack.request.fields(&battle.token);
@@ -369,7 +369,7 @@ fn no_attack_by_http_2_is_read_as_what_was_not_permitted() {
         battle.judge(attack, told.status(), &told.reason());
         stream += 2;
         if matches!(told, Told::GoneAway(_)) {
-            (frames, stream) = (Frames::open(battle.portcullis.data), 1);
+            (frames, stream) = (Http2::reading(battle.portcullis.data), 1);
         }
     }
     battle.end(300);

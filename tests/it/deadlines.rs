@@ -9,7 +9,7 @@ use std::{
 
 use crate::support::{
     Connection, Portcullis, World, eventually,
-    frames::{END_HEADERS, END_STREAM, Http2, frame, request_head},
+    raw_http2::{END_HEADERS, END_STREAM, Http2, frame, request_head},
     request,
 };
 

@@ -4,7 +4,7 @@ use std::{net::TcpListener, thread, time::Duration};
 
 use crate::support::{
     Connection, Portcullis, World, eventually,
-    frames::{
+    raw_http2::{
         END_HEADERS, END_STREAM, Http2, data, field, frame, ping, remembered, request_head, reset, window_update,
     },
     request,

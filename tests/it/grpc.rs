@@ -221,3 +221,86 @@ fn a_call_that_lasts_ends_by_a_status_when_it_is_not_permitted_any_more() {
     assert_eq!((&record["cut"], &record["grpc_status"]), (&"not_permitted".into(), &7.into()));
     assert_eq!((&record["complete"], &record["reason"]), (&false.into(), &"permitted".into()));
 }
+
+#[test]
+fn a_call_ends_at_the_deadline_that_its_caller_has_named() {
+    let upstream = Http2Upstream::start(100, |mut stream| {
+        Box::pin(async move {
+            let path = stream.request.uri().path().to_owned();
+            if path.ends_with("/Once") {
+                // It never answers.
+                std::future::pending::<()>().await;
+            }
+            let head = Response::builder().header("content-type", "application/grpc").body(()).unwrap();
+            let mut sending = stream.respond.send_response(head, false).unwrap();
+            while sending.send_data(message("tick"), false).is_ok() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+    });
+    let (world, portcullis) = world(&upstream);
+    let token = world.issuer.token("erin", &["reader"]);
+    let within = |method: &str, timeout: &'static str| {
+        let mut call = call(method, &token, "d1");
+        call.headers_mut().insert("grpc-timeout", http::HeaderValue::from_static(timeout));
+        call
+    };
+    for method in ["Read", "Once"] {
+        let (head, _, trailers) = runtime().block_on(called(&portcullis, within(method, "200m")));
+        let status = trailers.get("grpc-status").or_else(|| head.headers.get("grpc-status")).unwrap();
+        assert_eq!(status, "4", "{method}");
+        let record = record(&world, &format!("/acme.Documents/{method}"));
+        assert_eq!((&record["cut"], &record["grpc_status"]), (&"upstream_timeout".into(), &4.into()), "{method}");
+    }
+    let (head, _, _) = runtime().block_on(called(&portcullis, within("Hidden", "soon")));
+    assert_eq!(head.headers.get("grpc-status").unwrap(), "3");
+    assert_eq!(upstream.heads().len(), 2, "what was malformed was not sent");
+    assert_eq!(upstream.heads()[0].headers.get("grpc-timeout").unwrap(), "200m");
+}
+
+#[test]
+fn a_call_of_a_method_without_a_route_is_denied() {
+    let upstream = Http2Upstream::start(100, echoing);
+    let (world, portcullis) = world(&upstream);
+    let token = world.issuer.token("erin", &["reader"]);
+    for path in [
+        "/acme.Documents/Write",
+        "/acme.Documents/read",
+        "/acme.documents/Read",
+        "/grpc.health.v1.Health/Check",
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    ] {
+        let mut other = call("Read", &token, "d1");
+        *other.uri_mut() = format!("http://api.acme.example{path}").parse().unwrap();
+        let (head, _, _) = runtime().block_on(called(&portcullis, other));
+        assert_eq!(head.headers.get("grpc-status").unwrap(), "7", "{path}");
+    }
+    for path in ["/acme.Documents//Read", "/acme.Documents/Read/", "/acme.Documents/./Read", "/acme.Documents%2FRead"] {
+        let mut other = call("Read", &token, "d1");
+        *other.uri_mut() = format!("http://api.acme.example{path}").parse().unwrap();
+        let (head, _, _) = runtime().block_on(called(&portcullis, other));
+        assert_eq!(head.headers.get("grpc-status").unwrap(), "3", "{path}");
+    }
+    assert!(upstream.heads().is_empty());
+}
+
+#[test]
+fn only_a_call_by_its_own_protocol_is_one() {
+    let upstream = Http2Upstream::start(100, echoing);
+    let (world, portcullis) = world(&upstream);
+    let token = world.issuer.token("erin", &["reader"]);
+    // By HTTP/1.1, or of another media type, a denial is the document that others get.
+    let fields = "content-type: application/grpc\r\nx-document: unknown\r\n";
+    let answer = portcullis.request("POST", "/acme.Documents/Read", &token, fields, "");
+    assert_eq!((answer.status, answer.reason()), (403, "not_permitted".to_owned()));
+    let mut web = call("Read", &token, "unknown");
+    web.headers_mut().insert("content-type", http::HeaderValue::from_static("application/grpc-web+proto"));
+    let (head, _, _) = runtime().block_on(called(&portcullis, web));
+    assert_eq!((head.status.as_u16(), head.headers.get("grpc-status")), (403, None));
+    // GET is no method of a call, and has no route.
+    let mut get = call("Read", &token, "d1");
+    *get.method_mut() = http::Method::GET;
+    let (head, _, _) = runtime().block_on(called(&portcullis, get));
+    assert_eq!((head.status.as_u16(), head.headers.get("grpc-status")), (403, None));
+    assert!(upstream.heads().is_empty());
+}

@@ -1,6 +1,6 @@
 //! The rules of reading requests and answers, and the tests that fail without each of them.
 
-use crate::support::{World, each_is_a_test};
+use crate::support::{Connection, World, answer_of, each_is_a_test, request};
 
 /// Each rule with the tests that hold it, by their names.
 const RULES: &[(&str, &[&str])] = &[
@@ -69,10 +69,57 @@ const RULES: &[(&str, &[&str])] = &[
             "only_strings_and_plain_integers_are_ids",
         ],
     ),
-    ("nothing is tunnelled", &["an_upgrade_is_not_given_and_nothing_is_tunnelled"]),
+    (
+        "nothing is tunnelled but where a route says so, and then only what its upstream has agreed to",
+        &[
+            "an_upgrade_is_not_given_and_nothing_is_tunnelled",
+            "without_a_route_that_asks_for_it_no_stream_switches",
+            "an_upstream_that_answers_another_handshake_is_refused",
+            "a_connection_ends_by_1008_when_it_is_not_permitted_any_more",
+        ],
+    ),
+    (
+        "a message of JSON-RPC is one object, and what the decision reads of it is there once",
+        &["a_batch_of_json_rpc_names_no_resource", "look_alikes_of_a_routed_member_are_refused"],
+    ),
+    (
+        "a gRPC call is a POST by HTTP/2 of a method that has a route, reflection and health too",
+        &["only_a_call_by_its_own_protocol_is_one", "a_call_of_a_method_without_a_route_is_denied"],
+    ),
+    (
+        "what is remembered is found by all that it was made of",
+        &[
+            "a_remembered_token_does_not_lend_its_answer_to_another",
+            "what_was_verified_is_remembered_but_never_longer_than_it_holds",
+            "a_chain_of_one_connection_is_not_another_s",
+        ],
+    ),
+    (
+        "no dependency is older than the version that mended its faults",
+        &["dependencies_are_not_older_than_what_mended_their_faults"],
+    ),
+    (
+        "a request is sent again only where it cannot have been done, or may be done twice, as it was decided",
+        &[
+            "without_retries_nothing_is_sent_twice",
+            "what_may_have_been_seen_is_sent_again_only_if_it_may_be_and_never_after_a_byte_of_an_answer",
+            "a_request_that_is_sent_again_is_the_same_and_its_record_says_so",
+            "retries_have_a_budget",
+            "what_is_not_permitted_any_more_is_not_sent_again",
+            "what_may_have_been_processed_is_never_sent_twice",
+        ],
+    ),
+    (
+        "a page of a browser reaches no door of the operator, and brings no credential by itself",
+        &["a_page_of_a_browser_asks_for_nothing", "the_socket_is_the_owners_and_goes_with_the_process"],
+    ),
     (
         "a refusal of what could not be read closes, and unread bytes are no request",
-        &["what_has_two_readings_is_refused_recorded_and_not_forwarded", "a_denied_body_is_never_read_as_a_request"],
+        &[
+            "what_has_two_readings_is_refused_recorded_and_not_forwarded",
+            "a_denied_body_is_never_read_as_a_request",
+            "a_body_that_does_not_end_is_heard_for_a_while_only",
+        ],
     ),
     ("the key decides the algorithm", &["the_key_decides_the_algorithm", "no_spelling_of_none_is_an_algorithm"]),
     (
@@ -90,7 +137,12 @@ const RULES: &[(&str, &[&str])] = &[
     ("literals are no patterns", &["bad_templates_are_refused"]),
     (
         "everything has a bound",
-        &["a_head_beyond_the_limits_is_refused", "a_head_has_a_longest", "depth_and_items_are_bounded"],
+        &[
+            "a_head_beyond_the_limits_is_refused",
+            "a_head_has_a_longest",
+            "a_line_or_a_field_that_is_too_long_is_refused_and_recorded",
+            "depth_and_items_are_bounded",
+        ],
     ),
     ("every wait has an end", &["slow_heads_and_silent_connections_are_closed", "a_slow_upstream_is_given_up"]),
     (
@@ -103,7 +155,11 @@ const RULES: &[(&str, &[&str])] = &[
     ),
     (
         "one record for each decision, without its credential, or no decision",
-        &["each_request_leaves_one_record_without_its_credential", "what_cannot_be_recorded_does_not_pass"],
+        &[
+            "each_request_leaves_one_record_without_its_credential",
+            "what_cannot_be_recorded_does_not_pass",
+            "an_upstream_computes_the_digests_of_the_record",
+        ],
     ),
     (
         "a snapshot is good and swapped whole, and one request has one",
@@ -132,9 +188,114 @@ const RULES: &[(&str, &[&str])] = &[
     ),
 ];
 
+// There are no rules of GraphQL here, nor of the tools and sessions of MCP: no route reads a query or a tool's name. To the
+// proxy their messages are bodies in JSON, of which a decision can take single members; what cannot be told so has no route.
+
 #[test]
 fn each_rule_of_requests_is_held_by_tests() {
     each_is_a_test(RULES);
+}
+
+#[test]
+fn a_batch_of_json_rpc_names_no_resource() {
+    let world = World::with_routes(
+        r#"
+  - path: /rpc
+    upstream: main
+    operations:
+      POST: { action: can_read, resource: "document:{body.params.document}" }
+"#,
+    );
+    let portcullis = world.start();
+    let token = world.issuer.token("erin", &[]);
+    let told = |body: &str| {
+        let answer = portcullis.request("POST", "/rpc", &token, "content-type: application/json\r\n", body);
+        (answer.status, answer.reason())
+    };
+    let one = r#"{"jsonrpc": "2.0", "method": "read", "id": 1, "params": {"document": "d1"}}"#;
+    assert_eq!(told(one), (200, String::new()));
+    for (body, reason) in [
+        (format!("[{one}]"), "mapping_failed"),
+        (format!("[{one}, {one}]"), "mapping_failed"),
+        (format!("{one}\n{one}"), "malformed_body"),
+        (one.replace("{\"document\"", "{\"document\": \"d2\", \"document\""), "malformed_body"),
+        (one.replace("{\"document\"", "{\"Document\": \"d2\", \"document\""), "mapping_failed"),
+        (one.replace("\"params\"", "\"Params\""), "mapping_failed"),
+        (one.replace("\"d1\"", "[\"d1\"]"), "mapping_failed"),
+        (String::new(), "malformed_body"),
+    ] {
+        assert_eq!(told(&body), (400, reason.to_owned()), "{body}");
+    }
+    assert_eq!(world.upstream.seen().len(), 1);
+}
+
+#[test]
+fn a_page_of_a_browser_asks_for_nothing() {
+    let world = World::new();
+    let portcullis = world.start();
+    // What a page can make a browser send to another origin without asking it first: no credential is among it.
+    for fields in ["origin: https://evil.example\r\ncookie: session=1\r\n", "sec-fetch-mode: no-cors\r\n"] {
+        let head = format!("GET /documents/d1 HTTP/1.1\r\nhost: a\r\n{fields}\r\n");
+        let answer = answer_of(portcullis.data, head).unwrap();
+        assert_eq!((answer.status, answer.reason()), (401, "missing_credential".to_owned()), "{fields}");
+        assert_eq!(answer.header("access-control-allow-origin"), None);
+    }
+    // What it could read of the telemetry door tells no policy, and nothing can be done there.
+    let post = "POST /metrics HTTP/1.1\r\nhost: a\r\ncontent-type: text/plain\r\ncontent-length: 0\r\n\r\n";
+    let answer = answer_of(portcullis.telemetry, post).unwrap();
+    assert!((400..500).contains(&answer.status), "{}", answer.head);
+    assert!(world.upstream.seen().is_empty());
+}
+
+#[test]
+fn a_chain_of_one_connection_is_not_another_s() {
+    let world = World::new();
+    let portcullis = world.start();
+    let (own, other) = (world.issuer.token("erin", &[]), world.issuer.token("frank", &["reader"]));
+    // On one connection, in turns: what was remembered of one is no answer to another.
+    let mut connection = Connection::open(portcullis.data);
+    for (token, path, status) in [
+        (&own, "/documents/d2", 200),
+        (&other, "/documents/d2", 403),
+        (&other, "/documents/d1", 200),
+        (&own, "/documents/d2", 200),
+        (&other, "/documents/d2", 403),
+    ] {
+        connection.send(request("GET", path, token, "", ""));
+        assert_eq!(connection.answer().unwrap().status, status, "{path}");
+    }
+}
+
+#[test]
+fn dependencies_are_not_older_than_what_mended_their_faults() {
+    let lock = include_str!("../../Cargo.lock");
+    let locked = |name: &str| {
+        let begin = format!("name = \"{name}\"\nversion = \"");
+        let versions: Vec<&str> = lock.split(&begin).skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        versions
+    };
+    let parsed = |version: &str| -> Vec<u32> {
+        version.split(['.', '-', '+']).take(3).map(|part| part.parse().unwrap()).collect()
+    };
+    for (name, least) in [
+        ("bytes", "1.11.1"),
+        ("h2", "0.4.16"),
+        ("httparse", "1.10.0"),
+        ("hyper", "1.12.0"),
+        ("rustls", "0.23.18"),
+        ("rustls-webpki", "0.103.13"),
+        ("tokio", "1.44.2"),
+    ] {
+        let versions = locked(name);
+        assert!(!versions.is_empty(), "{name} is not there any more");
+        for version in versions {
+            assert!(parsed(version) >= parsed(least), "{name} {version} is older than {least}");
+        }
+    }
+    // Those that may come by another dependency.
+    for (name, least) in [("idna", "1.0.3"), ("time", "0.3.47"), ("ring", "0.17.12")] {
+        assert!(locked(name).iter().all(|version| parsed(version) >= parsed(least)), "{name}");
+    }
 }
 
 #[test]

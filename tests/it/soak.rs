@@ -8,7 +8,7 @@ use std::{
 
 use crate::support::{
     Connection, Portcullis, World, eventually,
-    frames::{END_HEADERS, END_STREAM, Http2, data, frame, ping, request_head, reset, window_update},
+    raw_http2::{END_HEADERS, END_STREAM, Http2, data, frame, ping, request_head, reset, window_update},
     request,
 };
 

@@ -26,6 +26,14 @@ const ROUTES: &str = r#"
         resource: "document:{path.document}"
         upgrade: websocket
         bytes: { most: 100B, within: 1h, per: subject }
+  - path: /spoken/{document}
+    upstream: main
+    operations:
+      GET:
+        action: can_read
+        resource: "document:{path.document}"
+        upgrade: websocket
+        websocket: { subprotocols: [chat.v2, chat.v1], idle: 700ms }
   - path: /documents/{document}
     upstream: main
     operations:
@@ -357,4 +365,66 @@ fn an_upgrade_where_there_can_be_none_is_pointed_at() {
     let http2 = world.config().replace("main: { url:", "main: { protocol: http2, url:");
     let text = said(http2.replace("POST: { upgrade: websocket,", "POST: {"));
     assert!(text.contains("a WebSocket begins by HTTP/1.1, and `main` is spoken to by HTTP/2"), "{text}");
+}
+
+#[test]
+fn only_subprotocols_that_are_taken_are_spoken() {
+    let chosen = format!("{SWITCHED}sec-websocket-protocol: chat.v1\r\n");
+    for (head, offer, expected) in [
+        (chosen.as_str(), "chat.v3, chat.v1", "101"),
+        (&chosen, "chat.v3", "400"),
+        (&chosen, "", "400"),
+        // The upstream chooses one, and of those that it was offered.
+        (SWITCHED, "chat.v1", "502"),
+        (&chosen, "chat.v2", "502"),
+    ] {
+        let service = Service::start(head, b"");
+        let (_world, portcullis, token) = before(&service);
+        let field = format!("{HANDSHAKE}sec-websocket-protocol: {offer}\r\n");
+        let fields = if offer.is_empty() { HANDSHAKE } else { &field };
+        let (_stream, came) = asked(&portcullis, "/spoken/d1", &token, fields);
+        assert!(came.starts_with(&format!("HTTP/1.1 {expected} ")), "{offer}: {came}");
+        let heads = service.heads.lock().unwrap().clone();
+        assert_eq!(heads.is_empty(), expected == "400", "{offer}");
+        assert!(heads.iter().all(|head| !head.contains("chat.v3")), "{heads:?}");
+    }
+}
+
+#[test]
+fn a_connection_on_which_nothing_passes_is_ended() {
+    let service = Service::start(&format!("{SWITCHED}sec-websocket-protocol: chat.v1\r\n"), b"");
+    let (world, portcullis, token) = before(&service);
+    let fields = format!("{HANDSHAKE}sec-websocket-protocol: chat.v1\r\n");
+    let (mut stream, _) = asked(&portcullis, "/spoken/d1", &token, &fields);
+    let begun = Instant::now();
+    for _ in 0..6 {
+        thread::sleep(Duration::from_millis(150));
+        echoed(&mut stream);
+    }
+    assert_eq!(rest(stream), b"\x88\x02\x03\xe9", "1001");
+    assert!(begun.elapsed() > Duration::from_millis(1500), "what passes keeps it open");
+    let record = only_record(&world);
+    assert_eq!((&record["complete"], &record["cut"]), (&true.into(), &Value::Null));
+    assert_eq!(portcullis.metric("portcullis_connections_ended_total{reason=\"idle\"}"), 1.0);
+}
+
+#[test]
+fn a_rule_for_websockets_that_makes_no_sense_is_refused() {
+    for (from, to, expected) in [
+        (
+            "subprotocols: [chat.v2, chat.v1]",
+            "subprotocols: []",
+            "`subprotocols` is empty: no connection could be opened",
+        ),
+        ("chat.v2,", "\"chat v2\",", "`chat v2` is not a subprotocol's name"),
+        ("upgrade: websocket\n        websocket", "websocket", "`websocket` on an operation that switches to nothing"),
+        ("idle: 700ms", "idle: soon", "soon"),
+    ] {
+        let world = World::with_routes(&ROUTES.replace(from, to));
+        world.write("portcullis.yaml", world.config());
+        let said = run(&["validate", "--config", world.path("portcullis.yaml").to_str().unwrap()]);
+        let text = String::from_utf8_lossy(&said.stderr).into_owned() + &String::from_utf8_lossy(&said.stdout);
+        assert!(!said.status.success() && text.contains(expected), "{text}");
+        assert!(text.contains("portcullis.yaml:"), "{text}");
+    }
 }

@@ -2,7 +2,6 @@
 
 mod authority;
 mod echo;
-pub(crate) mod frames;
 mod http2;
 mod issuer;
 mod process;
@@ -22,7 +21,7 @@ pub(crate) use http2::{Answering, Http2Upstream, Stream, connect, http2_request,
 pub(crate) use issuer::{Issuer, claims, token};
 pub(crate) use process::{Portcullis, World, eventually, request, run};
 pub(crate) use provider::Provider;
-pub(crate) use raw_http2::{Frames, Told};
+pub(crate) use raw_http2::{Http2, Told};
 pub(crate) use readings::{Readings, spellings};
 pub(crate) use rules::each_is_a_test;
 pub(crate) use scripted::{Said, Scripted, Then};

@@ -6,10 +6,86 @@ use std::{
     time::Duration,
 };
 
+/// The flag of a frame after which the stream has nothing more.
 pub(crate) const END_STREAM: u8 = 1;
+/// The flag of a head that is whole.
 pub(crate) const END_HEADERS: u8 = 4;
 pub(crate) const PADDED: u8 = 8;
 pub(crate) const PRIORITY: u8 = 32;
+
+/// A frame (RFC 9113, section 4.1).
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut frame = length[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+pub(crate) fn data(flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    frame(0, flags, stream, payload)
+}
+
+pub(crate) fn reset(stream: u32) -> Vec<u8> {
+    frame(3, 0, stream, &8_u32.to_be_bytes())
+}
+
+pub(crate) fn ping() -> Vec<u8> {
+    frame(6, 0, 0, &[7; 8])
+}
+
+pub(crate) fn window_update(stream: u32, more: u32) -> Vec<u8> {
+    frame(8, 0, stream, &more.to_be_bytes())
+}
+
+/// The head of a request with a token, and these more bytes of its block.
+pub(crate) fn request_head(method: &str, path: &str, token: &str, more: &[u8]) -> Vec<u8> {
+    let mut block = vec![0x86];
+    block.extend(indexed(2, method));
+    block.extend(indexed(4, path));
+    block.extend(indexed(1, "api.acme.example"));
+    if !token.is_empty() {
+        block.extend(indexed(23, &format!("Bearer {token}")));
+    }
+    block.extend(more);
+    block
+}
+
+/// A field that is not remembered, its name from the static table (RFC 7541, section 6.2.2).
+fn indexed(name: u8, value: &str) -> Vec<u8> {
+    let mut field = if name < 15 { vec![name] } else { vec![15, name - 15] };
+    field.extend(text(value));
+    field
+}
+
+/// A field that is not remembered, with its name.
+pub(crate) fn field(name: &str, value: &str) -> Vec<u8> {
+    [vec![0], text(name), text(value)].concat()
+}
+
+/// A field that is remembered: from then on `0xbe` stands for it (RFC 7541, section 6.2.1).
+pub(crate) fn remembered(name: &str, value: &str) -> Vec<u8> {
+    [vec![0x40], text(name), text(value)].concat()
+}
+
+fn text(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut length = text.len();
+    if length < 127 {
+        bytes.push(u8::try_from(length).unwrap());
+    } else {
+        bytes.push(127);
+        length -= 127;
+        while length >= 128 {
+            bytes.push(u8::try_from(length % 128 + 128).unwrap());
+            length /= 128;
+        }
+        bytes.push(u8::try_from(length).unwrap());
+    }
+    bytes.extend(text.as_bytes());
+    bytes
+}
 
 /// What came of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,39 +115,60 @@ impl Told {
     }
 }
 
-/// A connection that has greeted.
-pub(crate) struct Frames {
+/// A connection that has begun.
+pub(crate) struct Http2 {
     stream: TcpStream,
-    unread: Vec<u8>,
 }
 
-impl Frames {
+impl Http2 {
     pub(crate) fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        stream.set_nodelay(true).unwrap();
-        let mut frames = Self { stream, unread: Vec::new() };
-        frames.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-        // No dynamic table for the answers: what they say can be read one by one.
-        frames.frame(4, 0, 0, &[0, 1, 0, 0, 0, 0]);
-        // As much as all answers of a test may need.
-        frames.frame(8, 0, 0, &[0x3f, 0, 0, 0]);
-        frames
+        Self::open_with(address, &[])
     }
 
-    pub(crate) fn send(&mut self, bytes: &[u8]) {
-        let _ = self.stream.write_all(bytes);
+    /// With these settings, each a number and its value.
+    pub(crate) fn open_with(address: SocketAddr, settings: &[(u16, u32)]) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_nodelay(true).unwrap();
+        let payload: Vec<u8> = settings
+            .iter()
+            .flat_map(|(name, value)| [name.to_be_bytes().to_vec(), value.to_be_bytes().to_vec()].concat())
+            .collect();
+        let mut connection = Self { stream };
+        connection.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        connection.send(frame(4, 0, 0, &payload));
+        connection
+    }
+
+    /// One on which [`Http2::told`] can read all answers.
+    pub(crate) fn reading(address: SocketAddr) -> Self {
+        // No dynamic table for the answers: what they say can be read one by one.
+        let mut connection = Self::open_with(address, &[(1, 0)]);
+        connection.stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        // As much as all answers of a test may need.
+        connection.send(window_update(0, 0x3f00_0000));
+        connection
+    }
+
+    /// Sends it, and says whether it was taken.
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.stream.write_all(bytes.as_ref()).is_ok()
     }
 
     pub(crate) fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-        let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
-        self.send(&[&head, payload].concat());
+        self.send(frame(kind, flags, stream, payload));
     }
 
-    /// A whole head of these fields, and with it the request.
+    /// A whole head of these fields, and with it the request; in as many frames as it takes.
     pub(crate) fn head(&mut self, stream: u32, fields: &[(&str, &str)]) {
-        self.frame(1, END_STREAM | END_HEADERS, stream, &block(fields));
+        let block = block(fields);
+        let mut pieces = block.chunks(16 * 1024).peekable();
+        let mut kind = 1;
+        while let Some(piece) = pieces.next() {
+            let ends_head = if pieces.peek().is_none() { END_HEADERS } else { 0 };
+            let ends_stream = if kind == 1 { END_STREAM } else { 0 };
+            self.frame(std::mem::replace(&mut kind, 9), ends_head | ends_stream, stream, piece);
+        }
     }
 
     /// A whole request.
@@ -87,7 +184,7 @@ impl Frames {
     pub(crate) fn told(&mut self, stream: u32) -> Told {
         let (mut status, mut body) = (None, Vec::new());
         loop {
-            let Some((kind, flags, of, payload)) = self.next_frame() else { return Told::GoneAway(None) };
+            let Some((kind, flags, of, payload)) = self.next() else { return Told::GoneAway(None) };
             let code = |at: usize| payload.get(at..at + 4).map(|code| u32::from_be_bytes(code.try_into().unwrap()));
             match kind {
                 0 if of == stream => body.extend_from_slice(&payload),
@@ -107,24 +204,26 @@ impl Frames {
         }
     }
 
-    fn next_frame(&mut self) -> Option<(u8, u8, u32, Vec<u8>)> {
-        self.fill(9)?;
-        let head: Vec<u8> = self.unread.drain(..9).collect();
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
-        self.fill(length)?;
-        let payload = self.unread.drain(..length).collect();
-        Some((head[3], head[4], u32::from_be_bytes(head[5..9].try_into().unwrap()), payload))
+    /// The next frame: its kind, its flags, its stream and what is in it; `None` at the end.
+    pub(crate) fn next(&mut self) -> Option<(u8, u8, u32, Vec<u8>)> {
+        let mut head = [0; 9];
+        self.stream.read_exact(&mut head).ok()?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; usize::try_from(length).unwrap()];
+        self.stream.read_exact(&mut payload).ok()?;
+        let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+        Some((head[3], head[4], stream, payload))
     }
 
-    fn fill(&mut self, length: usize) -> Option<()> {
-        let mut piece = [0; 16 * 1024];
-        while self.unread.len() < length {
-            match self.stream.read(&mut piece) {
-                Ok(0) | Err(_) => return None,
-                Ok(read) => self.unread.extend_from_slice(&piece[..read]),
+    /// Reads to the end, and says with which error the connection was given up, if that was said.
+    pub(crate) fn given_up(&mut self) -> Option<u32> {
+        let mut error = None;
+        while let Some((kind, _, _, payload)) = self.next() {
+            if kind == 7 {
+                error = Some(u32::from_be_bytes(payload[4..8].try_into().unwrap()));
             }
         }
-        Some(())
+        error
     }
 }
 
