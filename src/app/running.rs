@@ -32,7 +32,7 @@ use crate::{
 };
 
 use super::{
-    assembler::{Assembler, Fixed, Seed, check_everything, listeners},
+    assembler::{Assembler, Fixed, Seed, check_everything, interceptions, listeners},
     operator::{AdminError, Told},
     sockets::Sockets,
     upstreams::KnownEndpoints,
@@ -125,6 +125,8 @@ impl Running {
             fixed: Fixed::of(&settings),
             tls: tls_senders,
             identities: Vec::new(),
+            interceptions: interceptions(&settings),
+            next_interceptions: Vec::new(),
             polls: polls_sender,
             next_polls: None,
             endpoints,

@@ -28,6 +28,28 @@ pub(super) struct Listen {
     pub(super) original_destination: Option<Located<bool>>,
     /// Serve TLS. Without it the listener speaks in the clear.
     pub(super) tls: Option<Tls>,
+    /// Clients name it as their proxy (`HTTP_PROXY`, `HTTPS_PROXY`), and say by `Proxy-Authorization` who they are. Of the
+    /// routes only those count that name a host. Without it clients take it for the service itself.
+    pub(super) explicit_proxy: Option<Located<ExplicitProxy>>,
+}
+
+/// How agents reach services elsewhere: requests in absolute-form, and CONNECT where it is intercepted.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExplicitProxy {
+    /// The authority that vouches for the ends of tunnels, which agents have to trust. Without it CONNECT is refused: there
+    /// are no tunnels that nobody looks into.
+    pub(super) interception: Option<Located<Interception>>,
+}
+
+/// A private authority: its certificate and its key, both PEM. They are read again when the files change.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Interception {
+    /// The authority's certificate, and after it those between it and the one that agents trust.
+    pub(super) certificate: Located<String>,
+    /// Its private key.
+    pub(super) key: Located<String>,
 }
 
 /// Whether connections begin with a header of the PROXY protocol.

@@ -7,6 +7,7 @@ mod denylist;
 mod details;
 mod documents;
 mod endpoints;
+mod explicit_proxy;
 mod file;
 mod file_endpoints;
 mod file_identity;

@@ -37,6 +37,11 @@ impl<T> HalfOpen<T> {
         Self { inner, silence, ahead: Vec::new(), end: None, quiet: 0 }
     }
 
+    /// Whether more came than was asked for.
+    pub(super) fn has_more(&self) -> bool {
+        !self.ahead.is_empty()
+    }
+
     fn has_written(&mut self) {
         self.quiet = 0;
         if let Some(end) = &mut self.end {

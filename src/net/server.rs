@@ -119,6 +119,11 @@ pub trait Handler: Clone + Send + Sync + 'static {
     /// head is beyond the limits.
     fn malformed(&self, peer: &Peer, problem: HeadProblem);
 
+    /// Told of a client that asks for another server in its tunnel than the tunnel is for.
+    fn misdirected(&self, peer: &Peer) {
+        let _ = peer;
+    }
+
     /// Told of a connection that has ended before its first request.
     fn refused(&self, refused: Refused) {
         let _ = refused;
@@ -355,6 +360,7 @@ async fn arrived(
         Passed::Client(client) => Peer::at(Some(client)),
         Passed::Unnamed => Peer::at(source),
     };
+    peer.role = arrival.role.clone();
     if arrival.original_destination {
         let destination = stream.original_destination();
         peer.destination = destination.map(|to| (Arc::new(TargetUrl::of_address(to)), to.ip()));
@@ -363,7 +369,7 @@ async fn arrived(
 }
 
 /// Serves what the first bytes tell of.
-async fn begin<T, H>(io: T, peer: Peer, settings: ServerSettings, mut drain: DrainSignal, handler: H)
+pub(super) async fn begin<T, H>(io: T, peer: Peer, settings: ServerSettings, mut drain: DrainSignal, handler: H)
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     H: Handler,

@@ -268,6 +268,6 @@ pub(super) fn regular_file(file: &Path) -> io::Result<Vec<u8>> {
     fs::read(file)
 }
 
-fn pem(file: &Path) -> Result<Vec<u8>, TlsError> {
+pub(super) fn pem(file: &Path) -> Result<Vec<u8>, TlsError> {
     regular_file(file).map_err(|error| TlsError::Unreadable(file.to_owned(), error))
 }

@@ -30,6 +30,8 @@ pub(super) struct Permitted<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) permit: &'a Permit,
     pub(super) caller: &'a Caller,
+    /// The fields by which the sender is known, if these are not the request's own.
+    pub(super) sender: Option<&'a [(HeaderName, HeaderValue)]>,
     pub(super) route: &'a Route,
     pub(super) now: Timestamp,
     /// Whether the answer will be filtered: then it must come whole and readable.
@@ -153,20 +155,22 @@ fn request_headers(
     peer: &Peer,
     marks: &Marks,
 ) -> Result<(HeaderMap, SentRequest), Rejection> {
-    let Permitted { snapshot, permit, caller, route, now, filtered, .. } = permitted;
+    let Permitted { snapshot, permit, caller, sender, route, now, filtered, .. } = permitted;
     if !Arc::ptr_eq(permit.principal(), &caller.principal) {
         return Err(Rejection::with_detail(Reason::InternalError, "the permit is for another chain"));
     }
-    let removed = match route.credential {
-        CredentialHandling::Strip => snapshot.authenticator.credential_fields(),
-        CredentialHandling::Forward => &[],
+    let removed = match (sender, route.credential) {
+        (None, CredentialHandling::Strip) => snapshot.authenticator.credential_fields(),
+        (None, CredentialHandling::Forward) => &[],
+        // Credentials in its own fields are for the service; what it says of its task is not.
+        (Some(_), _) => snapshot.authenticator.task_field().map(std::slice::from_ref).unwrap_or_default(),
     };
     let host = head.authority().as_str();
     let host = HeaderValue::from_str(host).map_err(|_| Malformed::Host("it cannot be a field's value"))?;
     let scheme = head.scheme();
     let own_host = upstream.endpoints.authority().filter(|_| !upstream.preserve_host);
     let upstream_host = own_host.unwrap_or(&host).clone();
-    let kept = snapshot.authenticator.asked_fields();
+    let kept = if sender.is_none() { snapshot.authenticator.asked_fields() } else { &[] };
     let (mut headers, sent) = head.into_outbound_headers(upstream_host, removed, kept);
     if filtered {
         for name in
@@ -175,12 +179,19 @@ fn request_headers(
             headers.remove(name);
         }
     }
-    headers.insert(FORWARDED_HOST, host);
-    headers.insert(FORWARDED_FOR, peer.forwarded_for.clone());
-    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme.name()));
     headers.append(header::VIA, HeaderValue::from_static("1.1 portcullis"));
-    mark(&mut headers, marks);
-    caller.mark(&mut headers);
+    // Who asks from where concerns the services behind the proxy, and nobody elsewhere.
+    let sent = match sender {
+        None => {
+            headers.insert(FORWARDED_HOST, host);
+            headers.insert(FORWARDED_FOR, peer.forwarded_for.clone());
+            headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme.name()));
+            mark(&mut headers, marks);
+            caller.mark(&mut headers);
+            sent
+        }
+        Some(fields) => sent.presenting(fields),
+    };
     if let Some(tokens) = &snapshot.transaction_tokens {
         if upstream.transaction_token {
             headers.insert(&tokens.header, transaction::token(tokens, permit, marks, peer, now)?);

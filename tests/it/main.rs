@@ -25,6 +25,7 @@ mod decision;
 mod demo;
 mod discovery;
 mod draining;
+mod egress;
 mod endpoints;
 mod failures;
 mod floods;
