@@ -205,9 +205,9 @@ impl<T> Guarded<T> {
 }
 
 impl<T> Guarded<HalfOpen<T>> {
-    /// Whether more came than the last head and its body.
-    pub(super) fn has_more(&self) -> bool {
-        self.state != State::Head || !self.head.is_empty() || self.inner.has_more()
+    /// What is below it, if no more came than the last head and its body.
+    pub(super) fn into_inner(self) -> Option<T> {
+        if self.state == State::Head && self.head.is_empty() { self.inner.into_inner() } else { None }
     }
 }
 

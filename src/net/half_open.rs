@@ -37,9 +37,9 @@ impl<T> HalfOpen<T> {
         Self { inner, silence, ahead: Vec::new(), end: None, quiet: 0 }
     }
 
-    /// Whether more came than was asked for.
-    pub(super) fn has_more(&self) -> bool {
-        !self.ahead.is_empty()
+    /// What is below it, if no more came than was asked for.
+    pub(super) fn into_inner(self) -> Option<T> {
+        self.ahead.is_empty().then_some(self.inner)
     }
 
     fn has_written(&mut self) {

@@ -59,6 +59,11 @@ impl<T> Patient<T> {
     pub(super) fn new(inner: T) -> Self {
         Self { inner, waiting: None }
     }
+
+    /// What is below it.
+    pub(super) fn into_inner(self) -> T {
+        self.inner
+    }
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Patient<T> {

@@ -99,6 +99,7 @@ where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let parts = connection.await.ok()?.downcast::<TokioIo<Received<T>>>().ok()?;
-    let stream = parts.io.into_inner();
-    (parts.read_buf.is_empty() && !stream.has_more()).then(|| Box::new(stream) as Box<dyn Stream>)
+    // What looks after the connection looks after the one within it from now on.
+    let stream = parts.io.into_inner().into_inner()?.into_inner().into_inner().into_inner();
+    parts.read_buf.is_empty().then(|| Box::new(stream) as Box<dyn Stream>)
 }

@@ -193,7 +193,8 @@ fn curl_reaches_a_far_service_over_http_by_user_and_password() {
     assert!(seen.starts_with("GET /documents/d1 HTTP/1.1\r\n") && seen.contains("host: api.far.example\r\n"), "{seen}");
     assert!(seen.contains("authorization: Bearer theirs\r\n") && !seen.contains("proxy-"), "{seen}");
     // Nobody is known, or nobody that counts.
-    for arguments in [&[url][..], &["-U", "erin:secret", url], &["-U", "jwt:a.b.c", url], &["-H", "x-api-key: k", url]] {
+    for arguments in [&[url][..], &["-U", "erin:secret", url], &["-U", "jwt:a.b.c", url], &["-H", "x-api-key: k", url]]
+    {
         let (body, told) = egress.curl(arguments);
         assert_eq!(told, "000 407 1.1", "{arguments:?} {body}");
     }
@@ -223,9 +224,16 @@ fn a_proxy_is_asked_in_absolute_form_for_hosts_that_routes_name() {
         // A route for all hosts names none.
         ("http://other.example/open/d1", "other.example", "x: y", 403, "no_route"),
         ("http://api.far.example/documents/d1", "api.far.example", &authorization, 400, "repeated_header"),
-        ("http://api.far.example/documents/d1", "api.far.example", "connection: proxy-authorization", 400, "malformed_header"),
+        (
+            "http://api.far.example/documents/d1",
+            "api.far.example",
+            "connection: proxy-authorization",
+            400,
+            "malformed_header",
+        ),
     ] {
-        let answer = egress.asked(&[&format!("GET {target} HTTP/1.1"), &format!("host: {host}"), &authorization, fields]);
+        let answer =
+            egress.asked(&[&format!("GET {target} HTTP/1.1"), &format!("host: {host}"), &authorization, fields]);
         assert_eq!((answer.status, answer.reason().as_str()), (status, reason), "{target} {fields}");
     }
     assert_eq!(egress.world.upstream.seen().len(), 2);
@@ -293,7 +301,11 @@ fn what_comes_out_of_a_tunnel_is_for_its_host_alone() {
         (get("api.far.example", "http://api.far.example/documents/d1"), 400, "malformed_target"),
         ("CONNECT api.far.example:443 HTTP/1.1\r\nhost: api.far.example\r\n\r\n".to_owned(), 405, "refused_method"),
         (get("api.far.example", "/open/d1"), 403, "no_route"),
-        ("GET /documents/../d1 HTTP/1.1\r\nhost: api.far.example\r\nconnection: close\r\n\r\n".to_owned(), 400, "non_canonical_path"),
+        (
+            "GET /documents/../d1 HTTP/1.1\r\nhost: api.far.example\r\nconnection: close\r\n\r\n".to_owned(),
+            400,
+            "non_canonical_path",
+        ),
         ("GET / HTTP/1.1\nhost: api.far.example\n\n".to_owned(), 400, ""),
     ] {
         let answer = within(&bytes);
@@ -310,7 +322,10 @@ fn another_server_is_not_asked_for_in_a_tunnel() {
     assert!(refused.is_err(), "{refused:?}");
     let records = egress.audit(2);
     assert_eq!((&records[1]["reason"], &records[1]["host"]), (&"misdirected".into(), &"api.far.example".into()));
-    assert_eq!(egress.portcullis.metric("portcullis_connections_refused_total{reason=\"tls_handshake\"}"), before + 1.0);
+    assert_eq!(
+        egress.portcullis.metric("portcullis_connections_refused_total{reason=\"tls_handshake\"}"),
+        before + 1.0
+    );
     // What is no TLS at all is no more.
     let mut stream = egress.tunnel("api.far.example:443");
     stream.write_all(get("api.far.example", "/documents/d1").as_bytes()).unwrap();
@@ -325,7 +340,9 @@ fn who_does_not_wait_for_the_tunnel_has_none() {
     let egress = Egress::start();
     let authorization = egress.proxy_authorization();
     let head = format!("CONNECT api.far.example:443 HTTP/1.1\r\nhost: api.far.example\r\n{authorization}\r\n\r\n");
-    for early in ["\x16\x03\x01", "GET http://api.far.example/documents/d1 HTTP/1.1\r\nhost: api.far.example\r\n\r\n", "\n"] {
+    for early in
+        ["\x16\x03\x01", "GET http://api.far.example/documents/d1 HTTP/1.1\r\nhost: api.far.example\r\n\r\n", "\n"]
+    {
         let mut connection = Connection::open(egress.portcullis.data);
         connection.send(format!("{head}{early}"));
         let mut answer = Vec::new();
@@ -381,7 +398,9 @@ fn the_authority_is_replaced_while_it_serves() {
     egress.world.replace("ca.key", key);
     egress.world.replace("ca.pem", &ca);
     let renewed = Egress { ca, ..egress };
-    eventually("the new authority vouches", || (renewed.curl(&["--proxy-header", &bearer, FAR]).1 == "200 200 2").then_some(()));
+    eventually("the new authority vouches", || {
+        (renewed.curl(&["--proxy-header", &bearer, FAR]).1 == "200 200 2").then_some(())
+    });
     // One that cannot be used is refused, and the one before stays.
     renewed.world.replace("ca.key", authority("Egress 3").1);
     eventually("it is refused", || {
@@ -392,7 +411,8 @@ fn the_authority_is_replaced_while_it_serves() {
 
 #[test]
 fn a_tunnel_is_a_connection_as_every_other() {
-    let egress = Egress::with(INTERCEPTING, "timeouts: { handshake: 1s, drain: 10s }\nlimits: { connections_per_source: 2 }");
+    let egress =
+        Egress::with(INTERCEPTING, "timeouts: { handshake: 1s, drain: 10s }\nlimits: { connections_per_source: 2 }");
     // It keeps its place among the connections of its source.
     let mut first = egress.session("api.far.example:443", "api.far.example");
     first.write_all(b"GET /documents/d1 HTTP/1.1\r\nhost: api.far.example\r\n\r\n").unwrap();
