@@ -18,6 +18,7 @@ mod listen;
 mod located;
 mod policy;
 mod problems;
+mod requested_host;
 mod resource;
 mod routes;
 mod settings;

@@ -229,3 +229,91 @@ impl ResolvesServerCert for Nobody {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertifiedIssuer, GeneralSubtree, NameConstraints};
+    use rustls::pki_types::ServerName;
+
+    use super::*;
+
+    /// What is made of an authority with these parameters, in files of a folder of their own.
+    fn given(params: CertificateParams, key: &KeyPair) -> Result<Interception, InterceptionError> {
+        let folder = tempfile::tempdir().unwrap();
+        let files = (folder.path().join("ca.pem"), folder.path().join("ca.key"));
+        let own = KeyPair::generate().unwrap();
+        std::fs::write(&files.1, key.serialize_pem()).unwrap();
+        let signing =
+            if key.algorithm() == own.algorithm() { KeyPair::from_pem(&key.serialize_pem()).unwrap() } else { own };
+        std::fs::write(&files.0, CertifiedIssuer::self_signed(params, signing).unwrap().pem()).unwrap();
+        Interception::load(CertificateFiles { certificate: &files.0, key: &files.1 })
+    }
+
+    fn params() -> CertificateParams {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::OrganizationName, "Acme Ünternehmen");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params
+    }
+
+    fn key() -> KeyPair {
+        KeyPair::generate().unwrap()
+    }
+
+    fn is_for(certificate: &CertificateDer<'_>, host: &str) -> bool {
+        let certificate = EndEntityCert::try_from(certificate).unwrap();
+        certificate.verify_is_valid_for_subject_name(&ServerName::try_from(host).unwrap()).is_ok()
+    }
+
+    #[test]
+    fn a_certificate_is_for_one_host_and_made_anew_when_half_of_its_time_is_over() {
+        let interception = given(params(), &key()).unwrap();
+        let (minting, now) = (interception.minting(), SystemTime::now());
+        let made = minting.mint("api.far.example", now).unwrap();
+        assert!(
+            is_for(&made, "api.far.example") && !is_for(&made, "far.example") && !is_for(&made, "x.api.far.example")
+        );
+        assert!(is_for(&minting.mint("127.0.0.1", now).unwrap(), "127.0.0.1"));
+        assert!(is_for(&minting.mint("2001:db8::1", now).unwrap(), "2001:db8::1"));
+        assert!(made != minting.mint("api.far.example", now).unwrap(), "each has a number of its own");
+        let config = |host: &str, at: SystemTime| minting.config(host, at).unwrap();
+        let first = config("api.far.example", now);
+        assert!(Arc::ptr_eq(&first, &config("api.far.example", now + LIFETIME / 2 - Duration::from_secs(1))));
+        assert!(!Arc::ptr_eq(&first, &config("mcp.far.example", now)));
+        assert!(!Arc::ptr_eq(&first, &config("api.far.example", now + LIFETIME / 2)));
+        // Another authority has vouched for nothing yet.
+        interception.take_up(&given(params(), &key()).unwrap());
+        assert!(!Arc::ptr_eq(&first, &interception.minting().config("api.far.example", now).unwrap()));
+    }
+
+    #[test]
+    fn many_hosts_take_bounded_room() {
+        let minting = given(params(), &key()).unwrap().minting();
+        for number in 0..KEPT + 100 {
+            minting.config(&format!("host-{number}.far.example"), SystemTime::now()).unwrap();
+        }
+        assert!(minting.minted.len() <= KEPT, "{}", minting.minted.len());
+    }
+
+    #[test]
+    fn what_vouches_for_nothing_is_refused() {
+        let refused = |params: CertificateParams| given(params, &key()).unwrap_err().to_string();
+        let (mut leaf, mut signer, mut over, mut early) = (params(), params(), params(), params());
+        leaf.is_ca = IsCa::ExplicitNoCa;
+        signer.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        over.not_after = (SystemTime::now() - Duration::from_secs(10)).into();
+        early.not_before = (SystemTime::now() + Duration::from_secs(1000)).into();
+        assert!(refused(leaf).contains("basic constraints"));
+        assert!(refused(signer).contains("keyCertSign"));
+        assert!(refused(over).contains("whose time is over"));
+        assert!(refused(early).contains("whose time has not come"));
+        let other = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
+        assert!(given(params(), &other).unwrap_err().to_string().contains("is not the key of"));
+        // One that is for some hosts only vouches for these.
+        let mut constrained = params();
+        let permitted_subtrees = vec![GeneralSubtree::DnsName("far.example".to_owned())];
+        constrained.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() });
+        assert!(given(constrained, &key()).is_ok());
+    }
+}

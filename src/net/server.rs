@@ -31,6 +31,7 @@ use super::{
     problem::HeadProblem,
     proxies::Refused,
     proxy_header::Passed,
+    server_names::AskedName,
     socket::Socket,
     target::TargetUrl,
     tls::ServerTls,
@@ -159,11 +160,11 @@ pub async fn serve<H: Handler>(
     let (mut admission, mut admitted) = Drain::new();
     let arriving = |accepted, identity: &Option<ServerTls>, admitted: &DrainSignal, drain: &DrainSignal| {
         let (stream, source, place) = accepted;
-        let acceptor = identity.as_ref().map(|tls| TlsAcceptor::from(Arc::clone(&tls.config)));
+        let identity = identity.clone();
         let (handler, held, drain) = (handler.clone(), drain.clone(), admitted.clone());
         let arrival = listener.arrival.clone();
         tokio::spawn(async move {
-            connection((stream, source), (arrival, acceptor), settings, drain, handler).await;
+            connection((stream, source), (arrival, identity), settings, drain, handler).await;
             drop((place, held));
         });
     };
@@ -289,7 +290,7 @@ fn is_exhausted(error: &io::Error) -> bool {
 
 async fn connection<H: Handler>(
     (mut stream, source): (Socket, Option<SocketAddr>),
-    (arrival, acceptor): (Arrival, Option<TlsAcceptor>),
+    (arrival, identity): (Arrival, Option<ServerTls>),
     settings: ServerSettings,
     mut drain: DrainSignal,
     handler: H,
@@ -308,7 +309,8 @@ async fn connection<H: Handler>(
         Some(None) => return handler.refused(Refused::TooManyOfSource),
         place => place.flatten(),
     };
-    let Some(acceptor) = acceptor else { return begin(stream, peer, settings, drain, handler).await };
+    let Some(identity) = identity else { return begin(stream, peer, settings, drain, handler).await };
+    let acceptor = TlsAcceptor::from(identity.config);
     let accepted = tokio::select! {
         biased;
         accepted = timeout(settings.handshake, acceptor.accept(stream)) => accepted,
@@ -319,7 +321,8 @@ async fn connection<H: Handler>(
             let tls = stream.get_ref().1;
             let shown = tls.peer_certificates().unwrap_or_default();
             let certificates = shown.iter().map(|certificate| Box::from(certificate.as_ref())).collect();
-            let peer = Peer { certificates, transport: Transport::Tls, ..peer };
+            let named = identity.by_name.map(|names| Arc::new(AskedName::new(tls.server_name(), &names)));
+            let peer = Peer { certificates, transport: Transport::Tls, asked_name: named, ..peer };
             match tls.alpn_protocol() {
                 // Who has asked for HTTP/2 has to begin with it too.
                 Some(b"h2") => begin(stream, peer, settings, drain, handler).await,

@@ -43,10 +43,16 @@ pub(super) fn canonical(parts: Parts, peer: &Peer) -> Result<CanonicalRequest, M
     CanonicalRequest::parse(parts, scheme)
 }
 
-/// Refuses a request that is for another host than its tunnel (RFC 9110, section 15.5.20).
+/// Refuses a request that is for another host than its tunnel, or than the name which its connection was made for, where
+/// that has decided something (RFC 9110, section 15.5.20). A client that shares one connection among hosts tries again on
+/// another one.
 pub(super) fn check(peer: &Peer, head: &CanonicalRequest) -> Result<(), Rejection> {
     match &peer.role {
-        Role::Service | Role::Proxy(_) => Ok(()),
+        Role::Service => match &peer.asked_name {
+            Some(asked) if !asked.admits(head.authority().host()) => Err(Rejection::new(Reason::Misdirected)),
+            Some(_) | None => Ok(()),
+        },
+        Role::Proxy(_) => Ok(()),
         Role::TunnelEnd(end) if head.authority().as_str() == &*end.authority => Ok(()),
         Role::TunnelEnd(_) => Err(Rejection::new(Reason::Misdirected).closing_if(true)),
     }

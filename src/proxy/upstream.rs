@@ -10,7 +10,7 @@ use crate::{
     access::{
         CanonicalRequest, CredentialHandling, Malformed, Reason, SentRequest, Timestamp, ends_here, may_be_trailer,
     },
-    net::{Client, Gate, Network, OutboundBody, Peer, TakesTrailers, TargetUrl, UpstreamBody},
+    net::{Client, Gate, Network, OutboundBody, Peer, Reach, Role, TakesTrailers, TargetUrl, UpstreamBody},
     policy::Permit,
     route::Route,
     snapshot::{Snapshot, Upstream},
@@ -65,8 +65,7 @@ pub(super) fn request(
 ) -> Result<(Outgoing, SentRequest), Rejection> {
     let Permitted { snapshot, route, .. } = permitted;
     let upstream = snapshot.upstream(route.upstream).ok_or_else(|| Rejection::new(Reason::InternalError))?;
-    let destination =
-        upstream.original_destination.as_deref().map(|networks| destination(networks, peer)).transpose()?;
+    let destination = destination(upstream, &head, peer)?;
     let closes = head.asks_for_upgrade() || head.version() == Version::HTTP_10;
     let mut request = Box::new(Request::new(body));
     *request.method_mut() = head.method().clone();
@@ -140,12 +139,35 @@ impl Outgoing {
     }
 }
 
+/// Where the request goes, if that is not for the upstream to say.
+fn destination(upstream: &Upstream, head: &CanonicalRequest, peer: &Peer) -> Result<Option<Arc<TargetUrl>>, Rejection> {
+    match (&upstream.original_destination, &upstream.requested_host) {
+        (None, None) => Ok(None),
+        (Some(networks), _) => redirected(networks, peer).map(Some),
+        (None, Some(reach)) => requested(reach, head, peer).map(Some),
+    }
+}
+
 /// Where the connection was meant to go, if it may go there: who has connected has chosen that.
-fn destination(networks: &[Network], peer: &Peer) -> Result<Arc<TargetUrl>, Rejection> {
+fn redirected(networks: &[Network], peer: &Peer) -> Result<Arc<TargetUrl>, Rejection> {
     let refused = |detail: &'static str| Rejection::with_detail(Reason::UpstreamUnreachable, detail);
     let (url, address) = peer.destination.as_ref().ok_or_else(|| refused("the connection was not redirected here"))?;
     let is_within = networks.iter().any(|network| network.contains(*address));
     is_within.then(|| Arc::clone(url)).ok_or_else(|| refused("the original destination is in none of its networks"))
+}
+
+/// The host that the client of an explicit proxy asks for, which a route names. Whether it is somewhere that may be
+/// reached is seen when it is connected to.
+fn requested(reach: &Reach, head: &CanonicalRequest, peer: &Peer) -> Result<Arc<TargetUrl>, Rejection> {
+    let refused = |detail: &'static str| Rejection::with_detail(Reason::UpstreamUnreachable, detail);
+    match &peer.role {
+        // Its name of the service is not where that is.
+        Role::Service => return Err(refused("the request did not come by way of an explicit proxy")),
+        Role::Proxy(_) | Role::TunnelEnd(_) => {}
+    }
+    let url = format!("{}://{}", head.scheme().name(), head.authority());
+    let url: TargetUrl = url.parse().map_err(|_| refused("the requested host is no place"))?;
+    Ok(Arc::new(url.within(reach.clone())))
 }
 
 fn request_headers(

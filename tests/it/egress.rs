@@ -16,10 +16,10 @@ use rustls::{
 
 use crate::support::{Answer, Connection, Portcullis, World, eventually};
 
-const INTERCEPTING: &str =
+pub(crate) const INTERCEPTING: &str =
     "- { address: 127.0.0.1:0, explicit_proxy: { interception: { certificate: ca.pem, key: ca.key } } }";
 
-const ROUTES: &str = r#"
+pub(crate) const ROUTES: &str = r#"
   - path: /documents/{document}
     host: api.far.example
     upstream: main
@@ -36,6 +36,11 @@ const ROUTES: &str = r#"
     upstream: main
     operations:
       GET: { action: can_read, resource: "document:{path.document}" }
+  - path: /live/{document}
+    host: api.far.example
+    upstream: main
+    operations:
+      GET: { action: can_read, resource: "document:{path.document}", upgrade: websocket }
   - path: /open/{document}
     upstream: main
     operations:
@@ -43,7 +48,7 @@ const ROUTES: &str = r#"
 "#;
 
 /// An authority's certificate and key, both PEM.
-fn authority(name: &str) -> (String, String) {
+pub(crate) fn authority(name: &str) -> (String, String) {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::OrganizationName, "Acme");
     params.distinguished_name.push(DnType::CommonName, name);
@@ -54,24 +59,32 @@ fn authority(name: &str) -> (String, String) {
     (CertifiedIssuer::self_signed(params, key).unwrap().pem(), pem)
 }
 
-struct Egress {
-    world: World,
-    portcullis: Portcullis,
-    token: String,
-    ca: String,
+/// A proxy that agents name as theirs, and what they know of it.
+pub(crate) struct Egress {
+    pub(crate) world: World,
+    pub(crate) portcullis: Portcullis,
+    pub(crate) token: String,
+    pub(crate) ca: String,
 }
 
 impl Egress {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::with(INTERCEPTING, "")
     }
 
     fn with(listen: &str, more: &str) -> Self {
         let world = World { listen: listen.to_owned(), more: more.to_owned(), ..World::with_routes(ROUTES) };
+        let config = world.config();
+        Self::of(world, &config)
+    }
+
+    /// One by this configuration.
+    pub(crate) fn of(world: World, config: &str) -> Self {
         let (ca, key) = authority("Egress 1");
         world.write("ca.pem", &ca);
         world.write("ca.key", key);
-        let portcullis = world.start();
+        world.write("portcullis.yaml", config);
+        let portcullis = Portcullis::start(&world.path("portcullis.yaml"));
         let token = world.issuer.token("erin", &["reader"]);
         Self { world, portcullis, token, ca }
     }
@@ -106,7 +119,7 @@ impl Egress {
     }
 
     /// The TLS session with the end of a tunnel, as who asks for this server.
-    fn session(&self, to: &str, server: &str) -> StreamOwned<ClientConnection, TcpStream> {
+    pub(crate) fn session(&self, to: &str, server: &str) -> StreamOwned<ClientConnection, TcpStream> {
         let server = ServerName::try_from(server.to_owned()).unwrap();
         StreamOwned::new(ClientConnection::new(trusting(&self.ca), server).unwrap(), self.tunnel(to))
     }
@@ -122,7 +135,7 @@ impl Egress {
     }
 
     /// The last line that `curl` writes for these arguments: the statuses of CONNECT and of the answer, and the version.
-    fn curl(&self, arguments: &[&str]) -> (String, String) {
+    pub(crate) fn curl(&self, arguments: &[&str]) -> (String, String) {
         self.world.write("trusted.pem", &self.ca);
         let proxy = format!("http://{}", self.portcullis.data);
         let output = Command::new("curl")
