@@ -16,6 +16,9 @@ pub enum CredentialKind {
 }
 
 impl CredentialKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Jwt, Self::ApiKey, Self::Spiffe, Self::Signature];
+
     /// The word used in configurations and records.
     pub const fn name(self) -> &'static str {
         match self {

@@ -73,7 +73,7 @@ pub enum Outcome {
     Allow,
     /// The request was not sent to the upstream.
     Deny,
-    /// The request was for what is public, and Portcullis answered it itself.
+    /// Portcullis answered the request itself: it was for what is public, or for a tunnel.
     Answer,
 }
 
@@ -124,6 +124,9 @@ reasons! {
     /// The request was for the metadata of the protected resource or for public keys, which are open to everybody.
     Metadata = "metadata", OK, "The metadata of the protected resource, or public keys";
 
+    /// A client of an explicit proxy may have its tunnel: what it asks in it is decided by itself.
+    Tunnel = "tunnel", OK, "The tunnel is open";
+
     /// The method is not 1 to 32 upper-case letters.
     MalformedMethod = "malformed_method", BAD_REQUEST, "The method is malformed";
     /// CONNECT, TRACE and the asterisk form are never forwarded.
@@ -161,6 +164,9 @@ reasons! {
     MalformedBody = "malformed_body", BAD_REQUEST, "The body is malformed";
     /// A variable of the route is missing, empty, repeated, ambiguous, or not an id.
     MappingFailed = "mapping_failed", BAD_REQUEST, "The request does not name its resource in one unambiguous way";
+
+    /// The request is for another host than its connection, or its tunnel, was made for.
+    Misdirected = "misdirected", MISDIRECTED_REQUEST, "The request is for another host than its connection";
 
     /// No route is for this request.
     NoRoute = "no_route", FORBIDDEN, "No route is for this request";
@@ -267,7 +273,7 @@ mod tests {
     #[test]
     fn only_a_permit_and_what_is_public_are_answered_with_success() {
         for reason in Reason::ALL {
-            let good = matches!(reason, Reason::Permitted | Reason::Metadata);
+            let good = matches!(reason, Reason::Permitted | Reason::Metadata | Reason::Tunnel);
             assert_eq!(reason.status().is_success(), good, "{reason}");
         }
     }

@@ -4,6 +4,7 @@
 mod authority;
 mod bounded;
 mod bytes;
+mod connect;
 mod contextual;
 mod credentials;
 mod decision;

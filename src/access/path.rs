@@ -79,6 +79,11 @@ impl CanonicalPath {
         Ok(Self { text: text.into() })
     }
 
+    /// The path `/`.
+    pub(super) fn root() -> Self {
+        Self { text: "/".into() }
+    }
+
     /// The spelling that is forwarded.
     pub fn as_str(&self) -> &str {
         &self.text

@@ -13,7 +13,7 @@ use super::{
 };
 
 /// The most fields of a head, each cookie of HTTP/2 counted (RFC 9113, section 8.2.3).
-const FIELDS: usize = 100;
+pub(super) const FIELDS: usize = 100;
 
 /// How the client reached the listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -283,9 +283,25 @@ impl CanonicalRequest {
         }
     }
 
-    /// The same request with these fields alone.
-    pub(super) fn with_fields(&self, fields: &[(HeaderName, HeaderValue)]) -> Self {
-        Self { headers: fields.iter().cloned().collect(), noted: Noted::default(), ..self.clone() }
+    /// The same request with these fields alone: to be asked who sends it, never to be sent.
+    #[must_use]
+    pub fn with_fields(&self, fields: &[(HeaderName, HeaderValue)]) -> Self {
+        Self {
+            method: self.method.clone(),
+            version: self.version,
+            scheme: self.scheme,
+            authority: self.authority.clone(),
+            path: self.path.clone(),
+            target: self.target.clone(),
+            headers: fields.iter().cloned().collect(),
+            noted: Noted::default(),
+        }
+    }
+
+    /// A request for a tunnel, whose fields passed the check.
+    pub(super) fn tunnel(version: Version, authority: Authority, headers: HeaderMap, noted: Noted) -> Self {
+        let (method, scheme, path) = (Method::CONNECT, Scheme::Https, CanonicalPath::root());
+        Self { method, version, scheme, authority, path, target: Target::Respelled { query: None }, headers, noted }
     }
 }
 

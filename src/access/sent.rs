@@ -1,6 +1,6 @@
 //! What is left of a request that was sent.
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 
 use super::{fields::Kept, request::CanonicalRequest};
 
@@ -26,6 +26,12 @@ impl SentRequest {
             }
         }
         self.head.detach_target();
+    }
+
+    /// The same request, whose sender is known by these fields instead of those that were kept.
+    #[must_use]
+    pub fn presenting(self, fields: &[(HeaderName, HeaderValue)]) -> Self {
+        Self { kept: fields.iter().cloned().collect(), ..self }
     }
 
     /// The request with the fields that were kept, and no others.

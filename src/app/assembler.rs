@@ -13,7 +13,7 @@ use crate::{
     admin::PollSettings,
     config::{self, ListenSettings, LoadedPolicy, Loading, PolicyFiles, PolicySource, Settings, load_policy},
     identity::{Authenticator, AuthenticatorSettings, InvalidSettings},
-    net::{ListenAddress, ServerTls},
+    net::{Interception, ListenAddress, Role, ServerTls},
     snapshot::{MemoryStore, Snapshot, SnapshotCell, Surroundings, accesses_against_model, mapped_against_model},
     supply::{Assemble, Assembly, KeyDocuments, Loaded},
 };
@@ -61,6 +61,10 @@ pub(super) struct Assembler {
     pub(super) tls: Vec<Option<watch::Sender<ServerTls>>>,
     /// The identities of the listeners, in the same order, until what they were read with is in force.
     pub(super) identities: Vec<Option<ServerTls>>,
+    /// By what the listeners intercept, in the order of the configuration: what is in use, and what will be once what it was
+    /// read with is in force.
+    pub(super) interceptions: Vec<Option<Interception>>,
+    pub(super) next_interceptions: Vec<Option<Interception>>,
     /// Who is polled for signals, and who will be once what they were read with is in force.
     pub(super) polls: watch::Sender<Vec<PollSettings>>,
     pub(super) next_polls: Option<Vec<PollSettings>>,
@@ -126,6 +130,11 @@ impl Assemble for Assembler {
                 sender.send_replace(identity);
             }
         }
+        for (interception, next) in self.interceptions.iter().zip(self.next_interceptions.drain(..)) {
+            if let Some((interception, next)) = interception.as_ref().zip(next) {
+                interception.take_up(&next);
+            }
+        }
         if let Some(polls) = self.next_polls.take() {
             self.polls.send_replace(polls);
         }
@@ -144,6 +153,7 @@ impl Assembler {
         }
         self.endpoints.keep(&mut settings.upstreams);
         let identities: Vec<_> = listeners(&settings).map(|listener| listener.tls.clone()).collect();
+        let interceptions = interceptions(&settings);
         let polls = settings.polls.clone();
         let authenticator = match &settings.authenticator {
             Ok(settings) => settings.clone(),
@@ -155,6 +165,7 @@ impl Assembler {
             None => Loaded::Built(Box::new(snapshot(settings, Arc::clone(&authenticator), revision)?)),
         };
         self.identities = identities;
+        self.next_interceptions = interceptions;
         self.next_polls = Some(polls);
         self.authenticator = Some(authenticator);
         Ok(loaded)
@@ -178,6 +189,15 @@ impl Assembler {
 pub(super) fn listeners(settings: &Settings) -> impl Iterator<Item = &ListenSettings> {
     let decision = settings.decision.as_ref().map(|decision| &decision.listener);
     settings.listeners.iter().chain(decision).chain(&settings.signals)
+}
+
+/// By what each data listener intercepts, if it does.
+pub(super) fn interceptions(settings: &Settings) -> Vec<Option<Interception>> {
+    let of = |listener: &ListenSettings| match &listener.arrival.role {
+        Role::Proxy(interception) => interception.clone(),
+        Role::Service | Role::TunnelEnd(_) => None,
+    };
+    settings.listeners.iter().map(of).collect()
 }
 
 fn signals(settings: &Settings) -> Option<(&ListenAddress, bool)> {

@@ -32,7 +32,7 @@ use crate::{
 };
 
 use super::{
-    assembler::{Assembler, Fixed, Seed, check_everything, listeners},
+    assembler::{Assembler, Fixed, Seed, check_everything, interceptions, listeners},
     clock::{ClockMetrics, watch_clock},
     huge_pages::HugePages,
     operator::{AdminError, Told},
@@ -127,6 +127,8 @@ impl Running {
             fixed: Fixed::of(&settings),
             tls: tls_senders,
             identities: Vec::new(),
+            interceptions: interceptions(&settings),
+            next_interceptions: Vec::new(),
             polls: polls_sender,
             next_polls: None,
             endpoints,

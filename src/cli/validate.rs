@@ -6,7 +6,9 @@ use serde_json::json;
 
 use crate::{
     access::Scope,
-    app::load_snapshot,
+    app::{check_everything, load_snapshot},
+    config::ListenSettings,
+    net::Role,
     route::{BodyRule, DetailNeed, Operation, Route},
     snapshot::Snapshot,
 };
@@ -20,11 +22,11 @@ use super::{
 pub(super) fn validate(options: &Validate) -> anyhow::Result<ExitCode> {
     match load_snapshot(&options.config) {
         Ok(snapshot) if options.json => {
-            println!("{}", serde_json::to_string_pretty(&as_json(&snapshot))?);
+            println!("{}", serde_json::to_string_pretty(&as_json(&snapshot, &proxies(options)))?);
             Ok(ExitCode::SUCCESS)
         }
         Ok(snapshot) => {
-            print_routes(&snapshot);
+            print_routes(&snapshot, &proxies(options));
             Ok(ExitCode::SUCCESS)
         }
         Err(problems) if options.json => {
@@ -39,7 +41,17 @@ pub(super) fn validate(options: &Validate) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn print_routes(snapshot: &Snapshot) {
+/// The listeners that agents name as their proxy, and whether these intercept.
+fn proxies(options: &Validate) -> Vec<(String, bool)> {
+    let settings = check_everything(&options.config);
+    let proxy = |listener: ListenSettings| match listener.arrival.role {
+        Role::Proxy(interception) => Some((listener.address.to_string(), interception.is_some())),
+        Role::Service | Role::TunnelEnd(_) => None,
+    };
+    settings.map(|settings| settings.listeners.into_iter().filter_map(proxy).collect()).unwrap_or_default()
+}
+
+fn print_routes(snapshot: &Snapshot, proxies: &[(String, bool)]) {
     let mut rows =
         vec![["METHOD", "HOST", "PATH", "HEADERS", "UPSTREAM", "ACCESSES", "NOTES"].map(str::to_owned).to_vec()];
     for (route, method, operation) in operations(snapshot) {
@@ -57,6 +69,10 @@ fn print_routes(snapshot: &Snapshot) {
     let statistics = snapshot.policy.statistics();
     println!("{}", table(&rows));
     println!("everything else is denied");
+    for (address, intercepts) in proxies {
+        let tunnels = if *intercepts { "and tunnels for https, which end in it" } else { "tunnels are refused" };
+        println!("{address} is an explicit proxy, for routes with a host: http, {tunnels}");
+    }
     println!();
     println!(
         "valid: {} routes, {} types, {} tuples",
@@ -126,7 +142,7 @@ fn notes(route: &Route, operation: &Operation) -> Vec<String> {
     notes
 }
 
-fn as_json(snapshot: &Snapshot) -> serde_json::Value {
+fn as_json(snapshot: &Snapshot, proxies: &[(String, bool)]) -> serde_json::Value {
     let routes: Vec<_> = operations(snapshot)
         .map(|(route, method, operation)| {
             json!({
@@ -142,5 +158,7 @@ fn as_json(snapshot: &Snapshot) -> serde_json::Value {
         })
         .collect();
     let statistics = snapshot.policy.statistics();
-    json!({ "valid": true, "routes": routes, "tuples": statistics.tuples })
+    let proxies: Vec<_> =
+        proxies.iter().map(|(address, intercepts)| json!({ "address": address, "intercepts": intercepts })).collect();
+    json!({ "valid": true, "routes": routes, "tuples": statistics.tuples, "explicit_proxies": proxies })
 }

@@ -28,6 +28,28 @@ pub(super) struct Listen {
     pub(super) original_destination: Option<Located<bool>>,
     /// Serve TLS. Without it the listener speaks in the clear.
     pub(super) tls: Option<Tls>,
+    /// Clients name it as their proxy (`HTTP_PROXY`, `HTTPS_PROXY`), and say by `Proxy-Authorization` who they are. Of the
+    /// routes only those count that name a host. Without it clients take it for the service itself.
+    pub(super) explicit_proxy: Option<Located<ExplicitProxy>>,
+}
+
+/// How agents reach services elsewhere: requests in absolute-form, and CONNECT where it is intercepted.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExplicitProxy {
+    /// The authority that vouches for the ends of tunnels, which agents have to trust. Without it CONNECT is refused: there
+    /// are no tunnels that nobody looks into.
+    pub(super) interception: Option<Located<Interception>>,
+}
+
+/// A private authority: its certificate and its key, both PEM. They are read again when the files change.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Interception {
+    /// The authority's certificate, and after it those between it and the one that agents trust.
+    pub(super) certificate: Located<String>,
+    /// Its private key.
+    pub(super) key: Located<String>,
 }
 
 /// Whether connections begin with a header of the PROXY protocol.
@@ -106,12 +128,21 @@ pub(super) struct OriginalDestination {
     pub(super) within: Located<Vec<Located<String>>>,
 }
 
+/// Services elsewhere, which agents reach through a listener with `explicit_proxy`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RequestedHost {
+    /// The only networks that their addresses may be in. By default those of the public internet: nothing that is private,
+    /// of this machine, or a cloud's metadata.
+    pub(super) within: Option<Located<Vec<Located<String>>>>,
+}
+
 /// A service behind the proxy.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Upstream {
     /// `http://host:port`, `https://host:port`, or the Unix socket `unix:PATH`. All addresses of a name are endpoints.
-    /// Without it there is `urls` or `original_destination`.
+    /// Without it there is `urls`, `original_destination` or `requested_host`.
     pub(super) url: Option<Located<String>>,
     /// In the place of `url`: several of them, for one and the same service. Each request goes to the endpoint with the
     /// fewest on their way.
@@ -119,6 +150,9 @@ pub(super) struct Upstream {
     /// In the place of `url`: connections go, in the clear, to where the client's own was meant to go before it was
     /// redirected to a listener with `original_destination`.
     pub(super) original_destination: Option<Located<OriginalDestination>>,
+    /// In the place of `url`: requests go to the host that the client of an explicit proxy asks for, over TLS if that is
+    /// `https`. A route with this upstream names a host.
+    pub(super) requested_host: Option<Located<RequestedHost>>,
     /// What is spoken there: `http1`, `http2`, or `auto` (the default), which over TLS is what the upstream chooses (ALPN,
     /// HTTP/2 if it can) and in the clear is HTTP/1.1.
     #[serde(default)]

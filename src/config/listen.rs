@@ -11,6 +11,7 @@ use crate::{
 };
 
 use super::{
+    explicit_proxy,
     file::File,
     file_places::{self as file, Listen},
     located::Located,
@@ -47,7 +48,7 @@ pub(super) fn listeners(file: &File, reading: &mut Reading<'_>) -> Option<Vec<Li
     let mut listeners: Vec<ListenSettings> = Vec::new();
     let mut complete = true;
     for listen in &file.listen {
-        match listener(listen, &listeners, reading) {
+        match listener(listen, &listeners, file, reading) {
             Some(mut listener) => {
                 listener.arrival.sources.clone_from(&sources);
                 listeners.push(listener);
@@ -58,7 +59,12 @@ pub(super) fn listeners(file: &File, reading: &mut Reading<'_>) -> Option<Vec<Li
     complete.then_some(listeners)
 }
 
-fn listener(listen: &Listen, others: &[ListenSettings], reading: &mut Reading<'_>) -> Option<ListenSettings> {
+fn listener(
+    listen: &Listen,
+    others: &[ListenSettings],
+    file: &File,
+    reading: &mut Reading<'_>,
+) -> Option<ListenSettings> {
     let address = address(listen, reading);
     let tls = match &listen.tls {
         None => Some(None),
@@ -79,7 +85,8 @@ fn listener(listen: &Listen, others: &[ListenSettings], reading: &mut Reading<'_
         let message = "connections are never redirected to a Unix socket";
         reading.problems.add(wanted.place, message);
     }
-    let arrival = Arrival { proxies: proxies?, original_destination: original.is_some(), sources: None };
+    let role = explicit_proxy::role(listen, file, reading);
+    let arrival = Arrival { proxies: proxies?, original_destination: original.is_some(), sources: None, role: role? };
     Some(ListenSettings { address: address?, arrival, tls: tls? })
 }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     access::Place,
     identity::SpiffeId,
-    net::{ClientTls, EndpointRules, Endpoints, HttpVersion, Network, TargetUrl, Times, UpstreamPeer},
+    net::{ClientTls, EndpointRules, Endpoints, HttpVersion, Network, Reach, TargetUrl, Times, UpstreamPeer},
     snapshot::Upstream,
 };
 
@@ -15,6 +15,7 @@ use super::{
     file_places::{self as file, OriginalDestination, UpstreamProtocol},
     located::Located,
     problems::Problems,
+    requested_host,
     settings::Reading,
 };
 
@@ -42,16 +43,17 @@ fn check_upgrades(file: &File, problems: &mut Problems) {
 }
 
 fn upstream(name: &str, written: &Located<file::Upstream>, file: &File, reading: &mut Reading<'_>) -> Option<Upstream> {
-    let (urls, original_destination) = places(written, file, reading).unzip();
+    let (urls, destination) = places(written, file, reading).unzip();
     let problems = &mut reading.problems;
     let times = Times {
         connect: problems.duration(written.connect_timeout.as_ref(), Duration::from_secs(2)),
         response: problems.duration(written.response_timeout.as_ref(), Duration::from_secs(30)),
     };
-    let tls = match &urls {
-        Some(urls) if urls.iter().any(|url| url.is_tls()) => client_tls(written, reading),
-        Some(_) => refuse_tls(written, problems).map(|()| None),
-        None => None,
+    let tls = match (&urls, &destination) {
+        (Some(urls), _) if urls.iter().any(|url| url.is_tls()) => client_tls(written, reading),
+        (_, Some(Destination::Requested(_))) => client_tls(written, reading),
+        (Some(_), _) => refuse_tls(written, problems).map(|()| None),
+        (None, _) => None,
     };
     let problems = &mut reading.problems;
     if let (Some(preserve), Some(urls)) = (written.preserve_host.as_ref().filter(|preserve| !preserve.value), &urls) {
@@ -68,7 +70,7 @@ fn upstream(name: &str, written: &Located<file::Upstream>, file: &File, reading:
         let help = "add `transaction_tokens: { issuer: …, audience: …, keys: […] }`";
         problems.add_with_help(wanted.place, message, help);
     }
-    if let Some(Some(_)) = &original_destination {
+    if let Some(Destination::Original(_) | Destination::Requested(_)) = &destination {
         endpoints::refuse_written(written, problems);
         if let Some(wanted) = token {
             let message = "the client chooses where it goes: the token would be given to whoever listens there";
@@ -83,30 +85,50 @@ fn upstream(name: &str, written: &Located<file::Upstream>, file: &File, reading:
     // Whatever is wrong with where it is: all problems are in one report.
     let rules = endpoints::with_written(EndpointRules::new(name, Vec::new(), None, times), written, problems);
     let rules = EndpointRules { urls: urls?, tls: tls?, version, ..rules };
+    let (original_destination, requested_host) = match destination? {
+        Destination::Own => (None, None),
+        Destination::Original(networks) => (Some(networks), None),
+        Destination::Requested(reach) => (None, Some(reach)),
+    };
     Some(Upstream {
         name: name.into(),
         endpoints: Arc::new(Endpoints::new(rules)),
-        original_destination: original_destination?,
+        original_destination,
+        requested_host,
         preserve_host: written.preserve_host.as_ref().is_none_or(|preserve| preserve.value),
         transaction_token: token.is_some(),
     })
 }
 
-type Places = (Vec<Arc<TargetUrl>>, Option<Arc<[Network]>>);
+/// Where requests go.
+enum Destination {
+    /// To the URLs of the upstream.
+    Own,
+    /// To where redirected connections were meant to go, in these networks.
+    Original(Arc<[Network]>),
+    /// To the host that the client asks for, at these addresses.
+    Requested(Reach),
+}
 
-/// Where it is, or the networks that redirected connections go on to; `None` after a problem.
+type Places = (Vec<Arc<TargetUrl>>, Destination);
+
+/// Where it is, or who says so; `None` after a problem.
 fn places(written: &Located<file::Upstream>, file: &File, reading: &mut Reading<'_>) -> Option<Places> {
-    match (&written.url, &written.urls, &written.original_destination) {
-        (Some(url), None, None) => Some((vec![Arc::new(place(url, reading)?)], None)),
-        (None, Some(urls), None) => Some((several(urls, reading)?, None)),
-        (None, None, Some(original)) => {
+    match (&written.url, &written.urls, &written.original_destination, &written.requested_host) {
+        (Some(url), None, None, None) => Some((vec![Arc::new(place(url, reading)?)], Destination::Own)),
+        (None, Some(urls), None, None) => Some((several(urls, reading)?, Destination::Own)),
+        (None, None, Some(original), None) => {
             let networks = original_destination(original, file, &mut reading.problems)?;
-            Some((Vec::new(), Some(networks)))
+            Some((Vec::new(), Destination::Original(networks)))
+        }
+        (None, None, None, Some(requested)) => {
+            let reach = requested_host::reach(requested, written, file, &mut reading.problems)?;
+            Some((Vec::new(), Destination::Requested(reach)))
         }
         _ => {
             let help =
                 "write `url: \"http://host:port\"`, or `original_destination` for connections that are redirected";
-            let message = "an upstream has exactly one of `url`, `urls` and `original_destination`";
+            let message = "an upstream has exactly one of `url`, `urls`, `original_destination` and `requested_host`";
             reading.problems.add_with_help(written.place, message, help);
             None
         }

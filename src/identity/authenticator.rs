@@ -194,6 +194,16 @@ impl Authenticator {
         &self.asked_fields
     }
 
+    /// The field in which requests name their task, if they may.
+    pub fn task_field(&self) -> Option<&HeaderName> {
+        self.settings.task_header.as_ref()
+    }
+
+    /// The field that API keys come in, if they are accepted.
+    pub(super) fn key_field(&self) -> Option<&HeaderName> {
+        self.api_keys.as_ref().map(ApiKeys::header)
+    }
+
     /// What those are told whose credential is missing or refused.
     pub fn challenges(&self) -> &Challenges {
         &self.challenges

@@ -67,6 +67,9 @@ pub enum AuthenticationError {
     /// Another scheme than `Bearer`, or `DPoP` (RFC 9449, section 7.1) where that is configured.
     #[error("the authorization scheme is not Bearer, or DPoP where that is configured")]
     Scheme,
+    /// A credential for the proxy that is none of those that are taken.
+    #[error("Proxy-Authorization is neither Bearer nor Basic with `jwt` or `api_key` as its user")]
+    ProxyScheme,
     /// Not `Bearer`, one space and a token68 (RFC 6750, section 2.1).
     #[error("the bearer token has a character that no token has")]
     Bearer,
@@ -154,6 +157,7 @@ impl AuthenticationError {
             Self::Several
             | Self::Field(_)
             | Self::Scheme
+            | Self::ProxyScheme
             | Self::Bearer
             | Self::Token(_)
             | Self::Proof(_)
@@ -190,6 +194,7 @@ impl AuthenticationError {
             | Self::Several
             | Self::Field(_)
             | Self::Scheme
+            | Self::ProxyScheme
             | Self::Bearer
             | Self::Proof(_)
             | Self::Signature(_)

@@ -16,7 +16,7 @@ use super::{
     endpoints::{Endpoints, Room, TRIED},
     retries::copy,
     switched::switch,
-    target::{Target, TargetUrl, Times},
+    target::{HttpVersion, Target, TargetUrl, Times},
 };
 
 type Outbound = Box<Request<OutboundBody>>;
@@ -98,7 +98,7 @@ impl Endpoints {
         }
     }
 
-    /// Sends the request to this place in the clear, whatever the endpoints are.
+    /// Sends the request to this place, whatever the endpoints are.
     pub async fn send_to(
         self: &Arc<Self>,
         url: Arc<TargetUrl>,
@@ -158,9 +158,15 @@ impl Endpoints {
         }
     }
 
-    /// A place in the clear that is none of its endpoints.
+    /// A place that is none of its endpoints.
     fn target_at(&self, url: Arc<TargetUrl>) -> Target {
-        Target { url, tls: None, version: self.rules.version, times: self.rules.times, terms: self.terms.clone() }
+        let (tls, version) = match (url.is_tls(), self.rules.version) {
+            (true, version) => (self.rules.tls.clone(), version),
+            // In the clear nobody can be asked what he speaks.
+            (false, HttpVersion::Negotiated) => (None, HttpVersion::Http1),
+            (false, version) => (None, version),
+        };
+        Target { url, tls, version, times: self.rules.times, terms: self.terms.clone() }
     }
 
     /// An endpoint, the times of one attempt, and whether there are several.

@@ -1,4 +1,4 @@
-//! What a client's connection is read from and written to, in the clear or not.
+//! What a client's connection is read from and written to: in the clear, by TLS, or out of a tunnel.
 
 use std::{
     io::{self, IoSlice},
@@ -11,13 +11,19 @@ use tokio_rustls::server::TlsStream;
 
 use super::socket::Socket;
 
-/// A client's connection. One type for both kinds, so that what speaks HTTP above it is compiled once: the pages of code that
+/// A connection of any kind.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// A client's connection. One type for all kinds, so that what speaks HTTP above it is compiled once: the pages of code that
 /// a process holds are a part of its memory.
-#[derive(Debug)]
 pub(super) enum Channel {
     Clear(Socket),
     // In a box: most connections of most listeners are in the clear, and none has to be so large for that.
     Tls(Box<TlsStream<Socket>>),
+    // What comes out of a tunnel that ends here, whose own connection is of any kind.
+    Tunnelled(Box<TlsStream<Box<dyn Stream>>>),
 }
 
 impl AsyncRead for Channel {
@@ -25,6 +31,7 @@ impl AsyncRead for Channel {
         match self.get_mut() {
             Self::Clear(stream) => Pin::new(stream).poll_read(cx, into),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, into),
+            Self::Tunnelled(stream) => Pin::new(stream).poll_read(cx, into),
         }
     }
 }
@@ -34,6 +41,7 @@ impl AsyncWrite for Channel {
         match self.get_mut() {
             Self::Clear(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tunnelled(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
@@ -41,6 +49,7 @@ impl AsyncWrite for Channel {
         match self.get_mut() {
             Self::Clear(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tunnelled(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -48,6 +57,7 @@ impl AsyncWrite for Channel {
         match self.get_mut() {
             Self::Clear(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tunnelled(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 
@@ -59,6 +69,7 @@ impl AsyncWrite for Channel {
         match self.get_mut() {
             Self::Clear(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Tunnelled(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         }
     }
 
@@ -66,6 +77,7 @@ impl AsyncWrite for Channel {
         match self {
             Self::Clear(stream) => stream.is_write_vectored(),
             Self::Tls(stream) => stream.is_write_vectored(),
+            Self::Tunnelled(stream) => stream.is_write_vectored(),
         }
     }
 }

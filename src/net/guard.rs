@@ -13,7 +13,7 @@ use std::{
 use memchr::{memchr, memchr_iter};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::problem::HeadProblem;
+use super::{half_open::HalfOpen, problem::HeadProblem};
 
 /// The longest head, request line and fields together.
 pub(super) const HEAD_BYTES: usize = 64 * 1024;
@@ -201,6 +201,13 @@ impl<T> Guarded<T> {
             let _ = self.refusal.set(HeadProblem::UnclearFraming);
         }
         rest
+    }
+}
+
+impl<T> Guarded<HalfOpen<T>> {
+    /// What is below it, if no more came than the last head and its body.
+    pub(super) fn into_inner(self) -> Option<T> {
+        if self.state == State::Head && self.head.is_empty() { self.inner.into_inner() } else { None }
     }
 }
 

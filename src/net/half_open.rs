@@ -37,6 +37,11 @@ impl<T> HalfOpen<T> {
         Self { inner, silence, ahead: Vec::new(), end: None, quiet: 0 }
     }
 
+    /// What is below it, if no more came than was asked for.
+    pub(super) fn into_inner(self) -> Option<T> {
+        self.ahead.is_empty().then_some(self.inner)
+    }
+
     fn has_written(&mut self) {
         self.quiet = 0;
         if let Some(end) = &mut self.end {

@@ -11,7 +11,7 @@ use std::{
     },
 };
 
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -32,8 +32,12 @@ use super::{
     problem::HeadProblem,
     server::{Handler, ServerSettings},
     switched::Switched,
+    tunnel_end::{OpenedTunnel, serve_tunnel},
     unread::Unread,
 };
+
+/// A connection as it is read: what is on it is looked at, and looked after, from the inside out.
+pub(super) type Received<T> = Guarded<HalfOpen<Joined<Unread<Patient<T>>>>>;
 
 /// Serves the connection until it ends, or has to.
 pub(super) async fn http1<T, H>(io: T, peer: Peer, settings: ServerSettings, mut drain: DrainSignal, handler: H)
@@ -43,7 +47,7 @@ where
 {
     let io = Joined::new(Unread::new(Patient::new(io), settings.unread));
     let (io, refusal) = Guarded::new(HalfOpen::new(io, settings.half_closed));
-    let next = Next { is_switched: io.switch(), switched: OnceLock::new() };
+    let next = Next { is_switched: io.switch(), after: OnceLock::new() };
     let shared = Arc::new((handler.for_connection(&peer), peer, AtomicBool::new(false), next));
     let answering = Arc::clone(&shared);
     let service = service_fn(move |request| {
@@ -53,7 +57,9 @@ where
             let (handler, peer, is_leaving, next) = shared.as_ref();
             let mut response = handler.respond(peer, request).await;
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                next.switch(&mut response);
+                next.switch(response.extensions_mut().remove().map(After::Switched));
+            } else if let Some(opened) = OpenedTunnel::take(&mut response) {
+                next.switch(Some(After::Opened(opened)));
             } else if is_leaving.load(Ordering::Relaxed) {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
@@ -94,11 +100,14 @@ where
         }
     };
     match ended {
-        Ok(()) => {
-            if let Some(switched) = next.switched.get() {
-                switched.run(drain).await;
+        Ok(()) => match next.after.get() {
+            None => {}
+            Some(After::Switched(switched)) => switched.run(drain).await,
+            Some(After::Opened(opened)) => {
+                let (opened, client) = (opened.clone(), (handler.clone(), peer.clone()));
+                serve_tunnel::<T, H>(opened, client, settings, drain).await;
             }
-        }
+        },
         Err(error) if error.is_parse_too_large() => {
             handler.malformed(peer, refusal.get().copied().unwrap_or(HeadProblem::BeyondLimits));
         }
@@ -118,15 +127,20 @@ where
 struct Next {
     // For the guard.
     is_switched: Arc<AtomicBool>,
-    switched: OnceLock<Switched>,
+    after: OnceLock<After>,
+}
+
+enum After {
+    Switched(Switched),
+    Opened(OpenedTunnel),
 }
 
 impl Next {
-    fn switch<B>(&self, response: &mut Response<B>) {
+    fn switch(&self, after: Option<After>) {
         self.is_switched.store(true, Ordering::Relaxed);
-        if let Some(switched) = response.extensions_mut().remove::<Switched>() {
+        if let Some(after) = after {
             // There is one such answer on a connection.
-            let _ = self.switched.set(switched);
+            let _ = self.after.set(after);
         }
     }
 }

@@ -23,6 +23,11 @@ impl<T> Joined<T> {
     pub(super) fn new(inner: T) -> Self {
         Self { inner, whole: Vec::new() }
     }
+
+    /// What is below it.
+    pub(super) fn into_inner(self) -> T {
+        self.inner
+    }
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Joined<T> {

@@ -18,6 +18,7 @@ use thiserror::Error;
 use super::{
     address::ListenAddress,
     proxies::TrustedProxies,
+    role::Role,
     sources::Sources,
     unix::{UnixSocket, UnixSocketError},
 };
@@ -48,6 +49,8 @@ pub struct Arrival {
     pub original_destination: bool,
     /// How many may come from one source, over all workers; `None` if that is not counted.
     pub sources: Option<Arc<Sources>>,
+    /// What clients take it for.
+    pub role: Role,
 }
 
 /// A listening socket which several threads can accept from.

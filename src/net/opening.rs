@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+use rustls::ServerConnection;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
@@ -14,14 +15,16 @@ use super::{
     proxies::Refused,
     proxy_header::Passed,
     server::{Handler, ServerSettings},
+    server_names::AskedName,
     socket::Socket,
     sources::SourcePlace,
     target::TargetUrl,
+    tls::ServerTls,
 };
 
 /// A connection of which is known whose it is and what it speaks.
 pub(super) struct Opened {
-    pub(super) protocol: Protocol,
+    pub(super) speaks: Protocol,
     pub(super) io: Replayed<Channel>,
     pub(super) peer: Peer,
     // Among the connections of its source.
@@ -31,7 +34,7 @@ pub(super) struct Opened {
 /// Waits for what a connection begins with; `None` if it has ended before its first request.
 pub(super) async fn opened<H: Handler>(
     (mut stream, source): (Socket, Option<SocketAddr>),
-    (arrival, acceptor): (Arrival, Option<TlsAcceptor>),
+    (arrival, identity): (Arrival, Option<ServerTls>),
     settings: ServerSettings,
     drain: &mut DrainSignal,
     handler: &H,
@@ -50,10 +53,11 @@ pub(super) async fn opened<H: Handler>(
         }
         place => place.flatten(),
     };
-    let Some(acceptor) = acceptor else {
-        let (protocol, io) = begun(Channel::Clear(stream), settings, drain, handler).await?;
-        return Some(Opened { protocol, io, peer, place });
+    let Some(identity) = identity else {
+        let (speaks, io) = begun(Channel::Clear(stream), settings, drain, handler).await?;
+        return Some(Opened { speaks, io, peer, place });
     };
+    let acceptor = TlsAcceptor::from(identity.config);
     let accepted = tokio::select! {
         biased;
         accepted = timeout(settings.handshake, acceptor.accept(stream)) => accepted,
@@ -64,16 +68,12 @@ pub(super) async fn opened<H: Handler>(
             let tls = stream.get_ref().1;
             let shown = tls.peer_certificates().unwrap_or_default();
             let certificates = shown.iter().map(|certificate| Box::from(certificate.as_ref())).collect();
-            let peer = Peer { certificates, transport: Transport::Tls, ..peer };
-            // Who has asked for HTTP/2 has to begin with it too.
-            let is_http2 = tls.alpn_protocol() == Some(b"h2");
-            let io = Channel::Tls(Box::new(stream));
-            let (protocol, io) = if is_http2 {
-                begun(io, settings, drain, handler).await?
-            } else {
-                (Protocol::Http1, Replayed::unread(io))
-            };
-            Some(Opened { protocol, io, peer, place })
+            let named = identity.by_name.map(|names| Arc::new(AskedName::new(tls.server_name(), &names)));
+            let peer = Peer { certificates, transport: Transport::Tls, asked_name: named, ..peer };
+            let chosen = Chosen::of(tls);
+            let (speaks, io) =
+                after_handshake(Channel::Tls(Box::new(stream)), chosen, settings, drain, handler).await?;
+            Some(Opened { speaks, io, peer, place })
         }
         Ok(Err(error)) => {
             tracing::debug!(%error, peer = %peer.address, "a TLS handshake failed");
@@ -111,11 +111,41 @@ async fn arrived(
         Passed::Client(client) => Peer::at(Some(client)),
         Passed::Unnamed => Peer::at(source),
     };
+    peer.role = arrival.role.clone();
     if arrival.original_destination {
         let destination = stream.original_destination();
         peer.destination = destination.map(|to| (Arc::new(TargetUrl::of_address(to)), to.ip()));
     }
     Ok(peer)
+}
+
+/// What client and server have chosen in their handshake (ALPN, RFC 7301).
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Chosen {
+    Http2,
+    /// Nothing, or HTTP/1.1.
+    Http1,
+}
+
+impl Chosen {
+    pub(super) fn of(tls: &ServerConnection) -> Self {
+        if tls.alpn_protocol() == Some(b"h2") { Self::Http2 } else { Self::Http1 }
+    }
+}
+
+/// What a connection speaks after its handshake; `None` if it does not begin.
+pub(super) async fn after_handshake<H: Handler>(
+    io: Channel,
+    chosen: Chosen,
+    settings: ServerSettings,
+    drain: &mut DrainSignal,
+    handler: &H,
+) -> Option<(Protocol, Replayed<Channel>)> {
+    match chosen {
+        // Who has asked for it has to begin with it too.
+        Chosen::Http2 => begun(io, settings, drain, handler).await,
+        Chosen::Http1 => Some((Protocol::Http1, Replayed::unread(io))),
+    }
 }
 
 /// What the first bytes tell of; `None` if they do not come.

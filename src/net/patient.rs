@@ -79,6 +79,11 @@ impl<T> Patient<T> {
     pub(super) fn heard(&self) -> Heard {
         self.heard.clone()
     }
+
+    /// What is below it.
+    pub(super) fn into_inner(self) -> T {
+        self.inner
+    }
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Patient<T> {

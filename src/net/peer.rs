@@ -7,7 +7,7 @@ use std::{
 
 use http::HeaderValue;
 
-use super::target::TargetUrl;
+use super::{role::Role, server_names::AskedName, target::TargetUrl};
 
 /// Who is at the other end of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,10 @@ pub struct Peer {
     pub certificates: Arc<[Box<[u8]>]>,
     /// Where the connection was meant to go before it was redirected here; `None` if it was not, or nobody can tell.
     pub destination: Option<(Arc<TargetUrl>, IpAddr)>,
+    /// The name that the connection was made for, where its requests must be for that.
+    pub asked_name: Option<Arc<AskedName>>,
+    /// What it takes the proxy for.
+    pub role: Role,
 }
 
 impl Peer {
@@ -41,6 +45,8 @@ impl Peer {
             transport: Transport::Clear,
             certificates: Arc::default(),
             destination: None,
+            asked_name: None,
+            role: Role::Service,
         }
     }
 }

@@ -46,7 +46,6 @@ impl<T> Replayed<T> {
 }
 
 /// A connection whose first bytes were read already: whoever reads it gets them first.
-#[derive(Debug)]
 pub(super) struct Replayed<T> {
     begin: Bytes,
     io: T,

@@ -72,11 +72,13 @@ pub enum Refused {
     TooManyOfSource,
     /// There are hardly any file descriptors left.
     NoDescriptors,
+    /// A client did not wait for the answer that opens its tunnel, or was gone before it.
+    EarlyTunnelBytes,
 }
 
 impl Refused {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::UntrustedProxy,
         Self::NoProxyHeader,
         Self::MalformedProxyHeader,
@@ -87,6 +89,7 @@ impl Refused {
         Self::SlowFirstByte,
         Self::TooManyOfSource,
         Self::NoDescriptors,
+        Self::EarlyTunnelBytes,
     ];
 
     /// Its name in metrics and logs.
@@ -102,6 +105,7 @@ impl Refused {
             Self::SlowFirstByte => "slow_first_byte",
             Self::TooManyOfSource => "too_many_of_source",
             Self::NoDescriptors => "no_descriptors",
+            Self::EarlyTunnelBytes => "early_tunnel_bytes",
         }
     }
 }

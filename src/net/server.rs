@@ -16,9 +16,9 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::{Instant, sleep, timeout},
 };
-use tokio_rustls::TlsAcceptor;
 
 use super::{
+    channel::Channel,
     descriptors::Spare,
     drain::{Drain, DrainSignal},
     ending::Ending,
@@ -27,7 +27,7 @@ use super::{
     listener::{Accepting, AcceptingSocket, Arrival},
     opening::{Opened, opened},
     peer::Peer,
-    preface::Protocol,
+    preface::{Protocol, Replayed},
     problem::HeadProblem,
     proxies::Refused,
     socket::Socket,
@@ -122,6 +122,11 @@ pub trait Handler: Clone + Send + Sync + 'static {
     /// head is beyond the limits.
     fn malformed(&self, peer: &Peer, problem: HeadProblem);
 
+    /// Told of a client that asks for another server in its tunnel than the tunnel is for.
+    fn misdirected(&self, peer: &Peer) {
+        let _ = peer;
+    }
+
     /// Told of a connection that has ended before its first request.
     fn refused(&self, refused: Refused) {
         let _ = refused;
@@ -157,11 +162,11 @@ pub async fn serve<H: Handler>(
     let (mut admission, mut admitted) = Drain::new();
     let arriving = |accepted, identity: &Option<ServerTls>, admitted: &DrainSignal, drain: &DrainSignal| {
         let (stream, source, place) = accepted;
-        let acceptor = identity.as_ref().map(|tls| TlsAcceptor::from(Arc::clone(&tls.config)));
+        let identity = identity.clone();
         let (handler, held, drain) = (handler.clone(), drain.clone(), admitted.clone());
         let arrival = listener.arrival.clone();
         tokio::spawn(async move {
-            connection((stream, source), (arrival, acceptor), settings, drain, handler).await;
+            connection((stream, source), (arrival, identity), settings, drain, handler).await;
             drop((place, held));
         });
     };
@@ -287,23 +292,32 @@ fn is_exhausted(error: &io::Error) -> bool {
 
 async fn connection<H: Handler>(
     accepted: (Socket, Option<SocketAddr>),
-    by: (Arrival, Option<TlsAcceptor>),
+    by: (Arrival, Option<ServerTls>),
     settings: ServerSettings,
     mut drain: DrainSignal,
     handler: H,
 ) {
-    // In boxes of their own: an idle connection does not keep the room that its beginning took, nor that of the other
-    // protocol.
+    // In a box of its own: an idle connection does not keep the room that its beginning took.
     let opened = Box::pin(opened(accepted, by, settings, &mut drain, &handler)).await;
-    match opened {
-        None => {}
-        Some(Opened { protocol: Protocol::Http1, io, peer, place }) => {
-            Box::pin(http1(io, peer, settings, drain, handler)).await;
-            drop(place);
-        }
-        Some(Opened { protocol: Protocol::Http2, io, peer, place }) => {
-            Box::pin(http2(io, peer, settings, drain, handler)).await;
-            drop(place);
-        }
+    if let Some(Opened { speaks, io, peer, place }) = opened {
+        speak(speaks, io, peer, settings, drain, handler).await;
+        drop(place);
+    }
+}
+
+/// Serves what the connection speaks, until it ends or has to.
+///
+/// In boxes of their own: a connection does not keep room for the other protocol.
+pub(super) async fn speak<H: Handler>(
+    protocol: Protocol,
+    io: Replayed<Channel>,
+    peer: Peer,
+    settings: ServerSettings,
+    drain: DrainSignal,
+    handler: H,
+) {
+    match protocol {
+        Protocol::Http1 => Box::pin(http1(io, peer, settings, drain, handler)).await,
+        Protocol::Http2 => Box::pin(http2(io, peer, settings, drain, handler)).await,
     }
 }

@@ -16,7 +16,7 @@ use http::{HeaderValue, Uri};
 use thiserror::Error;
 use tokio::net::{TcpStream, UnixStream};
 
-use super::{socket::Socket, terms::Terms, tls::ClientTls};
+use super::{reach::Reach, socket::Socket, terms::Terms, tls::ClientTls};
 
 /// The authority of what has none.
 const LOCAL: HeaderValue = HeaderValue::from_static("localhost");
@@ -32,6 +32,8 @@ pub struct TargetUrl {
     authority: HeaderValue,
     // Where its name was found to be.
     address: Option<SocketAddr>,
+    // Where it may be at all, if a client has chosen it.
+    reach: Option<Reach>,
     // Of all the above, made once: a connection is looked up for every request.
     pub(super) hash: u64,
 }
@@ -72,7 +74,7 @@ impl FromStr for TargetUrl {
         let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
         let hash = FixedState::default().hash_one((host, port, tls));
         let authority = HeaderValue::from_str(authority.as_str()).map_err(|_| InvalidUrl::NotAUrl)?;
-        Ok(Self { socket: None, host: host.into(), port, tls, authority, address: None, hash })
+        Ok(Self { socket: None, host: host.into(), port, tls, authority, address: None, reach: None, hash })
     }
 }
 
@@ -83,18 +85,42 @@ impl TargetUrl {
         let hash = FixedState::default().hash_one((host.as_str(), port, false));
         // An address holds nothing that a field's value may not hold.
         let authority = HeaderValue::try_from(address.to_string()).unwrap_or(HeaderValue::from_static("unknown"));
-        Self { socket: None, host: host.into(), port, tls: false, authority, address: Some(address), hash }
+        Self { socket: None, host: host.into(), port, tls: false, authority, address: Some(address), reach: None, hash }
     }
 
     /// The service in the clear that listens on the Unix socket at this path.
     pub fn of_socket(path: PathBuf) -> Self {
         let hash = FixedState::default().hash_one(&path);
-        Self { socket: Some(path), host: "".into(), port: 0, tls: false, authority: LOCAL, address: None, hash }
+        Self {
+            socket: Some(path),
+            host: "".into(),
+            port: 0,
+            tls: false,
+            authority: LOCAL,
+            address: None,
+            reach: None,
+            hash,
+        }
     }
 
     /// No place at all: whoever connects to it is refused.
     pub fn nowhere() -> Self {
-        Self { socket: None, host: "".into(), port: 0, tls: false, authority: LOCAL, address: None, hash: 0 }
+        Self {
+            socket: None,
+            host: "".into(),
+            port: 0,
+            tls: false,
+            authority: LOCAL,
+            address: None,
+            reach: None,
+            hash: 0,
+        }
+    }
+
+    /// The same, which is reached only where this allows it.
+    #[must_use]
+    pub fn within(self, reach: Reach) -> Self {
+        Self { reach: Some(reach), ..self }
     }
 
     /// The same at one of the addresses of its name: the host that it is asked for stays.
@@ -119,9 +145,10 @@ impl TargetUrl {
         if let Some(path) = &self.socket {
             return UnixStream::connect(path).await.map(Socket::Unix);
         }
-        let stream = match self.address {
-            Some(address) => TcpStream::connect(address).await?,
-            None => TcpStream::connect((self.host.as_ref(), self.port)).await?,
+        let stream = match (self.address, &self.reach) {
+            (Some(address), _) => TcpStream::connect(address).await?,
+            (None, None) => TcpStream::connect((self.host.as_ref(), self.port)).await?,
+            (None, Some(reach)) => reach.connect(&self.host, self.port).await?,
         };
         // Small writes must not wait for acknowledgements; where that cannot be had, they are slower, not wrong.
         let _ = stream.set_nodelay(true);

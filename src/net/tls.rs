@@ -89,6 +89,9 @@ pub enum AnonymousClients {
 #[derive(Debug, Clone)]
 pub struct ServerTls {
     pub(super) config: Arc<ServerConfig>,
+    /// By what a request is held against the name that its connection was made for, where that has decided something: which
+    /// certificate the client has seen, or that its own one was asked for.
+    pub(super) by_name: Option<Arc<ByServerName>>,
     // Of clients; empty if these are not asked for certificates.
     authorities: Arc<[CertificateDer<'static>]>,
     anonymous: AnonymousClients,
@@ -106,7 +109,8 @@ impl ServerTls {
         additional: &[CertificateFiles<'_>],
         clients: Option<ClientVerification<'_>>,
     ) -> Result<Self, TlsError> {
-        let resolver = ByServerName::load(identity, additional)?;
+        let resolver = Arc::new(ByServerName::load(identity, additional)?);
+        let by_name = (clients.is_some() || !additional.is_empty()).then(|| Arc::clone(&resolver));
         let builder = ServerConfig::builder_with_provider(aws_lc_rs::default_provider().into());
         let builder = builder.with_safe_default_protocol_versions()?;
         let authorities = clients.map(|clients| certificates(clients.ca_file)).transpose()?.unwrap_or_default();
@@ -114,7 +118,7 @@ impl ServerTls {
             None => builder.with_no_client_auth(),
             Some(clients) => builder.with_client_cert_verifier(clients.verifier(&authorities)?),
         };
-        let mut config = builder.with_cert_resolver(Arc::new(resolver));
+        let mut config = builder.with_cert_resolver(resolver);
         if clients.is_some() {
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
@@ -124,7 +128,7 @@ impl ServerTls {
         // All suites are strong; which of them it is depends on nobody's client.
         config.ignore_client_order = true;
         let anonymous = clients.map_or(AnonymousClients::Accept, |clients| clients.anonymous);
-        Ok(Self { config: Arc::new(config), authorities: authorities.into(), anonymous })
+        Ok(Self { config: Arc::new(config), by_name, authorities: authorities.into(), anonymous })
     }
 
     /// Whether it admits all clients that the other one did, as far as authorities can tell. If not, what the other one
@@ -270,6 +274,6 @@ pub(super) fn regular_file(file: &Path) -> io::Result<Vec<u8>> {
     fs::read(file)
 }
 
-fn pem(file: &Path) -> Result<Vec<u8>, TlsError> {
+pub(super) fn pem(file: &Path) -> Result<Vec<u8>, TlsError> {
     regular_file(file).map_err(|error| TlsError::Unreadable(file.to_owned(), error))
 }

@@ -26,6 +26,11 @@ impl<T> Unread<T> {
         Self { inner, patience, waiting: None }
     }
 
+    /// What is below it.
+    pub(super) fn into_inner(self) -> T {
+        self.inner
+    }
+
     fn patiently<R>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
         if polled.is_ready() {
             self.waiting = None;

@@ -12,10 +12,10 @@ use hyper::body::{Body, Incoming};
 use tokio::sync::Notify;
 
 use crate::{
-    access::{CanonicalRequest, DecisionId, Grants, Malformed, Reason, Scheme, Timestamp},
+    access::{CanonicalRequest, DecisionId, Grants, Malformed, Reason, Timestamp},
     audit::AuditLog,
-    identity::{Authenticated, AuthenticationError, Possession, Proven, RefusedKeys},
-    net::{Client, Ending, Handler, HeadProblem, Peer, Refused, RequestBody, Rest, Transport},
+    identity::{Authenticated, AuthenticationError, Possession, Proven, RefusedKeys, SenderFields},
+    net::{Client, Ending, Handler, HeadProblem, Peer, Refused, RequestBody, Rest, Role},
     policy::{RequestContext, TaskRule},
     route::{Inputs, Operation, Route},
     snapshot::{Snapshot, SnapshotCell},
@@ -26,6 +26,7 @@ use super::{
     bounds::{Digests, EnforcerSettings},
     budget::{Budgets, Counted, Exhausted, Grant, Holder},
     caller::{Caller, Seen},
+    connect::{self, Circumstances},
     exchange::{Exchange, Sinks},
     fault::without_fault,
     filter::Filtering,
@@ -34,6 +35,7 @@ use super::{
     inspect::{BodyRefusal, Inspected, Received, ToRead},
     lasting::{self, Grounds, Lasting},
     metrics::ProxyMetrics,
+    placement,
     rejection::Rejection,
     shares::Shares,
     upstream::{self, Permitted},
@@ -92,6 +94,8 @@ struct Asked {
     snapshot: Arc<Snapshot>,
     // In a box, because it moves through many hands.
     head: Box<CanonicalRequest>,
+    // The fields by which its sender is known, if these are not its own.
+    sender: Option<SenderFields>,
     route: Arc<Route>,
     caller: Arc<Caller>,
     grants: Option<Arc<Grants>>,
@@ -120,6 +124,9 @@ impl Worker {
         (peer, seen): (&Peer, &Arc<Seen>),
         request: Box<Request<Incoming>>,
     ) -> Result<Response<Content>, Rejection> {
+        if connect::is_asked(peer, &request) {
+            return self.connect(exchange, now, seen, *request).map_err(|rejection| rejection.closing_if(true));
+        }
         let (asked, body) = self.receive(exchange, now, (peer, seen), request)?;
         let sending = match body {
             Received::Passed(body) => self.authorize(exchange, now, (peer, seen), asked, Inspected::unread(body))?,
@@ -127,6 +134,23 @@ impl Worker {
             Received::ToRead(body) => Box::pin(self.authorize_read(exchange, now, (peer, seen), asked, body)).await?,
         };
         sending.forward(&self.client, exchange).await
+    }
+
+    fn connect(
+        &self,
+        exchange: &mut Exchange,
+        now: Timestamp,
+        seen: &Arc<Seen>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Content>, Rejection> {
+        let parts = request.into_parts().0;
+        exchange.received(&parts);
+        self.check_load()?;
+        let snapshot = self.snapshots.usable(now)?;
+        exchange.by_snapshot(snapshot.revision, seen);
+        self.settings.head.check(&parts)?;
+        let circumstances = Circumstances { snapshot: &snapshot, seen, now };
+        connect::open(exchange, circumstances, parts, |error| self.note(error))
     }
 
     /// What can be said before the body is there: what is asked, and by whom.
@@ -147,23 +171,24 @@ impl Worker {
         let snapshot = self.snapshots.usable(now)?; // One request, one snapshot.
         exchange.by_snapshot(snapshot.revision, seen);
         self.settings.head.check(&parts)?;
-        let head = Box::new(CanonicalRequest::parse(parts, scheme(peer))?);
+        let head = Box::new(placement::canonical(parts, peer)?);
         exchange.canonical(&head);
+        placement::check(peer, &head)?;
         let patience = if exchange.is_call() { grpc::timeout(&head)? } else { None };
-        let challenges = snapshot.authenticator.challenges();
-        if let Some(document) = challenges.metadata(&head) {
+        if let Some(document) = placement::public(peer, &snapshot, &head) {
             return Err(Rejection::metadata(document));
         }
-        if let Some(keys) = snapshot.transaction_tokens.as_ref().and_then(|tokens| tokens.keys(&head)) {
-            return Err(Rejection::metadata(keys));
-        }
-        let route = Arc::clone(snapshot.routes.find(&head)?);
+        let challenges = snapshot.authenticator.challenges();
+        let route = Arc::clone(placement::route(peer, &snapshot, &head)?);
         exchange.routed(&route);
         let operation = route.operation(&head)?;
         let refused = |error: AuthenticationError| refused(&error, &snapshot, operation, seen);
         let rule = route.authentication.as_ref();
+        let sender = placement::sender(peer, &snapshot, &head)?.transpose().map_err(refused)?;
+        let asking = sender.as_deref().map(|fields| Box::new(head.with_fields(fields)));
+        let asking = asking.as_deref().unwrap_or(&head);
         let authenticated =
-            snapshot.authenticator.authenticate_as(&head, &seen.credential, (now, Possession::ToProve), rule);
+            snapshot.authenticator.authenticate_as(asking, &seen.credential, (now, Possession::ToProve), rule);
         let authenticated = authenticated.inspect_err(|error| self.note(error)).map_err(refused)?;
         let caller = seen.caller(&authenticated)?;
         exchange.authenticated(&caller);
@@ -182,7 +207,8 @@ impl Worker {
             BodyRefusal::Rejected(rejection) => rejection,
             BodyRefusal::Signature(problem) => refused(seen.credential.refuse(problem.into(), now)),
         })?;
-        Ok((Asked { snapshot, head, route, caller, grants, proven, holder, mover, opening, patience }, body))
+        let asked = Asked { snapshot, head, sender, route, caller, grants, proven, holder, mover, opening, patience };
+        Ok((asked, body))
     }
 
     async fn authorize_read(
@@ -215,7 +241,7 @@ impl Worker {
         asked: Asked,
         body: Inspected,
     ) -> Result<Sending, Rejection> {
-        let Asked { snapshot, head, route, caller, grants, proven, holder, mover, opening, patience } = asked;
+        let Asked { snapshot, head, sender, route, caller, grants, proven, holder, mover, opening, patience } = asked;
         let Inspected { document, mut outbound, waited } = body;
         let principal = &caller.principal;
         let operation = route.operation(&head)?;
@@ -271,6 +297,7 @@ impl Worker {
             snapshot: &snapshot,
             permit,
             caller: &caller,
+            sender: sender.as_deref(),
             route: &route,
             now,
             filtered: filtering.is_some(),
@@ -344,7 +371,7 @@ impl Handler for Enforcer {
         };
         let response = match outcome {
             Ok(response) => response,
-            Err(rejection) => rejected(&mut exchange, &rejection),
+            Err(rejection) => rejected(&mut exchange, &placement::told(peer, rejection)),
         };
         answer(response, exchange)
     }
@@ -362,6 +389,12 @@ impl Handler for Enforcer {
         exchange.completed();
     }
 
+    fn misdirected(&self, peer: &Peer) {
+        if let Role::TunnelEnd(end) = &peer.role {
+            self.worker.begin(peer).0.misdirected(&end.authority);
+        }
+    }
+
     fn refused(&self, refused: Refused) {
         self.worker.sinks.metrics.refused(refused);
     }
@@ -373,13 +406,6 @@ impl Handler for Enforcer {
 
 fn task_rule(operation: &Operation) -> TaskRule {
     if operation.task_required { TaskRule::Required } else { TaskRule::Optional }
-}
-
-fn scheme(peer: &Peer) -> Scheme {
-    match peer.transport {
-        Transport::Clear => Scheme::Http,
-        Transport::Tls => Scheme::Https,
-    }
 }
 
 fn malformed(problem: HeadProblem) -> Malformed {

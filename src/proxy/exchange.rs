@@ -143,6 +143,23 @@ impl Exchange {
         record.path = Some(shortened(head.path().text()));
     }
 
+    /// Notes what a tunnel is asked for.
+    pub(super) fn tunnel(&mut self, head: &CanonicalRequest) {
+        self.0.record.host = Some(head.authority().clone());
+    }
+
+    /// Notes that the tunnel is open: what is asked in it is recorded by itself.
+    pub(super) fn opened(&mut self) {
+        let record = &mut self.0.record;
+        (record.outcome, record.reason) = (Outcome::Answer, Reason::Tunnel);
+    }
+
+    /// Notes that a client asks for another server in its tunnel.
+    pub(super) fn misdirected(&mut self, authority: &str) {
+        self.0.record.host = authority.parse().ok();
+        self.0.record.reason = Reason::Misdirected;
+    }
+
     pub(super) fn routed(&mut self, route: &Route) {
         self.0.record.route = Some(Arc::clone(&route.name));
         self.0.hides_existence = route.hides_existence;

@@ -56,6 +56,8 @@ mod tests {
             transport: Transport::Clear,
             certificates: Arc::default(),
             destination: None,
+            asked_name: None,
+            role: crate::net::Role::Service,
         };
         for _ in 0..1000 {
             let id = DecisionId::new(uuid::Uuid::now_v7());

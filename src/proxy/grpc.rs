@@ -53,7 +53,7 @@ pub(super) fn status(fields: &HeaderMap) -> Option<u16> {
 const fn code(reason: Reason) -> u16 {
     match reason {
         // OK
-        Reason::Permitted | Reason::Metadata => 0,
+        Reason::Permitted | Reason::Metadata | Reason::Tunnel => 0,
         // INVALID_ARGUMENT
         Reason::MalformedMethod
         | Reason::MalformedTarget
@@ -94,6 +94,8 @@ const fn code(reason: Reason) -> u16 {
         | Reason::TooManyInFlight
         | Reason::BudgetExhausted
         | Reason::ByteBudgetExhausted => 8,
+        // FAILED_PRECONDITION: not by this connection
+        Reason::Misdirected => 9,
         // UNIMPLEMENTED
         Reason::RefusedMethod => 12,
         // INTERNAL

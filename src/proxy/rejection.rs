@@ -22,6 +22,9 @@ use super::{
 /// RFC 9421, section 5.1.
 const ACCEPT_SIGNATURE: HeaderName = HeaderName::from_static("accept-signature");
 
+/// RFC 9110, section 11.7.1.
+const PROXY_CHALLENGES: [&str; 2] = ["Bearer realm=\"portcullis\"", "Basic realm=\"portcullis\""];
+
 /// Why a request is not answered by its upstream.
 #[derive(Debug)]
 pub(super) struct Rejection {
@@ -42,6 +45,8 @@ pub(super) struct Rejection {
 enum Special {
     /// How the client would get a better credential, and what a signature would have to be.
     Challenge { token: HeaderValue, signature: Option<HeaderValue> },
+    /// How the client would tell the proxy who it is.
+    ProxyChallenge,
     /// A document in JSON that is open to everybody, and the whole answer.
     Document(Bytes),
 }
@@ -60,6 +65,18 @@ impl Rejection {
         let is_challenged = error.reason().status() == StatusCode::UNAUTHORIZED;
         let special = is_challenged.then(|| Box::new(Special::Challenge { token, signature: signature.cloned() }));
         Self { special, ..Self::with_detail(error.reason(), error.to_string()) }
+    }
+
+    /// The same by a proxy, which the client's own credentials for the service do not concern (RFC 9110, section 11.7). The
+    /// next try is on another connection: in a tunnel it is the tunnel's credential that is refused.
+    pub(super) fn by_proxy(self) -> Self {
+        if self.reason.status() == StatusCode::UNAUTHORIZED {
+            return Self { special: Some(Box::new(Special::ProxyChallenge)), close: true, ..self };
+        }
+        match self.special.as_deref() {
+            Some(Special::Challenge { .. }) => Self { special: None, ..self },
+            Some(Special::ProxyChallenge | Special::Document(_)) | None => self,
+        }
     }
 
     /// The same, after which the connection carries no more requests if this is so.
@@ -101,19 +118,19 @@ impl Rejection {
         let problem = Problem {
             r#type: format!("urn:portcullis:reason:{shown}"),
             title: shown.title(),
-            status: shown.status().as_u16(),
+            status: self.status(shown).as_u16(),
             detail: self.detail.as_deref().filter(|_| self.detail_is_public),
             reason: shown.name(),
             decision_id: named.to_str().unwrap_or_default(),
             revision: revision.number(),
             requested,
-            remedy: remedy(shown),
+            remedy: self.remedy(shown),
         };
         // Text and numbers are always written; an empty body would still be a denial.
         let mut body = serde_json::to_vec(&problem).unwrap_or_default();
         body.push(b'\n');
         let mut response = Response::new(Bytes::from(body));
-        *response.status_mut() = shown.status();
+        *response.status_mut() = self.status(shown);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -157,10 +174,35 @@ impl Rejection {
         }
     }
 
+    fn remedy(&self, shown: Reason) -> Option<&'static str> {
+        match self.special.as_deref() {
+            Some(Special::ProxyChallenge) => {
+                Some("send a good access token as `Proxy-Authorization: Bearer`, on a new connection to the proxy")
+            }
+            Some(Special::Challenge { .. } | Special::Document(_)) | None => remedy(shown),
+        }
+    }
+
+    fn status(&self, shown: Reason) -> StatusCode {
+        match self.special.as_deref() {
+            Some(Special::ProxyChallenge) => StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+            Some(Special::Challenge { .. } | Special::Document(_)) | None => shown.status(),
+        }
+    }
+
     fn challenge(&self, headers: &mut HeaderMap) {
-        if let Some(Special::Challenge { token, signature }) = self.special.as_deref() {
-            headers.insert(header::WWW_AUTHENTICATE, token.clone());
-            headers.extend(signature.clone().map(|signature| (ACCEPT_SIGNATURE, signature)));
+        match self.special.as_deref() {
+            Some(Special::Challenge { token, signature }) => {
+                headers.insert(header::WWW_AUTHENTICATE, token.clone());
+                headers.extend(signature.clone().map(|signature| (ACCEPT_SIGNATURE, signature)));
+            }
+            Some(Special::ProxyChallenge) => {
+                // A field each, which more clients understand than a list.
+                for challenge in PROXY_CHALLENGES {
+                    headers.append(header::PROXY_AUTHENTICATE, HeaderValue::from_static(challenge));
+                }
+            }
+            Some(Special::Document(_)) | None => {}
         }
     }
 }
@@ -207,8 +249,10 @@ const fn remedy(reason: Reason) -> Option<&'static str> {
         | Reason::UpstreamUnreachable
         | Reason::UpstreamTimeout => Some("try again later"),
         Reason::TargetTooLong | Reason::HeadTooLarge => Some("send less in the head of the request"),
+        Reason::Misdirected => Some("send the request on a connection of its own for this host"),
         Reason::Permitted
         | Reason::Metadata
+        | Reason::Tunnel
         | Reason::MalformedMethod
         | Reason::RefusedMethod
         | Reason::MalformedTarget

@@ -11,7 +11,7 @@ use crate::{
         CanonicalRequest, CredentialHandling, Malformed, Reason, SentRequest, Timestamp, ends_here, may_be_trailer,
     },
     audit::SentDigests,
-    net::{Client, Gate, Network, OutboundBody, Peer, TakesTrailers, TargetUrl, UpstreamBody},
+    net::{Client, Gate, Network, OutboundBody, Peer, Reach, Role, TakesTrailers, TargetUrl, UpstreamBody},
     policy::Permit,
     route::Route,
     snapshot::{Snapshot, Upstream},
@@ -33,6 +33,8 @@ pub(super) struct Permitted<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) permit: &'a Permit,
     pub(super) caller: &'a Caller,
+    /// The fields by which the sender is known, if these are not the request's own.
+    pub(super) sender: Option<&'a [(HeaderName, HeaderValue)]>,
     pub(super) route: &'a Route,
     pub(super) now: Timestamp,
     /// Whether the answer will be filtered: then it must come whole and readable.
@@ -66,8 +68,7 @@ pub(super) fn request(
 ) -> Result<(Outgoing, SentRequest), Rejection> {
     let Permitted { snapshot, route, .. } = permitted;
     let upstream = snapshot.upstream(route.upstream).ok_or_else(|| Rejection::new(Reason::InternalError))?;
-    let destination =
-        upstream.original_destination.as_deref().map(|networks| destination(networks, peer)).transpose()?;
+    let destination = destination(upstream, &head, peer)?;
     let closes = head.asks_for_upgrade() || head.version() == Version::HTTP_10;
     let mut request = Box::new(Request::new(body));
     *request.method_mut() = head.method().clone();
@@ -151,12 +152,35 @@ impl Outgoing {
     }
 }
 
+/// Where the request goes, if that is not for the upstream to say.
+fn destination(upstream: &Upstream, head: &CanonicalRequest, peer: &Peer) -> Result<Option<Arc<TargetUrl>>, Rejection> {
+    match (&upstream.original_destination, &upstream.requested_host) {
+        (None, None) => Ok(None),
+        (Some(networks), _) => redirected(networks, peer).map(Some),
+        (None, Some(reach)) => requested(reach, head, peer).map(Some),
+    }
+}
+
 /// Where the connection was meant to go, if it may go there: who has connected has chosen that.
-fn destination(networks: &[Network], peer: &Peer) -> Result<Arc<TargetUrl>, Rejection> {
+fn redirected(networks: &[Network], peer: &Peer) -> Result<Arc<TargetUrl>, Rejection> {
     let refused = |detail: &'static str| Rejection::with_detail(Reason::UpstreamUnreachable, detail);
     let (url, address) = peer.destination.as_ref().ok_or_else(|| refused("the connection was not redirected here"))?;
     let is_within = networks.iter().any(|network| network.contains(*address));
     is_within.then(|| Arc::clone(url)).ok_or_else(|| refused("the original destination is in none of its networks"))
+}
+
+/// The host that the client of an explicit proxy asks for, which a route names. Whether it is somewhere that may be
+/// reached is seen when it is connected to.
+fn requested(reach: &Reach, head: &CanonicalRequest, peer: &Peer) -> Result<Arc<TargetUrl>, Rejection> {
+    let refused = |detail: &'static str| Rejection::with_detail(Reason::UpstreamUnreachable, detail);
+    match &peer.role {
+        // Its name of the service is not where that is.
+        Role::Service => return Err(refused("the request did not come by way of an explicit proxy")),
+        Role::Proxy(_) | Role::TunnelEnd(_) => {}
+    }
+    let url = format!("{}://{}", head.scheme().name(), head.authority());
+    let url: TargetUrl = url.parse().map_err(|_| refused("the requested host is no place"))?;
+    Ok(Arc::new(url.within(reach.clone())))
 }
 
 fn request_headers(
@@ -166,20 +190,22 @@ fn request_headers(
     peer: &Peer,
     marks: &Marks,
 ) -> Result<(HeaderMap, SentRequest), Rejection> {
-    let Permitted { snapshot, permit, caller, route, now, filtered, .. } = permitted;
+    let Permitted { snapshot, permit, caller, sender, route, now, filtered, .. } = permitted;
     if !Arc::ptr_eq(permit.principal(), &caller.principal) {
         return Err(Rejection::with_detail(Reason::InternalError, "the permit is for another chain"));
     }
-    let removed = match route.credential {
-        CredentialHandling::Strip => snapshot.authenticator.credential_fields(),
-        CredentialHandling::Forward => &[],
+    let removed = match (sender, route.credential) {
+        (None, CredentialHandling::Strip) => snapshot.authenticator.credential_fields(),
+        (None, CredentialHandling::Forward) => &[],
+        // Credentials in its own fields are for the service; what it says of its task is not.
+        (Some(_), _) => snapshot.authenticator.task_field().map(std::slice::from_ref).unwrap_or_default(),
     };
     let host = head.authority().as_str();
     let host = HeaderValue::from_str(host).map_err(|_| Malformed::Host("it cannot be a field's value"))?;
     let scheme = head.scheme();
     let own_host = upstream.endpoints.authority().filter(|_| !upstream.preserve_host);
     let upstream_host = own_host.unwrap_or(&host).clone();
-    let kept = snapshot.authenticator.asked_fields();
+    let kept = if sender.is_none() { snapshot.authenticator.asked_fields() } else { &[] };
     let (mut headers, sent) = head.into_outbound_headers(upstream_host, removed, kept);
     if filtered {
         for name in
@@ -188,12 +214,19 @@ fn request_headers(
             headers.remove(name);
         }
     }
-    headers.insert(FORWARDED_HOST, host);
-    headers.insert(FORWARDED_FOR, peer.forwarded_for.clone());
-    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme.name()));
     headers.append(header::VIA, HeaderValue::from_static("1.1 portcullis"));
-    mark(&mut headers, marks);
-    caller.mark(&mut headers);
+    // Who asks from where concerns the services behind the proxy, and nobody elsewhere.
+    let sent = match sender {
+        None => {
+            headers.insert(FORWARDED_HOST, host);
+            headers.insert(FORWARDED_FOR, peer.forwarded_for.clone());
+            headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme.name()));
+            mark(&mut headers, marks);
+            caller.mark(&mut headers);
+            sent
+        }
+        Some(fields) => sent.presenting(fields),
+    };
     if let Some(tokens) = &snapshot.transaction_tokens {
         if upstream.transaction_token {
             headers.insert(&tokens.header, transaction::token(tokens, permit, marks, peer, now)?);

@@ -157,6 +157,16 @@ impl HostPattern {
         }
     }
 
+    /// Whether it names the host of the request, with its port: one for all hosts names none, and without a port it names
+    /// the scheme's default one alone. So it is asked where clients choose whom they reach.
+    pub fn names(&self, authority: &Authority, scheme: Scheme) -> bool {
+        match self {
+            Self::Any => false,
+            Self::Below(_) | Self::Host(_) => authority.port().is_none() && self.matches(authority, scheme),
+            Self::Exact(_) => self.matches(authority, scheme),
+        }
+    }
+
     /// Higher is more specific.
     pub(super) fn specificity(&self) -> usize {
         match self {
@@ -258,6 +268,13 @@ mod tests {
         assert!(matches("*.example", "a.b.example"));
         assert!(!matches("*.example", "example"));
         assert!(!matches("*.crm.example", "xcrm.example"));
+        let names = |pattern: &str, host: &str| {
+            HostPattern::parse(pattern).unwrap().names(&host.parse().unwrap(), Scheme::Https)
+        };
+        assert!(names("crm.example", "crm.example") && names("crm.example:443", "crm.example"));
+        assert!(names("*.example", "crm.example") && names("crm.example:8443", "crm.example:8443"));
+        assert!(!names("crm.example", "crm.example:22") && !names("*.example", "crm.example:22"));
+        assert!(!HostPattern::Any.names(&"crm.example".parse().unwrap(), Scheme::Https));
         for text in ["", "*", "*.a:80", "a.*", "a b", "*.*.a"] {
             assert!(HostPattern::parse(text).is_err(), "{text}");
         }

@@ -6,7 +6,9 @@ use foldhash::fast::RandomState;
 use http::Method;
 use smallvec::SmallVec;
 
-use crate::access::{CanonicalRequest, CredentialHandling, CredentialRule, HeaderProblem, Place, decoded_segment};
+use crate::access::{
+    Authority, CanonicalRequest, CredentialHandling, CredentialRule, HeaderProblem, Place, Scheme, decoded_segment,
+};
 
 use super::{
     matcher::{HeaderMatch, HostPattern, PathTemplate, Segment},
@@ -147,9 +149,27 @@ impl RouteTable {
 
     /// The most specific route for the request.
     pub fn find(&self, head: &CanonicalRequest) -> Result<&Arc<Route>, RouteProblem> {
+        self.find_where(head, |host| host.matches(head.authority(), head.scheme()))
+    }
+
+    /// The same of the routes that name the request's host, as a client of an explicit proxy needs it.
+    pub fn find_named(&self, head: &CanonicalRequest) -> Result<&Arc<Route>, RouteProblem> {
+        self.find_where(head, |host| host.names(head.authority(), head.scheme()))
+    }
+
+    /// Whether some route names this host.
+    pub fn names(&self, authority: &Authority, scheme: Scheme) -> bool {
+        self.hosts.iter().any(|(host, _)| host.names(authority, scheme))
+    }
+
+    fn find_where(
+        &self,
+        head: &CanonicalRequest,
+        is_for: impl Fn(&HostPattern) -> bool,
+    ) -> Result<&Arc<Route>, RouteProblem> {
         let segments: SmallVec<[&str; 12]> = head.path().segments().collect();
         for (host, tree) in &self.hosts {
-            if !host.matches(head.authority(), head.scheme()) {
+            if !is_for(host) {
                 continue;
             }
             if let Some(route) = self.walk(tree, &segments, head)? {
@@ -320,6 +340,15 @@ mod tests {
         assert_eq!(host("a.b.example"), "GET *.b.example/x []");
         assert_eq!(host("A.example"), "GET a.example/x []");
         assert_eq!(host("a.example:81"), "GET a.example:81/x []");
+        // Where clients choose whom they reach.
+        let named = |host: &str| {
+            let request = Request::builder().uri("/x").header("host", host).body(()).unwrap();
+            let head = CanonicalRequest::parse(request.into_parts().0, Scheme::Http).unwrap();
+            table.find_named(&head).map(|route| route.name.to_string()).ok()
+        };
+        assert_eq!(named("a.example").as_deref(), Some("GET a.example/x"));
+        assert_eq!(named("a.example:81").as_deref(), Some("GET a.example:81/x"));
+        assert_eq!((named("a.example:82"), named("other")), (None, None));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     access::{ContextualTuple, Revision, Timestamp},
     identity::{Authenticator, Denylist, MappedTuple},
-    net::{Endpoints, Network},
+    net::{Endpoints, Network, Reach},
     policy::{InvalidContextualTuple, Policy},
     route::{RouteTable, UpstreamId},
 };
@@ -17,10 +17,12 @@ use super::{authority::StoredModel, callers::Callers, overlays::Overlays, transa
 pub struct Upstream {
     /// Its name in the configuration.
     pub name: Arc<str>,
-    /// How it is reached. With `original_destination` there are none.
+    /// How it is reached. With `original_destination` or `requested_host` there are none.
     pub endpoints: Arc<Endpoints>,
     /// The networks that connections go on to which were redirected, if it is where each of them was meant to go.
     pub original_destination: Option<Arc<[Network]>>,
+    /// Which addresses may be reached, if it is the host that each client of an explicit proxy asks for.
+    pub requested_host: Option<Reach>,
     /// Whether it gets the host that the client asked for, or its own.
     pub preserve_host: bool,
     /// Whether it is told of the decision by a signed token too.

@@ -308,7 +308,7 @@ fn mistakes_are_told_with_their_place_and_advice() {
         ("urls: []", "`urls` is empty: there is no endpoint"),
         (
             "url: \"http://a:1\", urls: [\"http://a:1\"]",
-            "an upstream has exactly one of `url`, `urls` and `original_destination`",
+            "an upstream has exactly one of `url`, `urls`, `original_destination` and `requested_host`",
         ),
         ("urls: [\"http://a:1\", \"http://a:1\"]", "`http://a:1` is there twice"),
         ("urls: [\"http://a:1\", \"https://b:1\"]", "all URLs of an upstream are `https`, or none is"),

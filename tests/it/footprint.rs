@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{Connection, Portcullis, World, eventually, frames, request};
+use crate::support::{Connection, Portcullis, World, eventually, raw_http2, request};
 
 const MIB: usize = 1 << 20;
 
@@ -81,8 +81,8 @@ fn a_thousand_hostile_connections_fit_into_128_mebibytes() {
     let portcullis = start(&world, bounded.as_ref());
     let token = world.issuer.token("erin", &[]);
     let large = "x".repeat(60_000);
-    let header_block = frames::frame(1, 0, 1, &[0x82; 16_000]);
-    let continued = frames::frame(9, 0, 1, &[0x84; 16_000]);
+    let header_block = raw_http2::frame(1, 0, 1, &[0x82; 16_000]);
+    let continued = raw_http2::frame(9, 0, 1, &[0x84; 16_000]);
     let inputs: [Vec<u8>; 5] = [
         // A head that does not end.
         format!("GET /documents/d1 HTTP/1.1\r\nhost: a\r\nx: {large}").into_bytes(),
@@ -90,7 +90,8 @@ fn a_thousand_hostile_connections_fit_into_128_mebibytes() {
         (request("PUT", "/documents/d1", &token, "transfer-encoding: chunked\r\n", "") + "ffff\r\n" + &large)
             .into_bytes(),
         // Fields that grow when they are unpacked, and do not end.
-        [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frames::frame(4, 0, 0, &[]), header_block, continued].concat(),
+        [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), raw_http2::frame(4, 0, 0, &[]), header_block, continued]
+            .concat(),
         // Many requests at once, whose answers nobody reads.
         request("GET", "/documents/d1", &token, "", "").repeat(60).into_bytes(),
         // No HTTP at all.

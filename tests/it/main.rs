@@ -26,6 +26,8 @@ mod decision;
 mod demo;
 mod discovery;
 mod draining;
+mod egress;
+mod egress_clients;
 mod endpoints;
 mod failures;
 mod floods;

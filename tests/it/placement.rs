@@ -358,11 +358,15 @@ fn upstreams_that_make_no_sense_are_refused() {
         (&world, "{ url: \"unix:\" }", "not a URL"),
         (&world, "{ url: \"unix:a.sock\", preserve_host: false }", "there is no host that could be sent instead"),
         (&world, "{ url: \"unix:a.sock\", ca_file: a.pem }", "`ca_file` is for `https` only"),
-        (&world, "{ preserve_host: true }", "exactly one of `url`, `urls` and `original_destination`"),
+        (
+            &world,
+            "{ preserve_host: true }",
+            "exactly one of `url`, `urls`, `original_destination` and `requested_host`",
+        ),
         (
             &redirected,
             "{ url: \"http://127.0.0.1:1\", original_destination: { within: [10.0.0.0/8] } }",
-            "exactly one of `url`, `urls` and `original_destination`",
+            "exactly one of `url`, `urls`, `original_destination` and `requested_host`",
         ),
         (&world, "{ original_destination: { within: [10.0.0.0/8] } }", "no listener can tell where"),
         (&redirected, "{ original_destination: { within: [] } }", "`within` is empty"),

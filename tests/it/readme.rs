@@ -36,10 +36,10 @@ fn the_two_commands_exist() {
 fn the_tutorial_works_as_it_is_written() {
     let folder = tempfile::tempdir().unwrap();
     // The ports of the text may be taken on this machine.
-    let free: Vec<_> = (0..5).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let free: Vec<_> = (0..7).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     let ports: Vec<_> = free.iter().map(|listener| listener.local_addr().unwrap().port().to_string()).collect();
     drop(free);
-    let written = ["8080", "9001", "9902", "8081", "8090"];
+    let written = ["8080", "9001", "9902", "8081", "8090", "3128", "9903"];
     let ported = |text: &str| {
         // In two steps, because a free port may hold the digits of a written one.
         let marked =
@@ -77,6 +77,9 @@ fn the_tutorial_works_as_it_is_written() {
         "Q2 is secret",
         "\"denied_member\":\"agent:writer\"",
         "{\"allowed\":false,\"resolution\":\"\"}{}{\"allowed\":true,\"resolution\":\"\"}",
+        "Q1 was fine\nQ1 was fine\n{\"type\":\"urn:portcullis:reason:not_permitted\"",
+        "no tunnel, exit code 56",
+        "\"reason\":\"tunnel\"",
         "portcullis_decisions_total{outcome=\"allow\",reason=\"permitted\",route=\"/reports/{report}\"}",
     ] {
         assert!(said.contains(part), "{part} is not in\n{said}");

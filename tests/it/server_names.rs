@@ -11,7 +11,7 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
 
-use crate::support::{Portcullis, World, request};
+use crate::support::{Portcullis, World, eventually, request};
 
 /// A certificate of its own for these names, and its key, both PEM.
 fn made(names: &[&str]) -> (String, String) {
@@ -36,9 +36,19 @@ fn trusting(certificate: &str) -> Arc<ClientConfig> {
 
 /// What came of a request by this name, and how the session came to be; `None` if the certificate is not the trusted one.
 fn asked(address: SocketAddr, config: &Arc<ClientConfig>, name: &str, token: &str) -> Option<(String, HandshakeKind)> {
+    asked_for((address, config), (name, name), token)
+}
+
+/// The same for this host.
+fn asked_for(
+    (address, config): (SocketAddr, &Arc<ClientConfig>),
+    (name, host): (&str, &str),
+    token: &str,
+) -> Option<(String, HandshakeKind)> {
     let session = ClientConnection::new(Arc::clone(config), ServerName::try_from(name.to_owned()).unwrap()).unwrap();
     let mut stream = rustls::StreamOwned::new(session, TcpStream::connect(address).unwrap());
     let asking = request("GET", "/documents/d1", token, "connection: close\r\n", "");
+    let asking = asking.replace("api.acme.example", host);
     stream.write_all(asking.as_bytes()).ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
@@ -81,6 +91,56 @@ fn the_name_that_a_client_asks_for_chooses_the_certificate_and_all_reload() {
     portcullis.until_revision_above(1);
     assert!(ok(&renewed.0, "crm.acme.example") && !ok(&second.0, "crm.acme.example"));
     assert!(ok(&first.0, "api.acme.example"));
+}
+
+#[test]
+fn a_request_is_for_the_name_that_its_connection_was_made_for() {
+    let world = world(TWO);
+    let first = made(&["api.acme.example", "acme.example", "127.0.0.1"]);
+    let (second, third) = (made(&["crm.acme.example"]), made(&["*.tools.example"]));
+    write(&world, "first", &first);
+    write(&world, "second", &second);
+    write(&world, "third", &third);
+    let portcullis = world.start();
+    let token = world.issuer.token("erin", &["reader"]);
+    let status = |certificate: &str, name: &str, host: &str| {
+        let answer = asked_for((portcullis.data, &trusting(certificate)), (name, host), &token);
+        answer.unwrap().0.split(' ').nth(1).unwrap().to_owned()
+    };
+    assert_eq!(status(&first.0, "api.acme.example", "API.acme.example.:443"), "200");
+    // One certificate for both: clients of HTTP/2 share the connection.
+    assert_eq!(status(&first.0, "api.acme.example", "acme.example"), "200");
+    assert_eq!(status(&third.0, "mcp.tools.example", "sql.tools.example"), "200");
+    // An address is asked for without a name.
+    assert_eq!(status(&first.0, "127.0.0.1", "127.0.0.1"), "200");
+    assert_eq!(status(&first.0, "127.0.0.1", "api.acme.example"), "200");
+    for (certificate, name, host) in [
+        (&first.0, "api.acme.example", "crm.acme.example"),
+        (&first.0, "api.acme.example", "other.example"),
+        (&second.0, "crm.acme.example", "api.acme.example"),
+        (&third.0, "mcp.tools.example", "tools.example"),
+        (&first.0, "127.0.0.1", "crm.acme.example"),
+    ] {
+        assert_eq!(status(certificate, name, host), "421", "{name} {host}");
+    }
+    let misdirected = || world.audit().iter().filter(|record| record["reason"] == "misdirected").count();
+    eventually("each has its record", || (misdirected() == 5).then_some(()));
+    assert_eq!(world.upstream.seen().len(), 5);
+}
+
+#[test]
+fn a_request_is_for_its_connections_name_where_clients_are_asked_for_certificates() {
+    let client = "client: { ca_file: first.crt, required: false }";
+    let tls = format!("tls: {{ certificate: first.crt, key: first.key, {client} }}");
+    let world = World { listen: format!("- {{ address: 127.0.0.1:0, {tls} }}"), ..World::new() };
+    let first = made(&["api.acme.example", "acme.example"]);
+    write(&world, "first", &first);
+    let portcullis = world.start();
+    let token = world.issuer.token("erin", &["reader"]);
+    for (host, status) in [("api.acme.example", "200"), ("acme.example", "200"), ("crm.acme.example", "421")] {
+        let answer = asked_for((portcullis.data, &trusting(&first.0)), ("api.acme.example", host), &token);
+        assert!(answer.unwrap().0.starts_with(&format!("HTTP/1.1 {status} ")), "{host}");
+    }
 }
 
 #[test]

@@ -1,0 +1,43 @@
+//! Upstreams that are the host which a client of an explicit proxy asks for.
+
+use crate::net::{Network, Reach};
+
+use super::{
+    file::File,
+    file_places::{self as file, RequestedHost},
+    located::Located,
+    problems::Problems,
+};
+
+/// Which addresses may be reached; `None` after a problem.
+pub(super) fn reach(
+    written: &Located<RequestedHost>,
+    upstream: &file::Upstream,
+    file: &File,
+    problems: &mut Problems,
+) -> Option<Reach> {
+    let before = problems.count();
+    if !file.listen.iter().any(|listen| listen.explicit_proxy.is_some()) {
+        let help = "add `explicit_proxy` to the listener that agents name as their proxy";
+        problems.add_with_help(written.place, "no listener is an explicit proxy: nobody could ask for a host", help);
+    }
+    if let Some(client) = &upstream.client {
+        let message = "the client chooses where it goes: the certificate would be shown to whoever asks for one there";
+        problems.add_with_help(client.place, message, "show certificates to upstreams with a `url` only");
+    }
+    if let Some(id) = &upstream.spiffe_id {
+        problems.add(id.place, "`spiffe_id` is for upstreams with a `url`: here the client chooses where it goes");
+    }
+    let reach = match &written.within {
+        None => Reach::Public,
+        Some(within) => {
+            if within.is_empty() {
+                let help = "name networks, or leave it out: then it is the public internet";
+                problems.add_with_help(within.place, "`within` is empty: no host could be reached", help);
+            }
+            let networks: Vec<Network> = within.iter().filter_map(|network| problems.parse(network)).collect();
+            Reach::Within(networks.into())
+        }
+    };
+    (problems.count() == before).then_some(reach)
+}

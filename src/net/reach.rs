@@ -1,0 +1,142 @@
+//! Which addresses may be reached where clients choose the host.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
+
+use tokio::net::{TcpStream, lookup_host};
+
+use super::proxies::Network;
+
+/// Of the addresses of one name, no more are tried.
+const TRIED: usize = 3;
+
+/// Which addresses may be reached where clients choose the host. The address that is looked at is the one that is connected
+/// to: a name that changes in between changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// Those of the public internet: none that is private, of this machine or link (as a cloud's metadata), shared,
+    /// reserved, for documentation or multicast, and none that embeds another one (6to4, NAT64, Teredo).
+    Public,
+    /// Those in these networks, whatever they are.
+    Within(Arc<[Network]>),
+}
+
+impl Reach {
+    /// Whether the address may be reached. An IPv4 address that is written as one of IPv6 is one of IPv4.
+    pub fn allows(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        match (self, address) {
+            (Self::Public, IpAddr::V4(address)) => is_public_v4(address),
+            (Self::Public, IpAddr::V6(address)) => is_public_v6(address),
+            (Self::Within(networks), address) => networks.iter().any(|network| network.contains(address)),
+        }
+    }
+
+    /// A connection to one of the host's addresses that may be reached.
+    pub(super) async fn connect(&self, host: &str, port: u16) -> io::Result<TcpStream> {
+        let addresses: Vec<SocketAddr> = lookup_host((host, port)).await?.collect();
+        let mut problem = io::Error::new(io::ErrorKind::PermissionDenied, "none of its addresses may be reached");
+        for address in addresses.into_iter().filter(|address| self.allows(address.ip())).take(TRIED) {
+            match TcpStream::connect(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => problem = error,
+            }
+        }
+        Err(problem)
+    }
+}
+
+/// By IANA's registry of special-purpose addresses (RFC 6890).
+fn is_public_v4(address: Ipv4Addr) -> bool {
+    !matches!(
+        address.octets(),
+        [0 | 10 | 127, ..]
+            | [100, 64..=127, ..]
+            | [169, 254, ..]
+            | [172, 16..=31, ..]
+            | [192, 0, 0 | 2, _]
+            | [192, 31, 196, _]
+            | [192, 52, 193, _]
+            | [192, 88, 99, _]
+            | [192, 168, ..]
+            | [192, 175, 48, _]
+            | [198, 18 | 19, ..]
+            | [198, 51, 100, _]
+            | [203, 0, 113, _]
+            | [224..=255, ..]
+    )
+}
+
+/// The same: of what is global unicast (2000::/3), not what is for protocols, documentation, or 6to4.
+fn is_public_v6(address: Ipv6Addr) -> bool {
+    match address.segments() {
+        [0x2001, 0..=0x01ff | 0x0db8, ..] | [0x2002, ..] | [0x2620, 0x004f, 0x8000, ..] | [0x3fff, 0..=0x0fff, ..] => {
+            false
+        }
+        [first, ..] => first & 0xe000 == 0x2000,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allows(reach: &Reach, address: &str) -> bool {
+        reach.allows(address.parse().unwrap())
+    }
+
+    #[test]
+    fn the_public_internet_is_what_no_registry_keeps_back() {
+        for address in ["93.184.216.34", "1.1.1.1", "100.63.0.1", "172.32.0.1", "2606:4700::1111", "::ffff:1.1.1.1"] {
+            assert!(allows(&Reach::Public, address), "{address}");
+        }
+        for address in [
+            "0.0.0.0",
+            "10.1.2.3",
+            "100.64.0.1",
+            "127.0.0.1",
+            "127.8.8.8",
+            "169.254.169.254",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.0.0.192",
+            "192.0.2.1",
+            "192.88.99.1",
+            "192.168.1.1",
+            "198.18.0.1",
+            "198.51.100.1",
+            "203.0.113.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+            "::7f00:1",
+            "64:ff9b::7f00:1",
+            "64:ff9b:1::1",
+            "100::1",
+            "2001::1",
+            "2001:db8::1",
+            "2002:7f00:1::",
+            "3fff::1",
+            "5f00::1",
+            "fc00::1",
+            "fd00:ec2::254",
+            "fe80::1",
+            "ff02::1",
+        ] {
+            assert!(!allows(&Reach::Public, address), "{address}");
+        }
+    }
+
+    #[test]
+    fn networks_are_exactly_these() {
+        let reach = Reach::Within(Arc::from(["10.0.0.0/8".parse().unwrap()]));
+        assert!(allows(&reach, "10.1.2.3") && allows(&reach, "::ffff:10.1.2.3"));
+        assert!(!allows(&reach, "1.1.1.1") && !allows(&reach, "127.0.0.1"));
+    }
+}
