@@ -16,5 +16,5 @@ for target in "${targets[@]}"; do
   [ -f "dictionaries/$target.dict" ] && dictionary=("-dict=dictionaries/$target.dict")
   "$target_dir"/*/release/"$target" "corpus/$target" $([ -d "seeds/$target" ] && echo "seeds/$target") "${dictionary[@]}" \
     -max_total_time="${SECONDS_EACH:-60}" -artifact_prefix="artifacts/$target/" -timeout=10 -rss_limit_mb=2048 \
-    -max_len=2000 -print_final_stats=1 -verbosity=1 2>&1 | tail -n 20
+    -max_len=2000 -print_final_stats=1 -verbosity=1 2>&1 | tail -n 40
 done

@@ -11,7 +11,7 @@ use anyhow::{Context, ensure};
 
 use super::{
     load::{content_length, find},
-    others::{Speaks, haproxy, nginx},
+    others::{Speaks, nginx},
     plot::Bars,
     process::{LOAD_CORE, Line, Memory, Server, portcullis},
     report::Report,
@@ -42,7 +42,6 @@ pub(crate) fn run() -> anyhow::Result<()> {
     for (name, started) in [
         ("bare hyper, own pool", Line::own(&["serve-bare", &own])?.serve()),
         ("nginx", nginx(&world, upstream.address, Speaks::Clear)),
-        ("HAProxy", haproxy(&world, upstream.address)),
     ] {
         match started {
             Ok(server) => measured.push(with_connections(name, &server, &request)?),
@@ -63,7 +62,9 @@ fn describe(report: &mut Report, measured: &[Measured]) -> anyhow::Result<()> {
         "Two seconds after the last request, so that what is given back has been. The policy is of two tuples where nothing \
          else is said. Each of the {CONNECTIONS} connections has had its answer to one request and rests. Resident are the \
          pages that the process touches, those of its code among them, which are the page cache's and shared; own are the \
-         others. The kernel's memory for sockets, the same for all, is not counted.\n"
+         others. The kernel's memory for sockets, the same for all, is not \
+         counted. The bare proxy is what the HTTP library takes for a connection, two buffers above all, in the kernel's huge \
+         pages where it has them.\n"
     ));
     let mib = |kib: u64| format!("{:.1}", number(kib) / 1024.0);
     let rows: Vec<Vec<String>> = measured

@@ -110,7 +110,7 @@ pub(crate) fn haproxy(world: &World, upstream: SocketAddr) -> anyhow::Result<Ser
     let config = format!(
         "global
   nbthread 1
-  maxconn {CONNECTIONS}
+  maxconn 1024
 defaults
   mode http
   timeout connect 5s
