@@ -292,6 +292,36 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_has_begun_when_its_head_is_whole_however_the_bytes_are_cut() {
+        let of = |stream: u8, mut frame: Vec<u8>| {
+            frame[8] = stream;
+            frame
+        };
+        let (ends_head, more) = (4, 0);
+        // Each with the streams that have begun by then: one in two frames, one with a body and trailers.
+        let steps = [
+            (of(1, frame(1, more, 20)), 0),
+            (of(1, frame(9, ends_head, 7)), 1),
+            (of(3, frame(1, ends_head, 30)), 2),
+            (of(3, frame(DATA, 0, 9)), 2),
+            (of(3, frame(1, ends_head | 1, 5)), 2),
+            (of(5, frame(1, ends_head, 0)), 3),
+        ];
+        for size in 1..40 {
+            let (mut counted, _, begun) = Counted::new((), 0);
+            for (bytes, expected) in &steps {
+                let (last, rest) = bytes.split_last().unwrap();
+                for piece in rest.chunks(size) {
+                    counted.pass(piece);
+                }
+                assert!(begun.load(Ordering::Relaxed) <= *expected, "before the end of a frame, in pieces of {size}");
+                counted.pass(&[*last]);
+                assert_eq!(begun.load(Ordering::Relaxed), *expected, "in pieces of {size}");
+            }
+        }
+    }
+
+    #[test]
     fn frames_that_ask_for_nothing_are_a_flood_when_there_are_too_many() {
         for (received, most, flood) in [
             (frame(PING, 0, 8), CONTROL, Flood::Control),

@@ -2,7 +2,7 @@
 
 use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Instant};
 
-use http::Response;
+use http::{Response, StatusCode};
 
 use crate::{access::Reason, net::Client, route::UpstreamId, snapshot::Snapshot};
 
@@ -44,7 +44,12 @@ impl Sending {
             let opened = Box::pin(request.open(upstream, *opening, lasting)).await;
             let response =
                 opened.inspect_err(|rejection| exchange.upstream_failed(&upstream.name, rejection.reason))?;
-            exchange.upstream_answered(response.status().as_u16(), begun.elapsed());
+            // Clients by HTTP/2 are told of a connection that has switched by another status.
+            let status = match response.body() {
+                Content::Switched(_) => StatusCode::SWITCHING_PROTOCOLS,
+                Content::Whole(_) | Content::Upstream(..) => response.status(),
+            };
+            exchange.upstream_answered(status.as_u16(), begun.elapsed());
             return Ok(response);
         }
         let mut answering = pin!(request.send(client, upstream, begun));

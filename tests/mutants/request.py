@@ -1,8 +1,8 @@
 """Faults in how requests are read: each is an attack that would pass, and a test must see it."""
 
 ACCESS, ROUTE, PROTOCOL = (["--lib", "access::"], ["--lib", "route::"], ["--lib", "protocol::"])
-PATH, FIELDS, ENDING, REQUEST, LENIENT = (
-    f"access/{name}.rs" for name in ["path", "fields", "ending", "request", "lenient"]
+PATH, FIELDS, ENDING, REQUEST, LENIENT, HEAD_BOUNDS = (
+    f"access/{name}.rs" for name in ["path", "fields", "ending", "request", "lenient", "head_bounds"]
 )
 
 MUTANTS = [
@@ -32,6 +32,9 @@ MUTANTS = [
     ("Host repeats", REQUEST, "if hosts.next().is_some() {", "if false {", ACCESS),
     ("the query overrides the method", REQUEST, "if may_override && names.any(is_method_override) {", "if false && may_override && names.any(is_method_override) {", ACCESS),
     ("methods are any letters", REQUEST, "!name.bytes().all(|byte| byte.is_ascii_uppercase())", "false", ACCESS),
+    ("lines have any length", HEAD_BOUNDS, "if line(parts) > self.line {", "if false {", ACCESS),
+    ("fields have any length", HEAD_BOUNDS, "if length > self.field || cookies > self.field {", "if cookies > self.field {", ACCESS),
+    ("cookies in pieces have any length", HEAD_BOUNDS, "if length > self.field || cookies > self.field {", "if length > self.field {", ACCESS),
     ("parameters repeat", "route/query.rs", "if value.replace(raw).is_some() {", "if value.replace(raw).is_some() && false {", ROUTE),
     ("parameters have other spellings", "route/query.rs", "} else if parameter_name(key) == folded {", "} else if false {", ROUTE),
     ("parameters hide in others", "route/query.rs", "if hidden.any(|key| parameter_name(key) == folded) {", "if false && hidden.any(|key| parameter_name(key) == folded) {", ROUTE),
