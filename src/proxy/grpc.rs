@@ -59,6 +59,8 @@ fn code(status: StatusCode) -> u16 {
         StatusCode::PAYLOAD_TOO_LARGE | StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
             8
         }
+        // FAILED_PRECONDITION: the next try has to be on another connection
+        StatusCode::MISDIRECTED_REQUEST => 9,
         // UNIMPLEMENTED
         StatusCode::METHOD_NOT_ALLOWED => 12,
         // INTERNAL

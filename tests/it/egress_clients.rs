@@ -241,6 +241,7 @@ fn what_is_wrong_with_an_explicit_proxy_is_said_where_it_stands() {
             "main: { requested_host: {}, client: { certificate: ca.pem, key: ca.key } }",
             "would be shown to whoever",
         ),
+        (&own, "main: { requested_host: {} }", "the route names none"),
         (&own, "main: { requested_host: {}, url: \"http://a\" }", "has exactly one of `url`"),
     ] {
         let (valid, said) = said_by_validate(&world, &config.replace(from, to));
