@@ -9,6 +9,17 @@ use super::{
     problems::Problems,
 };
 
+/// Refuses routes to such upstreams that name no host: nobody could choose one by them.
+pub(super) fn check_routes(file: &File, problems: &mut Problems) {
+    for route in file.routes.iter().filter(|route| route.host.is_none()) {
+        let upstream = file.upstreams.get(&route.upstream.value);
+        if upstream.is_some_and(|upstream| upstream.requested_host.is_some()) {
+            let message = format!("`{}` is the host that is asked for, and the route names none", route.upstream.value);
+            problems.add_with_help(route.upstream.place, message, "add `host: api.example`, or `*.example`");
+        }
+    }
+}
+
 /// Which addresses may be reached; `None` after a problem.
 pub(super) fn reach(
     written: &Located<RequestedHost>,

@@ -22,6 +22,7 @@ use super::{
 /// The upstreams; `None` after a problem.
 pub(super) fn upstreams(file: &File, reading: &mut Reading<'_>) -> Option<Vec<Upstream>> {
     check_upgrades(file, &mut reading.problems);
+    requested_host::check_routes(file, &mut reading.problems);
     let upstreams: Vec<Upstream> =
         file.upstreams.iter().filter_map(|(name, written)| upstream(name, written, file, reading)).collect();
     (upstreams.len() == file.upstreams.len()).then_some(upstreams)

@@ -94,7 +94,7 @@ const fn code(reason: Reason) -> u16 {
         | Reason::TooManyInFlight
         | Reason::BudgetExhausted
         | Reason::ByteBudgetExhausted => 8,
-        // FAILED_PRECONDITION: not by this connection
+        // FAILED_PRECONDITION: the next try has to be on another connection
         Reason::Misdirected => 9,
         // UNIMPLEMENTED
         Reason::RefusedMethod => 12,

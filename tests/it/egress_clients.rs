@@ -232,7 +232,7 @@ fn what_is_wrong_with_an_explicit_proxy_is_said_where_it_stands() {
     let own = format!("main: {{ url: \"http://{}\" }}", world.upstream.address);
     for (from, to, problem) in [
         ("explicit_proxy: {", "original_destination: true, explicit_proxy: {", "are not redirected to it"),
-        ("explicit_proxy: {", "explicit_proxy: { blind: true, ", "unknown field `blind`"),
+        ("explicit_proxy: {", "explicit_proxy: { blind: true, ", "unknown key `blind`"),
         ("host: ", "name: ", "no route names a host"),
         (&own, "main: { requested_host: { within: [] } }", "`within` is empty"),
         (&own, "main: { requested_host: {}, retries: {} }", "`retries` is for upstreams with a `url`"),
@@ -241,6 +241,7 @@ fn what_is_wrong_with_an_explicit_proxy_is_said_where_it_stands() {
             "main: { requested_host: {}, client: { certificate: ca.pem, key: ca.key } }",
             "would be shown to whoever",
         ),
+        (&own, "main: { requested_host: {} }", "the route names none"),
         (&own, "main: { requested_host: {}, url: \"http://a\" }", "has exactly one of `url`"),
     ] {
         let (valid, said) = said_by_validate(&world, &config.replace(from, to));

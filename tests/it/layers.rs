@@ -24,7 +24,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("arc_swap", &["snapshot/cell.rs", "net/endpoints.rs"]),
     ("rustls", &["net/"]),
     ("webpki", &["identity/", "net/"]),
-    ("x509_cert", &["identity/"]),
+    ("x509_cert", &["identity/", "net/authority.rs"]),
     ("h2", &["net/"]),
     ("hyper", &["net/", "proxy/", "admin/", "cli/demo/"]),
     ("hyper_util", &["net/", "cli/demo/"]),

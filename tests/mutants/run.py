@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 
+import egress
 import identity
 import request
 
@@ -213,7 +214,7 @@ def tested(tree, tests):
 
 def main(words):
     tree = copied()
-    chosen = [mutant for mutant in MUTANTS + identity.MUTANTS + request.MUTANTS if not words or any(word in mutant[0] for word in words)]
+    chosen = [mutant for mutant in MUTANTS + egress.MUTANTS + identity.MUTANTS + request.MUTANTS if not words or any(word in mutant[0] for word in words)]
     groups = []
     for *_, tests in chosen:
         if tests not in groups:
