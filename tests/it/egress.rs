@@ -445,3 +445,13 @@ fn a_tunnel_is_a_connection_as_every_other() {
     let _ = first.read_to_end(&mut rest);
     assert!(egress.portcullis.wait().success());
 }
+
+#[test]
+fn a_request_for_a_tunnel_is_bounded_as_every_other() {
+    let egress = Egress::start();
+    let (authorization, long) = (egress.proxy_authorization(), format!("x: {}", "v".repeat(8190)));
+    let lines = ["CONNECT api.far.example:443 HTTP/1.1", "host: api.far.example:443", &authorization];
+    assert_eq!(egress.asked(&lines).status, 200);
+    let answer = egress.asked(&[&lines[..], &[&long]].concat());
+    assert_eq!((answer.status, answer.reason().as_str()), (431, "head_too_large"));
+}
