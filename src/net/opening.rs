@@ -72,7 +72,7 @@ pub(super) async fn opened<H: Handler>(
             let peer = Peer { certificates, transport: Transport::Tls, asked_name: named, ..peer };
             let chosen = Chosen::of(tls);
             let (speaks, io) =
-                after_handshake(Channel::Tls(Box::new(stream)), chosen, settings, drain, handler).await?;
+                after_handshake(Channel::Encrypted(Box::new(stream)), chosen, settings, drain, handler).await?;
             Some(Opened { speaks, io, peer, place })
         }
         Ok(Err(error)) => {

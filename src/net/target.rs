@@ -91,16 +91,7 @@ impl TargetUrl {
     /// The service in the clear that listens on the Unix socket at this path.
     pub fn of_socket(path: PathBuf) -> Self {
         let hash = FixedState::default().hash_one(&path);
-        Self {
-            socket: Some(path),
-            host: "".into(),
-            port: 0,
-            tls: false,
-            authority: LOCAL,
-            address: None,
-            reach: None,
-            hash,
-        }
+        Self { socket: Some(path), hash, ..Self::nowhere() }
     }
 
     /// No place at all: whoever connects to it is refused.

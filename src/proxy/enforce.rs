@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use http::{Request, Response, header};
+use http::{HeaderName, HeaderValue, Request, Response, header};
 use hyper::body::{Body, Incoming};
 use tokio::sync::Notify;
 
@@ -24,7 +24,7 @@ use crate::{
 use super::{
     answer::{AnswerBody, Content, answer},
     bounds::{Digests, EnforcerSettings},
-    budget::{Budgets, Counted, Exhausted, Grant, Holder},
+    budget::{Budgets, Counted, Grant, Holder},
     caller::{Caller, Seen},
     connect::{self, Circumstances},
     exchange::{Exchange, Sinks},
@@ -183,13 +183,9 @@ impl Worker {
         exchange.routed(&route);
         let operation = route.operation(&head)?;
         let refused = |error: AuthenticationError| refused(&error, &snapshot, operation, seen);
-        let rule = route.authentication.as_ref();
         let sender = placement::sender(peer, &snapshot, &head)?.transpose().map_err(refused)?;
-        let asking = sender.as_deref().map(|fields| Box::new(head.with_fields(fields)));
-        let asking = asking.as_deref().unwrap_or(&head);
-        let authenticated =
-            snapshot.authenticator.authenticate_as(asking, &seen.credential, (now, Possession::ToProve), rule);
-        let authenticated = authenticated.inspect_err(|error| self.note(error)).map_err(refused)?;
+        let authenticated = self.authenticate((&snapshot, &route), (&head, sender.as_deref()), (now, seen));
+        let authenticated = authenticated.map_err(refused)?;
         let caller = seen.caller(&authenticated)?;
         exchange.authenticated(&caller);
         snapshot.denylist.check(&authenticated).map_err(|revoked| refused(revoked.into()))?;
@@ -209,6 +205,20 @@ impl Worker {
         })?;
         let asked = Asked { snapshot, head, sender, route, caller, grants, proven, holder, mover, opening, patience };
         Ok((asked, body))
+    }
+
+    /// Who asks, by the request's own fields or by those that stand for them.
+    fn authenticate(
+        &self,
+        (snapshot, route): (&Snapshot, &Route),
+        (head, sender): (&CanonicalRequest, Option<&[(HeaderName, HeaderValue)]>),
+        (now, seen): (Timestamp, &Seen),
+    ) -> Result<Authenticated, AuthenticationError> {
+        let asking = sender.map(|fields| Box::new(head.with_fields(fields)));
+        let asking = asking.as_deref().unwrap_or(head);
+        let (circumstances, rule) = ((now, Possession::ToProve), route.authentication.as_ref());
+        let authenticated = snapshot.authenticator.authenticate_as(asking, &seen.credential, circumstances, rule);
+        authenticated.inspect_err(|error| self.note(error))
     }
 
     async fn authorize_read(
@@ -242,7 +252,7 @@ impl Worker {
         body: Inspected,
     ) -> Result<Sending, Rejection> {
         let Asked { snapshot, head, sender, route, caller, grants, proven, holder, mover, opening, patience } = asked;
-        let Inspected { document, mut outbound, waited } = body;
+        let Inspected { document, outbound, waited } = body;
         let principal = &caller.principal;
         let operation = route.operation(&head)?;
         let captures = route.captures(&head);
@@ -261,30 +271,13 @@ impl Worker {
         let permit = &grounds.permit;
         if waited > lasting::EVERY {
             // The body took so long that what was true at its beginning may not be any more.
-            grounds.decide_again(&self.snapshots, seen, &head)?;
+            let asking = sender.as_deref().map(|fields| head.with_fields(fields));
+            grounds.decide_again(&self.snapshots, seen, asking.as_ref().unwrap_or(&head))?;
         }
         exchange.reserve()?; // No place for its record, no passage.
         let grant = |holder| Grant { route: Arc::clone(&route.name), method: head.method().clone(), holder };
-        let mut allowed = None;
-        if let Some((rule, mover)) = operation.bytes.zip(mover) {
-            let allowance = self.shared.budgets.allow(grant(mover), rule, now)?;
-            if rule.of.of_requests() {
-                outbound = outbound.within(&allowance)?;
-            }
-            allowed = Some((allowance, rule.of));
-        }
-        if let Some((rule, holder)) = operation.uses.zip(holder) {
-            // Of what does not pass, nothing is spent.
-            let give_back = |_: &Exhausted| {
-                if let Some((allowance, _)) = allowed.as_ref().filter(|(_, of)| of.of_requests()) {
-                    outbound.give_back(allowance);
-                }
-            };
-            self.shared.budgets.spend(grant(holder), rule, now).inspect_err(give_back)?;
-        }
-        if let Some((allowance, of)) = allowed {
-            exchange.bound(allowance, of);
-        }
+        let grants = (holder.map(grant), mover.map(grant));
+        let outbound = self.shared.budgets.charge(exchange, (operation, now), grants, outbound)?;
         exchange.permit();
         let filtering = operation.filter.as_ref().map(|rule| {
             let captures = captures.iter().map(|capture| Cow::Owned(capture.clone().into_owned())).collect();

@@ -4,6 +4,7 @@ mod answer;
 mod bounds;
 mod budget;
 mod caller;
+mod charge;
 mod connect;
 mod enforce;
 mod exchange;

@@ -41,6 +41,11 @@ pub(crate) const ROUTES: &str = r#"
     upstream: main
     operations:
       GET: { action: can_read, resource: "document:{path.document}", upgrade: websocket }
+  - path: /lookups
+    host: api.far.example
+    upstream: main
+    operations:
+      POST: { action: can_read, resource: "document:{body.document}" }
   - path: /open/{document}
     upstream: main
     operations:
@@ -454,4 +459,20 @@ fn a_request_for_a_tunnel_is_bounded_as_every_other() {
     assert_eq!(egress.asked(&lines).status, 200);
     let answer = egress.asked(&[&lines[..], &[&long]].concat());
     assert_eq!((answer.status, answer.reason().as_str()), (431, "head_too_large"));
+}
+
+#[test]
+fn a_body_that_is_read_slowly_is_decided_again_for_whom_the_proxy_knows() {
+    let egress = Egress::start();
+    let mut connection = Connection::open(egress.portcullis.data);
+    let (authorization, own) = (egress.proxy_authorization(), "authorization: Bearer theirs");
+    let body = r#"{"document":"d1"}"#;
+    let framing = format!("content-type: application/json\r\ncontent-length: {}", body.len());
+    connection.send(format!(
+        "POST http://api.far.example/lookups HTTP/1.1\r\nhost: api.far.example\r\n{authorization}\r\n{own}\r\n{framing}\r\n\r\n"
+    ));
+    std::thread::sleep(Duration::from_millis(700));
+    connection.send(body);
+    let answer = connection.answer().expect("an answer");
+    assert_eq!((answer.status, answer.reason().as_str()), (200, ""));
 }
