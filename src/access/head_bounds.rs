@@ -27,11 +27,16 @@ impl HeadBounds {
         if line(parts) > self.line {
             return Err(Malformed::TargetTooLong);
         }
-        let mut cookies = 0;
+        let mut cookies = None;
         for (name, value) in &parts.headers {
-            let length = field(name, value.len());
-            cookies += if *name == header::COOKIE { length } else { 0 };
-            if length > self.field || cookies > self.field {
+            let alone = field(name, value.len());
+            let length = if *name == header::COOKIE {
+                let joined = cookies.map_or(alone, |before: usize| before + "; ".len() + value.len());
+                *cookies.insert(joined)
+            } else {
+                alone
+            };
+            if length > self.field {
                 return Err(Malformed::FieldTooLong);
             }
         }
@@ -84,8 +89,8 @@ mod tests {
             assert_eq!(checked(version, &target(8193), &[]), Err(Malformed::TargetTooLong));
             assert_eq!(checked(version, "/", &[("x", 8189), ("y", 8189)]), Ok(()));
             assert_eq!(checked(version, "/", &[("y", 1), ("x", 8190)]), Err(Malformed::FieldTooLong));
-            assert_eq!(checked(version, "/", &[("cookie", 4088), ("cookie", 4088)]), Ok(()));
-            assert_eq!(checked(version, "/", &[("cookie", 4088), ("cookie", 4089)]), Err(Malformed::FieldTooLong));
+            assert_eq!(checked(version, "/", &[("cookie", 4088), ("cookie", 4094)]), Ok(()));
+            assert_eq!(checked(version, "/", &[("cookie", 4088), ("cookie", 4095)]), Err(Malformed::FieldTooLong));
         }
         assert_eq!(checked(Version::HTTP_11, &absolute(8192), &[]), Ok(()));
         assert_eq!(checked(Version::HTTP_11, &absolute(8193), &[]), Err(Malformed::TargetTooLong));

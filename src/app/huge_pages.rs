@@ -1,5 +1,7 @@
 //! Whether the kernel may give the process its memory in huge pages.
 
+use std::{fs, path::PathBuf};
+
 use rustix::thread::disable_transparent_huge_pages;
 
 /// From a graph of so many bytes on they are worth it: decisions look at memory all over it.
@@ -18,6 +20,12 @@ pub enum HugePages {
 }
 
 impl HugePages {
+    /// What is best while these files are read, of which a graph becomes that is about as large or smaller.
+    pub(super) fn for_files(files: &[PathBuf]) -> Self {
+        let sizes = files.iter().filter_map(|file| fs::metadata(file).ok()).map(|file| file.len());
+        Self::for_graph(sizes.sum::<u64>().try_into().unwrap_or(usize::MAX))
+    }
+
     /// What is best with a graph of so many bytes.
     pub(super) fn for_graph(bytes: usize) -> Self {
         if bytes < LARGE { Self::Forbidden } else { Self::Allowed }

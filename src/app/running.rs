@@ -138,6 +138,8 @@ impl Running {
         let control = Builder::new_current_thread().enable_all().build()?;
         let source = FileSource::new(assembler, Arc::clone(&unknown_key));
         let mut replicator = Replicator::new(source, Arc::clone(&snapshots), SupplyMetrics::new(&registry)?);
+        // Before it takes the memory: what it holds stays as it is.
+        HugePages::for_files(&settings.policy.tuples).set();
         control.block_on(replicator.load()).map_err(StartError::Invalid)?;
         if let Some(snapshot) = snapshots.load() {
             HugePages::for_graph(snapshot.policy.statistics().bytes).set();

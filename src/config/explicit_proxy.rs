@@ -16,9 +16,9 @@ pub(super) fn role(listen: &Listen, file: &File, reading: &mut Reading<'_>) -> O
         let message = "clients that name their proxy are not redirected to it";
         reading.problems.add_with_help(original.place, message, "make two listeners of it");
     }
-    if !file.routes.iter().any(|route| route.host.is_some()) {
-        let message = "no route names a host: every request by way of this proxy would be denied";
-        let help = "add `host: api.example` to the routes of the services that agents reach through it";
+    if !file.routes.iter().any(|route| route.egress && route.host.is_some()) {
+        let message = "no route with a `host` says `egress: true`: every request by way of this proxy would be denied";
+        let help = "add both to the routes of the services that agents reach through it";
         reading.problems.add_with_help(written.place, message, help);
     }
     let identity = &file.identity;

@@ -228,6 +228,10 @@ pub(super) struct Route {
     /// Whether the upstream gets the credential: `strip` (the default) or `forward`.
     #[serde(default)]
     pub(super) credential: Credential,
+    /// Whether clients of explicit proxies reach it too, with credentials of their own for the service: what they send in
+    /// `Authorization` and other fields of credentials travels on unread there.
+    #[serde(default)]
+    pub(super) egress: bool,
     /// Whether what may not be read looks like what does not exist: 404 for 403.
     #[serde(default)]
     pub(super) hide_existence: bool,

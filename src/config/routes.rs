@@ -114,6 +114,7 @@ fn route(
             Credential::Forward => CredentialHandling::Forward,
         },
         hides_existence: written.hide_existence,
+        is_egress: written.egress,
         body_pause,
         operations,
         place: written.path.place,

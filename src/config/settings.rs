@@ -258,6 +258,7 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
             pause: problems.duration(file.timeouts.body_pause.as_ref(), defaults.1.pace.pause),
         },
         filter_timeout: problems.duration(file.timeouts.filtered.as_ref(), defaults.1.filter_timeout),
+        unread: problems.duration(file.timeouts.unread.as_ref(), defaults.1.unread),
     };
     let common = routes::Common {
         body: problems.count_of(file.limits.body_bytes.as_ref(), 1024 * 1024),

@@ -6,12 +6,19 @@ use std::{
     sync::Arc,
 };
 
-use tokio::net::{TcpStream, lookup_host};
+use tokio::{
+    net::{TcpStream, lookup_host},
+    sync::Semaphore,
+};
 
 use super::proxies::Network;
 
 /// Of the addresses of one name, no more are tried.
 const TRIED: usize = 3;
+
+/// So many names are looked up at one time: half of the threads that wait for such things. A lookup cannot be ended, and those
+/// that nobody waits for any more would be in the way of all others.
+static LOOKUPS: Semaphore = Semaphore::const_new(256);
 
 /// Which addresses may be reached where clients choose the host. The address that is looked at is the one that is connected
 /// to: a name that changes in between changes nothing.
@@ -37,7 +44,7 @@ impl Reach {
 
     /// A connection to one of the host's addresses that may be reached.
     pub(super) async fn connect(&self, host: &str, port: u16) -> io::Result<TcpStream> {
-        let addresses: Vec<SocketAddr> = lookup_host((host, port)).await?.collect();
+        let addresses = addresses(host.to_owned(), port).await?;
         let mut problem = io::Error::new(io::ErrorKind::PermissionDenied, "none of its addresses may be reached");
         for address in addresses.into_iter().filter(|address| self.allows(address.ip())).take(TRIED) {
             match TcpStream::connect(address).await {
@@ -49,12 +56,26 @@ impl Reach {
     }
 }
 
+/// The addresses of the host. Its place among the lookups is taken until it has ended, whoever still waits for it.
+async fn addresses(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let busy = |_| io::Error::new(io::ErrorKind::ResourceBusy, "too many names are being looked up");
+    let place = LOOKUPS.try_acquire().map_err(busy)?;
+    let looking = tokio::spawn(async move {
+        let found = lookup_host((host, port)).await.map(Iterator::collect);
+        drop(place);
+        found
+    });
+    looking.await?
+}
+
 /// By IANA's registry of special-purpose addresses (RFC 6890).
 fn is_public_v4(address: Ipv4Addr) -> bool {
     !matches!(
         address.octets(),
         [0 | 10 | 127, ..]
             | [100, 64..=127, ..]
+            // Not in the registry: a cloud answers there what concerns the machine alone (Azure's WireServer).
+            | [168, 63, 129, 16]
             | [169, 254, ..]
             | [172, 16..=31, ..]
             | [192, 0, 0 | 2, _]
@@ -99,6 +120,7 @@ mod tests {
             "100.64.0.1",
             "127.0.0.1",
             "127.8.8.8",
+            "168.63.129.16",
             "169.254.169.254",
             "172.16.0.1",
             "172.31.255.255",

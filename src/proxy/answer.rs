@@ -26,6 +26,17 @@ pub(super) enum Content {
     Switched(Box<Tunnel>),
 }
 
+impl Content {
+    /// What it is permitted by for as long as it lasts; `None` of what is there already.
+    pub(super) fn lasting(&self) -> Option<&Lasting> {
+        match self {
+            Self::Whole(_) => None,
+            Self::Upstream(_, lasting) => Some(lasting),
+            Self::Switched(tunnel) => Some(&tunnel.lasting),
+        }
+    }
+}
+
 /// Why an answer broke off.
 #[derive(Debug, Error)]
 pub enum BrokenOff {

@@ -30,6 +30,8 @@ pub struct EnforcerSettings {
     pub pace: Pace,
     /// How long an answer that is filtered may take, from its head on.
     pub filter_timeout: Duration,
+    /// How long nothing of what waits for a side of a WebSocket may be taken by it.
+    pub unread: Duration,
 }
 
 impl Default for EnforcerSettings {
@@ -42,6 +44,7 @@ impl Default for EnforcerSettings {
             body_timeout: Duration::from_secs(10),
             pace: Pace { bytes_per_second: 500, pause: Duration::from_secs(10) },
             filter_timeout: Duration::from_secs(30),
+            unread: Duration::from_secs(30),
         }
     }
 }

@@ -72,6 +72,7 @@ pub(super) fn open(
     });
     let mut response = Response::new(Content::Whole(Bytes::new()));
     response.extensions_mut().insert(OpenedTunnel { end, connection });
+    exchange.reserve()?; // No place for its record, no tunnel.
     exchange.opened();
     Ok(response)
 }

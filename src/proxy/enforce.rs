@@ -196,7 +196,7 @@ impl Worker {
         if !operation.has_scopes(grants.as_deref()) {
             return Err(Rejection::insufficient_scope(challenges.insufficient_scope(&operation.scopes)));
         }
-        let opening = Opening::of(&head, operation, way)?;
+        let opening = Opening::of(&head, operation, (way, self.settings.unread))?;
         let body = body.pausing(route.body_pause.unwrap_or(self.settings.pace.pause));
         let body = Received::new(operation.body, &head, (signed, body), exchange.progress());
         let body = body.map_err(|refusal| match refusal {

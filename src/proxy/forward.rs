@@ -49,7 +49,13 @@ impl Sending {
                 Content::Switched(_) => StatusCode::SWITCHING_PROTOCOLS,
                 Content::Whole(_) | Content::Upstream(..) => response.status(),
             };
-            exchange.upstream_answered(status.as_u16(), begun.elapsed());
+            let took = begun.elapsed();
+            exchange.upstream_answered(status.as_u16(), took);
+            if took > lasting::EVERY
+                && let Some(lasting) = response.body().lasting()
+            {
+                drop(lasting.decide_again().inspect_err(|rejection| exchange.cut(rejection))?);
+            }
             return Ok(response);
         }
         let mut answering = pin!(request.send(client, upstream, begun));

@@ -69,7 +69,8 @@ pub(super) fn public(peer: &Peer, snapshot: &Snapshot, head: &CanonicalRequest) 
     }
 }
 
-/// The most specific route for the request; of those that name a host, where the client has chosen it.
+/// The most specific route for the request; of those that name a host, where the client has chosen it, and only if it is
+/// for egress.
 pub(super) fn route<'s>(
     peer: &Peer,
     snapshot: &'s Snapshot,
@@ -77,7 +78,7 @@ pub(super) fn route<'s>(
 ) -> Result<&'s Arc<Route>, RouteProblem> {
     match &peer.role {
         Role::Service => snapshot.routes.find(head),
-        Role::Proxy(_) | Role::TunnelEnd(_) => snapshot.routes.find_named(head),
+        Role::Proxy(_) | Role::TunnelEnd(_) => snapshot.routes.find_egress(head),
     }
 }
 

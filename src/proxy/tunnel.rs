@@ -38,6 +38,8 @@ pub(super) struct Tunnel {
     pub(super) lasting: Box<Lasting>,
     /// How long nothing may pass in either direction.
     pub(super) idle: Option<Duration>,
+    /// How long nothing of what waits for a side may be taken by it.
+    pub(super) unread: Duration,
     /// What it takes up at its upstream.
     pub(super) place: Box<Place>,
 }
@@ -53,6 +55,8 @@ enum End {
     Leaving,
     /// Nothing has passed for too long.
     Idle,
+    /// The client has taken nothing of what waits for it for too long.
+    Unread,
     /// Nothing more may pass.
     Cut(Rejection, CloseCode),
 }
@@ -70,9 +74,9 @@ impl Tunnel {
     }
 
     async fn run(self: Box<Self>, mut exchange: Exchange, drain: DrainSignal) {
-        let Self { client, upstream, lasting, idle, place: _place } = *self;
+        let Self { client, upstream, lasting, idle, unread, place: _place } = *self;
         let (Ok(client), Ok(upstream)) = (switched(client).await, switched(upstream).await) else { return };
-        let (up, down) = (Way::of(Sender::Client), Way::of(Sender::Server));
+        let (up, down) = (Way::of(Sender::Client, unread), Way::of(Sender::Server, unread));
         let mut passage = Passage { sides: (client, upstream), up, down, lasting, rest: idle.map(Rest::new) };
         let code = match passage.last(&mut exchange, drain).await {
             End::Closed => return exchange.completed(),
@@ -82,8 +86,15 @@ impl Tunnel {
                 CloseCode::GoingAway
             }
             End::Idle => {
-                exchange.completed();
+                // Who has begun a frame and says no more has broken off.
+                if passage.up.is_at_rest() && passage.down.is_at_rest() {
+                    exchange.completed();
+                }
                 exchange.ended(Ending::Idle);
+                CloseCode::GoingAway
+            }
+            End::Unread => {
+                exchange.ended(Ending::UnreadStream);
                 CloseCode::GoingAway
             }
             End::Cut(rejection, code) => {
@@ -120,9 +131,9 @@ impl Rest {
         Self { limit, since: Instant::now(), sleep: Box::pin(sleep(limit)) }
     }
 
-    /// Ready once nothing has passed for too long.
-    fn poll_over(&mut self, cx: &mut Context<'_>, has_passed: bool) -> Poll<()> {
-        if has_passed {
+    /// Ready once nothing has happened for too long.
+    fn poll_over(&mut self, cx: &mut Context<'_>, has_happened: bool) -> Poll<()> {
+        if has_happened {
             self.since = Instant::now();
         }
         loop {
@@ -131,7 +142,7 @@ impl Rest {
             if until <= Instant::now() {
                 return Poll::Ready(());
             }
-            // Something has passed since it was set.
+            // Something has happened since it was set.
             self.sleep.as_mut().reset(until);
         }
     }
@@ -146,15 +157,9 @@ impl Passage {
                 return Poll::Ready(End::Cut(rejection, CloseCode::PolicyViolation));
             }
             is_leaving = is_leaving || leaving.as_mut().poll(cx).is_ready();
-            let mut has_passed = false;
-            let up_over = up.poll_pass(cx, (client, upstream), is_leaving, |bytes| {
-                has_passed = true;
-                exchange.pass_up(bytes)
-            });
-            let down_over = down.poll_pass(cx, (upstream, client), is_leaving, |bytes| {
-                has_passed = true;
-                exchange.pass_down(bytes)
-            });
+            let up_over = up.poll_pass(cx, (client, upstream), is_leaving, |bytes| exchange.pass_up(bytes));
+            let down_over = down.poll_pass(cx, (upstream, client), is_leaving, |bytes| exchange.pass_down(bytes));
+            let have_moved = up.has_moved || down.has_moved;
             match (up_over, down_over) {
                 (Poll::Ready(Err(end)), _) | (_, Poll::Ready(Err(end))) => return Poll::Ready(end),
                 (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(End::Closed),
@@ -169,7 +174,16 @@ impl Passage {
             if is_leaving && up.is_at_rest() && down.is_at_rest() {
                 return Poll::Ready(End::Leaving);
             }
-            if rest.as_mut().is_some_and(|rest| rest.poll_over(cx, has_passed).is_ready()) {
+            if down.poll_unread(cx).is_ready() {
+                return Poll::Ready(End::Unread);
+            }
+            if up.poll_unread(cx).is_ready() {
+                let rejection = Rejection::with_detail(Reason::UpstreamTimeout, "it takes nothing any more");
+                return Poll::Ready(End::Cut(rejection, CloseCode::GoingAway));
+            }
+            // Whoever reads slowly is not idle.
+            let is_busy = have_moved || up.is_waiting() || down.is_waiting();
+            if rest.as_mut().is_some_and(|rest| rest.poll_over(cx, is_busy).is_ready()) {
                 return Poll::Ready(End::Idle);
             }
             Poll::Pending
@@ -217,10 +231,14 @@ struct Way {
     is_flushed: bool,
     is_over: bool,
     is_closed: bool,
+    // Something was read or taken since this was last looked at.
+    has_moved: bool,
+    // Since when nothing of what waits was taken.
+    unread: Rest,
 }
 
 impl Way {
-    fn of(sender: Sender) -> Self {
+    fn of(sender: Sender, unread: Duration) -> Self {
         Self {
             sender,
             buffer: vec![0; BUFFER].into(),
@@ -231,7 +249,21 @@ impl Way {
             is_flushed: true,
             is_over: false,
             is_closed: false,
+            has_moved: false,
+            unread: Rest::new(unread),
         }
+    }
+
+    /// Whether something waits to be taken.
+    fn is_waiting(&self) -> bool {
+        !self.is_closed && (self.begin < self.end || !self.is_flushed)
+    }
+
+    /// Ready once nothing of what waits was taken for too long.
+    fn poll_unread(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let has_moved = std::mem::take(&mut self.has_moved);
+        let rests = has_moved || !self.is_waiting();
+        self.unread.poll_over(cx, rests)
     }
 
     /// Whether no frame is on its way.
@@ -261,7 +293,7 @@ impl Way {
                 // It was followed before.
                 self.written.follow(written).map_err(|_| End::Broken)?;
                 self.begin += count;
-                self.is_flushed = false;
+                (self.is_flushed, self.has_moved) = (false, true);
                 continue;
             }
             let is_still = self.is_over || is_leaving && self.written.is_between();
@@ -294,7 +326,7 @@ impl Way {
             Poll::Ready(read) => read?,
         }
         let bytes = buffer.filled();
-        self.is_over = bytes.is_empty();
+        (self.is_over, self.has_moved) = (bytes.is_empty(), true);
         (self.begin, self.end) = (0, bytes.len());
         self.read.follow(bytes).map_err(|problem| {
             let reason = match self.sender {

@@ -8,7 +8,8 @@ use smallvec::SmallVec;
 
 use crate::{
     access::{
-        CanonicalRequest, CredentialHandling, Malformed, Reason, SentRequest, Timestamp, ends_here, may_be_trailer,
+        CanonicalRequest, CredentialHandling, Malformed, Reason, Scheme, SentRequest, Timestamp, ends_here,
+        may_be_trailer,
     },
     audit::SentDigests,
     net::{Client, Gate, Network, OutboundBody, Peer, Reach, Role, TakesTrailers, TargetUrl, UpstreamBody},
@@ -177,6 +178,9 @@ fn requested(reach: &Reach, head: &CanonicalRequest, peer: &Peer) -> Result<Arc<
         // Its name of the service is not where that is.
         Role::Service => return Err(refused("the request did not come by way of an explicit proxy")),
         Role::Proxy(_) | Role::TunnelEnd(_) => {}
+    }
+    if head.scheme() == Scheme::Http && head.authority().port() == Some(Scheme::Https.default_port()) {
+        return Err(refused("the port is that of https, and the request is in the clear"));
     }
     let url = format!("{}://{}", head.scheme().name(), head.authority());
     let url: TargetUrl = url.parse().map_err(|_| refused("the requested host is no place"))?;

@@ -1,6 +1,6 @@
 //! The opening handshake of WebSocket connections, on both sides (RFC 6455, section 4; over HTTP/2 RFC 8441).
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use aws_lc_rs::rand;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -64,6 +64,8 @@ pub(super) struct Opening {
     protocols: Option<Box<str>>,
     extensions: Option<Box<str>>,
     rule: WebSocketRule,
+    // How long nothing of what waits for a side may be taken by it.
+    unread: Duration,
 }
 
 impl Opening {
@@ -72,7 +74,7 @@ impl Opening {
     pub(super) fn of(
         head: &CanonicalRequest,
         operation: &Operation,
-        way: Option<Way>,
+        (way, unread): (Option<Way>, Duration),
     ) -> Result<Option<Box<Self>>, Rejection> {
         let (rule, way) = match (&operation.upgrade, way) {
             (Some(Upgrade::WebSocket(rule)), Some(way)) => (rule, way),
@@ -113,7 +115,7 @@ impl Opening {
                 Some(taken.join(", ").into())
             }
         };
-        Ok(Some(Box::new(Self { way, key, protocols, extensions: field(EXTENSIONS)?, rule: rule.clone() })))
+        Ok(Some(Box::new(Self { way, key, protocols, extensions: field(EXTENSIONS)?, rule: rule.clone(), unread })))
     }
 
     /// Writes what is asked of the upstream, in the place of what the client wrote.
@@ -171,7 +173,7 @@ impl Opening {
                 client
             }
         };
-        let tunnel = Box::new(Tunnel { client, upstream, lasting, idle: self.rule.idle, place });
+        let tunnel = Box::new(Tunnel { client, upstream, lasting, idle: self.rule.idle, unread: self.unread, place });
         Ok(Response::from_parts(parts, Content::Switched(tunnel)))
     }
 

@@ -38,6 +38,8 @@ pub struct Route {
     pub credential: CredentialHandling,
     /// Whether what may not be read looks like what does not exist (404 for 403).
     pub hides_existence: bool,
+    /// Whether clients of explicit proxies reach it too.
+    pub is_egress: bool,
     /// How long a request's body may pause, if it says so.
     pub body_pause: Option<Duration>,
     /// What its methods stand for.
@@ -152,14 +154,16 @@ impl RouteTable {
         self.find_where(head, |host| host.matches(head.authority(), head.scheme()))
     }
 
-    /// The same of the routes that name the request's host, as a client of an explicit proxy needs it.
-    pub fn find_named(&self, head: &CanonicalRequest) -> Result<&Arc<Route>, RouteProblem> {
-        self.find_where(head, |host| host.names(head.authority(), head.scheme()))
+    /// The same of the routes that name the request's host, as a client of an explicit proxy needs it: none, if that is not
+    /// for egress.
+    pub fn find_egress(&self, head: &CanonicalRequest) -> Result<&Arc<Route>, RouteProblem> {
+        let found = self.find_where(head, |host| host.names(head.authority(), head.scheme()))?;
+        if found.is_egress { Ok(found) } else { Err(RouteProblem::NoRoute) }
     }
 
-    /// Whether some route names this host.
+    /// Whether some route for egress names this host.
     pub fn names(&self, authority: &Authority, scheme: Scheme) -> bool {
-        self.hosts.iter().any(|(host, _)| host.names(authority, scheme))
+        self.routes.iter().any(|route| route.is_egress && route.host.names(authority, scheme))
     }
 
     fn find_where(
@@ -291,6 +295,7 @@ mod tests {
             credential: CredentialHandling::Strip,
             authentication: None,
             hides_existence: false,
+            is_egress: true,
             body_pause: None,
             operations: methods.split(',').map(|name| (name.parse().unwrap(), operation.clone())).collect(),
             place: Place::default(),
@@ -344,7 +349,7 @@ mod tests {
         let named = |host: &str| {
             let request = Request::builder().uri("/x").header("host", host).body(()).unwrap();
             let head = CanonicalRequest::parse(request.into_parts().0, Scheme::Http).unwrap();
-            table.find_named(&head).map(|route| route.name.to_string()).ok()
+            table.find_egress(&head).map(|route| route.name.to_string()).ok()
         };
         assert_eq!(named("a.example").as_deref(), Some("GET a.example/x"));
         assert_eq!(named("a.example:81").as_deref(), Some("GET a.example:81/x"));

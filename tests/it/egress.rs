@@ -22,31 +22,41 @@ pub(crate) const INTERCEPTING: &str =
 pub(crate) const ROUTES: &str = r#"
   - path: /documents/{document}
     host: api.far.example
+    egress: true
     upstream: main
     operations:
       GET: { action: can_read, resource: "document:{path.document}" }
       PUT: { action: can_write, resource: "document:{path.document}" }
   - path: /documents/{document}
     host: "*.tools.example"
+    egress: true
     upstream: main
     operations:
       GET: { action: can_read, resource: "document:{path.document}" }
   - path: /documents/{document}
     host: api.far.example:8443
+    egress: true
     upstream: main
     operations:
       GET: { action: can_read, resource: "document:{path.document}" }
   - path: /live/{document}
     host: api.far.example
+    egress: true
     upstream: main
     operations:
       GET: { action: can_read, resource: "document:{path.document}", upgrade: websocket }
   - path: /lookups
     host: api.far.example
+    egress: true
     upstream: main
     operations:
       POST: { action: can_read, resource: "document:{body.document}" }
   - path: /open/{document}
+    upstream: main
+    operations:
+      GET: { action: can_read, resource: "document:{path.document}" }
+  - path: /documents/{document}
+    host: inner.example
     upstream: main
     operations:
       GET: { action: can_read, resource: "document:{path.document}" }
@@ -241,6 +251,8 @@ fn a_proxy_is_asked_in_absolute_form_for_hosts_that_routes_name() {
         ("http://169.254.169.254/latest/meta-data", "169.254.169.254", "x: y", 403, "no_route"),
         // A route for all hosts names none.
         ("http://other.example/open/d1", "other.example", "x: y", 403, "no_route"),
+        // This one is not for egress.
+        ("http://inner.example/documents/d1", "inner.example", "x: y", 403, "no_route"),
         ("http://api.far.example/documents/d1", "api.far.example", &authorization, 400, "repeated_header"),
         (
             "http://api.far.example/documents/d1",
@@ -264,6 +276,7 @@ fn a_tunnel_is_refused_before_a_certificate_is_made() {
     for (target, fields, status, reason) in [
         ("api.far.example:22", "x: y", 403, "no_route"),
         ("other.example:443", "x: y", 403, "no_route"),
+        ("inner.example:443", "x: y", 403, "no_route"),
         ("127.0.0.1:443", "x: y", 403, "no_route"),
         ("[::1]:443", "x: y", 403, "no_route"),
         ("169.254.169.254:80", "x: y", 403, "no_route"),

@@ -148,6 +148,7 @@ fn to_a_far_service(upstream: &str) -> (World, Portcullis, Egress, String) {
         "
   - path: /documents/{{document}}
     host: localhost:{}
+    egress: true
     upstream: main
     operations:
       GET: {{ action: can_read, resource: \"document:{{path.document}}\" }}
@@ -233,7 +234,8 @@ fn what_is_wrong_with_an_explicit_proxy_is_said_where_it_stands() {
     for (from, to, problem) in [
         ("explicit_proxy: {", "original_destination: true, explicit_proxy: {", "are not redirected to it"),
         ("explicit_proxy: {", "explicit_proxy: { blind: true, ", "unknown key `blind`"),
-        ("host: ", "name: ", "no route names a host"),
+        ("egress: true", "egress: false", "no route with a `host` says `egress: true`"),
+        ("host: ", "name: ", "and the route names none"),
         (&own, "main: { requested_host: { within: [] } }", "`within` is empty"),
         (&own, "main: { requested_host: {}, retries: {} }", "`retries` is for upstreams with a `url`"),
         (
@@ -241,7 +243,7 @@ fn what_is_wrong_with_an_explicit_proxy_is_said_where_it_stands() {
             "main: { requested_host: {}, client: { certificate: ca.pem, key: ca.key } }",
             "would be shown to whoever",
         ),
-        (&own, "main: { requested_host: {} }", "the route names none"),
+        (&own, "main: { requested_host: {} }", "the route is not for egress"),
         (&own, "main: { requested_host: {}, url: \"http://a\" }", "has exactly one of `url`"),
     ] {
         let (valid, said) = said_by_validate(&world, &config.replace(from, to));

@@ -72,4 +72,5 @@ mod uploads;
 mod upstream_faults;
 mod upstream_tls;
 mod websocket;
+mod websocket_late;
 mod websocket_streams;

@@ -5,6 +5,7 @@ use std::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
     thread,
+    time::Duration,
 };
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
@@ -194,4 +195,27 @@ fn without_a_route_that_asks_for_it_no_stream_switches() {
     connection.frame(1, END_HEADERS, 1, &block(&connect("/documents/d1", &token, &OFFER)));
     assert!(matches!(connection.told(1), Told::Reset(_) | Told::GoneAway(_)));
     assert!(world.upstream.seen().is_empty());
+}
+
+#[test]
+fn a_client_that_takes_nothing_on_its_stream_is_ended() {
+    let (address, _heads) = service();
+    let mut world = World::with_routes(ROUTES);
+    world.more = "timeouts: { unread: 1s }".to_owned();
+    let portcullis = world.start_before(address);
+    let token = format!("Bearer {}", world.issuer.token("erin", &["reader"]));
+    // Its window takes less than what comes back.
+    let mut connection = Http2::open_with(portcullis.data, &[(4, 100)]);
+    connection.frame(1, END_HEADERS, 1, &block(&connect("/live/d1", &token, &OFFER)));
+    let said = data(0, 1, &[&[0x81, 0x80 | 30, 0, 0, 0, 0][..], &[b'x'; 30]].concat());
+    thread::sleep(Duration::from_millis(200));
+    for _ in 0..30 {
+        connection.send(&said);
+        // Few of them are one piece for the service.
+        thread::sleep(Duration::from_millis(20));
+    }
+    let metric = "portcullis_connections_ended_total{reason=\"unread_stream\"}";
+    eventually("its end", || (portcullis.metric(metric) == 1.0).then_some(()));
+    let record = eventually("the record", || world.audit().pop());
+    assert_eq!(record["complete"], false);
 }
