@@ -1,6 +1,7 @@
 //! Requests to upstreams, each by what its upstream speaks.
 
 use std::{
+    error::Error,
     hash::{Hash, Hasher},
     io,
     pin::Pin,
@@ -18,7 +19,7 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{
-    body::{OutboundBody, Progress, UpstreamBody},
+    body::{BodyError, OutboundBody, Progress, UpstreamBody},
     deadline::ConnectionTimer,
     http1_client::Http1Connections,
     http2_client::{Http2Connections, Sent},
@@ -160,8 +161,13 @@ pub(super) async fn within<T>(
     }
 }
 
+/// Whether it was the request's body that broke off.
+pub(super) fn is_of_body(error: &hyper::Error) -> bool {
+    error.source().is_some_and(<dyn Error>::is::<BodyError>)
+}
+
 pub(super) fn broken(error: hyper::Error) -> ClientError {
-    if error.is_user() {
+    if is_of_body(&error) {
         return ClientError::RequestBroken;
     }
     if error.is_parse() { ClientError::Malformed(error) } else { ClientError::Broken(error) }

@@ -23,7 +23,7 @@ use tokio::{
 
 use super::{
     body::{OutboundBody, UpstreamBody},
-    client::{ClientError, Failed, Fate, IDLE_TIME, ORIGINS, Origin, secure, slot, within},
+    client::{ClientError, Failed, Fate, IDLE_TIME, ORIGINS, Origin, is_of_body, secure, slot, within},
     deadline::ConnectionTimer,
     http1_client::{Connection, HTTP1, Http1Connections},
     http2_connection::{Multiplexed, Sender, Stream},
@@ -115,7 +115,7 @@ impl Http2Connections {
                 Ok(None) => return Ok(Sent::Unsent(request)),
                 Err(error) => return Err(Failed::new(error, Fate::Unsent(request))),
             };
-            let again = repeated(&mut request);
+            let (again, is_safe) = (repeated(&mut request), request.method().is_safe());
             let progress = request.body().progress();
             let request_in_http2 = in_http2(*request, target).map_err(|error| Failed::new(error, Fate::Over))?;
             let asked = pin!(sender.try_send_request(request_in_http2).map_err(Box::new));
@@ -128,7 +128,8 @@ impl Http2Connections {
                 None => return Err(Failed::new(ClientError::ResponseTimeout, Fate::Over)),
             };
             let unsent = failed.take_message().map(|unsent| Box::new(in_http1(unsent)));
-            let is_refused = unsent.is_some() || is_unprocessed(failed.error());
+            let is_refused =
+                unsent.is_some() || is_unprocessed(failed.error()) || is_safe && is_forgotten(failed.error());
             match unsent.or(again).filter(|_| is_refused) {
                 Some(same) if attempt < ATTEMPTS => request = same,
                 Some(same) => return Err(Failed::new(broken(failed.into_error()), Fate::Unsent(same))),
@@ -322,6 +323,12 @@ fn is_unprocessed(error: &hyper::Error) -> bool {
     })
 }
 
+/// Whether its connection ended while it waited for a stream there. hyper does not give it back then, and does not say that it
+/// was not sent, so only what is safe is sent again by that (RFC 9110, section 9.2.1).
+fn is_forgotten(error: &hyper::Error) -> bool {
+    error.is_user() && !is_of_body(error)
+}
+
 /// What the upstream may know of a request that it did not refuse: it may have answered, and it may be that the connection
 /// broke before.
 fn fate(error: &hyper::Error) -> Fate {
@@ -334,7 +341,7 @@ fn broken(error: hyper::Error) -> ClientError {
         // It is reset from here only if its body breaks off.
         Some(cause) if cause.is_reset() && !cause.is_remote() && !cause.is_library() => ClientError::RequestBroken,
         Some(cause) if cause.is_library() => ClientError::Malformed(error),
-        Some(_) | None if error.is_user() => ClientError::RequestBroken,
+        Some(_) | None if is_of_body(&error) => ClientError::RequestBroken,
         Some(_) | None => ClientError::Broken(error),
     }
 }
