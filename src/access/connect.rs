@@ -5,7 +5,7 @@ use http::{Method, Version, header, request::Parts};
 use super::{
     authority::Authority,
     fields,
-    request::{CanonicalRequest, FIELDS, Malformed, Scheme},
+    request::{self, CanonicalRequest, Malformed, Scheme},
 };
 
 impl CanonicalRequest {
@@ -21,9 +21,6 @@ impl CanonicalRequest {
         if method != Method::CONNECT || version > Version::HTTP_11 {
             return Err(Malformed::RefusedMethod);
         }
-        if headers.len() > FIELDS {
-            return Err(Malformed::TooLarge);
-        }
         let noted = fields::check(&headers, version)?;
         let has_body = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
         if has_body || headers.contains_key(header::TRANSFER_ENCODING) {
@@ -32,17 +29,13 @@ impl CanonicalRequest {
         let target = uri.authority().filter(|_| uri.scheme().is_none() && uri.path_and_query().is_none());
         let target = target.filter(|target| target.port().is_some()).map(|target| target.as_str());
         let target = target.ok_or(Malformed::Target("CONNECT needs a host and a port, and nothing more"))?;
-        let parse = |text: &str| Authority::parse(text, Scheme::Https.default_port());
-        let authority = parse(target).map_err(|_| Malformed::Target("the authority is malformed"))?;
-        let mut hosts = headers.get_all(header::HOST).iter();
-        let host = hosts.next().map(|value| value.to_str().ok().and_then(|text| parse(text).ok()));
-        match (host, hosts.next()) {
-            (_, Some(_)) => Err(Malformed::Host("Host is repeated")),
-            (Some(None), None) => Err(Malformed::Host("Host is not a host")),
-            (Some(Some(host)), None) if host != authority => Err(Malformed::Target("the target and Host disagree")),
-            (None, None) if version != Version::HTTP_10 => Err(Malformed::Host("Host is missing")),
-            (Some(Some(_)) | None, None) => Ok(Self::tunnel(version, authority, headers, noted)),
-        }
+        let authority = if version == Version::HTTP_10 && !headers.contains_key(header::HOST) {
+            let parsed = Authority::parse(target, Scheme::Https.default_port());
+            parsed.map_err(|_| Malformed::Target("the authority is malformed"))?
+        } else {
+            request::authority(&uri, version, &headers, Scheme::Https)?
+        };
+        Ok(Self::tunnel(version, authority, headers, noted))
     }
 }
 

@@ -60,6 +60,7 @@ static NAME_BYTES: ByteClasses =
     ByteClasses::of(&[(b"abcdefghijklmnopqrstuvwxyz0123456789-", 0), (b"_", UNDERSCORE)], ODD);
 
 /// At most this many fields in a head, whatever the protocol.
+/// Each cookie of HTTP/2 is counted (RFC 9113, section 8.2.3).
 const FIELDS: usize = 100;
 
 /// At most this many names in all `Connection` fields together.
@@ -114,7 +115,7 @@ impl Noted {
 /// Refuses what has more than one reading (rules for names, single fields, framing, `Connection`, `Expect`).
 pub(super) fn check(headers: &HeaderMap, version: Version) -> Result<Noted, Malformed> {
     if headers.len() > FIELDS {
-        return Err(Malformed::Header("too many fields"));
+        return Err(Malformed::TooLarge);
     }
     let noted = Noted::of(headers);
     if noted.underscore {
@@ -284,7 +285,9 @@ mod tests {
 
     #[test]
     fn fields_with_two_readings_are_refused() {
-        use crate::access::Reason::{MalformedFraming, MalformedHeader, RepeatedHeader, UnsupportedExpectation};
+        use crate::access::Reason::{
+            HeadTooLarge, MalformedFraming, MalformedHeader, RepeatedHeader, UnsupportedExpectation,
+        };
         let checked = |fields: &[(&str, &str)]| {
             let mut headers = HeaderMap::new();
             for (name, value) in fields {
@@ -312,7 +315,7 @@ mod tests {
         }
         let many: Vec<(String, String)> = (0..101).map(|number| (format!("x-{number}"), "1".to_owned())).collect();
         let many: Vec<_> = many.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        assert_eq!(checked(&many), Err(MalformedHeader));
+        assert_eq!(checked(&many), Err(HeadTooLarge));
         assert_eq!(checked(&[("connection", "close, x-a"), ("x.custom", "y"), ("expect", "100-Continue")]), Ok(()));
         let mut headers = HeaderMap::new();
         headers.insert("x-tenant", HeaderValue::from_static("a"));

@@ -12,9 +12,6 @@ use super::{
     sent::SentRequest,
 };
 
-/// The most fields of a head, each cookie of HTTP/2 counted (RFC 9113, section 8.2.3).
-pub(super) const FIELDS: usize = 100;
-
 /// How the client reached the listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scheme {
@@ -156,9 +153,6 @@ impl CanonicalRequest {
         }
         if matches!(method, Method::CONNECT | Method::TRACE) || uri.path() == "*" {
             return Err(Malformed::RefusedMethod);
-        }
-        if headers.len() > FIELDS {
-            return Err(Malformed::TooLarge);
         }
         let noted = fields::check(&headers, version)?;
         let authority = authority(&uri, version, &headers, scheme)?;
@@ -305,7 +299,13 @@ impl CanonicalRequest {
     }
 }
 
-fn authority(uri: &Uri, version: Version, headers: &HeaderMap, scheme: Scheme) -> Result<Authority, Malformed> {
+/// The host that a head names, in its target or in `Host`, which must agree.
+pub(super) fn authority(
+    uri: &Uri,
+    version: Version,
+    headers: &HeaderMap,
+    scheme: Scheme,
+) -> Result<Authority, Malformed> {
     if uri.scheme_str().is_some_and(|scheme| scheme != "http" && scheme != "https") {
         return Err(Malformed::Target("the scheme is not http or https"));
     }

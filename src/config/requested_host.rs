@@ -9,8 +9,8 @@ use super::{
     problems::Problems,
 };
 
-/// Refuses routes for egress, or to such upstreams, that name no host: nobody could choose one by them. And routes to such
-/// upstreams that are not for egress: nobody could reach them.
+/// Refuses routes for egress that name no host: nobody could choose one by them. And routes to such upstreams that are not
+/// for egress: nobody could reach them.
 pub(super) fn check_routes(file: &File, problems: &mut Problems) {
     for route in &file.routes {
         let upstream = file.upstreams.get(&route.upstream.value);
@@ -23,9 +23,6 @@ pub(super) fn check_routes(file: &File, problems: &mut Problems) {
         if route.egress && route.host.is_none() {
             let message = "clients of explicit proxies choose the host, and the route names none";
             problems.add_with_help(route.path.place, message, "add `host: api.example`, or `*.example`");
-        } else if is_chosen && route.host.is_none() {
-            let message = format!("`{}` is the host that is asked for, and the route names none", route.upstream.value);
-            problems.add_with_help(route.upstream.place, message, "add `host: api.example`, or `*.example`");
         }
     }
 }

@@ -204,6 +204,11 @@ impl Authenticator {
         self.api_keys.as_ref().map(ApiKeys::header)
     }
 
+    /// The longest token, in bytes.
+    pub(super) fn longest_token(&self) -> usize {
+        self.settings.longest_token.unwrap_or(token::LONGEST)
+    }
+
     /// What those are told whose credential is missing or refused.
     pub fn challenges(&self) -> &Challenges {
         &self.challenges
@@ -382,7 +387,7 @@ impl Authenticator {
 
     /// The token as it was verified, not long ago or now.
     fn remembered(&self, text: &str, now: Timestamp) -> Result<Arc<Remembered>, AuthenticationError> {
-        if text.len() > self.settings.longest_token.unwrap_or(token::LONGEST) {
+        if text.len() > self.longest_token() {
             return Err(InvalidToken::TooLong.into());
         }
         let digest = sha256(text.as_bytes());

@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderName, HeaderValue, header};
 
-use super::{authenticator::Authenticator, error::AuthenticationError, token};
+use super::{authenticator::Authenticator, error::AuthenticationError};
 use crate::access::CanonicalRequest;
 
 /// The fields that say who sends a request.
@@ -36,7 +36,7 @@ impl Authenticator {
             return Ok((header::AUTHORIZATION, presented.clone()));
         }
         // A token is longer as a password.
-        if !scheme.eq_ignore_ascii_case("basic") || rest.len() > 2 * token::LONGEST {
+        if !scheme.eq_ignore_ascii_case("basic") || rest.len() > 2 * self.longest_token() {
             return Err(refused());
         }
         let decoded = STANDARD.decode(rest).map_err(|_| refused())?;

@@ -110,12 +110,15 @@ impl DrainSignal {
         let mut ordered = pin!(self.ordered());
         let mut waiting: Option<Waker> = None;
         poll_fn(|cx| {
+            // Before the work goes on: what it says from now on is said by one that leaves.
+            if waiting.is_some() && watched.has_changed().unwrap_or(true) {
+                return Poll::Ready(Err(Leave::Ordered));
+            }
             if let Poll::Ready(outcome) = work.as_mut().poll(cx) {
                 return Poll::Ready(Ok(outcome));
             }
             let is_watched = waiting.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-            let is_over = term.as_ref().is_some_and(|term| term.is_elapsed());
-            if is_watched && !is_over && !watched.has_changed().unwrap_or(true) {
+            if is_watched && !term.as_ref().is_some_and(|term| term.is_elapsed()) {
                 return Poll::Pending;
             }
             waiting = Some(cx.waker().clone());
@@ -171,6 +174,21 @@ mod tests {
         let told = signal.clone().unless_ordered(pin!(pending::<()>()), None).await;
         assert_eq!(told, Err(Leave::Ordered));
         assert_eq!(signal.unless_ordered(pin!(ready(2)), None).await, Ok(2));
+    }
+
+    #[tokio::test]
+    async fn work_that_goes_on_after_the_order_is_told_first() {
+        let (drain, mut signal) = Drain::new();
+        let step = Notify::new();
+        let mut work = pin!(step.notified());
+        let both = async {
+            yield_now().await;
+            drain.order();
+            step.notify_one();
+        };
+        let (told, ()) = tokio::join!(signal.unless_ordered(work.as_mut(), None), both);
+        assert_eq!(told, Err(Leave::Ordered));
+        work.await;
     }
 
     #[tokio::test]

@@ -100,7 +100,7 @@ impl Http2Connections {
     /// Sends the request and waits for the head of the answer.
     ///
     /// It is sent again only if it was surely not processed: it never left, or the upstream said so (`REFUSED_STREAM`, or
-    /// a GOAWAY for streams before it; RFC 9113, section 8.7).
+    /// a GOAWAY for streams before it; RFC 9113, section 8.7). One that is safe also if its connection ended and nobody knows.
     pub(super) async fn send(
         &self,
         (target, times): (&Target, Times),

@@ -54,7 +54,7 @@ pub(super) async fn opened<H: Handler>(
         place => place.flatten(),
     };
     let Some(identity) = identity else {
-        let (speaks, io) = begun(Channel::Clear(stream), settings, drain, handler).await?;
+        let (speaks, io) = begun(Channel::Left(stream), settings, drain, handler).await?;
         return Some(Opened { speaks, io, peer, place });
     };
     let acceptor = TlsAcceptor::from(identity.config);
@@ -72,7 +72,7 @@ pub(super) async fn opened<H: Handler>(
             let peer = Peer { certificates, transport: Transport::Tls, asked_name: named, ..peer };
             let chosen = Chosen::of(tls);
             let (speaks, io) =
-                after_handshake(Channel::Encrypted(Box::new(stream)), chosen, settings, drain, handler).await?;
+                after_handshake(Channel::Right(Box::new(stream)), chosen, settings, drain, handler).await?;
             Some(Opened { speaks, io, peer, place })
         }
         Ok(Err(error)) => {

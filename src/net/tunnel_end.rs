@@ -67,7 +67,7 @@ where
         let refused = match accepted {
             Ok(Ok(stream)) => {
                 let chosen = Chosen::of(stream.get_ref().1);
-                let io = Channel::Encrypted(Box::new(stream));
+                let io = Channel::Right(Box::new(stream));
                 let begun = after_handshake(io, chosen, settings, &mut drain, &handler).await;
                 let Some((speaks, io)) = begun else { return };
                 return speak(speaks, io, peer, settings, drain, handler).await;

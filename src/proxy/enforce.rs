@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use http::{HeaderName, HeaderValue, Request, Response, header};
+use http::{HeaderName, HeaderValue, Request, Response, header, request::Parts};
 use hyper::body::{Body, Incoming};
 use tokio::sync::Notify;
 
@@ -144,13 +144,24 @@ impl Worker {
         request: Request<Incoming>,
     ) -> Result<Response<Content>, Rejection> {
         let parts = request.into_parts().0;
-        exchange.received(&parts);
-        self.check_load()?;
-        let snapshot = self.snapshots.usable(now)?;
-        exchange.by_snapshot(snapshot.revision, seen);
-        self.settings.head.check(&parts)?;
+        let snapshot = self.admit(exchange, (now, seen), &parts)?;
         let circumstances = Circumstances { snapshot: &snapshot, seen, now };
         connect::open(exchange, circumstances, parts, |error| self.note(error))
+    }
+
+    /// What every request is decided by, if it may be looked at at all.
+    fn admit(
+        &self,
+        exchange: &mut Exchange,
+        (now, seen): (Timestamp, &Seen),
+        parts: &Parts,
+    ) -> Result<Arc<Snapshot>, Rejection> {
+        exchange.received(parts);
+        self.check_load()?;
+        let snapshot = self.snapshots.usable(now)?; // One request, one snapshot.
+        exchange.by_snapshot(snapshot.revision, seen);
+        self.settings.head.check(parts)?;
+        Ok(snapshot)
     }
 
     /// What can be said before the body is there: what is asked, and by whom.
@@ -166,11 +177,7 @@ impl Worker {
         let rest = if may_wait { Rest::Left } else { Rest::HeardOut };
         let body = RequestBody::new(body, self.settings.pace, rest);
         let way = Way::of(&mut parts);
-        exchange.received(&parts);
-        self.check_load()?;
-        let snapshot = self.snapshots.usable(now)?; // One request, one snapshot.
-        exchange.by_snapshot(snapshot.revision, seen);
-        self.settings.head.check(&parts)?;
+        let snapshot = self.admit(exchange, (now, seen), &parts)?;
         let head = Box::new(placement::canonical(parts, peer)?);
         exchange.canonical(&head);
         placement::check(peer, &head)?;
@@ -276,8 +283,8 @@ impl Worker {
         }
         exchange.reserve()?; // No place for its record, no passage.
         let grant = |holder| Grant { route: Arc::clone(&route.name), method: head.method().clone(), holder };
-        let grants = (holder.map(grant), mover.map(grant));
-        let outbound = self.shared.budgets.charge(exchange, (operation, now), grants, outbound)?;
+        let charged = (holder.map(grant), mover.map(grant));
+        let outbound = self.shared.budgets.charge(exchange, (operation, now), charged, outbound)?;
         exchange.permit();
         let filtering = operation.filter.as_ref().map(|rule| {
             let captures = captures.iter().map(|capture| Cow::Owned(capture.clone().into_owned())).collect();

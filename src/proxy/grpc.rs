@@ -151,7 +151,6 @@ mod tests {
     use http::Request;
 
     use super::*;
-    use crate::access::Reason;
     use crate::access::Scheme;
 
     #[test]

@@ -77,7 +77,7 @@ impl Tunnel {
         let Self { client, upstream, lasting, idle, unread, place: _place } = *self;
         let (Ok(client), Ok(upstream)) = (switched(client).await, switched(upstream).await) else { return };
         let (up, down) = (Way::of(Sender::Client, unread), Way::of(Sender::Server, unread));
-        let mut passage = Passage { sides: (client, upstream), up, down, lasting, rest: idle.map(Rest::new) };
+        let mut passage = Passage { sides: (client, upstream), up, down, lasting, idle: idle.map(Silence::new) };
         let code = match passage.last(&mut exchange, drain).await {
             End::Closed => return exchange.completed(),
             End::Broken => return,
@@ -116,17 +116,17 @@ struct Passage {
     up: Way,
     down: Way,
     lasting: Box<Lasting>,
-    rest: Option<Rest>,
+    idle: Option<Silence>,
 }
 
-/// How long nothing has passed.
-struct Rest {
+/// How long nothing has happened.
+struct Silence {
     limit: Duration,
     since: Instant,
     sleep: Pin<Box<Sleep>>,
 }
 
-impl Rest {
+impl Silence {
     fn new(limit: Duration) -> Self {
         Self { limit, since: Instant::now(), sleep: Box::pin(sleep(limit)) }
     }
@@ -150,7 +150,7 @@ impl Rest {
 
 impl Passage {
     async fn last(&mut self, exchange: &mut Exchange, mut drain: DrainSignal) -> End {
-        let Self { sides: (client, upstream), up, down, lasting, rest } = self;
+        let Self { sides: (client, upstream), up, down, lasting, idle } = self;
         let (mut leaving, mut is_leaving, mut closing) = (pin!(drain.ordered()), false, None::<Pin<Box<Sleep>>>);
         poll_fn(|cx| {
             if let Poll::Ready(rejection) = lasting.poll_over(cx) {
@@ -183,7 +183,7 @@ impl Passage {
             }
             // Whoever reads slowly is not idle.
             let is_busy = have_moved || up.is_waiting() || down.is_waiting();
-            if rest.as_mut().is_some_and(|rest| rest.poll_over(cx, is_busy).is_ready()) {
+            if idle.as_mut().is_some_and(|idle| idle.poll_over(cx, is_busy).is_ready()) {
                 return Poll::Ready(End::Idle);
             }
             Poll::Pending
@@ -234,7 +234,7 @@ struct Way {
     // Something was read or taken since this was last looked at.
     has_moved: bool,
     // Since when nothing of what waits was taken.
-    unread: Rest,
+    unread: Silence,
 }
 
 impl Way {
@@ -250,7 +250,7 @@ impl Way {
             is_over: false,
             is_closed: false,
             has_moved: false,
-            unread: Rest::new(unread),
+            unread: Silence::new(unread),
         }
     }
 
