@@ -8,7 +8,7 @@ BINARY := $${CARGO_TARGET_DIR:-target}/debug/portcullis
 # Both in one go, so that what they share is built once.
 COUNT := cargo build --profile count -p portcullis -p portcullis-bench && $${CARGO_TARGET_DIR:-target}/count/portcullis-bench
 
-.PHONY: demo test bench instructions instructions-record tools sdk-tools client-tools fuzz fuzz-policy oracle mutants soak
+.PHONY: demo test release bench instructions instructions-record tools sdk-tools client-tools fuzz fuzz-policy oracle mutants soak
 
 # A company, its agents, an upstream and the proxy between them, until Ctrl-C.
 demo: tools
@@ -48,10 +48,15 @@ soak:
 	PORTCULLIS_SEED=$${PORTCULLIS_SEED:-$$(date +%s)} PORTCULLIS_REQUESTS=$${PORTCULLIS_REQUESTS:-1000000} \
 	  cargo test --release --test it -- --nocapture pool::
 
-# Measurements; they write bench/results. What other proxies are measured beside is installed, where Debian and PyPI have it.
+# The release: built by what a first build of it did under load. It takes a quarter of an hour.
+release: tools
+	bench/release.sh
+
+# Measurements of the release; they write bench/results. What other proxies are measured beside is installed, where Debian
+# and PyPI have it.
 bench: tools $(BENCH_TOOLS)/ready
-	cargo build --release
-	cargo run --release -p portcullis-bench -- all
+	cargo build --release -p portcullis -p portcullis-bench
+	RELEASE=$$(bench/release.sh) $${CARGO_TARGET_DIR:-target}/release/portcullis-bench all
 
 # Instructions for each request against those that are recorded: more than 3 % more are an error. They are counted by
 # callgrind, which is as steady on a busy machine as on an idle one.

@@ -15,7 +15,10 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioIo},
 };
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    signal::unix::{SignalKind, signal},
+};
 
 /// What ends at each hop (RFC 9110, section 7.6.1).
 const HOP_BY_HOP: [HeaderName; 7] = [
@@ -34,7 +37,7 @@ thread_local! {
     static IDLE: RefCell<Vec<Sender>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Serves until the process is ended, with one of two clients; its first line of output says where.
+/// Serves until it is told to stop, with one of two clients; its first line of output says where.
 /// `CLIENT` is `own=UPSTREAM` or `legacy=UPSTREAM`.
 pub(crate) fn serve(client: &str) -> anyhow::Result<()> {
     let (client, upstream) =
@@ -42,14 +45,24 @@ pub(crate) fn serve(client: &str) -> anyhow::Result<()> {
     let upstream: SocketAddr = upstream.parse()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match client {
-        "own" => runtime.block_on(accept(move |request| by_own_pool(upstream, request))),
+        "own" => runtime.block_on(until_told(accept(move |request| by_own_pool(upstream, request)))),
         "legacy" => {
             let mut connector = HttpConnector::new();
             connector.set_nodelay(true);
             let client = Arc::new(Client::builder(TokioExecutor::new()).build(connector));
-            runtime.block_on(accept(move |request| by_legacy_client(Arc::clone(&client), upstream, request)))
+            let accept = accept(move |request| by_legacy_client(Arc::clone(&client), upstream, request));
+            runtime.block_on(until_told(accept))
         }
         _ => bail!("no such client: `{client}`"),
+    }
+}
+
+/// Serves until it is told to stop: a process that is killed writes no counts.
+async fn until_told(serving: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let mut told = signal(SignalKind::terminate())?;
+    tokio::select! {
+        served = serving => served,
+        _ = told.recv() => Ok(()),
     }
 }
 

@@ -22,6 +22,7 @@ mod report;
 mod scale;
 mod swap;
 mod tls;
+mod train;
 mod upstream;
 mod world;
 
@@ -32,7 +33,7 @@ use std::{env, process::ExitCode};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const USAGE: &str = "one of: engine, identity, proxy, proxy --callgrind, gateways, tls, fixed, cores, memory, swap, peers, all, \
-                     instructions, instructions --record";
+                     train, instructions, instructions --record";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         ["instructions", "--record"] => guard::record(),
         ["proxy"] => proxy::run(),
         ["proxy", "--callgrind"] => callgrind::run(),
+        ["train"] => train::run(),
         ["swap"] => swap::run(),
         ["peers"] => peers::run(),
         ["all"] => all(),

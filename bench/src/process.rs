@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    ffi::{OsStr, OsString},
+    ffi::OsString,
     fs,
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
@@ -186,15 +186,19 @@ pub(crate) fn portcullis_beside() -> anyhow::Result<PathBuf> {
     Ok(beside)
 }
 
-/// Builds the product by the profile that this program was built by, and returns its binary.
+/// What names the folder of a release that was built by [`super::train`]; `bench/release.sh` prints it.
+const RELEASE: &str = "RELEASE";
+
+/// A binary of the release that is named in the environment, if there is one.
+pub(crate) fn released(name: &str) -> Option<PathBuf> {
+    env::var_os(RELEASE).map(|folder| Path::new(&folder).join(name))
+}
+
+/// The binary of the product that is measured: of the release that is named in the environment, or else the one that was
+/// built together with this program.
 pub(crate) fn portcullis() -> anyhow::Result<PathBuf> {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let own = env::current_exe()?;
-    let folder = own.parent().and_then(Path::file_name).and_then(OsStr::to_str).context("a folder of a profile")?;
-    // Without optimisation, as this program is then, it only shows that a measurement works.
-    let profile = if folder == "debug" { "dev" } else { folder };
-    let built = Command::new(cargo).args(["build", "-p", "portcullis", "--profile", profile]).status()?;
-    ensure!(built.success(), "portcullis cannot be built");
-    // Both are members of one workspace.
-    Ok(own.with_file_name("portcullis"))
+    match released("portcullis") {
+        Some(binary) => Ok(binary),
+        None => portcullis_beside(),
+    }
 }

@@ -6,10 +6,12 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context;
+
 use super::{
     load::{Extent, Outcome},
     plot::Bars,
-    process::{Line, PROXY_CORE, Server, portcullis},
+    process::{Line, PROXY_CORE, Server, portcullis, released},
     report::{Report, bar, median},
     world::{World, load_serving},
 };
@@ -21,8 +23,14 @@ const EXTENT: Extent = Extent::Time { warm_up: Duration::from_millis(500), measu
 /// The share of the bare proxy's rate that Portcullis is to reach.
 const BAR: f64 = 0.75;
 
-/// The servers that are compared, in the order of the table.
-const NAMES: [&str; 4] = ["direct", "bare, own pool", "bare, legacy client", "portcullis"];
+/// A server that is compared; nothing between load and upstream has none.
+type Compared = (&'static str, Option<Server>);
+
+const FLOOR: &str = "bare, own pool";
+const LEGACY: &str = "bare, legacy client";
+/// The floor, built by what was seen of it under the load of [`super::train`], as the product is.
+const TRAINED: &str = "bare, own pool, trained";
+const PRODUCT: &str = "portcullis";
 
 /// What a server did in one round.
 pub(crate) struct Round {
@@ -39,18 +47,23 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let upstream = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
     let world = World::new(upstream, 1)?;
     let requests = world.requests()?;
-    let bare = |client: &str| Line::own(&["serve-bare", &format!("{client}={upstream}")])?.on_core(PROXY_CORE).serve();
-    let (own, legacy) = (bare("own")?, bare("legacy")?);
-    let gate = world.line(&binary)?.on_core(PROXY_CORE).serve()?;
-    let servers = [None, Some(&own), Some(&legacy), Some(&gate)];
-    let mut rounds: [Vec<Round>; 4] = Default::default();
+    let client = |client: &str| format!("{client}={upstream}");
+    let bare = |kind: &str| Line::own(&["serve-bare", &client(kind)])?.on_core(PROXY_CORE).serve();
+    let mut servers: Vec<Compared> =
+        vec![("direct", None), (FLOOR, Some(bare("own")?)), (LEGACY, Some(bare("legacy")?))];
+    if let Some(program) = released("portcullis-bench") {
+        let line = Line::new(&program, &["serve-bare", &client("own")]);
+        servers.push((TRAINED, Some(line.on_core(PROXY_CORE).serve()?)));
+    }
+    servers.push((PRODUCT, Some(world.line(&binary)?.on_core(PROXY_CORE).serve()?)));
+    let mut rounds: Vec<Vec<Round>> = servers.iter().map(|_| Vec::new()).collect();
     let mut records = 0;
     for number in 0..ROUNDS {
         // Each round begins with another server.
         for step in 0..servers.len() {
             let index = (number + step) % servers.len();
-            let (Some(server), Some(rounds)) = (servers.get(index), rounds.get_mut(index)) else { continue };
-            rounds.push(measure(upstream, *server, &requests)?);
+            let (Some((_, server)), Some(rounds)) = (servers.get(index), rounds.get_mut(index)) else { continue };
+            rounds.push(measure(upstream, server.as_ref(), &requests)?);
             records += world.clear_audit()?;
         }
     }
@@ -77,19 +90,15 @@ fn measured_share() -> f64 {
     }
 }
 
-fn describe(
-    report: &mut Report,
-    servers: &[Option<&Server>; 4],
-    rounds: &[Vec<Round>; 4],
-    records: usize,
-) -> anyhow::Result<()> {
-    let [_, own, legacy, gate] = rounds;
+fn describe(report: &mut Report, servers: &[Compared], rounds: &[Vec<Round>], records: usize) -> anyhow::Result<()> {
+    let of = |wanted: &str| servers.iter().zip(rounds).find(|((name, _), _)| *name == wanted).map(|(_, rounds)| rounds);
+    let (own, gate) = (of(FLOOR).context("no floor")?, of(PRODUCT).context("no product")?);
     let ratios = |of: &[Round]| {
         let pairs = of.iter().zip(own);
         median(pairs.map(|(one, floor)| rate(one) / rate(floor)).collect())
     };
     let mut rows = Vec::new();
-    for ((name, server), rounds) in NAMES.iter().zip(servers).zip(rounds) {
+    for ((name, server), rounds) in servers.iter().zip(rounds) {
         let middle = |figure: &dyn Fn(&Round) -> f64| median(rounds.iter().map(figure).collect());
         let (least, greatest) = rounds
             .iter()
@@ -102,8 +111,8 @@ fn describe(
             format!("{:.2}", ratios(rounds)),
             format!("{:.2}", middle(&|round| round.outcome.median.as_secs_f64() * 1e3)),
             format!("{:.2}", middle(&|round| round.outcome.p99.as_secs_f64() * 1e3)),
-            server.map_or_else(String::new, |_| format!("{:.1}", middle(&|round| micros(round.processor)))),
-            server.map_or(Ok(String::new()), |server| server.resident().map(|size| size.to_string()))?,
+            server.as_ref().map_or_else(String::new, |_| format!("{:.1}", middle(&|round| micros(round.processor)))),
+            server.as_ref().map_or(Ok(String::new()), |server| server.resident().map(|size| size.to_string()))?,
         ]);
     }
     report.line(&format!(
@@ -112,8 +121,13 @@ fn describe(
          the proxy's cost, and the more so the slower it is. The same requests of 950 bytes for 800 documents go to \
          each. Portcullis has everything on: a signed token with user and agent, seen before; 50 mapped routes; both \
          of the chain decided in four levels and nested groups of 100,000 tuples; an audit record to a file; metrics. \
-         The bare proxies have nothing on: own pool is the floor, legacy client is the client of hyper-util. Every \
-         answer was 200, and {records} audit records were written.\n"
+         The bare proxies have nothing on: own pool is the floor, legacy client is the client of hyper-util. {} Every \
+         answer was 200, and {records} audit records were written.\n",
+        if of(TRAINED).is_some() {
+            "Portcullis is what `make release` builds; trained is a floor that is built so too."
+        } else {
+            "All are what `cargo build --release` builds."
+        }
     ));
     let head = [
         "",
@@ -126,13 +140,17 @@ fn describe(
         "resident MiB",
     ];
     report.table(&head, &rows);
-    let rates = NAMES.iter().zip(rounds).skip(1);
-    let bars = rates.map(|(name, rounds)| ((*name).to_owned(), median(rounds.iter().map(rate).collect()))).collect();
+    let rates = servers.iter().zip(rounds).skip(1);
+    let bars =
+        rates.map(|((name, _), rounds)| ((*name).to_owned(), median(rounds.iter().map(rate).collect()))).collect();
     Bars { title: "Requests a second on one core".to_owned(), unit: "", bars }.save("proxy")?;
     report.line("![requests a second](proxy.svg)\n");
-    for (name, peer) in
-        [("with hyper-util's client, as such proxies are written", legacy), ("with the floor's own pool", own)]
-    {
+    for (name, peer) in [
+        ("with hyper-util's client, as such proxies are written", of(LEGACY)),
+        ("with the floor's own pool", of(FLOOR)),
+        ("with the floor's own pool, trained as Portcullis is", of(TRAINED)),
+    ] {
+        let Some(peer) = peer else { continue };
         let pairs = |ratio: &dyn Fn(&Round, &Round) -> f64| {
             median(gate.iter().zip(peer).map(|(one, other)| ratio(one, other)).collect())
         };

@@ -83,6 +83,21 @@ impl World {
         Ok(Line::new(portcullis, &["run", "--config", config.to_str().context("the path of a folder is text")?]))
     }
 
+    /// The command line of another one of it, which passes everything on to a server that is secure.
+    pub(crate) fn line_in_front_of(&self, server: &Server, portcullis: &Path) -> anyhow::Result<Line> {
+        let config = config(server.address, 1)
+            .replacen(
+                &format!("\"http://{}\"", server.address),
+                &format!("\"https://localhost:{}\", ca_file: server.pem", server.address.port()),
+                1,
+            )
+            .replace("audit.jsonl", "front.jsonl")
+            .replace("    upstream: main\n", "    upstream: main\n    credential: forward\n");
+        let file = self.path("front.yaml");
+        fs::write(&file, config)?;
+        Ok(Line::new(portcullis, &["run", "--config", file.to_str().context("the path of a folder is text")?]))
+    }
+
     /// Forgets what was recorded so far, and returns how many records that were.
     pub(crate) fn clear_audit(&self) -> anyhow::Result<usize> {
         let path = self.path("log/audit.jsonl");
