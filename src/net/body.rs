@@ -102,8 +102,15 @@ pub trait Gate: std::fmt::Debug + Send {
 /// Trailers are not passed on: they could carry what the head may not.
 #[derive(Debug)]
 pub struct OutboundBody {
-    source: Source,
     progress: Arc<Progress>,
+    // In a box, because a request moves through many hands, and most have no body.
+    coming: Option<Box<Coming>>,
+}
+
+/// What is yet to come of a body, and what has to pass it.
+#[derive(Debug)]
+struct Coming {
+    source: Source,
     // Of what streams through, if it is bounded.
     allowance: Option<Allowance>,
     gate: Option<Box<dyn Gate>>,
@@ -115,25 +122,43 @@ enum Source {
     Streamed(RequestBody),
 }
 
+impl Source {
+    fn is_over(&self) -> bool {
+        match self {
+            Self::Whole(bytes) => bytes.is_empty(),
+            Self::Streamed(incoming) => incoming.is_end_stream(),
+        }
+    }
+}
+
 impl OutboundBody {
     /// The body that was inspected; empty for none.
     pub fn whole(bytes: Bytes, progress: Arc<Progress>) -> Self {
-        Self { source: Source::Whole(bytes), progress, allowance: None, gate: None }
+        Self::of(Source::Whole(bytes), progress)
     }
 
     /// The client's body as it comes, at the pace that the upstream takes it.
     pub fn streamed(body: RequestBody, progress: Arc<Progress>) -> Self {
-        Self { source: Source::Streamed(body), progress, allowance: None, gate: None }
+        Self::of(Source::Streamed(body), progress)
+    }
+
+    fn of(source: Source, progress: Arc<Progress>) -> Self {
+        let is_empty = source.is_over();
+        Self { progress, coming: (!is_empty).then(|| Box::new(Coming { source, allowance: None, gate: None })) }
+    }
+
+    fn source(&self) -> Option<&Source> {
+        self.coming.as_ref().map(|coming| &coming.source)
     }
 
     /// Whether it comes from the client while it is sent.
     pub fn is_streamed(&self) -> bool {
-        matches!(self.source, Source::Streamed(_))
+        matches!(self.source(), Some(Source::Streamed(_)))
     }
 
     /// The bytes of a body that was read whole and is not empty.
     pub fn read(&self) -> Option<&Bytes> {
-        match &self.source {
+        match self.source()? {
             Source::Whole(bytes) => Some(bytes).filter(|bytes| !bytes.is_empty()),
             Source::Streamed(_) => None,
         }
@@ -141,46 +166,52 @@ impl OutboundBody {
 
     /// Asks for each piece whether it may pass.
     pub fn behind(&mut self, gate: Box<dyn Gate>) {
-        self.gate = Some(gate);
+        let nothing = || Box::new(Coming { source: Source::Whole(Bytes::new()), allowance: None, gate: None });
+        self.coming.get_or_insert_with(nothing).gate = Some(gate);
     }
 
     /// The same body, as far as it is within the allowance: the rest is cut off, and with it the exchange. Refuses one of
     /// which it is known already that not all of it may pass; of one that was read whole, all is spent now.
-    pub fn within(self, allowance: &Allowance) -> Result<Self, Spent> {
-        let known = match &self.source {
-            Source::Whole(bytes) => u64::try_from(bytes.len()).unwrap_or(u64::MAX),
-            Source::Streamed(incoming) => incoming.size_hint().lower(),
-        };
+    pub fn within(mut self, allowance: &Allowance) -> Result<Self, Spent> {
+        let known = self.size_hint().lower();
         if !allowance.has_room_for(known) {
             return Err(Spent);
         }
-        match &self.source {
-            Source::Whole(bytes) => allowance.spend(bytes.len()).map(|()| self),
-            Source::Streamed(_) => Ok(Self { allowance: Some(allowance.clone()), ..self }),
+        match self.coming.as_deref_mut() {
+            Some(Coming { source: Source::Whole(bytes), .. }) => allowance.spend(bytes.len())?,
+            Some(coming) => coming.allowance = Some(allowance.clone()),
+            None => {}
         }
+        Ok(self)
     }
 
     /// Gives back what [`Self::within`] spent: the body will not pass.
     pub fn give_back(&self, allowance: &Allowance) {
-        match &self.source {
-            Source::Whole(bytes) => allowance.give_back(bytes.len()),
-            Source::Streamed(_) => {}
+        match self.source() {
+            Some(Source::Whole(bytes)) => allowance.give_back(bytes.len()),
+            Some(Source::Streamed(_)) | None => {}
         }
     }
 
     /// The same body once more, if all of it is there. The gate is before the last one that is made.
     pub(super) fn repeated(&mut self) -> Option<Self> {
-        let bytes = match &self.source {
+        let Some(coming) = &mut self.coming else { return Some(Self::whole(Bytes::new(), self.progress())) };
+        let bytes = match &coming.source {
             Source::Whole(bytes) => bytes.clone(),
             Source::Streamed(incoming) if incoming.is_end_stream() => Bytes::new(),
             Source::Streamed(_) => return None,
         };
-        Some(Self { gate: self.gate.take(), ..Self::whole(bytes, self.progress()) })
+        let gate = coming.gate.take();
+        let mut repeated = Self::whole(bytes, self.progress());
+        if let Some(gate) = gate {
+            repeated.behind(gate);
+        }
+        Some(repeated)
     }
 
     /// Whether its gate lets more of it pass, and what it is the body of.
     pub(super) fn may_pass(&mut self) -> bool {
-        self.gate.as_mut().is_none_or(|gate| gate.may_pass())
+        self.coming.as_mut().is_none_or(|coming| coming.may_pass())
     }
 
     pub(super) fn progress(&self) -> Arc<Progress> {
@@ -194,54 +225,59 @@ impl OutboundBody {
     }
 }
 
+impl Coming {
+    fn may_pass(&mut self) -> bool {
+        self.gate.as_mut().is_none_or(|gate| gate.may_pass())
+    }
+}
+
 impl Body for OutboundBody {
     type Data = Bytes;
     type Error = BodyError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let body = self.get_mut();
-        if body.is_streamed() {
-            body.progress.waiting.register(cx.waker());
-            if body.progress.is_over.load(Ordering::Acquire) {
-                return Poll::Ready(Some(Err(BodyError::Over)));
-            }
-        }
-        let data = match &mut body.source {
+        let Self { progress, coming } = self.get_mut();
+        let Some(coming) = coming else { return Poll::Ready(None) };
+        let data = match &mut coming.source {
             Source::Whole(bytes) if bytes.is_empty() => return Poll::Ready(None),
             Source::Whole(bytes) => std::mem::take(bytes),
-            Source::Streamed(incoming) => match ready!(Pin::new(incoming).poll_frame(cx)) {
-                None => return Poll::Ready(None),
-                Some(Err(error)) => {
-                    body.progress.is_too_slow.fetch_or(matches!(error, BodyError::TooSlow), Ordering::Relaxed);
-                    return Poll::Ready(Some(Err(error)));
+            Source::Streamed(incoming) => {
+                progress.waiting.register(cx.waker());
+                if progress.is_over.load(Ordering::Acquire) {
+                    return Poll::Ready(Some(Err(BodyError::Over)));
                 }
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => data,
-                    Err(_trailers) => return Poll::Ready(None),
-                },
-            },
+                match ready!(Pin::new(incoming).poll_frame(cx)) {
+                    None => return Poll::Ready(None),
+                    Some(Err(error)) => {
+                        progress.is_too_slow.fetch_or(matches!(error, BodyError::TooSlow), Ordering::Relaxed);
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                    Some(Ok(frame)) => match frame.into_data() {
+                        Ok(data) => data,
+                        Err(_trailers) => return Poll::Ready(None),
+                    },
+                }
+            }
         };
-        if !body.may_pass() {
+        if !coming.may_pass() {
             return Poll::Ready(Some(Err(BodyError::Refused)));
         }
-        if let Some(Err(spent)) = body.allowance.as_ref().map(|allowance| allowance.spend(data.len())) {
+        if let Some(Err(spent)) = coming.allowance.as_ref().map(|allowance| allowance.spend(data.len())) {
             return Poll::Ready(Some(Err(spent.into())));
         }
-        body.progress.pass(data.len());
+        progress.pass(data.len());
         Poll::Ready(Some(Ok(Frame::data(data))))
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.source {
-            Source::Whole(bytes) => bytes.is_empty(),
-            Source::Streamed(incoming) => incoming.is_end_stream(),
-        }
+        self.source().is_none_or(Source::is_over)
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.source {
-            Source::Whole(bytes) => SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
-            Source::Streamed(incoming) => incoming.size_hint(),
+        match self.source() {
+            None => SizeHint::with_exact(0),
+            Some(Source::Whole(bytes)) => SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
+            Some(Source::Streamed(incoming)) => incoming.size_hint(),
         }
     }
 }

@@ -8,6 +8,7 @@ mod authority;
 mod body;
 mod channel;
 mod choice;
+mod chunks;
 mod client;
 mod deadline;
 mod descriptors;

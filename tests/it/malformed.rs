@@ -1,6 +1,6 @@
 //! Heads with more than one reading: refused with their reason, recorded, and the connection is closed.
 
-use crate::support::{Connection, World, answer_of, eventually};
+use crate::support::{Connection, World, answer_of, eventually, request};
 
 /// Request line and fields, the expected status, and the reason (of the answer, or of the record if hyper answered).
 const REFUSED: &[(&str, u16, &str)] = &[
@@ -88,6 +88,41 @@ fn what_has_two_readings_is_refused_recorded_and_not_forwarded() {
 }
 
 #[test]
+fn a_body_whose_end_two_readers_see_in_two_places_breaks_off_there() {
+    let world = World::new();
+    let portcullis = world.start();
+    let token = world.issuer.token("erin", &[]);
+    let hidden = request("GET", "/documents/hidden", &token, "", "");
+    let swallowed = "PUT /documents/hidden HTTP/1.1\r\nhost: a\r\ncontent-length: 9000000\r\n\r\n";
+    for body in [
+        "3\r\nabc\r\n0\r\n\n".to_owned(),
+        "3\r\nabc\r\n0\r\na: b\n\n".to_owned(),
+        format!("3\r\nabc\r\n0\r\na: b\n\n{swallowed}"),
+        "3\r\nabc\r\n0\r\na: b\rc: d\r\n\r\n".to_owned(),
+        "3;a\nabc\r\n0\r\n\r\n".to_owned(),
+        "3\r\nabc\n0\r\n\r\n".to_owned(),
+        "00000000000000003\r\nabc\r\n0\r\n\r\n".to_owned(),
+        "3;a=\"b\r\nabc\r\n0\r\n\r\n".to_owned(),
+        // The rest of what is too long is not there, and nobody makes it up.
+        format!("3\r\nabc\r\n0;{}\r\n\r\n", "a".repeat(12_000)),
+        format!("3;{}\r\nabc\r\n0\r\n\r\n", "a".repeat(12_000)),
+    ] {
+        let before = world.audit().len();
+        let mut connection = Connection::open(portcullis.data);
+        let head = request("PUT", "/documents/d1", &token, "transfer-encoding: chunked\r\n", "");
+        connection.send(format!("{head}{body}{hidden}"));
+        let answer = connection.answer().unwrap_or_else(|| panic!("no answer to {body:.60}"));
+        assert_eq!((answer.status, answer.reason().as_str()), (400, "malformed_message"), "{body:.60}");
+        assert!(connection.answer().is_none(), "nothing follows it: {body:.60}");
+        let record = eventually("the record", || world.audit().get(before).cloned());
+        assert_eq!(record["reason"], "malformed_message", "{body:.60}");
+        assert_eq!(world.audit().len(), before + 1, "{body:.60}");
+    }
+    assert!(!world.upstream.seen().iter().any(|seen| seen.contains("hidden")), "{:?}", world.upstream.seen());
+    assert_eq!(portcullis.get("/documents/d1", &token).status, 200);
+}
+
+#[test]
 fn a_head_beyond_the_limits_is_refused() {
     let world = World::new();
     let portcullis = world.start();
@@ -139,7 +174,7 @@ fn an_upgrade_is_not_given_and_nothing_is_tunnelled() {
     let token = world.issuer.token("erin", &[]);
     let mut connection = Connection::open(portcullis.data);
     let fields = "connection: upgrade\r\nupgrade: websocket\r\n";
-    connection.send(crate::support::request("GET", "/documents/d1", &token, fields, ""));
+    connection.send(request("GET", "/documents/d1", &token, fields, ""));
     let answer = connection.answer().unwrap();
     assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
     assert!(!world.upstream.last().contains("upgrade"), "{}", world.upstream.last());
@@ -153,7 +188,7 @@ fn pipelined_requests_are_each_decided() {
     let portcullis = world.start();
     let token = world.issuer.token("erin", &["reader"]);
     let mut connection = Connection::open(portcullis.data);
-    let one = |path: &str| crate::support::request("GET", path, &token, "", "");
+    let one = |path: &str| request("GET", path, &token, "", "");
     connection.send([one("/documents/d1"), one("/documents/d2"), one("/documents/d1")].concat());
     let statuses: Vec<_> = (0..3).map(|_| connection.answer().unwrap().status).collect();
     assert_eq!(statuses, [200, 403, 200]);

@@ -52,6 +52,18 @@ struct Own {
     count: usize,
 }
 
+/// Objects that are known to give the user a relation, whatever else does: at most two.
+#[derive(Debug, Clone, Copy)]
+struct Near([Number; 2]);
+
+impl Near {
+    const NONE: Self = Self([UNKNOWN; 2]);
+
+    fn has(self, object: Number) -> bool {
+        self.0.contains(&object) & (object != UNKNOWN)
+    }
+}
+
 impl Own {
     fn iter(&self) -> impl Iterator<Item = &(EdgeId, [Number; 2])> {
         self.edges.iter().take(self.count)
@@ -196,6 +208,13 @@ impl Union {
         own
     }
 
+    /// Objects that give the user the union by tuples of its own that carry no condition.
+    fn near(&self, graph: &Graph, own: &Own) -> Near {
+        let is_exact = |id: EdgeId| self.exact.iter().any(|(exact, _)| *exact == id);
+        let near = own.iter().find(|(id, _)| is_exact(*id) && !graph.edge_has_conditions(*id));
+        near.map_or(Near::NONE, |(_, objects)| Near(*objects))
+    }
+
     /// Whether a tuple of the object names the user or its wildcard. `None` if a condition has a say in that.
     #[inline]
     fn gives(&self, graph: &Graph, object: Located, (user_type, number): (TypeId, Number), own: &Own) -> Option<bool> {
@@ -281,10 +300,15 @@ impl Plans {
                 if edge.has_conditions() || depth + 1 >= TOO_DEEP {
                     return None;
                 }
+                // To see the end of the way beside others saves going all of those.
+                let near = found(unions, hop.target)?.near(graph, &own);
                 let mut follow = |user: Number| {
                     open.push(Node { relation: hop.target, object: user.into(), depth: depth + 1 });
                 };
                 if let Some([one, other]) = few {
+                    if near.has(one) || near.has(other) {
+                        return Some((true, steps));
+                    }
                     follow(one);
                     if other != UNKNOWN {
                         follow(other);
@@ -302,6 +326,7 @@ impl Plans {
                     return None;
                 }
                 match users.unchanged() {
+                    Some(users) if users.iter().any(|user| near.has(*user)) => return Some((true, steps)),
                     Some(users) => users.iter().for_each(|user| follow(*user)),
                     None => users.iter().for_each(follow),
                 }
