@@ -1,6 +1,7 @@
 """Faults in how requests are read: each is an attack that would pass, and a test must see it."""
 
 ACCESS, ROUTE, PROTOCOL = (["--lib", "access::"], ["--lib", "route::"], ["--lib", "protocol::"])
+CHUNKS, FRAMING = "net/chunks.rs", ["--lib", "net::chunks"]
 PATH, FIELDS, ENDING, REQUEST, LENIENT, HEAD_BOUNDS = (
     f"access/{name}.rs" for name in ["path", "fields", "ending", "request", "lenient", "head_bounds"]
 )
@@ -41,4 +42,12 @@ MUTANTS = [
     ("members have look-alikes", "protocol/json.rs", "} else if fold(other).eq(folded.chars()) {", "} else if false {", PROTOCOL),
     ("members repeat", "protocol/json.rs", "if names.is_sorted_by(|one, next| one < next) {", "if true {", PROTOCOL),
     ("forms are not looked at", "protocol/form.rs", "any(|pair| is_one(pair.split('=').next().unwrap_or_default()))", "any(|_| false)", PROTOCOL),
+    ("names in forms have backslashes", "protocol/form.rs", "lower.replace('\\', \"\")", "lower.clone()", PROTOCOL),
+    ("names in forms come in pieces", "protocol/form.rs", "Some(Parameter::InPieces) => true,", "Some(Parameter::InPieces) => false,", PROTOCOL),
+    ("trailers end in a bare LF", CHUNKS, "(Place::Trailer, b'\\r') => Some(Place::LastEnd),", "(Place::Trailer, b'\\r') => Some(Place::LastEnd),\n            (Place::Trailer | Place::InTrailer, b'\\n') => Some(Place::Trailer),", FRAMING),
+    ("lines of chunks end in a bare LF", CHUNKS, "(Place::SizeEnd, b'\\n') if self.size == 0 => Some(Place::Trailer),", "(Place::SizeEnd, b'\\n') if self.size == 0 => Some(Place::Trailer),\n            (Place::Extension, b'\\n') => Some(Place::Data(self.size)),", FRAMING),
+    ("anything follows data", CHUNKS, "(Place::DataEnd, b'\\r') => Some(Place::DataLineEnd),", "(Place::DataEnd, _) => Some(Place::DataLineEnd),", FRAMING),
+    ("quoted strings of extensions stay open", CHUNKS, "(Place::Quoted, b'\\\\') => Some(Place::Escaped),", "(Place::Quoted, b'\\r') => Some(Place::SizeEnd),", FRAMING),
+    ("extensions have any length", CHUNKS, "self.extensions > EXTENSIONS || ", "", FRAMING),
+    ("sizes have any number of digits", CHUNKS, "(digits < DIGITS).then(|| Place::Size(digits + 1))", "Some(Place::Size((digits + 1).min(DIGITS)))", FRAMING),
 ]
