@@ -42,7 +42,7 @@ MUTANTS = [
     ("members have look-alikes", "protocol/json.rs", "} else if fold(other).eq(folded.chars()) {", "} else if false {", PROTOCOL),
     ("members repeat", "protocol/json.rs", "if names.is_sorted_by(|one, next| one < next) {", "if true {", PROTOCOL),
     ("forms are not looked at", "protocol/form.rs", "any(|pair| is_one(pair.split('=').next().unwrap_or_default()))", "any(|_| false)", PROTOCOL),
-    ("names in forms have backslashes", "protocol/form.rs", "lower.replace('\\', \"\")", "lower.clone()", PROTOCOL),
+    ("names in forms have backslashes", "protocol/form.rs", "lower.replace('\\\\', \"\")", "lower.clone()", PROTOCOL),
     ("names in forms come in pieces", "protocol/form.rs", "Some(Parameter::InPieces) => true,", "Some(Parameter::InPieces) => false,", PROTOCOL),
     ("trailers end in a bare LF", CHUNKS, "(Place::Trailer, b'\\r') => Some(Place::LastEnd),", "(Place::Trailer, b'\\r') => Some(Place::LastEnd),\n            (Place::Trailer | Place::InTrailer, b'\\n') => Some(Place::Trailer),", FRAMING),
     ("lines of chunks end in a bare LF", CHUNKS, "(Place::SizeEnd, b'\\n') if self.size == 0 => Some(Place::Trailer),", "(Place::SizeEnd, b'\\n') if self.size == 0 => Some(Place::Trailer),\n            (Place::Extension, b'\\n') => Some(Place::Data(self.size)),", FRAMING),
