@@ -7,12 +7,14 @@ use anyhow::{Context, ensure};
 use super::{
     load::Extent,
     plot::Bars,
-    process::{LOAD_CORE, Line, portcullis},
+    process::{LOAD_CORE, Line, portcullis, released},
     report::Report,
     world::{World, load},
 };
 
 const CONNECTIONS: u16 = 8;
+/// So many instructions a request may take.
+const BAR: f64 = 40_000.0;
 /// How much is counted: the difference of few requests and many leaves start and end out.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Counted {
@@ -39,6 +41,10 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let requests = world.requests()?;
     let own = instructions(&world, &requests, || bare("own"))?;
     let legacy = instructions(&world, &requests, || bare("legacy"))?;
+    let trained = released("portcullis-bench").map(|program| {
+        let client = format!("own={}", upstream.address);
+        instructions(&world, &requests, || Ok(Line::new(&program, &["serve-bare", &client])))
+    });
     let gate = instructions(&world, &requests, || world.line(&binary))?;
     report.line(&format!(
         "Instructions in user mode, by callgrind: all threads, {CONNECTIONS} connections, the difference of {} and {} \
@@ -47,13 +53,15 @@ pub(crate) fn run() -> anyhow::Result<()> {
         COUNTED.many, COUNTED.few
     ));
     let row = |name: &str, count: f64| vec![name.to_owned(), format!("{count:.0}"), format!("{:.2}", count / own)];
-    let rows = [row("bare, own pool", own), row("bare, legacy client", legacy), row("portcullis", gate)];
+    let mut counts = vec![("bare, own pool", own), ("bare, legacy client", legacy)];
+    if let Some(trained) = trained {
+        counts.push(("bare, own pool, trained as portcullis is", trained?));
+    }
+    counts.push(("portcullis", gate));
+    let rows: Vec<Vec<String>> = counts.iter().map(|(name, count)| row(name, *count)).collect();
     report.table(&["", "instructions/request", "against bare"], &rows);
-    let bars = vec![
-        ("bare, own pool".to_owned(), own),
-        ("bare, legacy client".to_owned(), legacy),
-        ("portcullis".to_owned(), gate),
-    ];
+    report.line(&format!("Bar: {BAR:.0} instructions a request, {}.\n", if gate <= BAR { "met" } else { "missed" }));
+    let bars = counts.into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
     Bars { title: "Instructions for each request".to_owned(), unit: "", bars }.save("instructions")?;
     report.line("![instructions for each request](instructions.svg)\n");
     report.save()

@@ -2,8 +2,9 @@
 
 /// All chunk extensions of one body together.
 const EXTENSIONS: usize = 4 * 1024;
-/// All trailers of one body together.
+/// All trailers of one body together, and how many there may be.
 const TRAILERS: usize = 8 * 1024;
+const LINES: u8 = 50;
 /// More digits than any size has, zeros before it among them.
 const DIGITS: u8 = 16;
 
@@ -18,6 +19,7 @@ pub(super) struct Chunks {
     size: u64,
     extensions: usize,
     trailers: usize,
+    lines: u8,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +56,7 @@ pub(super) struct Unclear(pub(super) usize);
 impl Chunks {
     /// A body that begins.
     pub(super) fn new() -> Self {
-        Self { place: Place::Size(0), size: 0, extensions: 0, trailers: 0 }
+        Self { place: Place::Size(0), size: 0, extensions: 0, trailers: 0, lines: 0 }
     }
 
     /// Goes on by these bytes; how many of them belong to the body, if it has ended.
@@ -108,7 +110,11 @@ impl Chunks {
             (Place::DataLineEnd, b'\n') => Some(Place::Size(0)),
             (Place::Trailer, b'\r') => Some(Place::LastEnd),
             (Place::InTrailer, b'\r') => Some(Place::TrailerEnd),
-            (Place::Trailer | Place::InTrailer, _) if is_text => Some(Place::InTrailer),
+            (Place::Trailer, _) if is_text && self.lines < LINES => {
+                self.lines += 1;
+                Some(Place::InTrailer)
+            }
+            (Place::InTrailer, _) if is_text => Some(Place::InTrailer),
             (Place::TrailerEnd, b'\n') => Some(Place::Trailer),
             _ => None,
         }
@@ -189,7 +195,11 @@ mod tests {
         assert_eq!(Chunks::new().follow(extension(EXTENSIONS).as_bytes()), Err(Unclear(2 + EXTENSIONS)));
         let small = format!("{}0\r\n\r\n", "1;x\r\na\r\n".repeat(EXTENSIONS));
         assert!(Chunks::new().follow(small.as_bytes()).is_err(), "they count together");
-        let trailers = format!("0\r\n{}\r\n", "a: b\r\n".repeat(TRAILERS / 4));
-        assert!(Chunks::new().follow(trailers.as_bytes()).is_err());
+        let trailers = |count: u8, length: usize| {
+            format!("0\r\n{}\r\n", format!("a: {}\r\n", "b".repeat(length)).repeat(count.into()))
+        };
+        assert!(Chunks::new().follow(trailers(LINES, 100).as_bytes()).is_ok_and(|end| end.is_some()));
+        assert!(Chunks::new().follow(trailers(LINES + 1, 1).as_bytes()).is_err());
+        assert!(Chunks::new().follow(trailers(2, TRAILERS / 2).as_bytes()).is_err());
     }
 }
