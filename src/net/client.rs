@@ -162,10 +162,11 @@ impl Client {
         }
     }
 
-    /// Connects to this place within the limit: the next request finds the connection.
+    /// Connects to this place within the limit, unless there is a connection: the next request finds it.
     pub(super) async fn connect(&self, target: &Target, limit: Duration) -> Result<(), ClientError> {
         let origin = Origin::of(target);
         match target.version {
+            HttpVersion::Http1 if self.http1.has(&origin, Instant::now()) => Ok(()),
             HttpVersion::Http1 => self.http1.connect((target, limit), origin).await,
             HttpVersion::Http2 | HttpVersion::Negotiated => {
                 let times = Times { connect: limit, ..target.times };

@@ -1,15 +1,12 @@
 //! Requests to upstreams by HTTP/2: few connections, many streams.
 
 use std::{
-    collections::HashMap,
     error::Error,
     io,
-    pin::{Pin, pin},
-    sync::{Arc, Mutex, PoisonError, Weak},
-    time::Duration,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
 };
 
-use foldhash::fast::RandomState;
 use futures_util::{
     FutureExt, TryFutureExt,
     future::{Shared, WeakShared},
@@ -23,20 +20,18 @@ use tokio::{
 
 use super::{
     body::{OutboundBody, UpstreamBody},
-    client::{ClientError, Failed, Fate, IDLE_TIME, Origin, is_of_body, secure, slot, within},
+    client::{ClientError, Failed, Fate, Origin, is_of_body, secure, slot, within},
     deadline::ConnectionTimer,
-    http1_client::{Connection, HTTP1, Http1Connections, IDLE_REQUESTED, SWEEP},
+    http1_client::{Connection, HTTP1, Http1Connections, IDLE_REQUESTED},
     http2_connection::{Multiplexed, Sender, Stream},
+    http2_origins::{Dialling, Key, Origins, Shareable, Undialled, sweep},
     pause::jittered,
     retries::repeated,
     target::{HttpVersion, Target, Times},
-    terms::{Slots, Terms, WANTED},
 };
 
 /// In ALPN (RFC 7301).
 const HTTP2: &[u8] = b"h2";
-/// For so long an upstream that chose HTTP/1.1 is not asked again.
-const HTTP1_TIME: Duration = Duration::from_secs(300);
 /// How often a request is sent that was surely not processed before.
 const ATTEMPTS: usize = 3;
 
@@ -57,43 +52,6 @@ pub(super) enum Sent {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Http2Connections {
     origins: Arc<Mutex<Origins>>,
-}
-
-type Key = (Origin, HttpVersion);
-type Dialling = Pin<Box<dyn Future<Output = Result<(), Undialled>> + Send>>;
-
-#[derive(Debug, Default)]
-struct Origins {
-    known: HashMap<Key, Known, RandomState>,
-    // Somebody closes those that are of no more use, and forgets what nobody asks for any more.
-    is_swept: bool,
-}
-
-/// What is known of an origin.
-#[derive(Debug, Default)]
-struct Known {
-    connections: Vec<Shareable>,
-    // The one who connects, while somebody waits for it.
-    dialling: Option<WeakShared<Dialling>>,
-    http1_since: Option<Instant>,
-}
-
-/// A connection, and how long it is of use.
-#[derive(Debug)]
-struct Shareable {
-    connection: Multiplexed,
-    used: Instant,
-    terms: Terms,
-    // It takes no requests after that.
-    until: Instant,
-}
-
-/// Why there is no connection, for all who waited for it.
-#[derive(Debug, Clone)]
-enum Undialled {
-    Slow,
-    Saturated,
-    Failed(io::ErrorKind, Arc<str>),
 }
 
 /// The way of the next request.
@@ -267,72 +225,6 @@ impl Http2Connections {
     }
 }
 
-impl Origins {
-    /// Closes those connections to hosts that clients choose that have rested longest, if more than this rest.
-    fn keep_at_most(&mut self, most: usize) {
-        let requested = || self.known.iter().filter(|((origin, _), _)| origin.is_requested());
-        let rested = requested().flat_map(|(_, known)| &known.connections).filter(|one| one.connection.is_idle());
-        let mut rested: Vec<Instant> = rested.map(|one| one.used).collect();
-        rested.sort_unstable();
-        let surplus = rested.len().saturating_sub(most);
-        let Some(last) = surplus.checked_sub(1).and_then(|last| rested.get(last)) else { return };
-        for (_, known) in self.known.iter_mut().filter(|((origin, _), _)| origin.is_requested()) {
-            known.connections.retain(|one| !one.connection.is_idle() || one.used > *last);
-        }
-    }
-
-    /// Closes the connections that are of no more use, or in the way of others, and forgets what nobody asks for any more.
-    fn sweep(&mut self, now: Instant) {
-        self.known.retain(|_, known| {
-            known.connections.retain(|one| one.is_kept(now) && !one.is_in_the_way());
-            known.is_used() || known.speaks_http1(now)
-        });
-        self.keep_at_most(IDLE_REQUESTED);
-    }
-}
-
-/// Sweeps until the client ends.
-async fn sweep(origins: Weak<Mutex<Origins>>) {
-    loop {
-        // Whoever is told too early or not at all is in time with the next round.
-        let _ = tokio::time::timeout(SWEEP, WANTED.notified()).await;
-        let Some(origins) = origins.upgrade() else { return };
-        origins.lock().unwrap_or_else(PoisonError::into_inner).sweep(Instant::now());
-    }
-}
-
-impl Known {
-    /// A place on the oldest connection that has one: so those that are not needed any more empty.
-    fn stream(&mut self, now: Instant) -> Option<(Sender, Stream)> {
-        self.connections.retain(|shareable| shareable.is_kept(now));
-        self.connections.iter_mut().find_map(|shareable| {
-            let stream = shareable.connection.stream()?;
-            shareable.used = now;
-            Some(stream)
-        })
-    }
-
-    fn speaks_http1(&self, now: Instant) -> bool {
-        self.http1_since.is_some_and(|since| now.saturating_duration_since(since) < HTTP1_TIME)
-    }
-
-    fn is_used(&self) -> bool {
-        !self.connections.is_empty() || self.dialling.as_ref().is_some_and(|dial| dial.upgrade().is_some())
-    }
-}
-
-impl Shareable {
-    /// Whether it takes more requests. Those that are on their way go on without it being kept.
-    fn is_kept(&self, now: Instant) -> bool {
-        let is_old = self.connection.is_idle() && now.saturating_duration_since(self.used) > IDLE_TIME;
-        !self.connection.is_closed() && !is_old && now < self.until && !self.terms.gone.is_set()
-    }
-
-    fn is_in_the_way(&self) -> bool {
-        self.connection.is_idle() && self.terms.slots.as_ref().is_some_and(Slots::are_wanted)
-    }
-}
-
 /// A new connection, by what the upstream speaks.
 enum Connected {
     Http2(Multiplexed),
@@ -434,6 +326,7 @@ mod tests {
     use std::{
         convert::Infallible,
         sync::atomic::{AtomicUsize, Ordering},
+        time::Duration,
     };
 
     use bytes::Bytes;
@@ -443,7 +336,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::net::{Reach, TargetUrl};
+    use crate::net::{Reach, TargetUrl, client::IDLE_TIME};
 
     /// Answers everybody, and counts the connections that are open.
     async fn serve(listener: TcpListener, open: Arc<AtomicUsize>) {

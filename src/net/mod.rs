@@ -27,6 +27,7 @@ mod http1_client;
 mod http2;
 mod http2_client;
 mod http2_connection;
+mod http2_origins;
 mod interception;
 mod joined;
 mod listener;

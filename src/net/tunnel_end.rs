@@ -40,8 +40,8 @@ impl OpenedTunnel {
     }
 }
 
-/// Serves what comes out of the tunnel until it ends, or has to, as the rest of its connection's life: a TLS handshake for its host within the time of every
-/// other one, then HTTP/2 or HTTP/1.1 (ALPN).
+/// Serves what comes out of the tunnel until it ends, or has to: a TLS handshake for its host within the time of every
+/// other one, then HTTP/2 or HTTP/1.1 (ALPN). The age in the settings is what is left of its connection's.
 ///
 /// In a box, because a connection is served within a connection.
 pub(super) fn serve_tunnel<T, H>(
