@@ -2,14 +2,15 @@
 
 use std::{
     net::{Ipv6Addr, SocketAddr, TcpStream},
+    thread,
     time::{Duration, Instant},
 };
 
 use socket2::{Domain, Socket, Type};
 
 use crate::{
-    requested_hosts,
-    support::{Connection, Portcullis, Said, Scripted, Then, World, request},
+    names, requested_hosts,
+    support::{Connection, Http2Upstream, Portcullis, Said, Scripted, Then, World, request},
 };
 
 /// An address that answers no packet: who connects to it waits.
@@ -87,6 +88,39 @@ fn a_websocket_is_opened_at_whichever_endpoint_is_there_first() {
         .collect();
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     assert_eq!((opened.len(), there.requests()), (10, 10));
+}
+
+#[test]
+fn streams_go_to_whichever_endpoint_is_there_first() {
+    let swallowing = Swallowing::new();
+    let there = Http2Upstream::start(100, |stream| Box::pin(async move { stream.answer("there") }));
+    let world = World::new();
+    let token = world.issuer.token("erin", &[]);
+    let urls = format!("urls: [\"http://{}\", \"http://{}\"]", swallowing.address, there.address);
+    let portcullis = world.start_with(&format!("{urls}, protocol: http2, {CONNECT}"));
+    let begun = Instant::now();
+    // Many at one time, none of which is held up.
+    let answers: Vec<_> = thread::scope(|scope| {
+        let asking: Vec<_> = (0..20).map(|_| scope.spawn(|| portcullis.get("/documents/d1", &token))).collect();
+        asking.into_iter().map(|asking| asking.join().unwrap()).collect()
+    });
+    assert!(answers.iter().all(|answer| answer.body == "there"), "{answers:?}");
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_name_is_reached_by_whichever_family_leads_somewhere() {
+    let there = Scripted::answering("there");
+    let port = there.address.port();
+    let _swallowing = Swallowing::at((Ipv6Addr::LOCALHOST, port).into());
+    let world = World::new();
+    let token = world.issuer.token("erin", &[]);
+    world.write("hosts", "::1 crm.test\n127.0.0.1 crm.test\n");
+    world.write_with(&format!("url: \"http://crm.test:{port}\", {CONNECT}"));
+    let Some(portcullis) = names::start(&world, "hosts", "/etc/hosts") else { return };
+    let begun = Instant::now();
+    assert!((0..20).all(|_| portcullis.get("/documents/d1", &token).body == "there"));
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
 }
 
 #[test]
