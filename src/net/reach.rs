@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 
 use super::{lookups::Lookups, proxies::Network, race::first};
 
@@ -43,16 +43,11 @@ impl Reach {
     }
 }
 
-/// The addresses of the host. Its place among the lookups is taken until it has ended, whoever still waits for it.
+/// The addresses of the host.
 async fn addresses(host: &str, port: u16, lookups: &Lookups) -> io::Result<Vec<SocketAddr>> {
     let Some(asked) = asked(host) else { return Ok(known(host, port)) };
-    let place = lookups.enter()?;
-    let looking = tokio::spawn(async move {
-        let found = lookup_host((asked, port)).await.map(Iterator::collect);
-        drop(place);
-        found
-    });
-    looking.await?
+    let found = lookups.addresses(asked).await?;
+    Ok(found.iter().map(|address| SocketAddr::new(*address, port)).collect())
 }
 
 /// What a resolver is asked for; `None` if it need not be asked. The name ends in the root (RFC 1034, section 3.1): a

@@ -5,6 +5,7 @@ use std::{
     net::{Ipv4Addr, UdpSocket},
     sync::{Arc, Mutex},
     thread,
+    time::Duration,
 };
 
 use crate::{
@@ -74,8 +75,8 @@ struct Resolver {
 impl Resolver {
     const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 53, 53, 53);
 
-    /// One that knows `there.test`, and nobody else, and says nothing of names that begin with `slow`. `None` where a
-    /// process may not have its port.
+    /// One that knows `there.test` and, after a while, `late.test`, and says nothing of names that begin with `slow`. `None`
+    /// where a process may not have its port.
     fn start() -> Option<Self> {
         let Ok(socket) = UdpSocket::bind((Self::ADDRESS, 53)) else {
             println!("skipped: a process may not be a resolver here");
@@ -89,7 +90,11 @@ impl Resolver {
                 let (name, end) = name(&message[12..length]);
                 let question = &message[12..12 + end + 4];
                 heard.lock().unwrap().push(name.clone());
-                let (is_there, is_ipv4) = (name == "there.test", question[end..end + 2] == [0, 1]);
+                if name == "late.test" {
+                    thread::sleep(Duration::from_millis(100));
+                }
+                let is_there = name == "there.test" || name == "late.test";
+                let is_ipv4 = question[end..end + 2] == [0, 1];
                 let answers = u8::from(is_there && is_ipv4);
                 // A response, recursion available; no such name.
                 let code = if is_there { 0x80 } else { 0x83 };
@@ -124,8 +129,9 @@ fn names_are_looked_up_as_they_are_and_for_no_sender_too_many() {
     let far = Scripted::answering("far");
     let port = far.address.port();
     let slow = (0..100).map(|number| format!("slow{number}.test"));
-    let hosts: Vec<String> = slow.chain(["there.test".to_owned(), "nowhere.test".to_owned()]).collect();
-    let world = world(&hosts, port, ", connect_timeout: 700ms");
+    let others = ["there", "late", "nowhere"].map(|name| format!("{name}.test"));
+    let hosts: Vec<String> = slow.chain(others).collect();
+    let world = world(&hosts, port, ", connect_timeout: 2s");
     let servers = format!("search corp.test\nnameserver {}\noptions timeout:30 attempts:1\n", Resolver::ADDRESS);
     world.write("resolv.conf", servers);
     let Some(portcullis) = names::start(&world, "resolv.conf", "/etc/resolv.conf") else { return };
@@ -136,6 +142,12 @@ fn names_are_looked_up_as_they_are_and_for_no_sender_too_many() {
     assert_eq!((answer.status, answer.reason().as_str()), (502, "upstream_unreachable"));
     let asked = resolver.asked.lock().unwrap().clone();
     assert!(asked.contains(&"nowhere.test".to_owned()) && !asked.iter().any(|name| name.contains("corp")), "{asked:?}");
+    // Many at one time ask for one name: it is looked up for all of them.
+    let mut waiting: Vec<_> = (0..100).map(|_| Connection::open(portcullis.data)).collect();
+    waiting.iter_mut().for_each(|connection| connection.send(asking(&erin, &format!("late.test:{port}"))));
+    assert!(waiting.iter_mut().all(|connection| connection.answer().unwrap().body == "far"));
+    let questions = resolver.asked.lock().unwrap().iter().filter(|name| *name == "late.test").count();
+    assert!(questions < 20, "{questions}");
     // Names that nobody answers for. They are looked up for longer than somebody waits for them.
     let mut waiting: Vec<_> = (0..100).map(|_| Connection::open(portcullis.data)).collect();
     for (number, connection) in waiting.iter_mut().enumerate() {
