@@ -48,6 +48,8 @@ MUTANTS = [
      "(!is_known).then(|| name.to_owned())", REACH),
     ("one sender takes all lookups", "net/lookups.rs", "(count < EACH).then_some(count + 1)", "Some(count + 1)",
      ["--lib", "net::lookups"]),
+    ("a name is looked up for each who asks", "net/lookups.rs", "all.get(&name).filter(is_young)", "all.get(&name).filter(|_| false)",
+     ["--test", "it", "requested_hosts"]),
     ("tunnels are not counted", "proxy/shares.rs", "self.0.tunnels.fetch_add(1, Ordering::Relaxed)",
      "self.0.tunnels.load(Ordering::Relaxed)", ["--lib", "proxy::shares"]),
     ("a tunnel is younger than its connection", "net/http1.rs", "let settings = ServerSettings { age, ..settings };", "let _ = age;",
