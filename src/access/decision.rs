@@ -233,6 +233,9 @@ reasons! {
     /// More requests of one sender in flight than its share.
     TooManyInFlight = "too_many_in_flight", TOO_MANY_REQUESTS, "Too many requests of this sender are in flight";
 
+    /// More open tunnels of one sender than its share.
+    TooManyTunnels = "too_many_tunnels", TOO_MANY_REQUESTS, "Too many tunnels of this sender are open";
+
     /// No connection to the upstream, or it broke before an answer.
     UpstreamUnreachable = "upstream_unreachable", BAD_GATEWAY, "The upstream could not be reached";
     /// The upstream did not answer in time.

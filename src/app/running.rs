@@ -22,13 +22,13 @@ use crate::{
     audit::{AuditLog, AuditWriter, SinkError},
     config::{ListenSettings, PolicySource, Settings},
     net::{
-        Descriptors, Drain, DrainSignal, HandOverError, ListenAddress, Listener, ListenerError, Passage, Predecessor,
-        ServerSettings, ServerTls, first_kept_descriptor, look_after, serve,
+        Descriptors, Drain, DrainSignal, Ending, HandOverError, ListenAddress, Listener, ListenerError, Passage,
+        Predecessor, ServerSettings, ServerTls, first_kept_descriptor, look_after, serve,
     },
     proxy::{Enforcer, ProxyMetrics, Shared, register_upstream_metrics},
     snapshot::{CompactionMetrics, SnapshotCell, register_metrics},
     supply::{FileSource, Replicator, SupplyMetrics},
-    telemetry::{MetricsError, Registry},
+    telemetry::{EndedConnections, MetricsError, Registry},
 };
 
 use super::{
@@ -148,7 +148,8 @@ impl Running {
         let descriptors = Descriptors::Below(first_kept_descriptor());
         let server = ServerSettings { descriptors, ..settings.server };
         let (audit, writer) = AuditWriter::start(&settings.audit, settings.on_audit_failure, &registry)?;
-        let (metrics, clock) = (ProxyMetrics::new(&registry)?, ClockMetrics::new(&registry)?);
+        let ended = EndedConnections::new(&registry, Ending::ALL.map(Ending::name))?;
+        let (metrics, clock) = (ProxyMetrics::new(&registry, ended.clone())?, ClockMetrics::new(&registry)?);
         let (work, work_signal) = Drain::new();
         let (replication, replicating) = Drain::new();
         let (health, health_signal) = Drain::new();
@@ -185,7 +186,7 @@ impl Running {
         let (offer, predecessor) = sockets.settled()?;
         let (mut threads, mut beside) = (Vec::new(), Vec::new());
         if decision.is_some() {
-            let metrics = DecisionMetrics::new(&registry)?;
+            let metrics = DecisionMetrics::new(&registry, ended.clone())?;
             let (cell, unknown_key) = (Arc::clone(&snapshots), Arc::clone(&unknown_key));
             let base = settings.decision.as_ref().and_then(|decision| decision.url.clone());
             let told = (unknown_key, Arc::clone(&refused_keys));
@@ -193,7 +194,7 @@ impl Running {
             let name = "decision".to_owned();
             beside.push(start_worker(name, decision.as_slice(), server, signals.clone(), handler)?);
         }
-        let metrics_of_signals = SignalMetrics::new(&registry)?;
+        let metrics_of_signals = SignalMetrics::new(&registry, ended)?;
         let (cell, told) = (Arc::clone(&snapshots), Arc::clone(&unknown_key));
         let intake = SignalIntake::new(cell, metrics_of_signals, AuditLog::clone(&audit), told);
         if hearing.is_some() {

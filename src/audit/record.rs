@@ -5,7 +5,9 @@ use std::{fmt::Write, sync::Arc, time::SystemTime};
 use http::Method;
 
 use super::line::{Object, name, text, time};
-use crate::access::{Access, Authority, ContextualTuple, DecisionId, Entity, Outcome, Principal, Reason, Revision};
+use crate::access::{
+    Access, Authority, ContextualTuple, DecisionId, Entity, Outcome, Principal, Reason, Revision, Scheme,
+};
 
 /// One decision, as one line of JSON.
 #[derive(Debug, Clone)]
@@ -28,6 +30,8 @@ pub struct AuditRecord {
     pub peer: Arc<str>,
     /// The method; absent if the head was refused.
     pub method: Option<Method>,
+    /// The scheme of what an explicit proxy was asked for; absent of other requests.
+    pub scheme: Option<Scheme>,
     /// The canonical host.
     pub host: Option<Authority>,
     /// The canonical path, without the query: it holds nothing that JSON escapes (RFC 3986, section 3.3).
@@ -76,6 +80,7 @@ impl AuditRecord {
             principal: None,
             peer,
             method: None,
+            scheme: None,
             host: None,
             path: None,
             route: None,
@@ -114,6 +119,9 @@ impl AuditRecord {
         if let Some(method) = &self.method {
             // Letters, digits and some signs, of which JSON escapes none (RFC 9110, section 5.6.2).
             record.plain(name!("method"), method.as_str());
+        }
+        if let Some(scheme) = self.scheme {
+            record.plain(name!("scheme"), scheme.name());
         }
         if let Some(host) = &self.host {
             record.plain(name!("host"), host.as_str());

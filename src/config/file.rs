@@ -171,6 +171,9 @@ pub(super) struct Limits {
     /// The same of one sender, which is the current actor, or the subject where there is none; more are denied with 429. By
     /// default half of `in_flight`.
     pub(super) in_flight_per_principal: Option<Located<u32>>,
+    /// Open tunnels of one such sender through explicit proxies at one time, in use or not; more are denied with 429. By
+    /// default half of `connections`.
+    pub(super) tunnels_per_principal: Option<Located<u32>>,
     /// Bytes that a request's body must bring for each second in which it is waited for. By default 500.
     pub(super) body_rate: Option<Located<u32>>,
     /// The longest header field of a request, name and value, in bytes, and the longest token: at most 65536, which is all

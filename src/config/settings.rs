@@ -247,6 +247,7 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
     let enforcer = EnforcerSettings {
         in_flight,
         in_flight_each: problems.count_of(file.limits.in_flight_per_principal.as_ref(), in_flight.div_ceil(2)),
+        tunnels_each: problems.count_of(file.limits.tunnels_per_principal.as_ref(), server.connections.div_ceil(2)),
         head: HeadBounds { field: field_bytes, ..defaults.1.head },
         digests: match file.audit.digests {
             file::AuditDigests::None => Digests::None,

@@ -2,21 +2,22 @@
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use http::{Request, Response, StatusCode};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    body::{OutboundBody, UpstreamBody},
+    body::{OutboundBody, Progress, UpstreamBody},
     choice::choose,
     client::{Client, ClientError, Failed, Fate},
-    endpoint::{Answers, Endpoint, Fault},
+    endpoint::{Answers, Endpoint, EndpointState, Fault},
     endpoints::{Endpoints, Room, TRIED},
+    race::race,
     retries::copy,
-    switched::switch,
-    target::{HttpVersion, Target, TargetUrl, Times},
+    switched::Alone,
+    target::{Destination, HttpVersion, Target, Times},
 };
 
 type Outbound = Box<Request<OutboundBody>>;
@@ -61,6 +62,9 @@ impl Drop for Place {
 #[derive(Debug)]
 struct Trying {
     begun: Instant,
+    // To whom it was sent last.
+    last: Arc<Endpoint>,
+    // Who was connected to, or sent to.
     tried: Vec<Arc<Endpoint>>,
     // How often it was sent, and how often that could not be for want of a connection.
     sent: u32,
@@ -71,9 +75,11 @@ struct Trying {
 impl Endpoints {
     /// Sends the request to one of the endpoints, now, and waits for the head of the answer.
     ///
-    /// A request of which not one byte was sent goes to another endpoint if there is one. One that the upstream may have
-    /// seen is sent again only by [`RetryRules`](super::RetryRules), if the connection broke before one byte of an answer
-    /// came, and never if its method is not idempotent, its body is not here whole, or the gate of that does not let it pass.
+    /// Where there is no connection to the one that is chosen, connections to it and to others race, and the first one is
+    /// used (RFC 8305, section 5). A request of which not one byte was sent goes to another endpoint if there is one. One
+    /// that the upstream may have seen is sent again only by [`RetryRules`](super::RetryRules), if the connection broke
+    /// before one byte of an answer came, and never if its method is not idempotent, its body is not here whole, or the
+    /// gate of that does not let it pass.
     pub async fn send(self: &Arc<Self>, client: &Client, mut request: Outbound, now: Instant) -> Answered {
         let room = self.enter()?;
         let mut chosen = self.first(now);
@@ -82,17 +88,28 @@ impl Endpoints {
             chosen = self.first(now);
         }
         let (endpoint, times, of_several) = chosen.ok_or_else(|| ClientError::Unresolved("no endpoint".into()))?;
-        let place = Place::take(room, of_several.then(|| Arc::clone(&endpoint)));
+        let mut place = Place::take(room, of_several.then(|| Arc::clone(&endpoint)));
         let copy = self.retries.as_ref().and_then(|budget| budget.note(&mut request));
-        request.body().attempted();
-        match client.try_send(&endpoint.target, times, request, now).await {
+        let (mut endpoint, mut tried, mut begun) = (endpoint, Vec::new(), now);
+        if of_several && !client.is_connected(&endpoint.target, now) {
+            // Rare and large: in a box of its own, so that it does not make every request's future larger.
+            let progress = request.body().progress();
+            let connecting = self.connected(client, (endpoint, &mut tried), &progress, self.rules.times.connect);
+            (endpoint, begun) = (Box::pin(connecting).await?, Instant::now());
+            if let Some(place) = place.as_mut() {
+                place.move_to(&endpoint);
+            }
+        } else {
+            request.body().attempted();
+        }
+        match client.try_send(&endpoint.target, times, request, begun).await {
             Ok(mut response) => {
                 self.note(&endpoint, &mut response, place);
                 Ok(response)
             }
-            // Rare and large: in a box of its own, so that it does not make every request's future larger.
+            // The same.
             Err(failed) => {
-                let trying = Trying { begun: now, tried: vec![endpoint], sent: 0, copy };
+                let trying = Trying { begun: now, last: endpoint, tried, sent: 0, copy };
                 Box::pin(self.try_others(client, trying, failed, place)).await
             }
         }
@@ -101,13 +118,13 @@ impl Endpoints {
     /// Sends the request to this place, whatever the endpoints are.
     pub async fn send_to(
         self: &Arc<Self>,
-        url: Arc<TargetUrl>,
+        to: Destination,
         client: &Client,
         request: Outbound,
         now: Instant,
     ) -> Answered {
         let place = Place::take(self.enter()?, None);
-        let target = self.target_at(url);
+        let target = self.target_at(to);
         request.body().attempted();
         let mut response = client.send(&target, request, now).await?;
         if let Some(place) = place {
@@ -120,34 +137,39 @@ impl Endpoints {
     /// endpoints. What it takes up there is released with what is returned beside the answer.
     pub async fn switch(
         self: &Arc<Self>,
-        url: Option<Arc<TargetUrl>>,
+        to: Option<Destination>,
         request: Outbound,
     ) -> Result<(Response<UpstreamBody>, Box<Place>), ClientError> {
-        let (room, now) = (self.enter()?, Instant::now());
-        let (endpoint, target) = match url {
-            Some(url) => (None, self.target_at(url)),
+        let (room, progress) = (self.enter()?, request.body().progress());
+        let (endpoint, mut connection) = match to {
+            Some(to) => {
+                progress.attempted();
+                (None, Alone::connect(&self.target_at(to), self.rules.times.connect).await?)
+            }
             None => {
                 if self.list().endpoints.is_empty() {
                     self.until_known().await?;
                 }
-                let (endpoint, _, _) = self.first(now).ok_or_else(|| ClientError::Unresolved("no endpoint".into()))?;
-                let target = endpoint.target.clone();
-                (Some(endpoint), target)
+                let first = self.first(Instant::now());
+                let (chosen, _, _) = first.ok_or_else(|| ClientError::Unresolved("no endpoint".into()))?;
+                let connect =
+                    |endpoint: Arc<Endpoint>, limit| async move { Alone::connect(&endpoint.target, limit).await };
+                let (mut tried, limit) = (Vec::new(), self.rules.times.connect);
+                let (endpoint, connection) = self.race((chosen, &mut tried), &progress, limit, connect).await?;
+                (Some(endpoint), connection)
             }
         };
         if let Some(endpoint) = &endpoint {
             endpoint.enter();
         }
-        let mut place = Box::new(Place { _room: room, endpoint: endpoint.clone(), _slot: None });
-        request.body().attempted();
-        let sent = switch(&target, request).await;
-        match (sent, endpoint) {
-            (Ok((response, slot)), endpoint) => {
+        let place = Place { _room: room, endpoint: endpoint.clone(), _slot: connection.slot.take() };
+        let answered = connection.send(request, self.rules.times.response).await;
+        match (answered, endpoint) {
+            (Ok(response), endpoint) => {
                 if let Some(endpoint) = endpoint {
                     self.answered(&endpoint);
                 }
-                place._slot = slot;
-                Ok((response, place))
+                Ok((response, Box::new(place)))
             }
             (Err(error), endpoint) => {
                 if let (Some(endpoint), Some(fault)) = (endpoint, fault(&error)) {
@@ -158,15 +180,75 @@ impl Endpoints {
         }
     }
 
+    /// The first of the endpoints to which there is a connection: the next request finds it there.
+    async fn connected(
+        &self,
+        client: &Client,
+        trying: (Arc<Endpoint>, &mut Vec<Arc<Endpoint>>),
+        progress: &Progress,
+        limit: Duration,
+    ) -> Result<Arc<Endpoint>, ClientError> {
+        let connect = |endpoint: Arc<Endpoint>, limit| async move { client.connect(&endpoint.target, limit).await };
+        self.race(trying, progress, limit, connect).await.map(|(endpoint, ())| endpoint)
+    }
+
+    /// Connects to the chosen endpoint; to another one too if that fails or takes long, within one time for all. One that
+    /// has begun earlier and is overtaken counts as one that cannot be connected to.
+    async fn race<T, F: Future<Output = Result<T, ClientError>>>(
+        &self,
+        (chosen, tried): (Arc<Endpoint>, &mut Vec<Arc<Endpoint>>),
+        progress: &Progress,
+        limit: Duration,
+        connect: impl Fn(Arc<Endpoint>, Duration) -> F,
+    ) -> Result<(Arc<Endpoint>, T), ClientError> {
+        let (deadline, mut chosen) = (Instant::now() + limit, Some(chosen));
+        let next = || {
+            let now = Instant::now();
+            let endpoint = chosen.take().or_else(|| self.another(tried, now).filter(|_| now < deadline))?;
+            progress.begin_again();
+            progress.attempted();
+            tried.push(Arc::clone(&endpoint));
+            Some(endpoint)
+        };
+        // Where connections are bounded one that leads nowhere may be in the way of the next.
+        let several = self.list().endpoints.len();
+        let each = if self.terms.slots.is_some() { shared(self.rules.times, several).connect } else { limit };
+        let connect = |endpoint| connect(endpoint, each.min(deadline.saturating_duration_since(Instant::now())));
+        let failed = |endpoint: &Arc<Endpoint>, error: &ClientError| {
+            if let Some(fault) = fault(error) {
+                self.failed(endpoint, fault, Instant::now());
+            }
+        };
+        let ended = race(next, connect, failed).await;
+        let won = ended.unwrap_or_else(|| Err(ClientError::Unresolved("no endpoint".into())))?;
+        won.overtaken.iter().for_each(|endpoint| self.failed(endpoint, Fault::Connection, Instant::now()));
+        Ok((won.winner, won.made))
+    }
+
+    /// Whom to connect to beside those that were tried: somebody of the other family first, if that is in service. One
+    /// family as a whole may lead nowhere (RFC 8305, section 4).
+    fn another(&self, tried: &[Arc<Endpoint>], now: Instant) -> Option<Arc<Endpoint>> {
+        if tried.len() >= TRIED {
+            return None;
+        }
+        let (listed, ejection) = (self.list(), &self.rules.ejection);
+        let last = tried.last().and_then(|endpoint| endpoint.target.url.is_ipv4());
+        let is_other =
+            |endpoint: &&Arc<Endpoint>| endpoint.target.url.is_ipv4() != last && endpoint.state() == EndpointState::Up;
+        let others: Vec<_> = listed.endpoints.iter().filter(is_other).cloned().collect();
+        choose(&others, tried, ejection, now).or_else(|| choose(&listed.endpoints, tried, ejection, now))
+    }
+
     /// A place that is none of its endpoints.
-    fn target_at(&self, url: Arc<TargetUrl>) -> Target {
+    fn target_at(&self, to: Destination) -> Target {
+        let Destination { url, lookups } = to;
         let (tls, version) = match (url.is_tls(), self.rules.version) {
             (true, version) => (self.rules.tls.clone(), version),
             // In the clear nobody can be asked what he speaks.
             (false, HttpVersion::Negotiated) => (None, HttpVersion::Http1),
             (false, version) => (None, version),
         };
-        Target { url, tls, version, times: self.rules.times, terms: self.terms.clone() }
+        Target { url, tls, version, times: self.rules.times, terms: self.terms.clone(), lookups }
     }
 
     /// An endpoint, the times of one attempt, and whether there are several.
@@ -176,15 +258,8 @@ impl Endpoints {
         }
         let listed = self.list();
         let endpoint = choose(&listed.endpoints, &[], &self.rules.ejection, now)?;
-        let several = listed.endpoints.len().min(TRIED);
-        Some((endpoint, self.times(several), several > 1))
-    }
-
-    /// Whoever is tried when others could not be connected to leaves them some of the time.
-    fn times(&self, several: usize) -> Times {
-        let times = self.rules.times;
-        let among = u32::try_from(several.max(1)).unwrap_or(1);
-        Times { connect: times.connect / among, ..times }
+        let several = listed.endpoints.len();
+        Some((endpoint, shared(self.rules.times, several), several > 1))
     }
 
     /// Notes an answer, which keeps the place until its end.
@@ -209,18 +284,28 @@ impl Endpoints {
     ) -> Answered {
         loop {
             let now = Instant::now();
-            if let (Some(endpoint), Some(fault)) = (trying.tried.last(), fault(&failed.error)) {
-                self.failed(endpoint, fault, now);
+            if let Some(fault) = fault(&failed.error) {
+                self.failed(&trying.last, fault, now);
+            }
+            if !trying.tried.iter().any(|tried| Arc::ptr_eq(tried, &trying.last)) {
+                trying.tried.push(Arc::clone(&trying.last));
             }
             let Some((endpoint, times, request)) = self.next(&mut trying, failed.fate, now) else {
                 return Err(failed.error);
             };
+            let endpoint = if client.is_connected(&endpoint.target, now) {
+                request.body().attempted();
+                endpoint
+            } else {
+                let progress = request.body().progress();
+                self.connected(client, (endpoint, &mut trying.tried), &progress, times.connect).await?
+            };
             if let Some(place) = place.as_mut() {
                 place.move_to(&endpoint);
             }
-            request.body().attempted();
-            trying.tried.push(Arc::clone(&endpoint));
-            match client.try_send(&endpoint.target, times, request, now).await {
+            trying.last = Arc::clone(&endpoint);
+            let times = shared(times, self.list().endpoints.len());
+            match client.try_send(&endpoint.target, times, request, Instant::now()).await {
                 Ok(mut response) => {
                     self.note(&endpoint, &mut response, place);
                     return Ok(response);
@@ -230,10 +315,9 @@ impl Endpoints {
         }
     }
 
-    /// Where the request goes next, if it goes anywhere.
+    /// Where the request goes next, if it goes anywhere, and how long all of that may take.
     fn next(&self, trying: &mut Trying, fate: Fate, now: Instant) -> Option<(Arc<Endpoint>, Times, Outbound)> {
-        let listed = self.list();
-        let times = self.times(listed.endpoints.len().min(TRIED));
+        let (listed, times) = (self.list(), self.rules.times);
         let choose = |tried: &[Arc<Endpoint>]| choose(&listed.endpoints, tried, &self.rules.ejection, now);
         match fate {
             Fate::Unsent(request) if trying.tried.len() < TRIED => {
@@ -270,6 +354,12 @@ impl Trying {
         let left = times.response.saturating_sub(now.saturating_duration_since(self.begun));
         (!left.is_zero()).then_some(Times { connect: times.connect.min(left), response: left })
     }
+}
+
+/// The times of one of several endpoints: it leaves the next some of the time for connecting.
+fn shared(times: Times, several: usize) -> Times {
+    let among = u32::try_from(several.clamp(1, TRIED)).unwrap_or(1);
+    Times { connect: times.connect / among, ..times }
 }
 
 /// What an endpoint is to blame for.

@@ -28,8 +28,6 @@ use super::{
     tls::ClientTls,
 };
 
-/// With more origins than this, those without a young connection are forgotten.
-pub(super) const ORIGINS: usize = 64;
 /// An idle connection older than this is not used again.
 pub(super) const IDLE_TIME: Duration = Duration::from_secs(60);
 /// The longest head of an answer.
@@ -95,6 +93,17 @@ pub(super) struct Origin {
     tls: Option<ClientTls>,
 }
 
+impl Origin {
+    pub(super) fn of(target: &Target) -> Self {
+        Self { url: Arc::clone(&target.url), tls: target.tls.clone() }
+    }
+
+    /// Whether a client has chosen it, as it may choose any number of others.
+    pub(super) fn is_requested(&self) -> bool {
+        self.url.is_requested()
+    }
+}
+
 impl Hash for Origin {
     fn hash<H: Hasher>(&self, state: &mut H) {
         // Origins that differ in their roots alone are rare, and are told apart by `Eq`.
@@ -131,7 +140,7 @@ impl Client {
         mut request: Box<Request<OutboundBody>>,
         now: std::time::Instant,
     ) -> Result<Response<UpstreamBody>, Box<Failed>> {
-        let origin = Origin { url: Arc::clone(&target.url), tls: target.tls.clone() };
+        let origin = Origin::of(target);
         if target.version != HttpVersion::Http1 {
             // Large: in a box of its own, so that it does not make every request's future larger.
             match Box::pin(self.http2.send((target, times), &origin, request, &self.http1)).await? {
@@ -140,6 +149,30 @@ impl Client {
             }
         }
         self.http1.send((target, times), origin, request, Instant::from_std(now)).await
+    }
+}
+
+impl Client {
+    /// Whether the next request to this place finds a connection.
+    pub(super) fn is_connected(&self, target: &Target, now: std::time::Instant) -> bool {
+        let (origin, now) = (Origin::of(target), Instant::from_std(now));
+        match target.version {
+            HttpVersion::Http1 => self.http1.has(&origin, now),
+            HttpVersion::Http2 | HttpVersion::Negotiated => self.http2.has((&origin, target.version), &self.http1, now),
+        }
+    }
+
+    /// Connects to this place within the limit, unless there is a connection: the next request finds it.
+    pub(super) async fn connect(&self, target: &Target, limit: Duration) -> Result<(), ClientError> {
+        let origin = Origin::of(target);
+        match target.version {
+            HttpVersion::Http1 if self.http1.has(&origin, Instant::now()) => Ok(()),
+            HttpVersion::Http1 => self.http1.connect((target, limit), origin).await,
+            HttpVersion::Http2 | HttpVersion::Negotiated => {
+                let times = Times { connect: limit, ..target.times };
+                self.http2.connect((target, times), &origin, &self.http1).await
+            }
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use super::{
     client::ClientError,
     endpoint::{Ejection, Endpoint, EndpointState, Fault},
     health::HealthRules,
+    lookups::Lookups,
     retries::{RetryBudget, RetryRules},
     target::{HttpVersion, Target, TargetUrl, Times},
     terms::{CONNECTION_AGE, Gone, Slots, Terms},
@@ -210,7 +211,8 @@ impl Endpoints {
     fn endpoint(&self, url: Arc<TargetUrl>, index: usize, now: Instant) -> Endpoint {
         let terms = Terms { gone: Gone::default(), ..self.terms.clone() };
         let Self { rules, .. } = self;
-        let target = Target { url, tls: rules.tls.clone(), version: rules.version, times: rules.times, terms };
+        let (tls, lookups) = (rules.tls.clone(), Lookups::default());
+        let target = Target { url, tls, version: rules.version, times: rules.times, terms, lookups };
         Endpoint::new(target, index, now)
     }
 

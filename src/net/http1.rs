@@ -16,7 +16,7 @@ use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::sleep,
+    time::{Instant, sleep},
 };
 
 use super::{
@@ -71,7 +71,8 @@ where
     let connection = builder.serve_connection(TokioIo::new(io), service).with_upgrades();
     let mut connection = pin!(connection);
     let (handler, peer, is_leaving, next) = shared.as_ref();
-    let ended = match drain.unless_ordered(connection.as_mut(), Some(pin!(sleep(jittered(settings.age))))).await {
+    let mut term = pin!(sleep(jittered(settings.age)));
+    let ended = match drain.unless_ordered(connection.as_mut(), Some(term.as_mut())).await {
         Ok(ended) => Some(ended),
         Err(leave) => {
             // An idle client may have sent its next request already: the answer tells it that it is the last one.
@@ -105,6 +106,9 @@ where
             Some(After::Switched(switched)) => switched.run(drain).await,
             Some(After::Opened(opened)) => {
                 let (opened, client) = (opened.clone(), (handler.clone(), peer.clone()));
+                // It is as old as its connection.
+                let age = term.deadline().saturating_duration_since(Instant::now());
+                let settings = ServerSettings { age, ..settings };
                 serve_tunnel::<T, H>(opened, client, settings, drain).await;
             }
         },

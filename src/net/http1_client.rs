@@ -33,8 +33,11 @@ use super::{
 pub(super) const HTTP1: &[u8] = b"http/1.1";
 /// At most this many idle connections to one upstream are kept by one worker.
 const IDLE_CONNECTIONS: usize = 128;
+/// At most this many idle connections to hosts that clients choose are kept by one worker: of these hosts there may be any
+/// number.
+pub(super) const IDLE_REQUESTED: usize = 256;
 /// How often connections are closed that are of no more use.
-const SWEEP: Duration = Duration::from_secs(1);
+pub(super) const SWEEP: Duration = Duration::from_secs(1);
 
 type Sender = http1::SendRequest<OutboundBody>;
 
@@ -93,13 +96,44 @@ struct Idle {
     since: Instant,
 }
 
+impl Idle {
+    fn is_ready(&self, now: Instant) -> bool {
+        let Self { connection, since } = self;
+        let is_old = now.saturating_duration_since(*since) > IDLE_TIME;
+        !is_old && connection.sender.is_ready() && connection.is_of_use(now)
+    }
+}
+
 type Pool = Arc<Mutex<Resting>>;
 
 #[derive(Debug, Default)]
 struct Resting {
     origins: HashMap<Origin, Vec<Idle>, RandomState>,
+    // Of hosts that clients choose: not fewer than there are, and counted anew before they are too many.
+    requested: usize,
     // Somebody closes those that are of no more use.
     is_swept: bool,
+}
+
+impl Resting {
+    /// Makes room for one more connection to a host that a client has chosen: of as many as there may be, the one that has
+    /// rested longest is closed.
+    fn make_room(&mut self) {
+        self.requested += 1;
+        if self.requested <= IDLE_REQUESTED {
+            return;
+        }
+        let is_requested = |(origin, _): &(&Origin, &mut Vec<Idle>)| origin.is_requested();
+        self.requested = 1 + self.origins.iter_mut().filter(is_requested).map(|(_, idle)| idle.len()).sum::<usize>();
+        if self.requested <= IDLE_REQUESTED {
+            return;
+        }
+        let resting = self.origins.iter_mut().filter(is_requested).filter(|(_, idle)| !idle.is_empty());
+        if let Some((_, oldest)) = resting.min_by_key(|(_, idle)| idle.first().map(|idle| idle.since)) {
+            oldest.remove(0);
+            self.requested -= 1;
+        }
+    }
 }
 
 /// The HTTP/1.1 connections of one worker.
@@ -128,6 +162,9 @@ impl Lease {
         if !pool.is_swept {
             pool.is_swept = true;
             tokio::spawn(sweep(Arc::downgrade(&self.pool)));
+        }
+        if self.origin.is_requested() {
+            pool.make_room();
         }
         let idle = pool.origins.entry(self.origin).or_default();
         if idle.len() >= IDLE_CONNECTIONS {
@@ -189,15 +226,35 @@ impl Http1Connections {
         }
     }
 
-    /// Takes a connection in that nobody has used yet.
-    pub(super) fn take_in(&self, origin: Origin, connection: Connection) {
+    /// Takes a connection in that nobody has used yet: the next request to its origin finds it.
+    pub(super) async fn take_in(&self, origin: Origin, mut connection: Connection) -> hyper::Result<()> {
+        // Before it has begun to read it takes no request.
+        connection.sender.ready().await?;
         Lease { connection, origin, pool: Arc::clone(&self.pool) }.give_back();
+        Ok(())
+    }
+
+    /// Connects within the limit, for the next request to the origin.
+    pub(super) async fn connect(
+        &self,
+        (target, limit): (&Target, Duration),
+        origin: Origin,
+    ) -> Result<(), ClientError> {
+        let connection = connect(target, limit).await?;
+        self.take_in(origin, connection).await.map_err(ClientError::Broken)
+    }
+
+    /// Whether the next request to the origin finds a connection.
+    pub(super) fn has(&self, origin: &Origin, now: Instant) -> bool {
+        let pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        pool.origins.get(origin).is_some_and(|idle| idle.iter().any(|idle| idle.is_ready(now)))
     }
 
     /// A connection whose last exchange is complete, the youngest first.
     fn take(&self, origin: &Origin, now: Instant) -> Option<Connection> {
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        let idle = pool.origins.get_mut(origin)?;
+        let Resting { origins, requested, .. } = &mut *pool;
+        let idle = origins.get_mut(origin)?;
         let is_old = |idle: &Idle| now.saturating_duration_since(idle.since) > IDLE_TIME;
         if idle.first().is_some_and(is_old) {
             idle.retain(|idle| !is_old(idle) && !idle.connection.sender.is_closed());
@@ -211,6 +268,7 @@ impl Http1Connections {
                 (true, _) => {
                     let connection = idle.remove(index).connection;
                     if connection.is_of_use(now) {
+                        *requested = requested.saturating_sub(usize::from(origin.is_requested()));
                         return Some(connection);
                     }
                 }
@@ -250,7 +308,7 @@ async fn connect(target: &Target, limit: Duration) -> Result<Connection, ClientE
 
 async fn handshake(target: &Target, slot: Option<OwnedSemaphorePermit>) -> Result<Connection, ClientError> {
     let url = &target.url;
-    let stream = url.connect().await.map_err(ClientError::Connect)?;
+    let stream = target.connect().await.map_err(ClientError::Connect)?;
     let connection = match &target.tls {
         None => Connection::over(stream, target, slot).await,
         Some(tls) => {

@@ -1,15 +1,12 @@
 //! Requests to upstreams by HTTP/2: few connections, many streams.
 
 use std::{
-    collections::HashMap,
     error::Error,
     io,
-    pin::{Pin, pin},
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
-use foldhash::fast::RandomState;
 use futures_util::{
     FutureExt, TryFutureExt,
     future::{Shared, WeakShared},
@@ -23,20 +20,18 @@ use tokio::{
 
 use super::{
     body::{OutboundBody, UpstreamBody},
-    client::{ClientError, Failed, Fate, IDLE_TIME, ORIGINS, Origin, is_of_body, secure, slot, within},
+    client::{ClientError, Failed, Fate, Origin, is_of_body, secure, slot, within},
     deadline::ConnectionTimer,
-    http1_client::{Connection, HTTP1, Http1Connections},
+    http1_client::{Connection, HTTP1, Http1Connections, IDLE_REQUESTED},
     http2_connection::{Multiplexed, Sender, Stream},
+    http2_origins::{Dialling, Key, Origins, Shareable, Undialled, sweep},
     pause::jittered,
     retries::repeated,
     target::{HttpVersion, Target, Times},
-    terms::Terms,
 };
 
 /// In ALPN (RFC 7301).
 const HTTP2: &[u8] = b"h2";
-/// For so long an upstream that chose HTTP/1.1 is not asked again.
-const HTTP1_TIME: Duration = Duration::from_secs(300);
 /// How often a request is sent that was surely not processed before.
 const ATTEMPTS: usize = 3;
 
@@ -56,37 +51,7 @@ pub(super) enum Sent {
 /// The HTTP/2 connections of one worker.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Http2Connections {
-    origins: Arc<Mutex<HashMap<Key, Known, RandomState>>>,
-}
-
-type Key = (Origin, HttpVersion);
-type Dialling = Pin<Box<dyn Future<Output = Result<(), Undialled>> + Send>>;
-
-/// What is known of an origin.
-#[derive(Debug, Default)]
-struct Known {
-    connections: Vec<Shareable>,
-    // The one who connects, while somebody waits for it.
-    dialling: Option<WeakShared<Dialling>>,
-    http1_since: Option<Instant>,
-}
-
-/// A connection, and how long it is of use.
-#[derive(Debug)]
-struct Shareable {
-    connection: Multiplexed,
-    used: Instant,
-    terms: Terms,
-    // It takes no requests after that.
-    until: Instant,
-}
-
-/// Why there is no connection, for all who waited for it.
-#[derive(Debug, Clone)]
-enum Undialled {
-    Slow,
-    Saturated,
-    Failed(io::ErrorKind, Arc<str>),
+    origins: Arc<Mutex<Origins>>,
 }
 
 /// The way of the next request.
@@ -144,6 +109,32 @@ impl Http2Connections {
         }
     }
 
+    /// Connects within the limit, for the next request to the origin.
+    pub(super) async fn connect(
+        &self,
+        (target, times): (&Target, Times),
+        origin: &Origin,
+        http1: &Http1Connections,
+    ) -> Result<(), ClientError> {
+        if self.stream((target, times), origin, http1).await?.is_some() || http1.has(origin, Instant::now()) {
+            return Ok(());
+        }
+        http1.connect((target, times.connect), origin.clone()).await
+    }
+
+    /// Whether the next request to the origin finds a connection.
+    pub(super) fn has(
+        &self,
+        (origin, version): (&Origin, HttpVersion),
+        http1: &Http1Connections,
+        now: Instant,
+    ) -> bool {
+        let origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(known) = origins.known.get(&(origin.clone(), version)) else { return false };
+        let is_free = |shareable: &Shareable| shareable.is_kept(now) && shareable.connection.has_room();
+        known.connections.iter().any(is_free) || known.speaks_http1(now) && http1.has(origin, now)
+    }
+
     /// A stream on a connection that has room, or on a new one; none if the upstream speaks HTTP/1.1.
     async fn stream(
         &self,
@@ -169,15 +160,15 @@ impl Http2Connections {
     fn way(&self, key: &Key, (target, times): (&Target, Times), http1: &Http1Connections) -> Way {
         let now = Instant::now();
         let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
-        if origins.len() > ORIGINS {
-            // Reloads leave origins behind that nobody asks for any more.
-            origins.retain(|_, known| known.is_used(now));
+        if !origins.is_swept {
+            origins.is_swept = true;
+            tokio::spawn(sweep(Arc::downgrade(&self.origins)));
         }
-        let known = origins.entry(key.clone()).or_default();
+        let known = origins.known.entry(key.clone()).or_default();
         if let Some((sender, stream)) = known.stream(now) {
             return Way::Stream(sender, stream);
         }
-        if known.http1_since.is_some_and(|since| now.saturating_duration_since(since) < HTTP1_TIME) {
+        if known.speaks_http1(now) {
             return Way::Http1;
         }
         // Many may come while there is no connection: one of them connects.
@@ -199,54 +190,38 @@ impl Http2Connections {
         http1: &Http1Connections,
     ) -> Result<(), Undialled> {
         let deadline = Instant::now() + times.connect;
+        let failed = |error: &io::Error| Undialled::Failed(error.kind(), error.to_string().into());
         let connected = match slot(target, deadline).await {
             Err(_) => Err(Undialled::Saturated),
             Ok(slot) => match timeout_at(deadline, connect(target, slot)).await {
-                Ok(connected) => connected.map_err(|error| Undialled::Failed(error.kind(), error.to_string().into())),
+                Ok(connected) => connected.map_err(|error| failed(&error)),
                 Err(_) => Err(Undialled::Slow),
             },
         };
+        let connected = match connected {
+            Ok(Connected::Http1(connection)) => {
+                let taken_in = http1.take_in(key.0.clone(), connection).await;
+                taken_in.map(|()| None).map_err(|error| failed(&io::Error::other(error)))
+            }
+            Ok(Connected::Http2(connection)) => Ok(Some(connection)),
+            Err(undialled) => Err(undialled),
+        };
         let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = origins.entry(key.clone()).or_default();
+        if key.0.is_requested() {
+            origins.keep_at_most(IDLE_REQUESTED - 1);
+        }
+        let known = origins.known.entry(key).or_default();
         known.dialling = None;
         let now = Instant::now();
         match connected? {
-            Connected::Http2(connection) => {
+            Some(connection) => {
                 known.http1_since = None;
                 let until = now + jittered(target.terms.age);
                 known.connections.push(Shareable { connection, used: now, terms: target.terms.clone(), until });
             }
-            Connected::Http1(connection) => {
-                known.http1_since = Some(now);
-                http1.take_in(key.0, connection);
-            }
+            None => known.http1_since = Some(now),
         }
         Ok(())
-    }
-}
-
-impl Known {
-    /// A place on the oldest connection that has one: so those that are not needed any more empty.
-    fn stream(&mut self, now: Instant) -> Option<(Sender, Stream)> {
-        self.connections.retain(|shareable| shareable.is_kept(now));
-        self.connections.iter_mut().find_map(|shareable| {
-            let stream = shareable.connection.stream()?;
-            shareable.used = now;
-            Some(stream)
-        })
-    }
-
-    fn is_used(&self, now: Instant) -> bool {
-        self.dialling.as_ref().is_some_and(|dial| dial.upgrade().is_some())
-            || self.connections.iter().any(|shareable| shareable.is_kept(now))
-    }
-}
-
-impl Shareable {
-    /// Whether it takes more requests. Those that are on their way go on without it being kept.
-    fn is_kept(&self, now: Instant) -> bool {
-        let is_old = self.connection.is_idle() && now.saturating_duration_since(self.used) > IDLE_TIME;
-        !self.connection.is_closed() && !is_old && now < self.until && !self.terms.gone.is_set()
     }
 }
 
@@ -257,7 +232,7 @@ enum Connected {
 }
 
 async fn connect(target: &Target, slot: Option<OwnedSemaphorePermit>) -> io::Result<Connected> {
-    let stream = target.url.connect().await?;
+    let stream = target.connect().await?;
     let Some(tls) = &target.tls else {
         return Multiplexed::handshake(TokioIo::new(stream), slot).await.map(Connected::Http2);
     };
@@ -343,5 +318,75 @@ fn broken(error: hyper::Error) -> ClientError {
         Some(cause) if cause.is_library() => ClientError::Malformed(error),
         Some(_) | None if is_of_body(&error) => ClientError::RequestBroken,
         Some(_) | None => ClientError::Broken(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        sync::atomic::{AtomicUsize, Ordering},
+        time::Duration,
+    };
+
+    use bytes::Bytes;
+    use http_body_util::{BodyExt, Empty};
+    use hyper::{server, service::service_fn};
+    use hyper_util::rt::TokioExecutor;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::net::{Reach, TargetUrl, client::IDLE_TIME};
+
+    /// Answers everybody, and counts the connections that are open.
+    async fn serve(listener: TcpListener, open: Arc<AtomicUsize>) {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            open.fetch_add(1, Ordering::Relaxed);
+            let open = Arc::clone(&open);
+            tokio::spawn(async move {
+                let answer = async |_| Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()));
+                let builder = server::conn::http2::Builder::new(TokioExecutor::new());
+                let _ = builder.serve_connection(TokioIo::new(stream), service_fn(answer)).await;
+                open.fetch_sub(1, Ordering::Relaxed);
+            });
+        }
+    }
+
+    async fn until_open(open: &AtomicUsize, count: usize) {
+        let waiting = async {
+            while open.load(Ordering::Relaxed) != count {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(30), waiting).await;
+        assert!(waited.is_ok(), "{} and not {count} are open", open.load(Ordering::Relaxed));
+    }
+
+    #[tokio::test]
+    async fn to_hosts_that_clients_choose_so_many_connections_rest_and_hosts_are_forgotten() {
+        let (listener, open) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), Arc::<AtomicUsize>::default());
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(serve(listener, Arc::clone(&open)));
+        let (connections, http1) = (Http2Connections::default(), Http1Connections::default());
+        let times = Times { connect: Duration::from_secs(10), response: Duration::from_secs(10) };
+        for number in 0..IDLE_REQUESTED + 20 {
+            let url: TargetUrl = format!("http://h{number}.localhost:{port}").parse().unwrap();
+            let url = url.within(Reach::Within(Arc::from(["127.0.0.0/8".parse().unwrap()])));
+            let target = Target { version: HttpVersion::Http2, ..Target::new(Arc::new(url), None, times) };
+            let request = Box::new(Request::new(OutboundBody::whole(Bytes::new(), Arc::default())));
+            let sent = connections.send((&target, times), &Origin::of(&target), request, &http1).await.unwrap();
+            let Sent::Answered(answer) = sent else { panic!("{sent:?}") };
+            answer.into_body().collect().await.unwrap();
+        }
+        until_open(&open, IDLE_REQUESTED).await;
+        let known = |later: Duration| {
+            let mut origins = connections.origins.lock().unwrap();
+            origins.sweep(Instant::now() + later);
+            origins.known.len()
+        };
+        assert_eq!(known(Duration::ZERO), IDLE_REQUESTED, "nothing is known of a host without a connection");
+        assert_eq!(known(IDLE_TIME + Duration::from_secs(1)), 0);
+        until_open(&open, 0).await;
     }
 }

@@ -123,12 +123,17 @@ impl Multiplexed {
 
     /// A place for one more request; none if the connection is full, or takes no more.
     pub(super) fn stream(&self) -> Option<(Sender, Stream)> {
-        let limit = self.load.limit.load(Ordering::Relaxed).min(usize::try_from(STREAMS).unwrap_or(usize::MAX));
-        if self.is_closed() || self.load.streams.load(Ordering::Relaxed) >= limit {
+        if !self.has_room() {
             return None;
         }
         self.load.streams.fetch_add(1, Ordering::Relaxed);
         Some((self.sender.clone(), Stream(Arc::clone(&self.load))))
+    }
+
+    /// Whether there is a place for one more request.
+    pub(super) fn has_room(&self) -> bool {
+        let limit = self.load.limit.load(Ordering::Relaxed).min(usize::try_from(STREAMS).unwrap_or(usize::MAX));
+        !self.is_closed() && self.load.streams.load(Ordering::Relaxed) < limit
     }
 
     /// Whether it takes no more requests: it ended, or the upstream said that it will (GOAWAY). Answers that are on their

@@ -6,19 +6,9 @@ use std::{
     sync::Arc,
 };
 
-use tokio::{
-    net::{TcpStream, lookup_host},
-    sync::Semaphore,
-};
+use tokio::net::TcpStream;
 
-use super::proxies::Network;
-
-/// Of the addresses of one name, no more are tried.
-const TRIED: usize = 3;
-
-/// So many names are looked up at one time: half of the threads that wait for such things. A lookup cannot be ended, and those
-/// that nobody waits for any more would be in the way of all others.
-static LOOKUPS: Semaphore = Semaphore::const_new(256);
+use super::{lookups::Lookups, proxies::Network, race::first};
 
 /// Which addresses may be reached where clients choose the host. The address that is looked at is the one that is connected
 /// to: a name that changes in between changes nothing.
@@ -43,29 +33,37 @@ impl Reach {
     }
 
     /// A connection to one of the host's addresses that may be reached.
-    pub(super) async fn connect(&self, host: &str, port: u16) -> io::Result<TcpStream> {
-        let addresses = addresses(host.to_owned(), port).await?;
-        let mut problem = io::Error::new(io::ErrorKind::PermissionDenied, "none of its addresses may be reached");
-        for address in addresses.into_iter().filter(|address| self.allows(address.ip())).take(TRIED) {
-            match TcpStream::connect(address).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => problem = error,
-            }
+    pub(super) async fn connect(&self, host: &str, port: u16, lookups: &Lookups) -> io::Result<TcpStream> {
+        let addresses = addresses(host, port, lookups).await?;
+        let reached: Vec<_> = addresses.into_iter().filter(|address| self.allows(address.ip())).collect();
+        if reached.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "none of its addresses may be reached"));
         }
-        Err(problem)
+        first(reached).await
     }
 }
 
-/// The addresses of the host. Its place among the lookups is taken until it has ended, whoever still waits for it.
-async fn addresses(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
-    let busy = |_| io::Error::new(io::ErrorKind::ResourceBusy, "too many names are being looked up");
-    let place = LOOKUPS.try_acquire().map_err(busy)?;
-    let looking = tokio::spawn(async move {
-        let found = lookup_host((host, port)).await.map(Iterator::collect);
-        drop(place);
-        found
-    });
-    looking.await?
+/// The addresses of the host.
+async fn addresses(host: &str, port: u16, lookups: &Lookups) -> io::Result<Vec<SocketAddr>> {
+    let Some(asked) = asked(host) else { return Ok(known(host, port)) };
+    let found = lookups.addresses(asked).await?;
+    Ok(found.iter().map(|address| SocketAddr::new(*address, port)).collect())
+}
+
+/// What a resolver is asked for; `None` if it need not be asked. The name ends in the root (RFC 1034, section 3.1): a
+/// resolver would try one that does not in the domains of the machine too, and find hosts that nobody has named.
+fn asked(host: &str) -> Option<String> {
+    let name = host.trim_end_matches('.');
+    let is_local = name == "localhost" || name.ends_with(".localhost");
+    let is_known = is_local || name.parse::<IpAddr>().is_ok();
+    (!is_known).then(|| format!("{name}."))
+}
+
+/// The address that the host is, or those of this machine (RFC 6761, section 6.3).
+fn known(host: &str, port: u16) -> Vec<SocketAddr> {
+    let own = || vec![Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()];
+    let addresses: Vec<IpAddr> = host.parse().map_or_else(|_| own(), |address| vec![address]);
+    addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect()
 }
 
 /// By IANA's registry of special-purpose addresses (RFC 6890).
@@ -152,6 +150,26 @@ mod tests {
             "ff02::1",
         ] {
             assert!(!allows(&Reach::Public, address), "{address}");
+        }
+    }
+
+    #[test]
+    fn a_resolver_is_asked_for_the_name_and_nothing_beside_it() {
+        // Without the dot at its end `internal` would be `internal.corp.example` where that is a search domain.
+        for (host, name) in [("internal", "internal."), ("api.far.example", "api.far.example."), ("a.b.", "a.b.")] {
+            assert_eq!(asked(host).as_deref(), Some(name));
+        }
+        // No name, whatever a resolver takes for an address.
+        assert_eq!(asked("127.1").as_deref(), Some("127.1."));
+        for (host, places) in [
+            ("192.0.2.7", &["192.0.2.7:443"][..]),
+            ("2001:db8::7", &["[2001:db8::7]:443"]),
+            ("localhost", &["[::1]:443", "127.0.0.1:443"]),
+            ("api.localhost", &["[::1]:443", "127.0.0.1:443"]),
+        ] {
+            assert_eq!(asked(host), None, "{host}");
+            let known: Vec<String> = known(host, 443).iter().map(ToString::to_string).collect();
+            assert_eq!(known, places);
         }
     }
 

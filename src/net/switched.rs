@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::OwnedSemaphorePermit,
-    time::{Instant, timeout_at},
+    time::{Duration, Instant, timeout_at},
 };
 
 use super::{
@@ -67,27 +67,41 @@ impl Switched {
     }
 }
 
-/// Sends a request that asks for another protocol, by HTTP/1.1 on a connection of its own that no other request gets, and
-/// waits for the head of the answer. If that is 101, the connection is an extension of it ([`OnUpgrade`]). What comes with
-/// it is the connection's slot, for as long as it is used.
-pub(super) async fn switch(
-    target: &Target,
-    request: Box<Request<OutboundBody>>,
-) -> Result<(Response<UpstreamBody>, Option<OwnedSemaphorePermit>), ClientError> {
-    let deadline = Instant::now() + target.times.connect;
-    let slot = slot(target, deadline).await?;
-    let connected = timeout_at(deadline, connect(target)).await;
-    let mut sender = connected.map_err(|_| ClientError::ConnectTimeout)??;
-    let progress = request.body().progress();
-    let (timer, begun) = (ConnectionTimer::new(), Instant::now());
-    let answer = std::pin::pin!(sender.send_request(*request));
-    let answer = within(&timer, begun, target.times.response, &progress, answer).await;
-    let response = answer.ok_or(ClientError::ResponseTimeout)?.map_err(broken)?;
-    Ok((response.map(UpstreamBody::alone), slot))
+/// A connection by HTTP/1.1 for one request that asks for another protocol: no other one gets it.
+#[derive(Debug)]
+pub(super) struct Alone {
+    sender: http1::SendRequest<OutboundBody>,
+    /// What it takes up for as long as it is used.
+    pub(super) slot: Option<OwnedSemaphorePermit>,
+}
+
+impl Alone {
+    /// Connects to this place within the limit.
+    pub(super) async fn connect(target: &Target, limit: Duration) -> Result<Self, ClientError> {
+        let deadline = Instant::now() + limit;
+        let slot = slot(target, deadline).await?;
+        let connected = timeout_at(deadline, connect(target)).await;
+        Ok(Self { sender: connected.map_err(|_| ClientError::ConnectTimeout)??, slot })
+    }
+
+    /// Sends the request, and waits for the head of the answer. If that is 101, the connection is an extension of it
+    /// ([`OnUpgrade`]).
+    pub(super) async fn send(
+        &mut self,
+        request: Box<Request<OutboundBody>>,
+        limit: Duration,
+    ) -> Result<Response<UpstreamBody>, ClientError> {
+        let progress = request.body().progress();
+        let (timer, begun) = (ConnectionTimer::new(), Instant::now());
+        let answer = std::pin::pin!(self.sender.send_request(*request));
+        let answer = within(&timer, begun, limit, &progress, answer).await;
+        let response = answer.ok_or(ClientError::ResponseTimeout)?.map_err(broken)?;
+        Ok(response.map(UpstreamBody::alone))
+    }
 }
 
 async fn connect(target: &Target) -> Result<http1::SendRequest<OutboundBody>, ClientError> {
-    let stream = target.url.connect().await.map_err(ClientError::Connect)?;
+    let stream = target.connect().await.map_err(ClientError::Connect)?;
     match &target.tls {
         None => handshake(stream).await,
         Some(tls) => {

@@ -14,9 +14,9 @@ use std::{
 use foldhash::fast::FixedState;
 use http::{HeaderValue, Uri};
 use thiserror::Error;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
 
-use super::{reach::Reach, socket::Socket, terms::Terms, tls::ClientTls};
+use super::{lookups::Lookups, race::first, reach::Reach, socket::Socket, terms::Terms, tls::ClientTls};
 
 /// The authority of what has none.
 const LOCAL: HeaderValue = HeaderValue::from_static("localhost");
@@ -131,19 +131,15 @@ impl TargetUrl {
         self.address.map_or_else(|| self.to_string(), |address| address.to_string())
     }
 
-    /// A connection to it.
-    pub(super) async fn connect(&self) -> io::Result<Socket> {
-        if let Some(path) = &self.socket {
-            return UnixStream::connect(path).await.map(Socket::Unix);
-        }
-        let stream = match (self.address, &self.reach) {
-            (Some(address), _) => TcpStream::connect(address).await?,
-            (None, None) => TcpStream::connect((self.host.as_ref(), self.port)).await?,
-            (None, Some(reach)) => reach.connect(&self.host, self.port).await?,
-        };
-        // Small writes must not wait for acknowledgements; where that cannot be had, they are slower, not wrong.
-        let _ = stream.set_nodelay(true);
-        Ok(Socket::Tcp(stream))
+    /// Whether its address is one of IPv4; `None` if it has none yet.
+    pub(super) fn is_ipv4(&self) -> Option<bool> {
+        let written = || self.host.parse().ok();
+        self.address.map(|address| address.ip()).or_else(written).map(|address: IpAddr| address.is_ipv4())
+    }
+
+    /// Whether a client has chosen it.
+    pub(super) fn is_requested(&self) -> bool {
+        self.reach.is_some()
     }
 
     /// Whether the connection is encrypted.
@@ -184,6 +180,15 @@ pub enum HttpVersion {
     Negotiated,
 }
 
+/// A place that the client has chosen.
+#[derive(Debug, Clone)]
+pub struct Destination {
+    /// Where it is.
+    pub url: Arc<TargetUrl>,
+    /// Among which its name is looked up, if it has one.
+    pub lookups: Lookups,
+}
+
 /// One place of an upstream, and how long it may take.
 #[derive(Debug, Clone)]
 pub struct Target {
@@ -195,6 +200,8 @@ pub struct Target {
     pub(super) version: HttpVersion,
     pub(super) times: Times,
     pub(super) terms: Terms,
+    /// Among which its name is looked up, if a client has chosen it.
+    pub(super) lookups: Lookups,
 }
 
 /// How long an upstream may take.
@@ -209,7 +216,27 @@ pub struct Times {
 impl Target {
     /// The place of this URL, spoken to by HTTP/1.1, verified by these roots if it is `https`.
     pub fn new(url: Arc<TargetUrl>, tls: Option<ClientTls>, times: Times) -> Self {
-        Self { url, tls, version: HttpVersion::Http1, times, terms: Terms::default() }
+        let (version, terms, lookups) = (HttpVersion::Http1, Terms::default(), Lookups::default());
+        Self { url, tls, version, times, terms, lookups }
+    }
+
+    /// A connection to it.
+    pub(super) async fn connect(&self) -> io::Result<Socket> {
+        let TargetUrl { socket, host, port, address, reach, .. } = self.url.as_ref();
+        if let Some(path) = socket {
+            return UnixStream::connect(path).await.map(Socket::Unix);
+        }
+        let stream = match (address, reach) {
+            (Some(address), _) => TcpStream::connect(address).await?,
+            (None, None) => match host.parse::<IpAddr>() {
+                Ok(address) => TcpStream::connect((address, *port)).await?,
+                Err(_) => first(lookup_host((host.as_ref(), *port)).await?.collect()).await?,
+            },
+            (None, Some(reach)) => reach.connect(host, *port, &self.lookups).await?,
+        };
+        // Small writes must not wait for acknowledgements; where that cannot be had, they are slower, not wrong.
+        let _ = stream.set_nodelay(true);
+        Ok(Socket::Tcp(stream))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is said in a tunnel: it ends here, and is HTTP like everything else.
 
-use std::{pin::Pin, sync::Arc};
+use std::{fmt::Debug, pin::Pin, sync::Arc};
 
 use http::Response;
 use hyper::upgrade::OnUpgrade;
@@ -29,6 +29,8 @@ pub struct OpenedTunnel {
     pub end: Arc<TunnelEnd>,
     /// The client's connection, once the answer was sent.
     pub connection: OnUpgrade,
+    /// What it takes up until it is closed.
+    pub place: Arc<dyn Debug + Send + Sync>,
 }
 
 impl OpenedTunnel {
@@ -39,7 +41,7 @@ impl OpenedTunnel {
 }
 
 /// Serves what comes out of the tunnel until it ends, or has to: a TLS handshake for its host within the time of every
-/// other one, then HTTP/2 or HTTP/1.1 (ALPN).
+/// other one, then HTTP/2 or HTTP/1.1 (ALPN). The age in the settings is what is left of its connection's.
 ///
 /// In a box, because a connection is served within a connection.
 pub(super) fn serve_tunnel<T, H>(
@@ -53,7 +55,7 @@ where
     H: Handler,
 {
     Box::pin(async move {
-        let OpenedTunnel { end, connection } = opened;
+        let OpenedTunnel { end, connection, place: _place } = opened;
         let Role::Proxy(Some(interception)) = &peer.role else { return };
         let Some(stream) = stream::<T>(connection).await else {
             return handler.refused(Refused::EarlyTunnelBytes);

@@ -20,6 +20,8 @@ pub struct EnforcerSettings {
     pub in_flight: usize,
     /// The same of one sender: of a current actor, or of a subject without one.
     pub in_flight_each: usize,
+    /// The tunnels of one sender that are open at one time.
+    pub tunnels_each: usize,
     /// How long the line and each field of a head may be.
     pub head: HeadBounds,
     /// Whether the record of what is sent has digests of it.
@@ -39,6 +41,7 @@ impl Default for EnforcerSettings {
         Self {
             in_flight: 20_000,
             in_flight_each: 10_000,
+            tunnels_each: 5_000,
             head: HeadBounds::default(),
             digests: Digests::None,
             body_timeout: Duration::from_secs(10),

@@ -8,14 +8,15 @@ use crate::{
     access::{ContextualTuple, Entity, Malformed, Principal, Reason, Revision},
     audit::PrincipalRecord,
     identity::{Authenticated, Method, RefusedKeys, SeenCredential},
-    net::Peer,
+    net::{Lookups, Peer},
     policy::Policy,
     snapshot::Snapshot,
 };
 
 use super::{
+    connect::Tunnels,
     rejection::Rejection,
-    shares::{Place, Share, Shares},
+    shares::{Place, Share, Shares, TunnelPlace},
 };
 
 const SUBJECT: HeaderName = HeaderName::from_static("portcullis-subject");
@@ -70,6 +71,17 @@ impl Caller {
     pub(super) fn enter(&self, shares: &Shares, most: usize) -> Result<Place, Rejection> {
         let share = self.share.get_or_init(|| shares.of(&self.principal));
         share.enter(most).ok_or_else(|| Rejection::new(Reason::TooManyInFlight))
+    }
+
+    /// The place of one more tunnel among those of its sender; a refusal if it has so many already.
+    pub(super) fn enter_tunnel(&self, tunnels: Tunnels<'_>) -> Result<TunnelPlace, Rejection> {
+        let share = self.share.get_or_init(|| tunnels.shares.of(&self.principal));
+        share.enter_tunnel(tunnels.most, tunnels.open).ok_or_else(|| Rejection::new(Reason::TooManyTunnels))
+    }
+
+    /// Among which the names are that are looked up for its sender, once it has a place.
+    pub(super) fn lookups(&self) -> Lookups {
+        self.share.get().map(Share::lookups).unwrap_or_default()
     }
 
     /// Tells an upstream.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, Request, Response, request::Parts};
 use hyper::upgrade::OnUpgrade;
+use prometheus::IntGauge;
 
 use crate::{
     access::{CanonicalRequest, CredentialKind, CredentialRule, Malformed, Scheme, Timestamp},
@@ -14,7 +15,9 @@ use crate::{
     snapshot::Snapshot,
 };
 
-use super::{answer::Content, caller::Seen, exchange::Exchange, placement::presented, rejection::Rejection};
+use super::{
+    answer::Content, caller::Seen, exchange::Exchange, placement::presented, rejection::Rejection, shares::Shares,
+};
 
 /// What the snapshot says, whom it is asked about, and when.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +25,15 @@ pub(super) struct Circumstances<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) seen: &'a Seen,
     pub(super) now: Timestamp,
+    pub(super) tunnels: Tunnels<'a>,
+}
+
+/// The tunnels that are open, and how many one sender may have.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tunnels<'a> {
+    pub(super) shares: &'a Shares,
+    pub(super) most: usize,
+    pub(super) open: &'a IntGauge,
 }
 
 /// Whether the request asks for a tunnel where there are some.
@@ -39,7 +51,7 @@ pub(super) fn open(
     mut parts: Parts,
     note: impl Fn(&AuthenticationError),
 ) -> Result<Response<Content>, Rejection> {
-    let Circumstances { snapshot, seen, now } = circumstances;
+    let Circumstances { snapshot, seen, now, tunnels } = circumstances;
     let connection = parts.extensions.remove::<OnUpgrade>().ok_or(Malformed::RefusedMethod)?;
     let head = CanonicalRequest::parse_connect(parts)?;
     exchange.tunnel(&head);
@@ -59,8 +71,10 @@ pub(super) fn open(
     let known = (now, Possession::ToProve);
     let authenticated = snapshot.authenticator.authenticate_as(&asking, &seen.credential, known, Some(&any));
     let authenticated = authenticated.map_err(refused)?;
-    exchange.authenticated(&*seen.caller(&authenticated)?);
+    let caller = seen.caller(&authenticated)?;
+    exchange.authenticated(&caller);
     snapshot.denylist.check(&authenticated).map_err(|revoked| refused(revoked.into()))?;
+    let place = Arc::new(caller.enter_tunnel(tunnels)?);
     let host = head.authority().host();
     let end = Arc::new(TunnelEnd {
         authority: head.authority().as_str().into(),
@@ -71,7 +85,7 @@ pub(super) fn open(
         }),
     });
     let mut response = Response::new(Content::Whole(Bytes::new()));
-    response.extensions_mut().insert(OpenedTunnel { end, connection });
+    response.extensions_mut().insert(OpenedTunnel { end, connection, place });
     exchange.reserve()?; // No place for its record, no tunnel.
     exchange.opened();
     Ok(response)

@@ -26,7 +26,7 @@ use super::{
     bounds::{Digests, EnforcerSettings},
     budget::{Budgets, Counted, Grant, Holder},
     caller::{Caller, Seen},
-    connect::{self, Circumstances},
+    connect::{self, Circumstances, Tunnels},
     exchange::{Exchange, Sinks},
     fault::without_fault,
     filter::Filtering,
@@ -68,7 +68,7 @@ pub struct Shared {
     pub budgets: Arc<Budgets>,
     /// The API keys that were refused of late.
     pub refused_keys: Arc<RefusedKeys>,
-    /// How many requests in flight everybody has.
+    /// How many requests in flight, tunnels and lookups everybody has.
     pub shares: Arc<Shares>,
 }
 
@@ -145,7 +145,9 @@ impl Worker {
     ) -> Result<Response<Content>, Rejection> {
         let parts = request.into_parts().0;
         let snapshot = self.admit(exchange, (now, seen), &parts)?;
-        let circumstances = Circumstances { snapshot: &snapshot, seen, now };
+        let (shares, open) = (&self.shared.shares, &self.sinks.metrics.tunnels);
+        let tunnels = Tunnels { shares, most: self.settings.tunnels_each, open };
+        let circumstances = Circumstances { snapshot: &snapshot, seen, now, tunnels };
         connect::open(exchange, circumstances, parts, |error| self.note(error))
     }
 
@@ -179,7 +181,7 @@ impl Worker {
         let way = Way::of(&mut parts);
         let snapshot = self.admit(exchange, (now, seen), &parts)?;
         let head = Box::new(placement::canonical(parts, peer)?);
-        exchange.canonical(&head);
+        exchange.canonical(&head, peer);
         placement::check(peer, &head)?;
         let patience = if exchange.is_call() { grpc::timeout(&head)? } else { None };
         if let Some(document) = placement::public(peer, &snapshot, &head) {

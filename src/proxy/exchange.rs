@@ -12,7 +12,7 @@ use hyper::body::Frame;
 use crate::{
     access::{Access, CanonicalRequest, DecisionId, Outcome, Reason, Revision},
     audit::{AccessRecord, AuditLog, AuditRecord, AuditUnavailable, Items, SentDigests, Slot},
-    net::{Allowance, Ending, Peer, Progress, Spent},
+    net::{Allowance, Ending, Peer, Progress, Role, Spent},
     route::{CountedBodies, Route},
 };
 
@@ -137,8 +137,13 @@ impl Exchange {
         self.0.is_call = grpc::is_call(parts);
     }
 
-    pub(super) fn canonical(&mut self, head: &CanonicalRequest) {
+    pub(super) fn canonical(&mut self, head: &CanonicalRequest, peer: &Peer) {
         let record = &mut self.0.record;
+        record.scheme = match &peer.role {
+            // How it came says that.
+            Role::Service => None,
+            Role::Proxy(_) | Role::TunnelEnd(_) => Some(head.scheme()),
+        };
         record.host = Some(head.authority().clone());
         record.path = Some(shortened(head.path().text()));
     }

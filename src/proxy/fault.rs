@@ -30,7 +30,7 @@ mod tests {
         access::DecisionId,
         audit::{AuditSink, AuditWriter, OnFailure},
         net::{Peer, Transport},
-        telemetry::Registry,
+        telemetry::{EndedConnections, Registry},
     };
 
     #[tokio::test]
@@ -47,7 +47,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (file, registry) = (folder.path().join("audit.jsonl"), Registry::default());
         let (audit, writer) = AuditWriter::start(&AuditSink::File(file.clone()), OnFailure::Deny, &registry).unwrap();
-        let metrics = ProxyMetrics::new(&registry).unwrap();
+        let metrics = ProxyMetrics::new(&registry, EndedConnections::new(&registry, []).unwrap()).unwrap();
         let sinks = Arc::new(Sinks { audit, shard: metrics.shard(), metrics });
         let peer = Peer {
             address: "192.0.2.7:4711".into(),

@@ -92,6 +92,7 @@ const fn code(reason: Reason) -> u16 {
         | Reason::BodyTooLarge
         | Reason::TooManyRefusals
         | Reason::TooManyInFlight
+        | Reason::TooManyTunnels
         | Reason::BudgetExhausted
         | Reason::ByteBudgetExhausted => 8,
         // FAILED_PRECONDITION: the next try has to be on another connection

@@ -14,7 +14,7 @@ use prometheus::{
 
 use crate::{
     net::{Ending, Refused},
-    telemetry::{MICROSECOND_BUCKETS, MILLISECOND_BUCKETS, MetricsError, Registry},
+    telemetry::{EndedConnections, MICROSECOND_BUCKETS, MILLISECOND_BUCKETS, MetricsError, Registry},
 };
 
 /// The metrics of the enforcement point. All labels come from closed sets or from the configuration.
@@ -26,10 +26,11 @@ pub struct ProxyMetrics {
     request_seconds: Histogram,
     shards: Shards,
     pub(super) in_flight: IntGauge,
+    pub(super) tunnels: IntGauge,
     pub(super) upstream_errors: IntCounterVec,
     pub(super) cut: IntCounterVec,
     refused: IntCounterVec,
-    ended: IntCounterVec,
+    ended: EndedConnections,
 }
 
 /// What one worker has counted of its requests since somebody asked: no worker waits for the memory of another.
@@ -136,11 +137,11 @@ impl ProxyMetrics {
 
     /// Counts a connection, or a stream, that was ended though its client would have gone on.
     pub(super) fn ended(&self, ending: Ending) {
-        self.ended.with_label_values(&[ending.name()]).inc();
+        self.ended.count(ending.name());
     }
 
-    /// Makes the metrics and registers them.
-    pub fn new(registry: &Registry) -> Result<Self, MetricsError> {
+    /// Makes the metrics and registers them; connections that end are counted with those of other listeners.
+    pub fn new(registry: &Registry, ended: EndedConnections) -> Result<Self, MetricsError> {
         let counters = |name: &str, help: &str, labels: &[&str]| {
             registry.register(IntCounterVec::new(Opts::new(name, help), labels))
         };
@@ -157,12 +158,6 @@ impl ProxyMetrics {
         )?;
         // All are there from the start, so that the first one is seen as a rise.
         Refused::ALL.iter().for_each(|reason| drop(refused.with_label_values(&[reason.name()])));
-        let ended = counters(
-            "portcullis_connections_ended_total",
-            "Connections and streams that were ended though their clients would have gone on, by reason.",
-            &["reason"],
-        )?;
-        Ending::ALL.iter().for_each(|reason| drop(ended.with_label_values(&[reason.name()])));
         let decisions = IntCounterVec::new(
             Opts::new(
                 "portcullis_decisions_total",
@@ -192,6 +187,10 @@ impl ProxyMetrics {
             in_flight: registry.register(IntGauge::new(
                 "portcullis_requests_in_flight",
                 "Requests whose answer has not yet reached its end.",
+            ))?,
+            tunnels: registry.register(IntGauge::new(
+                "portcullis_tunnels_open",
+                "Tunnels through explicit proxies that are open, whatever is asked in them.",
             ))?,
             upstream_errors: counters(
                 "portcullis_upstream_errors_total",

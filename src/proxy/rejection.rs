@@ -136,7 +136,7 @@ impl Rejection {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         self.challenge(headers);
         if shown.status() == StatusCode::SERVICE_UNAVAILABLE
-            || matches!(shown, Reason::TooManyRefusals | Reason::TooManyInFlight)
+            || matches!(shown, Reason::TooManyRefusals | Reason::TooManyInFlight | Reason::TooManyTunnels)
         {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
@@ -227,6 +227,7 @@ const fn remedy(reason: Reason) -> Option<&'static str> {
             Some("get a token with all scopes that WWW-Authenticate names, then try once more")
         }
         Reason::OutsideAuthorization => Some("get a token whose authorization details cover this request"),
+        Reason::TooManyTunnels => Some("close tunnels that are not used, then try again"),
         Reason::TooManyInFlight => Some("wait for the answers to earlier requests, then try again"),
         Reason::BudgetExhausted => Some("do not retry: the grant has been used up"),
         Reason::ByteBudgetExhausted => Some("do not retry: ask for less, or later"),

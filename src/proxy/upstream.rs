@@ -12,7 +12,9 @@ use crate::{
         may_be_trailer,
     },
     audit::SentDigests,
-    net::{Client, Gate, Network, OutboundBody, Peer, Reach, Role, TakesTrailers, TargetUrl, UpstreamBody},
+    net::{
+        Client, Destination, Gate, Network, OutboundBody, Peer, Reach, Role, TakesTrailers, TargetUrl, UpstreamBody,
+    },
     policy::Permit,
     route::Route,
     snapshot::{Snapshot, Upstream},
@@ -56,7 +58,7 @@ pub(super) struct Outgoing {
     // It may be sent again, when what it was permitted by may be long ago.
     is_repeatable: bool,
     // Where the client's connection was meant to go, if that is where the request goes.
-    destination: Option<Arc<TargetUrl>>,
+    destination: Option<Destination>,
 }
 
 /// The canonical request as its upstream gets it, and what is left of it.
@@ -69,7 +71,8 @@ pub(super) fn request(
 ) -> Result<(Outgoing, SentRequest), Rejection> {
     let Permitted { snapshot, route, .. } = permitted;
     let upstream = snapshot.upstream(route.upstream).ok_or_else(|| Rejection::new(Reason::InternalError))?;
-    let destination = destination(upstream, &head, peer)?;
+    let url = destination(upstream, &head, peer)?;
+    let destination = url.map(|url| Destination { url, lookups: permitted.caller.lookups() });
     let closes = head.asks_for_upgrade() || head.version() == Version::HTTP_10;
     let mut request = Box::new(Request::new(body));
     *request.method_mut() = head.method().clone();
@@ -134,7 +137,7 @@ impl Outgoing {
         let Self { request, closes, takes_trailers, destination, .. } = self;
         let endpoints = &upstream.endpoints;
         let mut response = match destination {
-            Some(url) => endpoints.send_to(url, client, request, now).await?,
+            Some(to) => endpoints.send_to(to, client, request, now).await?,
             None => endpoints.send(client, request, now).await?,
         };
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {

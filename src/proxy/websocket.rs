@@ -1,6 +1,6 @@
 //! The opening handshake of WebSocket connections, on both sides (RFC 6455, section 4; over HTTP/2 RFC 8441).
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use aws_lc_rs::rand;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -11,7 +11,7 @@ use hyper::{ext::Protocol, upgrade::OnUpgrade};
 
 use crate::{
     access::{CanonicalRequest, Reason},
-    net::{OutboundBody, TargetUrl},
+    net::{Destination, OutboundBody},
     protocol::{is_websocket_key, websocket_accept},
     route::{Operation, Upgrade, WebSocketRule},
     snapshot::Upstream,
@@ -134,7 +134,7 @@ impl Opening {
     pub(super) async fn open(
         self,
         request: Box<Request<OutboundBody>>,
-        (upstream, destination): (&Upstream, Option<Arc<TargetUrl>>),
+        (upstream, destination): (&Upstream, Option<Destination>),
         lasting: Box<Lasting>,
     ) -> Result<Response<Content>, Rejection> {
         let (mut response, place) = upstream.endpoints.switch(destination, request).await?;

@@ -105,19 +105,23 @@ impl Egress {
     }
 
     /// The answer to a head of these lines, each ended by CRLF here.
-    fn asked(&self, lines: &[&str]) -> Answer {
+    pub(crate) fn asked(&self, lines: &[&str]) -> Answer {
         let mut connection = Connection::open(self.portcullis.data);
         connection.send(format!("{}\r\n\r\n", lines.join("\r\n")));
         connection.answer().expect("an answer")
     }
 
-    fn proxy_authorization(&self) -> String {
+    pub(crate) fn proxy_authorization(&self) -> String {
         format!("proxy-authorization: Bearer {}", self.token)
     }
 
     /// A connection whose tunnel to this place is open.
-    fn tunnel(&self, to: &str) -> TcpStream {
-        let mut connection = Connection::open(self.portcullis.data);
+    pub(crate) fn tunnel(&self, to: &str) -> TcpStream {
+        self.tunnel_on(Connection::open(self.portcullis.data), to)
+    }
+
+    /// The same of this one.
+    pub(crate) fn tunnel_on(&self, mut connection: Connection, to: &str) -> TcpStream {
         let authorization = self.proxy_authorization();
         connection.send(format!("CONNECT {to} HTTP/1.1\r\nhost: {to}\r\n{authorization}\r\n\r\n"));
         let mut head = Vec::new();
@@ -135,8 +139,20 @@ impl Egress {
 
     /// The TLS session with the end of a tunnel, as who asks for this server.
     pub(crate) fn session(&self, to: &str, server: &str) -> StreamOwned<ClientConnection, TcpStream> {
+        self.session_on(self.tunnel(to), server, &[])
+    }
+
+    /// The same on this tunnel, by one of these protocols.
+    pub(crate) fn session_on(
+        &self,
+        tunnel: TcpStream,
+        server: &str,
+        protocols: &[&str],
+    ) -> StreamOwned<ClientConnection, TcpStream> {
         let server = ServerName::try_from(server.to_owned()).unwrap();
-        StreamOwned::new(ClientConnection::new(trusting(&self.ca), server).unwrap(), self.tunnel(to))
+        let mut config = trusting(&self.ca);
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        StreamOwned::new(ClientConnection::new(Arc::new(config), server).unwrap(), tunnel)
     }
 
     /// Everything that comes back for these bytes in a tunnel.
@@ -166,17 +182,17 @@ impl Egress {
         (body.to_owned(), told.to_owned())
     }
 
-    fn audit(&self, count: usize) -> Vec<serde_json::Value> {
+    pub(crate) fn audit(&self, count: usize) -> Vec<serde_json::Value> {
         eventually("the records are written", || Some(self.world.audit()).filter(|records| records.len() >= count))
     }
 }
 
-fn trusting(ca: &str) -> Arc<ClientConfig> {
+fn trusting(ca: &str) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(ca.as_bytes()).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
+    builder.with_root_certificates(roots).with_no_client_auth()
 }
 
 const FAR: &str = "https://api.far.example/documents/d1";

@@ -73,6 +73,21 @@ fn who_waits_for_a_flood_to_be_answered_is_told_why_it_ends() {
 }
 
 #[test]
+fn a_flood_of_any_listener_is_counted() {
+    let mut world = crate::signals::world();
+    world.more.push_str("\ndecision: { address: 127.0.0.1:0, callers: [\"user:erin\"] }");
+    let portcullis = world.start();
+    let listeners = [Some(portcullis.data), portcullis.decision, portcullis.signals];
+    for (address, expected) in listeners.into_iter().zip([1.0, 2.0, 3.0]) {
+        let mut flooding = Http2::open(address.expect("a listener"));
+        flooding.send(ping().repeat(1100));
+        assert_eq!(flooding.given_up(), Some(ENHANCE_YOUR_CALM));
+        let counted = || portcullis.metric("portcullis_connections_ended_total{reason=\"control_flood\"}");
+        eventually("it is counted", || (counted() == expected).then_some(()));
+    }
+}
+
+#[test]
 fn much_that_is_asked_and_read_is_no_flood() {
     let world = World::new();
     let portcullis = world.start();

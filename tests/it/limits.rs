@@ -71,6 +71,7 @@ fn limits_of_zero_are_refused() {
         ("limits: { body_rate: 0 }", 22),
         ("limits: { in_flight_per_principal: 0 }", 36),
         ("limits: { connections_per_source: 0 }", 35),
+        ("limits: { tunnels_per_principal: 0 }", 34),
     ] {
         let config = world.config().replace("audit: {", &format!("{limits}\naudit: {{"));
         world.write("portcullis.yaml", config);

@@ -7,18 +7,19 @@ use std::{
 
 use crate::support::{Connection, Portcullis, Said, Scripted, World, eventually, request};
 
-/// Starts the binary where the file of hosts is this one: in a file system that only it sees. `None` where the machine does
-/// not let a process have one.
-fn start(world: &World, hosts: &str) -> Option<Portcullis> {
-    let private = ["--map-root-user", "--mount", "sh", "-c", "mount --bind \"$0\" /etc/hosts && exec \"$@\""];
+/// Starts the binary where the machine's file at this path is this one: in a file system that only it sees. `None` where the
+/// machine does not let a process have one.
+pub(crate) fn start(world: &World, file: &str, at: &str) -> Option<Portcullis> {
+    let script = format!("mount --bind \"$0\" {at} && exec \"$@\"");
+    let private = ["--map-root-user", "--mount", "sh", "-c", &script];
     let mut probe = Command::new("unshare");
-    probe.args(private).arg(world.path(hosts)).arg("true").stderr(Stdio::null());
+    probe.args(private).arg(world.path(file)).arg("true").stderr(Stdio::null());
     if !probe.status().is_ok_and(|status| status.success()) {
         println!("skipped: a process may not have a file system of its own here");
         return None;
     }
     let mut command = Command::new("unshare");
-    command.args(private).arg(world.path(hosts)).arg(env!("CARGO_BIN_EXE_portcullis")).stdout(Stdio::null());
+    command.args(private).arg(world.path(file)).arg(env!("CARGO_BIN_EXE_portcullis")).stdout(Stdio::null());
     Some(Portcullis::launch(command, &world.path("portcullis.yaml")).unwrap())
 }
 
@@ -34,7 +35,7 @@ fn a_name_is_followed_to_its_addresses_of_now() {
     let tell = |address: &str| fs::write(world.path("hosts"), format!("{address} crm.test\n")).unwrap();
     tell("127.0.0.1");
     world.write_with(&format!("url: \"http://crm.test:{port}\", refresh: 100ms"));
-    let Some(portcullis) = start(&world, "hosts") else { return };
+    let Some(portcullis) = start(&world, "hosts", "/etc/hosts") else { return };
     let mut kept = Connection::open(portcullis.data);
     let mut get = || {
         kept.send(request("GET", "/documents/d1", &token, "", ""));

@@ -22,7 +22,7 @@ use crate::{
         turns::AnswerTurns,
     },
     identity::{Authenticated, InvalidSignature, Possession, Proven, RefusedKeys, SeenCredential, SignedBody},
-    net::{Handler, HeadProblem, Peer, Transport},
+    net::{Ending, Handler, HeadProblem, Peer, Transport},
     snapshot::{MemoryStore, Snapshot, SnapshotCell},
 };
 
@@ -195,6 +195,10 @@ impl Handler for DecisionHandler {
 
     fn malformed(&self, peer: &Peer, problem: HeadProblem) {
         tracing::debug!(peer = %peer.address, %problem, "a malformed request for a decision");
+    }
+
+    fn ended(&self, ending: Ending) {
+        self.shared.metrics.ended(ending);
     }
 }
 

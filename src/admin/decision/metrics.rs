@@ -5,18 +5,22 @@ use std::time::Duration;
 use http::StatusCode;
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts};
 
-use crate::telemetry::{MILLISECOND_BUCKETS, MetricsError, Registry};
+use crate::{
+    net::Ending,
+    telemetry::{EndedConnections, MILLISECOND_BUCKETS, MetricsError, Registry},
+};
 
 /// The metrics of the decision listener. All labels come from closed sets.
 #[derive(Debug, Clone)]
 pub struct DecisionMetrics {
     requests: IntCounterVec,
     seconds: Histogram,
+    ended: EndedConnections,
 }
 
 impl DecisionMetrics {
-    /// Makes the metrics and registers them.
-    pub fn new(registry: &Registry) -> Result<Self, MetricsError> {
+    /// Makes the metrics and registers them; connections that end are counted with those of other listeners.
+    pub fn new(registry: &Registry, ended: EndedConnections) -> Result<Self, MetricsError> {
         let seconds = HistogramOpts::new(
             "portcullis_decision_api_duration_seconds",
             "Time from the head of a request on the decision listener to the head of its answer.",
@@ -30,7 +34,12 @@ impl DecisionMetrics {
                 &["endpoint", "outcome"],
             ))?,
             seconds: registry.register(Histogram::with_opts(seconds.buckets(MILLISECOND_BUCKETS.to_vec())))?,
+            ended,
         })
+    }
+
+    pub(super) fn ended(&self, ending: Ending) {
+        self.ended.count(ending.name());
     }
 
     pub(super) fn answered(&self, endpoint: &str, status: StatusCode, took: Duration) {

@@ -10,8 +10,9 @@ use crate::{
     access::{Entity, Timestamp},
     audit::{AuditLog, SignalRecord, SignalWay},
     identity::{Authenticator, Heard, InvalidSignal, Signal},
+    net::Ending,
     snapshot::SnapshotCell,
-    telemetry::{MetricsError, Registry},
+    telemetry::{EndedConnections, MetricsError, Registry},
 };
 
 /// What came of signals, and of the polls for them.
@@ -19,16 +20,18 @@ use crate::{
 pub struct SignalMetrics {
     signals: IntCounterVec,
     polls: IntCounterVec,
+    ended: EndedConnections,
 }
 
 impl SignalMetrics {
-    /// Makes the metrics and registers them.
-    pub fn new(registry: &Registry) -> Result<Self, MetricsError> {
+    /// Makes the metrics and registers them; connections that end are counted with those of other listeners.
+    pub fn new(registry: &Registry, ended: EndedConnections) -> Result<Self, MetricsError> {
         let signals = Opts::new("portcullis_signals_total", "Signals of issuers that sessions ended, by outcome.");
         let polls = Opts::new("portcullis_signal_polls_total", "Polls for signals, by outcome.");
         let metrics = Self {
             signals: registry.register(IntCounterVec::new(signals, &["outcome"]))?,
             polls: registry.register(IntCounterVec::new(polls, &["outcome"]))?,
+            ended,
         };
         for outcome in ["revoked", "verified", "repeated", "passed", "refused", "unauthenticated"] {
             metrics.signals.with_label_values(&[outcome]).inc_by(0);
@@ -41,6 +44,10 @@ impl SignalMetrics {
 
     pub(super) fn count(&self, outcome: &str) {
         self.signals.with_label_values(&[outcome]).inc();
+    }
+
+    pub(super) fn ended(&self, ending: Ending) {
+        self.ended.count(ending.name());
     }
 
     pub(super) fn count_poll(&self, outcome: &str) {

@@ -12,7 +12,7 @@ use crate::{
     admin::body::{BodyProblem, Bounds, Room},
     audit::SignalWay,
     identity::Authenticator,
-    net::{Handler, HeadProblem, Peer},
+    net::{Ending, Handler, HeadProblem, Peer},
 };
 
 use super::intake::{NotTaken, Sender, SignalIntake};
@@ -150,5 +150,9 @@ impl Handler for SignalHandler {
 
     fn malformed(&self, peer: &Peer, problem: HeadProblem) {
         tracing::debug!(peer = %peer.address, %problem, "a malformed request on the listener for signals");
+    }
+
+    fn ended(&self, ending: Ending) {
+        self.0.intake.metrics().ended(ending);
     }
 }

@@ -124,6 +124,11 @@ impl Scripted {
         self.shared.open_now.load(Ordering::SeqCst) == 0
     }
 
+    /// How many connections to it are open.
+    pub(crate) fn open(&self) -> usize {
+        self.shared.open_now.load(Ordering::SeqCst)
+    }
+
     /// How many connections were made to it.
     pub(crate) fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
