@@ -27,7 +27,7 @@ use crate::{
     },
     proxy::{Enforcer, ProxyMetrics, Shared, register_upstream_metrics},
     snapshot::{CompactionMetrics, SnapshotCell, register_metrics},
-    supply::{FileSource, Replicator, SupplyMetrics},
+    supply::{FileSource, KeySetMetrics, Replicator, SupplyMetrics},
     telemetry::{MetricsError, Registry},
 };
 
@@ -72,8 +72,10 @@ pub enum StartError {
 pub enum Stopped {
     /// Every request had its answer, and every record was written.
     InOrder,
-    /// The deadline passed before.
+    /// The deadline passed with requests in flight.
     AtDeadline,
+    /// Every request had its answer, but not every record was written.
+    Unrecorded,
 }
 
 /// A Portcullis that serves.
@@ -136,7 +138,7 @@ impl Running {
             authenticator: None,
         };
         let control = Builder::new_current_thread().enable_all().build()?;
-        let source = FileSource::new(assembler, Arc::clone(&unknown_key));
+        let source = FileSource::new(assembler, Arc::clone(&unknown_key), KeySetMetrics::new(&registry)?);
         let mut replicator = Replicator::new(source, Arc::clone(&snapshots), SupplyMetrics::new(&registry)?);
         // Before it takes the memory: what it holds stays as it is.
         HugePages::for_files(&settings.policy.tuples).set();
@@ -352,10 +354,16 @@ impl Running {
         self.snapshots.close();
         // Threads that were told to end have nothing left to wait for; a fault in one was logged when it happened.
         self.threads.into_iter().for_each(|thread| drop(thread.join()));
-        let written = self.audit.finish(Duration::from_secs(2));
+        let recorded = self.audit.finish(Duration::from_secs(2)).inspect_err(|why| {
+            tracing::error!(records = why.count(), %why, "audit records are lost: they were not written before the end");
+        });
         // The threads beside end with the process at the latest: a compaction at work has nothing to lose.
         drop(self.beside);
-        Ok(if ended && written { Stopped::InOrder } else { Stopped::AtDeadline })
+        Ok(match (ended, recorded) {
+            (false, _) => Stopped::AtDeadline,
+            (true, Err(_)) => Stopped::Unrecorded,
+            (true, Ok(())) => Stopped::InOrder,
+        })
     }
 
     fn with_control(
