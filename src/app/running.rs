@@ -23,7 +23,7 @@ use crate::{
     config::{ListenSettings, PolicySource, Settings},
     net::{
         Descriptors, Drain, DrainSignal, HandOverError, ListenAddress, Listener, ListenerError, Passage, Predecessor,
-        ServerSettings, ServerTls, first_kept_descriptor, look_after, serve,
+        ServerSettings, ServerTls, TooFewDescriptors, first_kept_descriptor, look_after, refuse_too_few, serve,
     },
     proxy::{Enforcer, ProxyMetrics, Shared, register_upstream_metrics},
     snapshot::{CompactionMetrics, SnapshotCell, register_metrics},
@@ -53,6 +53,9 @@ pub enum StartError {
     /// The process before does not pass its sockets, or too many would be passed on.
     #[error(transparent)]
     HandOver(#[from] HandOverError),
+    /// No client could ever connect.
+    #[error(transparent)]
+    Descriptors(#[from] TooFewDescriptors),
     /// Operators could not ask.
     #[error(transparent)]
     Admin(#[from] AdminError),
@@ -147,8 +150,8 @@ impl Running {
             HugePages::for_graph(snapshot.policy.statistics().bytes).set();
         }
 
-        let descriptors = Descriptors::Below(first_kept_descriptor());
-        let server = ServerSettings { descriptors, ..settings.server };
+        let first_kept = first_kept_descriptor();
+        let server = ServerSettings { descriptors: Descriptors::Below(first_kept), ..settings.server };
         let (audit, writer) = AuditWriter::start(&settings.audit, settings.on_audit_failure, &registry)?;
         let (metrics, clock) = (ProxyMetrics::new(&registry)?, ClockMetrics::new(&registry)?);
         let (work, work_signal) = Drain::new();
@@ -270,6 +273,7 @@ impl Running {
         if let Some(accepting) = accepting {
             control.spawn(serve(accepting, None, ServerSettings::default(), health_signal.clone(), handler));
         }
+        refuse_too_few(first_kept, running.doors.len())?;
         let handle = control.handle().clone();
         let mut running = running.with_control(control, replicator, replicating, health_signal)?;
         // Until now the process before could go on as if nothing had happened.

@@ -162,6 +162,11 @@ fn issuer_settings(
 ) -> Option<Result<IssuerSettings, String>> {
     let problems = &mut reading.problems;
     let before = problems.count();
+    if issuer.issuer.trim() != issuer.issuer.as_str() {
+        let message =
+            format!("the issuer `{}` has white space around it, as no token's `iss` has", issuer.issuer.value);
+        problems.add_with_help(issuer.issuer.place, message, format!("write `{}`", issuer.issuer.trim()));
+    }
     let algorithms = match &issuer.algorithms {
         Some(names) => names.iter().filter_map(|name| problems.parse(name)).collect(),
         None => Algorithm::DEFAULT.to_vec(),
