@@ -13,12 +13,12 @@ use crate::{
 
 const EXAMPLES: &str = "\
 Examples:
-  portcullis demo                                   a company, its agents and a proxy between them
-  portcullis validate --config portcullis.yaml      every problem in one report, and the routes as they are
-  portcullis run --config portcullis.yaml           the proxy
+  portcullis demo                                 a company, agents and a proxy
+  portcullis validate --config portcullis.yaml    every problem in one report
+  portcullis run --config portcullis.yaml         the proxy
   portcullis explain --config portcullis.yaml \\
       --as user:erin --via agent:sales-assistant can_read account:A-100
-  portcullis test store.fga.yaml                    the answers that a policy should give
+  portcullis test store.fga.yaml                  the answers of a policy
 
 Exit codes: 0 allowed or fine, 1 denied or invalid, 2 usage.";
 
