@@ -134,12 +134,14 @@ Examples:
   portcullis check --config portcullis.yaml \\
       --as user:erin can_read account:A-100
   portcullis explain --config portcullis.yaml \\
-      --as user:erin --via agent:planner --via agent:coder can_read account:A-200
+      --as user:erin --via agent:planner --via agent:coder \\
+      can_read account:A-200
   portcullis explain --admin /run/portcullis/admin.sock \\
       --as user:erin can_read account:A-100
   portcullis check --model model.fga --tuples tuples.yaml \\
       --as user:erin can_read account:A-100 --json
-  portcullis check --store store.fga.yaml --as user:cfo can_read report:2026-Q2 \\
+  portcullis check --store store.fga.yaml \\
+      --as user:cfo can_read report:2026-Q2 \\
       --context '{\"current_time\": \"2026-08-01T00:00:00Z\"}'")]
 pub(super) struct Ask {
     #[command(flatten)]
@@ -295,7 +297,7 @@ pub(super) struct Test {
 #[command(after_help = "\
 Examples:
   portcullis demo           prints ready curl lines and serves until Ctrl-C
-  portcullis demo --once    sends the scenarios; exit code 0 if all are as expected")]
+  portcullis demo --once    sends the scenarios, prints what came of them")]
 pub(super) struct Demo {
     /// Send the scenarios through real sockets, print a table, and end
     #[arg(long)]
@@ -316,7 +318,7 @@ pub(super) struct Demo {
 Examples:
   portcullis serve-openfga                           at http://127.0.0.1:8080
   portcullis serve-openfga --listen 127.0.0.1:0      at a free port
-  portcullis serve-openfga --store store.fga.yaml    with a store, and prints its ids
+  portcullis serve-openfga --store store.fga.yaml    with a store of this
   portcullis serve-openfga --listen 0.0.0.0:8080 --token-file tokens
 
   curl -d '{\"name\":\"try-out\"}' http://127.0.0.1:8080/stores
@@ -376,10 +378,10 @@ pub(super) enum Model {
     /// Check a model and write it in OpenFGA's language or as JSON
     #[command(after_help = "\
 Examples:
-  portcullis model convert model.fga                        JSON for OpenFGA's API
-  portcullis model convert model.json --output model.fga    back again
-  portcullis model convert fga.mod                          modules as one model
-  portcullis model convert fga.mod --to dsl                 in OpenFGA's language
+  portcullis model convert model.fga                    JSON for OpenFGA's API
+  portcullis model convert model.json --output m.fga    back again
+  portcullis model convert fga.mod                      modules as one model
+  portcullis model convert fga.mod --to dsl             in OpenFGA's language
 
 What only JSON can say, such as types in the middle of a rule, is reported and not written.")]
     Convert(Convert),

@@ -70,6 +70,9 @@ fn said(error: &Error) -> (String, Option<&'static str>) {
 fn others(error: &Error) -> String {
     let text = error.to_string();
     let message = text.lines().next().unwrap_or_default();
+    if message.contains("recursion limit exceeded") {
+        return "this is nested too deeply".to_owned();
+    }
     message.split(" at line ").next().unwrap_or(message).trim_start_matches("error: ").to_owned()
 }
 

@@ -4,11 +4,12 @@ use std::{
     fs::{self, File},
     io::{self, Read},
     path::Path,
+    sync::Arc,
 };
 
 use thiserror::Error;
 
-use crate::access::Place;
+use crate::access::{Diagnostic, Place};
 
 /// Why a file is not read.
 #[derive(Debug, Error)]
@@ -22,11 +23,13 @@ pub(super) enum Unreadable {
 }
 
 impl Unreadable {
-    /// Where in the file; line 0 if it is the whole.
-    pub(super) fn place(&self) -> Place {
+    /// The same as a problem of the file itself.
+    pub(super) fn in_file(&self, name: &Arc<str>) -> Diagnostic {
         match self {
-            Self::Failed(_) => Place::default(),
-            Self::NotUtf8(place) => *place,
+            Self::Failed(error) => Diagnostic::new(name, Place::default(), format!("cannot be read: {error}")),
+            Self::NotUtf8(place) => {
+                Diagnostic::new(name, *place, "from here on it is not UTF-8").with_help("save the file as UTF-8")
+            }
         }
     }
 }

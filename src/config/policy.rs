@@ -16,7 +16,7 @@ use crate::{
 };
 
 use super::{
-    documents::{Bounded, not_utf8, read_text},
+    documents::{Bounded, Unreadable, not_utf8, read_text},
     file::{self, Policy as Written},
     located::Located,
     settings::Reading,
@@ -175,8 +175,7 @@ fn read_tuples(path: &Path, builder: Option<&mut GraphBuilder>) -> Result<Tuples
     take_tuples(path, builder).map_err(|found| {
         // No reader of tuples says where its text is not one; whatever else it found comes from that.
         let Some(place) = not_utf8(path, LARGEST_LINES) else { return found };
-        let problem = Diagnostic::new(&path.display().to_string().into(), place, "from here on it is not UTF-8");
-        vec![problem.with_help("save the file as UTF-8")]
+        vec![Unreadable::NotUtf8(place).in_file(&path.display().to_string().into())]
     })
 }
 
@@ -233,6 +232,6 @@ fn text(path: &Path, limit: u64) -> Result<(Arc<str>, String), Diagnostic> {
     let name: Arc<str> = path.display().to_string().into();
     match read_text(path, limit) {
         Ok(text) => Ok((name, text)),
-        Err(error) => Err(Diagnostic::new(&name, error.place(), format!("cannot be read: {error}"))),
+        Err(error) => Err(error.in_file(&name)),
     }
 }

@@ -199,7 +199,7 @@ fn read(path: &Path, problems: &mut Problems) -> Option<File> {
     let text = match read_text(path, LARGEST) {
         Ok(text) => text,
         Err(error) => {
-            problems.add(error.place(), format!("cannot be read: {error}"));
+            problems.extend([error.in_file(&Arc::clone(problems.file()))]);
             return None;
         }
     };

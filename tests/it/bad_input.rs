@@ -288,13 +288,13 @@ fn files_beside_are_explained_in_the_same_words() {
     // What is not UTF-8 says where.
     says(
         &said_of("model.fga", b"model\n  schema 1.1\ntype us\xe9r\n", ""),
-        &["model.fga:3:8: cannot be read: ", "not UTF-8"],
+        &["model.fga:3:8: from here on it is ", "not UTF-8"],
     );
     let said = said_of("tuples.yaml", b"- { user: user:erin, relation: viewer, object: folder:\xff }\n", "");
     says(&said, &["tuples.yaml:1:55: from here on it is not UTF-8"]);
     let world = World::new();
     world.write("portcullis.yaml", [b"# caf\xe9\n".to_vec(), world.config().into_bytes()].concat());
-    says(&report(&world), &["portcullis.yaml:1:6: cannot be read: "]);
+    says(&report(&world), &["portcullis.yaml:1:6: from here on it is not UTF-8"]);
 }
 
 #[test]
