@@ -14,7 +14,10 @@ use crate::{
     config::{self, ListenSettings, LoadedPolicy, Loading, PolicyFiles, PolicySource, Settings, load_policy},
     identity::{Authenticator, AuthenticatorSettings, InvalidSettings},
     net::{Interception, ListenAddress, Role, ServerTls},
-    snapshot::{MemoryStore, Snapshot, SnapshotCell, Surroundings, accesses_against_model, mapped_against_model},
+    snapshot::{
+        MemoryStore, Snapshot, SnapshotCell, Surroundings, accesses_against_model, mapped_against_model,
+        principals_against_model,
+    },
     supply::{Assemble, Assembly, KeyDocuments, Loaded},
 };
 
@@ -222,13 +225,14 @@ pub fn check_everything(path: &Path) -> Result<Settings, Vec<Diagnostic>> {
 }
 
 fn settle(loading: Loading) -> Result<Settings, Vec<Diagnostic>> {
-    let Loading { file, settings, policy, accesses, mapped, .. } = loading;
+    let Loading { file, settings, policy, accesses, mapped, principals, .. } = loading;
     settings.map_err(|mut problems| {
         // Whoever mends the configuration wants to know of the policy's problems too, and where routes do not fit it.
         match policy.as_ref().map(load_policy) {
             Some(Ok(loaded)) => {
                 problems.extend(accesses_against_model(&file, &accesses, &loaded.model.model));
                 problems.extend(mapped_against_model(&file, &mapped, &loaded.policy));
+                problems.extend(principals_against_model(&file, &principals, &loaded.model.model));
             }
             Some(Err(more)) => problems.extend(more),
             None => {}
@@ -261,6 +265,7 @@ fn surroundings(settings: Settings, authenticator: Arc<Authenticator>) -> Surrou
         upstreams: settings.upstreams.into(),
         authenticator,
         mapped: settings.mapped,
+        principals: settings.principals,
         transaction_tokens: settings.transaction_tokens,
         denylist: settings.denylist,
         callers: Arc::new(settings.decision.map(|decision| decision.callers).unwrap_or_default()),

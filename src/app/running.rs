@@ -23,11 +23,12 @@ use crate::{
     config::{ListenSettings, PolicySource, Settings},
     net::{
         Descriptors, Drain, DrainSignal, Ending, HandOverError, ListenAddress, Listener, ListenerError, Passage,
-        Predecessor, ServerSettings, ServerTls, first_kept_descriptor, look_after, serve,
+        Predecessor, ServerSettings, ServerTls, TooFewDescriptors, first_kept_descriptor, look_after, refuse_too_few,
+        serve,
     },
     proxy::{Enforcer, ProxyMetrics, Shared, register_upstream_metrics},
     snapshot::{CompactionMetrics, SnapshotCell, register_metrics},
-    supply::{FileSource, Replicator, SupplyMetrics},
+    supply::{FileSource, KeySetMetrics, Replicator, SupplyMetrics},
     telemetry::{EndedConnections, MetricsError, Registry},
 };
 
@@ -53,6 +54,9 @@ pub enum StartError {
     /// The process before does not pass its sockets, or too many would be passed on.
     #[error(transparent)]
     HandOver(#[from] HandOverError),
+    /// No client could ever connect.
+    #[error(transparent)]
+    Descriptors(#[from] TooFewDescriptors),
     /// Operators could not ask.
     #[error(transparent)]
     Admin(#[from] AdminError),
@@ -72,8 +76,10 @@ pub enum StartError {
 pub enum Stopped {
     /// Every request had its answer, and every record was written.
     InOrder,
-    /// The deadline passed before.
+    /// The deadline passed with requests in flight.
     AtDeadline,
+    /// Every request had its answer, but not every record was written.
+    Unrecorded,
 }
 
 /// A Portcullis that serves.
@@ -136,7 +142,7 @@ impl Running {
             authenticator: None,
         };
         let control = Builder::new_current_thread().enable_all().build()?;
-        let source = FileSource::new(assembler, Arc::clone(&unknown_key));
+        let source = FileSource::new(assembler, Arc::clone(&unknown_key), KeySetMetrics::new(&registry)?);
         let mut replicator = Replicator::new(source, Arc::clone(&snapshots), SupplyMetrics::new(&registry)?);
         // Before it takes the memory: what it holds stays as it is.
         HugePages::for_files(&settings.policy.tuples).set();
@@ -145,8 +151,8 @@ impl Running {
             HugePages::for_graph(snapshot.policy.statistics().bytes).set();
         }
 
-        let descriptors = Descriptors::Below(first_kept_descriptor());
-        let server = ServerSettings { descriptors, ..settings.server };
+        let first_kept = first_kept_descriptor();
+        let server = ServerSettings { descriptors: Descriptors::Below(first_kept), ..settings.server };
         let (audit, writer) = AuditWriter::start(&settings.audit, settings.on_audit_failure, &registry)?;
         let ended = EndedConnections::new(&registry, Ending::ALL.map(Ending::name))?;
         let (metrics, clock) = (ProxyMetrics::new(&registry, ended.clone())?, ClockMetrics::new(&registry)?);
@@ -269,6 +275,7 @@ impl Running {
         if let Some(accepting) = accepting {
             control.spawn(serve(accepting, None, ServerSettings::default(), health_signal.clone(), handler));
         }
+        refuse_too_few(first_kept, running.doors.len())?;
         let handle = control.handle().clone();
         let mut running = running.with_control(control, replicator, replicating, health_signal)?;
         // Until now the process before could go on as if nothing had happened.
@@ -353,10 +360,16 @@ impl Running {
         self.snapshots.close();
         // Threads that were told to end have nothing left to wait for; a fault in one was logged when it happened.
         self.threads.into_iter().for_each(|thread| drop(thread.join()));
-        let written = self.audit.finish(Duration::from_secs(2));
+        let recorded = self.audit.finish(Duration::from_secs(2)).inspect_err(|why| {
+            tracing::error!(records = why.count(), %why, "audit records are lost: they were not written before the end");
+        });
         // The threads beside end with the process at the latest: a compaction at work has nothing to lose.
         drop(self.beside);
-        Ok(if ended && written { Stopped::InOrder } else { Stopped::AtDeadline })
+        Ok(match (ended, recorded) {
+            (false, _) => Stopped::AtDeadline,
+            (true, Err(_)) => Stopped::Unrecorded,
+            (true, Ok(())) => Stopped::InOrder,
+        })
     }
 
     fn with_control(

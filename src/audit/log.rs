@@ -257,10 +257,15 @@ impl Outlet {
     }
 
     /// Frees the places of records that are written.
-    pub(super) fn written(&self, batch: &Batch) {
-        self.0.give_back(batch.records);
-        self.0.bytes.fetch_sub(batch.lines.len(), Ordering::Relaxed);
-        self.0.metrics.written.inc_by(u64::try_from(batch.records).unwrap_or(0));
+    pub(super) fn written(&self, records: usize, bytes: usize) {
+        self.0.give_back(records);
+        self.0.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.0.metrics.written.inc_by(u64::try_from(records).unwrap_or(0));
+    }
+
+    /// What can tell how much is not written, also when this is gone.
+    pub(super) fn unwritten(&self) -> Unwritten {
+        Unwritten(Arc::clone(&self.0))
     }
 
     /// Notes whether the sink fails; true if that is new.
@@ -277,10 +282,20 @@ impl Outlet {
         self.0.metrics.failures.inc();
     }
 
-    /// Whether no more records can come, and none wait.
-    pub(super) fn is_at_its_end(&self) -> bool {
-        let waiting = self.0.waiting();
-        waiting.is_closed && waiting.batch.records == 0
+    /// Whether no more records can come.
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.waiting().is_closed
+    }
+}
+
+/// Tells how much is not written.
+#[derive(Debug)]
+pub(super) struct Unwritten(Arc<Queue>);
+
+impl Unwritten {
+    /// The records that are not written yet, with the places of those that will come.
+    pub(super) fn records(&self) -> usize {
+        self.0.places.load(Ordering::Relaxed)
     }
 }
 

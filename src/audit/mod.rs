@@ -9,4 +9,4 @@ mod writer;
 pub use log::{AuditLog, AuditUnavailable, OnFailure, Slot};
 pub use record::{AccessRecord, AuditRecord, Bytes, Durations, Items, PrincipalRecord, SentDigests};
 pub use signal::{SignalRecord, SignalWay};
-pub use writer::{AuditSink, AuditWriter, SinkError};
+pub use writer::{AuditSink, AuditWriter, LostRecords, SinkError};

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -16,7 +16,7 @@ use thiserror::Error;
 
 use crate::telemetry::{MetricsError, Registry};
 
-use super::log::{AuditLog, Batch, Capacity, OnFailure, Outlet};
+use super::log::{AuditLog, Batch, Capacity, OnFailure, Outlet, Unwritten};
 
 /// What waits to be written, at most.
 const QUEUE: Capacity = Capacity { records: 16_384, bytes: 64 * 1024 * 1024 };
@@ -50,10 +50,31 @@ pub enum SinkError {
     Metrics(#[from] MetricsError),
 }
 
+/// Records that were never written, and how many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum LostRecords {
+    /// The sink failed to the end.
+    #[error("the sink failed to the end")]
+    Failed(usize),
+    /// The sink was still at work at the end of the time for it.
+    #[error("the sink was still at work at the deadline")]
+    Late(usize),
+}
+
+impl LostRecords {
+    /// How many. At the deadline one of them may yet have been written.
+    pub fn count(self) -> usize {
+        match self {
+            Self::Failed(count) | Self::Late(count) => count,
+        }
+    }
+}
+
 /// The writer's thread.
 #[derive(Debug)]
 pub struct AuditWriter {
     thread: JoinHandle<()>,
+    unwritten: Unwritten,
     // Asks the thread to open its file anew.
     rotate: Arc<AtomicBool>,
 }
@@ -65,9 +86,10 @@ impl AuditWriter {
         let (log, outlet) = AuditLog::new(QUEUE, on_failure, registry)?;
         let thread = thread::Builder::new().name("audit".to_owned());
         let rotate = Arc::new(AtomicBool::new(false));
+        let unwritten = outlet.unwritten();
         let mut files = Files { sink: sink.clone(), output, rotate: Arc::clone(&rotate) };
         let thread = thread.spawn(move || write_all(&outlet, &mut files)).map_err(SinkError::Thread)?;
-        Ok((log, Self { thread, rotate }))
+        Ok((log, Self { thread, unwritten, rotate }))
     }
 
     /// Whether records are still being written; if not, nothing may pass any more.
@@ -80,16 +102,21 @@ impl AuditWriter {
         self.rotate.store(true, Ordering::Relaxed);
     }
 
-    /// Waits until every record is written; all logs must be dropped before. False if that takes longer than `limit`.
-    pub fn finish(self, limit: Duration) -> bool {
+    /// Waits until every record is written, for `limit` at most; all logs must be dropped before.
+    ///
+    /// A sink that fails then is not waited for: what it did not take is lost.
+    pub fn finish(self, limit: Duration) -> Result<(), LostRecords> {
         let deadline = Instant::now() + limit;
         while !self.thread.is_finished() {
             if Instant::now() > deadline {
-                return false;
+                return Err(LostRecords::Late(self.unwritten.records()));
             }
             thread::sleep(Duration::from_millis(2));
         }
-        self.thread.join().is_ok()
+        match (self.thread.join(), self.unwritten.records()) {
+            (Ok(()), 0) => Ok(()),
+            (Ok(()) | Err(_), lost) => Err(LostRecords::Failed(lost)),
+        }
     }
 }
 
@@ -115,14 +142,21 @@ impl Files {
 #[derive(Debug)]
 enum Output {
     Stdout(io::Stdout),
-    File(File),
+    File {
+        file: File,
+        // It ends with a part of a line, of a process before: the next record begins a new one.
+        is_within_line: bool,
+    },
 }
 
 impl Output {
     fn open(sink: &AuditSink) -> Result<Self, SinkError> {
         match sink {
             AuditSink::Stdout => Ok(Self::Stdout(io::stdout())),
-            AuditSink::File(path) => append(path).map(Self::File).map_err(|error| SinkError::Open(path.clone(), error)),
+            AuditSink::File(path) => {
+                let file = append(path).map_err(|error| SinkError::Open(path.clone(), error))?;
+                Ok(Self::File { file, is_within_line: ends_within_line(path) })
+            }
         }
     }
 
@@ -133,7 +167,13 @@ impl Output {
                 let written = stdout.write(bytes)?;
                 stdout.flush().map(|()| written)
             }
-            Self::File(file) => file.write(bytes),
+            Self::File { file, is_within_line } => {
+                if *is_within_line {
+                    file.write_all(b"\n")?;
+                    *is_within_line = false;
+                }
+                file.write(bytes)
+            }
         }
     }
 }
@@ -146,14 +186,33 @@ fn append(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
+/// Whether the last line of a file is not whole. One that cannot be read is taken for such: an empty line hurts nobody.
+fn ends_within_line(path: &Path) -> bool {
+    // Of pipes and devices nothing is read.
+    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0)
+        && !last_byte(path).is_ok_and(|last| last == b'\n')
+}
+
+fn last_byte(path: &Path) -> io::Result<u8> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    let [last] = last;
+    Ok(last)
+}
+
 fn write_all(outlet: &Outlet, files: &mut Files) {
     let mut batch = Batch::default();
     while outlet.take(&mut batch) {
-        if !write_lines(outlet, files, &batch.lines) {
+        let written = write_lines(outlet, files, &batch.lines);
+        if written < batch.lines.len() {
+            let whole = batch.lines.iter().take(written).filter(|byte| **byte == b'\n').count();
+            outlet.written(whole, written);
             return;
         }
         let is_full = batch.lines.len() >= BATCH_BYTES;
-        outlet.written(&batch);
+        outlet.written(batch.records, batch.lines.len());
         batch.clear(BATCH_BYTES);
         // A full batch shows that more wait already.
         if !is_full {
@@ -162,8 +221,9 @@ fn write_all(outlet: &Outlet, files: &mut Files) {
     }
 }
 
-/// Writes the lines whole, however often that fails. False if the log was closed while the sink failed.
-fn write_lines(outlet: &Outlet, files: &mut Files, lines: &[u8]) -> bool {
+/// Writes the lines whole, however often that fails, and says how many bytes were written: fewer only if the log was closed
+/// and the sink fails.
+fn write_lines(outlet: &Outlet, files: &mut Files, lines: &[u8]) -> usize {
     let mut rest = lines;
     while !rest.is_empty() {
         let error = match files.write(rest, rest.len() == lines.len()) {
@@ -183,10 +243,10 @@ fn write_lines(outlet: &Outlet, files: &mut Files, lines: &[u8]) -> bool {
         if outlet.note_failing(true) {
             tracing::error!(%error, "audit records cannot be written");
         }
-        if outlet.is_at_its_end() {
-            return false;
+        if outlet.is_closed() {
+            return lines.len() - rest.len();
         }
         thread::sleep(RETRY);
     }
-    true
+    lines.len()
 }

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::{
@@ -13,12 +13,12 @@ use crate::{
 
 const EXAMPLES: &str = "\
 Examples:
-  portcullis demo                                   a company, its agents and a proxy between them
-  portcullis validate --config portcullis.yaml      every problem in one report, and the routes as they are
-  portcullis run --config portcullis.yaml           the proxy
+  portcullis demo                                 a company, agents and a proxy
+  portcullis validate --config portcullis.yaml    every problem in one report
+  portcullis run --config portcullis.yaml         the proxy
   portcullis explain --config portcullis.yaml \\
       --as user:erin --via agent:sales-assistant can_read account:A-100
-  portcullis test store.fga.yaml                    the answers that a policy should give
+  portcullis test store.fga.yaml                  the answers of a policy
 
 Exit codes: 0 allowed or fine, 1 denied or invalid, 2 usage.";
 
@@ -131,12 +131,17 @@ pub(super) struct Validate {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  portcullis check --config portcullis.yaml --as user:erin can_read account:A-100
-  portcullis explain --config portcullis.yaml --as user:erin --via agent:planner --via agent:coder \\
+  portcullis check --config portcullis.yaml \\
+      --as user:erin can_read account:A-100
+  portcullis explain --config portcullis.yaml \\
+      --as user:erin --via agent:planner --via agent:coder \\
       can_read account:A-200
-  portcullis explain --admin /run/portcullis/admin.sock --as user:erin can_read account:A-100
-  portcullis check --model model.fga --tuples tuples.yaml --as user:erin can_read account:A-100 --json
-  portcullis check --store store.fga.yaml --as user:cfo can_read report:2026-Q2 \\
+  portcullis explain --admin /run/portcullis/admin.sock \\
+      --as user:erin can_read account:A-100
+  portcullis check --model model.fga --tuples tuples.yaml \\
+      --as user:erin can_read account:A-100 --json
+  portcullis check --store store.fga.yaml \\
+      --as user:cfo can_read report:2026-Q2 \\
       --context '{\"current_time\": \"2026-08-01T00:00:00Z\"}'")]
 pub(super) struct Ask {
     #[command(flatten)]
@@ -153,10 +158,10 @@ pub(super) struct Ask {
 
 /// Where model and tuples are.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("policy").args(["config", "admin", "model", "store"]).required(true).multiple(true))]
 pub(super) struct PolicyOptions {
     /// Take model and tuples from this configuration
     #[arg(long, short, value_name = "FILE", conflicts_with_all = ["model", "tuples", "store"])]
-    #[arg(required_unless_present_any = ["model", "store", "admin"])]
     pub(super) config: Option<PathBuf>,
     /// Ask the proxy that runs, by its admin socket (`admin.socket` of its configuration), and no files
     #[arg(long, value_name = "SOCKET", conflicts_with_all = ["config", "model", "tuples", "store", "task_holder"])]
@@ -211,17 +216,20 @@ pub(super) enum List {
     /// The objects of a type that every member of a chain may do something with
     #[command(after_help = "\
 Examples:
-  portcullis list objects --config portcullis.yaml --as user:erin can_read account
-  portcullis list objects --config portcullis.yaml --as user:erin --via agent:sales-assistant can_read account
-  portcullis list objects --admin /run/portcullis/admin.sock --as user:erin can_read account
-  portcullis list objects --store store.fga.yaml --as user:erin can_read account --json")]
+  portcullis list objects --config portcullis.yaml \\
+      --as user:erin --via agent:sales-assistant can_read account
+  portcullis list objects --admin /run/portcullis/admin.sock \\
+      --as user:erin can_read account
+  portcullis list objects --store store.fga.yaml \\
+      --as user:erin can_read account --json")]
     Objects(ListObjects),
     /// The users that may do something with an object
     #[command(after_help = "\
 Examples:
-  portcullis list users --config portcullis.yaml --type user can_read account:A-100
-  portcullis list users --config portcullis.yaml --type agent can_read account:A-100
-  portcullis list users --store store.fga.yaml --type group --relation member can_read account:A-100
+  portcullis list users --config portcullis.yaml \\
+      --type agent can_read account:A-100
+  portcullis list users --store store.fga.yaml \\
+      --type group --relation member can_read account:A-100
 
 `user:*` stands for everybody of the type, but for those who are excluded.")]
     Users(ListUsers),
@@ -268,8 +276,8 @@ pub(super) struct ListUsers {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  portcullis test store.fga.yaml                       one store file
-  portcullis test policies/ --junit report.xml         every *.fga.yaml below a directory, and a report for CI
+  portcullis test store.fga.yaml
+  portcullis test policies/ --junit report.xml    every *.fga.yaml below it
 
 A store file is OpenFGA's: a model, tuples, and tests with `check`, `list_objects` and `list_users`. Conditions are told
 what the tests' contexts say, and not the time: a test has the same outcome every day.")]
@@ -289,7 +297,7 @@ pub(super) struct Test {
 #[command(after_help = "\
 Examples:
   portcullis demo           prints ready curl lines and serves until Ctrl-C
-  portcullis demo --once    sends the scenarios and prints what came of them; exit code 0 if all are as expected")]
+  portcullis demo --once    sends the scenarios, prints what came of them")]
 pub(super) struct Demo {
     /// Send the scenarios through real sockets, print a table, and end
     #[arg(long)]
@@ -308,10 +316,10 @@ pub(super) struct Demo {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  portcullis serve-openfga                                        for this machine, at http://127.0.0.1:8080
-  portcullis serve-openfga --listen 127.0.0.1:0                   at a free port, which it prints
-  portcullis serve-openfga --store store.fga.yaml                 with a store, whose ids it prints
-  portcullis serve-openfga --listen 0.0.0.0:8080 --token-file f   for those who bear a token of the file
+  portcullis serve-openfga                           at http://127.0.0.1:8080
+  portcullis serve-openfga --listen 127.0.0.1:0      at a free port
+  portcullis serve-openfga --store store.fga.yaml    with a store of this
+  portcullis serve-openfga --listen 0.0.0.0:8080 --token-file tokens
 
   curl -d '{\"name\":\"try-out\"}' http://127.0.0.1:8080/stores
 
@@ -338,8 +346,9 @@ pub(super) enum Key {
     /// Make an API key: the key goes to standard output, once; its entry for the configuration to standard error
     #[command(after_help = "\
 Example:
-  portcullis key new --subject agent:nightly-report --owner finance@acme.example --valid-for 90d \\
-    > nightly-report.key 2> nightly-report.entry
+  portcullis key new --subject agent:nightly-report \\
+      --owner finance@acme.example --valid-for 90d \\
+      > nightly-report.key 2> nightly-report.entry
 
 The entry belongs below `identity.api_keys.keys`. The key is sent in the header field x-api-key.")]
     New(NewKey),
@@ -369,10 +378,10 @@ pub(super) enum Model {
     /// Check a model and write it in OpenFGA's language or as JSON
     #[command(after_help = "\
 Examples:
-  portcullis model convert model.fga                       the JSON that OpenFGA's API takes
-  portcullis model convert model.json --output model.fga   back again
-  portcullis model convert fga.mod                         modules as one model, with the origin of each part
-  portcullis model convert fga.mod --to dsl                the same in OpenFGA's language
+  portcullis model convert model.fga                    JSON for OpenFGA's API
+  portcullis model convert model.json --output m.fga    back again
+  portcullis model convert fga.mod                      modules as one model
+  portcullis model convert fga.mod --to dsl             in OpenFGA's language
 
 What only JSON can say, such as types in the middle of a rule, is reported and not written.")]
     Convert(Convert),
@@ -396,4 +405,24 @@ pub(super) enum Notation {
     Dsl,
     /// JSON
     Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, CommandFactory};
+
+    use super::*;
+
+    fn narrow(command: &Command) {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        for line in help.lines().filter(|line| line.starts_with(' ')) {
+            assert!(line.chars().count() < 80, "an example that a terminal would break: {line}");
+        }
+        command.get_subcommands().for_each(narrow);
+    }
+
+    #[test]
+    fn examples_can_be_pasted_as_they_are_shown() {
+        narrow(&Arguments::command());
+    }
 }

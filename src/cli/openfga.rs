@@ -53,7 +53,8 @@ pub(super) fn serve(options: &ServeOpenFga) -> anyhow::Result<ExitCode> {
     }
     Ok(match authority.stop() {
         Stopped::InOrder => ExitCode::SUCCESS,
-        Stopped::AtDeadline => {
+        // It keeps no records.
+        Stopped::AtDeadline | Stopped::Unrecorded => {
             tracing::warn!("stopped at the deadline, with requests in flight");
             ExitCode::FAILURE
         }

@@ -92,6 +92,8 @@ fn run(options: &Run) -> anyhow::Result<ExitCode> {
             tracing::warn!("stopped at the deadline, with requests in flight");
             ExitCode::FAILURE
         }
+        // How many records are lost is in the log.
+        Stopped::Unrecorded => ExitCode::FAILURE,
     })
 }
 

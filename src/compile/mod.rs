@@ -16,6 +16,7 @@ mod tuple_condition;
 mod tuples;
 mod window;
 mod yaml;
+mod yaml_fault;
 mod yaml_tree;
 
 pub use api_json::{Json, JsonForm};
@@ -26,3 +27,4 @@ pub use store::{
     store_file,
 };
 pub use tuples::{TakeTuple, TupleFormat, TuplesRead, repetitions, tuples};
+pub use yaml_fault::YamlFault;

@@ -17,6 +17,7 @@ use super::{
     report::Report,
     tuple_condition::WrittenCondition,
     tuples::{Collector, Written, WrittenTuple},
+    yaml_fault::YamlFault,
     yaml_tree::{Node, Value, find, node, place},
 };
 use crate::access::Place;
@@ -76,10 +77,8 @@ fn whole(input: impl Read, collector: &mut Collector<'_, '_>) {
         deserializer.deserialize_any(Tuples { collector: &mut *collector, is_inner: false })
     });
     if let Err(error) = read {
-        let at = error.location().map(|location| place(&location)).unwrap_or_default();
-        let message = error.to_string();
-        let message = message.lines().next().unwrap_or_default();
-        collector.report.add(at, format!("this is not a list of tuples: {message}"), None);
+        let YamlFault { place, message, help } = YamlFault::of(&error);
+        collector.report.add(place, format!("this is not a list of tuples: {message}"), help.map(str::to_owned));
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{
 };
 use serde_saphyr::{Location, Spanned};
 
-use super::report::Report;
+use super::{report::Report, yaml_fault::YamlFault};
 use crate::{access::Place, policy::did_you_mean};
 
 /// A value, and where it stands.
@@ -52,10 +52,8 @@ pub(super) fn read(text: &str, report: &mut Report) -> Option<Node> {
     match serde_saphyr::from_str_with_options::<Spanned<Value>>(text, options) {
         Ok(spanned) => Some(node(spanned)),
         Err(error) => {
-            let at = error.location().map(|location| place(&location)).unwrap_or_default();
-            let message = error.to_string();
-            let message = message.lines().next().unwrap_or_default();
-            report.add(at, format!("this is not YAML: {message}"), None);
+            let YamlFault { place, message, help } = YamlFault::of(&error);
+            report.add(place, format!("this is not YAML: {message}"), help.map(str::to_owned));
             None
         }
     }

@@ -4,13 +4,91 @@ use std::{
     fs::{self, File},
     io::{self, Read},
     path::Path,
+    sync::Arc,
 };
 
+use thiserror::Error;
+
+use crate::access::{Diagnostic, Place};
+
+/// Why a file is not read.
+#[derive(Debug, Error)]
+pub(super) enum Unreadable {
+    /// It is not there, not a regular file, too large, and the like.
+    #[error(transparent)]
+    Failed(#[from] io::Error),
+    /// It holds bytes that are no UTF-8.
+    #[error("from line {}, column {} on it is not UTF-8, save it as UTF-8", .0.line, .0.column)]
+    NotUtf8(Place),
+}
+
+impl Unreadable {
+    /// The same as a problem of the file itself.
+    pub(super) fn in_file(&self, name: &Arc<str>) -> Diagnostic {
+        match self {
+            Self::Failed(error) => Diagnostic::new(name, Place::default(), format!("cannot be read: {error}")),
+            Self::NotUtf8(place) => {
+                Diagnostic::new(name, *place, "from here on it is not UTF-8").with_help("save the file as UTF-8")
+            }
+        }
+    }
+}
+
 /// The text of a regular file of at most `limit` bytes.
-pub(super) fn read_text(path: &Path, limit: u64) -> io::Result<String> {
-    let mut text = String::new();
-    Bounded::open(path, limit)?.read_to_string(&mut text)?;
-    Ok(text)
+pub(super) fn read_text(path: &Path, limit: u64) -> Result<String, Unreadable> {
+    let mut bytes = Vec::new();
+    Bounded::open(path, limit)?.read_to_end(&mut bytes)?;
+    String::from_utf8(bytes).map_err(|error| {
+        let mut counted = Counted::default();
+        counted.take(error.as_bytes());
+        Unreadable::NotUtf8(counted.place())
+    })
+}
+
+/// Where a regular file is not UTF-8, if it is not. It is read in parts, to that place.
+pub(super) fn not_utf8(path: &Path, limit: u64) -> Option<Place> {
+    let mut input = Bounded::open(path, limit).ok()?;
+    let (mut counted, mut part) = (Counted::default(), vec![0; 64 * 1024]);
+    let mut begun = 0;
+    loop {
+        let read = input.read(part.get_mut(begun..)?).ok()?;
+        let held = part.get(..begun + read)?;
+        let whole = counted.take(held);
+        // What is left may be the beginning of a character.
+        let is_wrong = held.len() - whole > 3 || (read == 0 && whole < held.len());
+        if is_wrong || read == 0 {
+            return is_wrong.then(|| counted.place());
+        }
+        let (length, end) = (held.len() - whole, held.len());
+        part.copy_within(whole..end, 0);
+        begun = length;
+    }
+}
+
+/// How much was read, in lines and characters.
+#[derive(Debug, Default)]
+struct Counted {
+    lines: u32,
+    characters: u32,
+}
+
+impl Counted {
+    /// Counts what is UTF-8 at the beginning of these bytes, and says how many bytes that are.
+    fn take(&mut self, bytes: &[u8]) -> usize {
+        let chunk = bytes.utf8_chunks().next();
+        let text = chunk.as_ref().map(std::str::Utf8Chunk::valid).unwrap_or_default();
+        for character in text.chars() {
+            match character {
+                '\n' => (self.lines, self.characters) = (self.lines.saturating_add(1), 0),
+                _ => self.characters = self.characters.saturating_add(1),
+            }
+        }
+        text.len()
+    }
+
+    fn place(&self) -> Place {
+        Place { line: self.lines.saturating_add(1), column: self.characters.saturating_add(1) }
+    }
 }
 
 /// A regular file, of which no more than some bytes are ever read.

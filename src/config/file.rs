@@ -27,8 +27,8 @@ pub(super) struct File {
     pub(super) admin: Option<Admin>,
     /// Where the next process asks this one for its listening sockets. Without it they end with the process.
     pub(super) hand_over: Option<HandOver>,
-    /// Threads that serve requests. By default one for each core.
-    pub(super) workers: Option<Located<u16>>,
+    /// Threads that serve requests, at most 1024. By default one for each core.
+    pub(super) workers: Option<Located<u32>>,
     /// The services behind the proxy, by name.
     #[serde(default)]
     pub(super) upstreams: BTreeMap<String, Located<Upstream>>,
@@ -216,7 +216,7 @@ pub(super) struct Timeouts {
 #[serde(deny_unknown_fields)]
 pub(super) struct Route {
     /// Its name in records and metrics. By default its host and path.
-    pub(super) name: Option<String>,
+    pub(super) name: Option<Located<String>>,
     /// `crm.acme.example`, with a port or not, or `*.acme.example`. By default any.
     pub(super) host: Option<Located<String>>,
     /// `/crm/v1/accounts/{account}`; `{*rest}` at the end captures what is left of the path.

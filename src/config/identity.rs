@@ -162,6 +162,11 @@ fn issuer_settings(
 ) -> Option<Result<IssuerSettings, String>> {
     let problems = &mut reading.problems;
     let before = problems.count();
+    if issuer.issuer.trim() != issuer.issuer.as_str() {
+        let message =
+            format!("the issuer `{}` has white space around it, as no token's `iss` has", issuer.issuer.value);
+        problems.add_with_help(issuer.issuer.place, message, format!("write `{}`", issuer.issuer.trim()));
+    }
     let algorithms = match &issuer.algorithms {
         Some(names) => names.iter().filter_map(|name| problems.parse(name)).collect(),
         None => Algorithm::DEFAULT.to_vec(),
@@ -286,20 +291,23 @@ fn source(
     let refresh = reading.problems.duration(keys.refresh.as_ref(), REFRESH);
     let max_staleness = reading.problems.duration(keys.max_staleness.as_ref(), MAX_STALENESS);
     let ca_file = keys.ca_file.as_ref().map(|name| reading.file(&name.value));
+    let owner = issuer.value.clone();
     let problems = &mut reading.problems;
     let Some(url) = url else {
         let hosts = keys.hosts.iter().map(|host| host.as_str().into());
         let found = IssuerUrl::parse(&issuer.value, hosts);
         let found = found.map_err(|problem| problems.add(issuer.place, problem.to_string())).ok()?;
         let url = found.metadata_urls().into_iter().next().unwrap_or_default();
-        return Some(KeyUrl { url, issuer: Some(found), form: KeyForm::KeySet, refresh, max_staleness, ca_file });
+        let form = KeyForm::KeySet;
+        return Some(KeyUrl { owner, url, issuer: Some(found), form, refresh, max_staleness, ca_file });
     };
     if !is_secure_url(url) {
         let message = format!("`{}` is no URL to fetch keys from", url.value);
         problems.add_with_help(url.place, message, "write an `https` URL, keys in the clear could be anybody's");
         return None;
     }
-    Some(KeyUrl { url: url.value.clone(), issuer: None, form: KeyForm::KeySet, refresh, max_staleness, ca_file })
+    let (url, form) = (url.value.clone(), KeyForm::KeySet);
+    Some(KeyUrl { owner, url, issuer: None, form, refresh, max_staleness, ca_file })
 }
 
 fn key_problem(file: &Arc<str>, problem: &InvalidKeySet) -> Diagnostic {

@@ -15,6 +15,7 @@ use super::{
     file::File,
     file_places::{self as file, Listen},
     located::Located,
+    places::{check_socket, refuse_twice, twice},
     problems::Problems,
     settings::Reading,
 };
@@ -99,7 +100,9 @@ fn address(listen: &Listen, reading: &mut Reading<'_>) -> Option<ListenAddress> 
                 Some(mode) => self::mode(mode, &mut reading.problems)?,
                 None => default,
             };
-            return Some(ListenAddress::Unix(reading.beside(&path.to_string_lossy()), mode));
+            let path = reading.beside(&path.to_string_lossy());
+            check_socket(&path, written, &mut reading.problems);
+            return Some(ListenAddress::Unix(path, mode));
         }
         Ok(address) => Some(address),
         Err(InvalidAddress::Unknown) => {
@@ -173,23 +176,6 @@ fn proxies(
         }
     }
     (problems.count() == before).then(|| Some(Arc::new(proxies)))
-}
-
-/// Refuses an address that one of the others has.
-pub(super) fn refuse_twice<'l>(
-    address: Option<SocketAddr>,
-    written: &Located<String>,
-    others: impl IntoIterator<Item = &'l ListenSettings>,
-    problems: &mut Problems,
-) {
-    let is_same = |other: &ListenSettings| other.address.ip() == address;
-    if address.is_some_and(|address| address.port() != 0) && others.into_iter().any(is_same) {
-        twice(written, problems);
-    }
-}
-
-fn twice(written: &Located<String>, problems: &mut Problems) {
-    problems.add(written.place, format!("`{}` is listened on twice", written.value));
 }
 
 /// The TLS identity of a listener; `None` after a problem.

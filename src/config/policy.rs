@@ -16,7 +16,7 @@ use crate::{
 };
 
 use super::{
-    documents::{Bounded, read_text},
+    documents::{Bounded, Unreadable, not_utf8, read_text},
     file::{self, Policy as Written},
     located::Located,
     settings::Reading,
@@ -95,10 +95,14 @@ fn source(written: &Located<file::Source>, reading: &mut Reading<'_>) -> Option<
             if tuples.0.is_empty() {
                 reading.problems.add(tuples.place, "`tuples` names no file");
             }
-            let model = model_files(&model.value, reading);
-            Some((PolicySource::Files, model, tuples.0.iter().map(|name| reading.file(name)).collect()))
+            let file = model_files(&model.value, reading);
+            refuse_unreadable(&file, model.place, reading);
+            let files: Vec<_> = tuples.0.iter().map(|name| reading.file(name)).collect();
+            files.iter().for_each(|file| refuse_unreadable(file, tuples.place, reading));
+            Some((PolicySource::Files, file, files))
         }
         file::Source { file: None, memory: Some(file::MemorySource { model, tuples }) } => {
+            // They are read once, and may be gone when the configuration is read again.
             let tuples = tuples.iter().flat_map(|tuples| &tuples.0).map(|name| reading.beside(name)).collect();
             Some((PolicySource::Memory, reading.beside(&model.value), tuples))
         }
@@ -107,6 +111,13 @@ fn source(written: &Located<file::Source>, reading: &mut Reading<'_>) -> Option<
             reading.problems.add_with_help(written.place, "a policy has exactly one source", help);
             None
         }
+    }
+}
+
+/// Reports a file that is not there, or no regular file, where it is named.
+fn refuse_unreadable(file: &Path, place: Place, reading: &mut Reading<'_>) {
+    if let Err(error) = Bounded::open(file, LARGEST_LINES) {
+        reading.problems.add(place, format!("`{}` cannot be read: {error}", file.display()));
     }
 }
 
@@ -161,6 +172,14 @@ pub fn load_policy(files: &PolicyFiles) -> Result<LoadedPolicy, Vec<Diagnostic>>
 }
 
 fn read_tuples(path: &Path, builder: Option<&mut GraphBuilder>) -> Result<TuplesRead, Vec<Diagnostic>> {
+    take_tuples(path, builder).map_err(|found| {
+        // No reader of tuples says where its text is not one; whatever else it found comes from that.
+        let Some(place) = not_utf8(path, LARGEST_LINES) else { return found };
+        vec![Unreadable::NotUtf8(place).in_file(&path.display().to_string().into())]
+    })
+}
+
+fn take_tuples(path: &Path, builder: Option<&mut GraphBuilder>) -> Result<TuplesRead, Vec<Diagnostic>> {
     let (name, format, mut input) = open(path).map_err(|problem| vec![*problem])?;
     let read = match builder {
         Some(builder) => {
@@ -213,6 +232,6 @@ fn text(path: &Path, limit: u64) -> Result<(Arc<str>, String), Diagnostic> {
     let name: Arc<str> = path.display().to_string().into();
     match read_text(path, limit) {
         Ok(text) => Ok((name, text)),
-        Err(error) => Err(Diagnostic::new(&name, Place::default(), format!("cannot be read: {error}"))),
+        Err(error) => Err(error.in_file(&name)),
     }
 }

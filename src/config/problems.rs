@@ -88,6 +88,11 @@ impl Problems {
                 self.add(text.place, format!("`{}` is no time at all", text.value));
                 None
             }
+            Err(humantime::DurationError::NumberOverflow) => {
+                let message = format!("`{}` is longer than a duration can be", text.value);
+                self.add_with_help(text.place, message, "write less: a hundred years are `36500d`");
+                None
+            }
             Err(_) => {
                 let message = format!("`{}` is not a duration", text.value);
                 self.add_with_help(text.place, message, "write a number and a unit, such as `500ms`, `60s` or `5m`");

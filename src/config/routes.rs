@@ -47,6 +47,7 @@ pub(super) fn table(
 ) -> Option<RouteTable> {
     let before = problems.count();
     check_task_types(routes, common.task_types, problems);
+    check_names(routes, problems);
     let made: Vec<Route> = routes.iter().filter_map(|written| route(written, upstreams, common, problems)).collect();
     check_counted_names(&made, problems);
     if problems.count() > before {
@@ -97,7 +98,7 @@ fn route(
         let made = self::operation(operation, method.as_ref(), &path, common, problems);
         operations.extend(method.zip(made));
     }
-    let name = written.name.clone().unwrap_or_else(|| match &host {
+    let name = written.name.as_ref().map(|name| name.value.clone()).unwrap_or_else(|| match &host {
         Some(HostPattern::Any) | None => path.to_string(),
         Some(host) => format!("{host}{path}"),
     });
@@ -247,6 +248,19 @@ fn operation(
 }
 
 /// Uses are counted by the name of their route: two of one name would count into each other's.
+/// In records and metrics one name would be two routes.
+fn check_names(routes: &[Located<file::Route>], problems: &mut Problems) {
+    let mut lines = BTreeMap::new();
+    for route in routes {
+        let Some(name) = &route.name else { continue };
+        if let Some(line) = lines.insert(name.value.as_str(), name.place.line) {
+            let message = format!("the route on line {line} is called `{}` too", name.value);
+            let help = "give each of them a name of its own: records and metrics tell them apart by it";
+            problems.add_with_help(name.place, message, help);
+        }
+    }
+}
+
 fn check_counted_names(routes: &[Route], problems: &mut Problems) {
     let mut names = HashSet::new();
     let is_counted = |operation: &Operation| operation.uses.is_some() || operation.bytes.is_some();

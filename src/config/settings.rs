@@ -10,14 +10,15 @@ use std::{
 };
 
 use crate::{
-    access::{Diagnostic, HeadBounds, Place},
+    access::{Diagnostic, HeadBounds},
     admin::{BaseUrl, PollSettings},
     audit::{AuditSink, OnFailure},
+    compile::YamlFault,
     identity::{AuthenticatorSettings, Denylist, MappedTuple},
     net::{Pace, ServerSettings},
     proxy::{Digests, EnforcerSettings},
     route::{AccessTemplate, RouteTable},
-    snapshot::{Caller, Callers, TransactionTokens, Upstream},
+    snapshot::{Caller, Callers, PrincipalType, TransactionTokens, Upstream},
     supply::{KeyDocuments, KeyUrl},
 };
 
@@ -27,8 +28,10 @@ use super::{
     file::{self, File},
     identity,
     listen::{self, ListenSettings, server_tls},
-    located::{Located, place},
+    located::Located,
+    places::{self, Sockets},
     policy::{self, PolicyFiles, PolicySource},
+    principals,
     problems::Problems,
     routes, signals, spiffe, structure, transaction, upstreams,
 };
@@ -38,6 +41,11 @@ const LARGEST: u64 = 8 * 1024 * 1024;
 
 /// The largest key set, in bytes.
 const LARGEST_KEY_SET: u64 = 1024 * 1024;
+
+/// The least that the longest header field may be, in bytes.
+const SHORTEST_FIELD: usize = 1024;
+/// The most threads that serve: far above the cores of any machine.
+const MOST_WORKERS: u32 = 1024;
 
 /// The decision listener.
 #[derive(Debug, Clone)]
@@ -89,6 +97,8 @@ pub struct Settings {
     pub authenticator: Result<AuthenticatorSettings, String>,
     /// What their claims are mapped to.
     pub mapped: Arc<[MappedTuple]>,
+    /// The types of whom they stand for.
+    pub principals: Arc<[PrincipalType]>,
     /// By what tokens for upstreams are made, if they are.
     pub transaction_tokens: Option<Arc<TransactionTokens>>,
     /// Whose credentials were revoked.
@@ -110,6 +120,8 @@ pub struct Loading {
     pub accesses: Vec<AccessTemplate>,
     /// What claims are mapped to.
     pub mapped: Arc<[MappedTuple]>,
+    /// The types of whom credentials stand for.
+    pub principals: Arc<[PrincipalType]>,
     /// Every file that was read or looked for, whether or not the settings hold.
     pub files: Vec<PathBuf>,
     /// Every key set that has to be fetched.
@@ -136,7 +148,8 @@ pub fn load(path: &Path, keys: &KeyDocuments) -> Loading {
         (Ok(_), _) | (Err(_), None) => Vec::new(),
     };
     let mapped = reading.mapped.into();
-    Loading { file: name, settings, policy, accesses, mapped, files: reading.files, keys: reading.keys }
+    let principals = file.as_ref().map(principals::types).unwrap_or_default().into();
+    Loading { file: name, settings, policy, accesses, mapped, principals, files: reading.files, keys: reading.keys }
 }
 
 /// What is gathered while a file is read.
@@ -164,6 +177,11 @@ impl Reading<'_> {
         self.folder.join(name)
     }
 
+    /// Whether it is a file that was read, or looked for.
+    pub(super) fn reads(&self, file: &Path) -> bool {
+        self.files.iter().any(|read| places::is_same_file(read, file))
+    }
+
     /// The text of the file; a problem at `place` if it cannot be read.
     pub(super) fn text(&mut self, name: &Located<String>) -> Option<String> {
         let file = self.file(&name.value);
@@ -181,7 +199,7 @@ fn read(path: &Path, problems: &mut Problems) -> Option<File> {
     let text = match read_text(path, LARGEST) {
         Ok(text) => text,
         Err(error) => {
-            problems.add(Place::default(), format!("cannot be read: {error}"));
+            problems.extend([error.in_file(&Arc::clone(problems.file()))]);
             return None;
         }
     };
@@ -201,23 +219,17 @@ fn read(path: &Path, problems: &mut Problems) -> Option<File> {
 }
 
 pub(super) fn syntax(error: &serde_saphyr::Error, problems: &mut Problems) {
-    let at = error.location().map(place).unwrap_or_default();
-    let text = error.without_snippet().to_string();
-    // The reader repeats its place in the text; the diagnostic has it already.
-    let message = text.split(" at line ").next().unwrap_or(&text).trim_start_matches("error: ");
-    problems.add(at, message);
+    let YamlFault { place, message, help } = YamlFault::of(error);
+    match help {
+        Some(help) => problems.add_with_help(place, message, help),
+        None => problems.add(place, message),
+    }
 }
 
 fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>) -> Option<Settings> {
     let listeners = listen::listeners(file, reading);
     let telemetry = file.telemetry.as_ref().and_then(|telemetry| reading.problems.address(&telemetry.address));
-    // Like the audit log, it is written and not read.
-    let admin = file.admin.as_ref().map(|admin| reading.folder.join(&admin.socket.value));
-    let hand_over = file.hand_over.as_ref().map(|hand_over| reading.folder.join(&hand_over.socket.value));
-    if hand_over.is_some() && hand_over == admin {
-        let place = file.hand_over.as_ref().map(|hand_over| hand_over.socket.place).unwrap_or_default();
-        reading.problems.add(place, "`hand_over` and `admin` need a socket each");
-    }
+    let Sockets { admin, hand_over } = places::sockets(file, listeners.as_deref().unwrap_or_default(), reading);
     let decision = file.decision.as_ref().map(|decision| self::decision(decision, listeners.as_deref(), reading));
     let upstreams = upstreams::upstreams(file, reading);
     let names: Vec<String> = file.upstreams.keys().cloned().collect();
@@ -274,6 +286,11 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
         Some(signals::Heard { listener, polls, signals }) => (listener, polls, Some(signals)),
         None => (None, Vec::new(), None),
     };
+    if let Some(written) = &file.telemetry {
+        let others = listeners.iter().flatten().chain(listening.map(|decision| &decision.listener)).chain(&signals);
+        places::refuse_twice(telemetry, &written.address, others, &mut reading.problems);
+    }
+    principals::check_tasks(file, &mut reading.problems);
     let mut authenticator = identity::settings(&file.identity, heard, routes.as_ref(), reading);
     let transaction_tokens = file.transaction_tokens.as_ref().map(|written| transaction::settings(written, reading));
     spiffe::check_listeners(file, &mut reading.problems);
@@ -292,7 +309,7 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
     };
     let audit = match &file.audit.file {
         // The log is written, not read: it is no reason to build a snapshot.
-        Some(name) => AuditSink::File(reading.folder.join(&name.value)),
+        Some(name) => AuditSink::File(places::audit_file(name, policy.as_ref(), reading)),
         None => AuditSink::Stdout,
     };
     Some(Settings {
@@ -318,6 +335,7 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
         upstreams: upstreams?,
         authenticator: authenticator?,
         mapped: reading.mapped.as_slice().into(),
+        principals: principals::types(file).into(),
         // A problem was reported if there are some that came to nothing.
         transaction_tokens: transaction_tokens.flatten().map(Arc::new),
         denylist: denylist?,
@@ -336,16 +354,26 @@ fn field_bytes(written: Option<&Located<u32>>, problems: &mut Problems) -> usize
         let message = format!("a field of {bytes} bytes would be longer than a head may be");
         problems.add_with_help(written.place, message, "write at most 65536");
     }
+    if let Some(written) = written.filter(|_| (1..SHORTEST_FIELD).contains(&bytes)) {
+        let message = format!("{bytes} bytes are less than what clients send in one field, or as a token");
+        problems.add_with_help(written.place, message, format!("write at least {SHORTEST_FIELD}"));
+    }
     bytes
 }
 
-fn workers(workers: Option<&Located<u16>>, problems: &mut Problems) -> usize {
+fn workers(workers: Option<&Located<u32>>, problems: &mut Problems) -> usize {
     match workers {
         Some(workers) if workers.value == 0 => {
             problems.add(workers.place, "0 workers would serve nobody, write a number above zero");
             1
         }
-        Some(workers) => usize::from(workers.value),
+        Some(workers) if workers.value > MOST_WORKERS => {
+            let message = format!("{} workers are more than any machine has cores", workers.value);
+            let help = format!("write at most {MOST_WORKERS}, or remove it for one for each core");
+            problems.add_with_help(workers.place, message, help);
+            1
+        }
+        Some(workers) => usize::try_from(workers.value).unwrap_or(1),
         None => thread::available_parallelism().map_or(1, NonZeroUsize::get),
     }
 }
@@ -356,7 +384,7 @@ fn decision(
     reading: &mut Reading<'_>,
 ) -> Option<DecisionSettings> {
     let address = reading.problems.address(&written.address);
-    listen::refuse_twice(address, &written.address, listeners.unwrap_or_default(), &mut reading.problems);
+    places::refuse_twice(address, &written.address, listeners.unwrap_or_default(), &mut reading.problems);
     if written.callers.is_empty() {
         let help = "whoever may ask sees the whole policy: name them, such as `service:crm` or `service:*`";
         reading.problems.add_with_help(written.callers.place, "`callers` is empty: nobody could ask", help);

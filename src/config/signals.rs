@@ -11,8 +11,9 @@ use crate::{
 use super::{
     file::File,
     file_tokens::{SharedSignals, Transmitter},
-    listen::{ListenSettings, refuse_twice, server_tls},
+    listen::{ListenSettings, server_tls},
     located::Located,
+    places::refuse_twice,
     resource::is_secure_url,
     settings::{DecisionSettings, Reading},
 };

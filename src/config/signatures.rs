@@ -85,7 +85,7 @@ fn agent(written: &Located<file::SigningAgent>, reading: &mut Reading<'_>) -> Op
             }
             (keys_of_file(name, reading)?, None)
         }
-        (None, Some(url)) => (keys_of_url(url, directory, reading)?, Origin::of_url(&url.value)),
+        (None, Some(url)) => (keys_of_url(url, directory, &written.subject, reading)?, Origin::of_url(&url.value)),
         (Some(_), Some(_)) | (None, None) => {
             let help = format!("write `{{ url: \"https://agent.example{WELL_KNOWN}\" }}` or `{{ file: … }}`");
             reading.problems.add_with_help(directory.place, "a directory has exactly one of `file` and `url`", help);
@@ -96,7 +96,12 @@ fn agent(written: &Located<file::SigningAgent>, reading: &mut Reading<'_>) -> Op
 }
 
 /// The keys of the directory, none until it is fetched: one that cannot be is no reason to serve nobody.
-fn keys_of_url(url: &Located<String>, directory: &file::Directory, reading: &mut Reading<'_>) -> Option<Arc<KeySet>> {
+fn keys_of_url(
+    url: &Located<String>,
+    directory: &file::Directory,
+    owner: &Located<String>,
+    reading: &mut Reading<'_>,
+) -> Option<Arc<KeySet>> {
     let is_well_known =
         url.value.parse::<http::Uri>().is_ok_and(|uri| uri.path() == WELL_KNOWN && uri.query().is_none());
     if !is_secure_url(url) || !is_well_known || url.value.contains(['#', '@']) {
@@ -106,6 +111,7 @@ fn keys_of_url(url: &Located<String>, directory: &file::Directory, reading: &mut
         return None;
     }
     let source = KeyUrl {
+        owner: owner.value.clone(),
         url: url.value.clone(),
         issuer: None,
         form: KeyForm::Directory,

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::{access::Place, policy::did_you_mean};
 
-use super::{file::File, located::Located, problems::Problems};
+use super::{file::File, located::Located, mistakes, problems::Problems};
 
 /// The JSON Schema of the configuration (draft 2020-12).
 pub fn schema() -> Value {
@@ -64,7 +64,14 @@ fn report(document: &Located<Node>, error: &ValidationError<'_>, problems: &mut 
         ValidationErrorKind::AnyOf { context } if meant(context, error).is_some() => {
             meant(context, error).into_iter().flatten().for_each(|error| report(document, error, problems));
         }
-        _ => problems.add(place, error.to_string().replace('"', "`")),
+        ValidationErrorKind::Type { .. } if path.is_empty() && matches!(node, Some(Node::Scalar(Value::Null))) => {
+            let help = "it has at least `listen` and `policy`; `portcullis schema` prints all there is";
+            problems.add_with_help(place, "the configuration is empty", help);
+        }
+        _ => match mistakes::said(error) {
+            (message, Some(help)) => problems.add_with_help(place, message, help),
+            (message, None) => problems.add(place, message),
+        },
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::{
     fs::File,
-    os::fd::{OwnedFd, RawFd},
+    os::fd::{AsRawFd, OwnedFd, RawFd},
 };
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use thiserror::Error;
 
 /// So many are not for connections of clients: upstreams, files that change, metrics.
 const KEPT: u64 = 64;
@@ -21,6 +22,34 @@ pub fn first_kept_descriptor() -> RawFd {
     // Without a limit there is none to keep from.
     let current = current.unwrap_or(u64::MAX);
     RawFd::try_from(current - KEPT.min(current / 4)).unwrap_or(RawFd::MAX)
+}
+
+/// So few file descriptors that no client could ever connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error(
+    "{used} file descriptors are in use before anybody connects, which leaves none for clients: raise the limit \
+     (`ulimit -n`, `LimitNOFILE=` of a systemd unit) to {needed}, and by two for each connection"
+)]
+pub struct TooFewDescriptors {
+    used: u64,
+    needed: u64,
+}
+
+/// Refuses to serve if a client that came now would not get a descriptor below the first that is kept. So many `doors` of
+/// the operator have yet to take theirs.
+pub fn refuse_too_few(first_kept: RawFd, doors: usize) -> Result<(), TooFewDescriptors> {
+    // The kernel gives the lowest that is free. If there is none at all, all below the first that is kept are in use.
+    let next = File::open("/dev/null").map_or(first_kept, |file| file.as_raw_fd());
+    let used = u64::try_from(next).unwrap_or(u64::MAX).saturating_add(doors.saturating_mul(SPARE) as u64);
+    if used < u64::try_from(first_kept).unwrap_or(u64::MAX) {
+        return Ok(());
+    }
+    Err(TooFewDescriptors { used, needed: needed(used) })
+}
+
+/// The limit with which one more than these is not among those that are kept.
+fn needed(used: u64) -> u64 {
+    used.saturating_add(KEPT).min(used.saturating_add(used / 3)).saturating_add(2)
 }
 
 /// Descriptors that are held for the time when there are no others.
@@ -46,6 +75,16 @@ impl Spare {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_that_leaves_none_for_clients_is_refused_and_the_one_it_asks_for_is_enough() {
+        assert_eq!(refuse_too_few(RawFd::MAX, 2), Ok(()));
+        assert!(refuse_too_few(3, 2).is_err());
+        for used in [10, 47, 48, 191, 192, 193, 1000] {
+            let limit = needed(used);
+            assert!(limit - KEPT.min(limit / 4) > used, "{used}");
+        }
+    }
 
     #[test]
     fn some_descriptors_are_kept_and_some_are_held() {

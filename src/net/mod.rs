@@ -70,7 +70,7 @@ pub use attempts::Place;
 pub use authority::InterceptionError;
 pub use body::{BodyError, Gate, OutboundBody, Progress, UpstreamBody};
 pub use client::{Client, ClientError};
-pub use descriptors::first_kept_descriptor;
+pub use descriptors::{TooFewDescriptors, first_kept_descriptor, refuse_too_few};
 pub use drain::{Drain, DrainSignal};
 pub use ending::Ending;
 pub use endpoint::{Answers, Ejection, EndpointState};

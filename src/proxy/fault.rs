@@ -69,7 +69,7 @@ mod tests {
         }
         assert_eq!(sinks.metrics.in_flight(), 0);
         drop(sinks);
-        assert!(writer.finish(Duration::from_secs(30)));
+        writer.finish(Duration::from_secs(30)).unwrap();
         let records = std::fs::read_to_string(file).unwrap();
         assert_eq!(records.lines().filter(|record| record.contains("\"internal_error\"")).count(), 1000);
     }

@@ -16,6 +16,15 @@ use super::{
     transaction::TransactionTokens,
 };
 
+/// A type that members of a chain have by the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrincipalType {
+    /// Its name.
+    pub name: Box<str>,
+    /// Where it is written.
+    pub place: Place,
+}
+
 /// What a snapshot is made of, besides model and tuples.
 #[derive(Debug)]
 pub struct Surroundings {
@@ -29,6 +38,8 @@ pub struct Surroundings {
     pub authenticator: Arc<Authenticator>,
     /// What claims of credentials are mapped to, written in the file of the routes.
     pub mapped: Arc<[MappedTuple]>,
+    /// The types of whom credentials stand for, written there too.
+    pub principals: Arc<[PrincipalType]>,
     /// By what tokens for upstreams are made, if they are.
     pub transaction_tokens: Option<Arc<TransactionTokens>>,
     /// Whose credentials were revoked.
@@ -59,6 +70,7 @@ impl Surroundings {
             upstreams,
             authenticator,
             mapped,
+            principals,
             transaction_tokens,
             denylist,
             callers,
@@ -68,6 +80,7 @@ impl Surroundings {
         } = self;
         let mut problems = routes_against_model(&routes_file, &routes, &upstreams, &model);
         problems.extend(mapped_against_model(&routes_file, &mapped, policy));
+        problems.extend(principals_against_model(&routes_file, &principals, &model.model));
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -121,6 +134,21 @@ pub fn accesses_against_model<'a>(
     model: &Model,
 ) -> Vec<Diagnostic> {
     accesses.into_iter().filter_map(|access| access_against_model(access, model, file)).collect()
+}
+
+/// Every place where credentials stand for somebody of a type that the model does not have: all that they ask for would be
+/// denied.
+pub fn principals_against_model(file: &Arc<str>, principals: &[PrincipalType], model: &Model) -> Vec<Diagnostic> {
+    let unknown = principals.iter().filter(|principal| !model.has_type(&principal.name));
+    unknown.map(|principal| unknown_type(&principal.name, principal.place, model, file)).collect()
+}
+
+fn unknown_type(name: &str, place: Place, model: &Model, file: &Arc<str>) -> Diagnostic {
+    let problem = Diagnostic::new(file, place, format!("the model has no type `{name}`"));
+    match model.nearest_type(name) {
+        Some(near) => problem.with_help(format!("did you mean `{near}`?")),
+        None => problem.with_help(format!("add `type {name}` to the model, or name another type")),
+    }
 }
 
 /// Every place where claims are mapped to a tuple that the model does not allow.
@@ -183,11 +211,7 @@ fn access_against_model(access: &AccessTemplate, model: &Model, file: &Arc<str>)
     let place: Place = *place;
     let type_name = resource.type_name()?;
     if !model.has_type(type_name) {
-        let problem = Diagnostic::new(file, place, format!("the model has no type `{type_name}`"));
-        return Some(match model.nearest_type(type_name) {
-            Some(near) => problem.with_help(format!("did you mean `{near}`?")),
-            None => problem,
-        });
+        return Some(unknown_type(type_name, place, model, file));
     }
     if model.has_relation(type_name, action.as_str()) {
         return None;

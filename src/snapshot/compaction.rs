@@ -122,6 +122,7 @@ mod tests {
             upstreams: Arc::default(),
             authenticator: Arc::new(Authenticator::new(AuthenticatorSettings::default()).unwrap()),
             mapped: Arc::default(),
+            principals: Arc::default(),
             transaction_tokens: None,
             denylist: Arc::default(),
             callers: Arc::new(Callers::default()),

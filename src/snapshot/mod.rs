@@ -17,7 +17,7 @@ pub use authority::{
     Authority, AuthorityFull, Batch, Change, ChangeKind, ChangesQuery, Forgotten, InvalidUlid, NoModel, ObjectFilter,
     Page, ReadFilter, Repetition, Store, StoredModel, StoredTuple, TupleKey, Ulid, WriteError,
 };
-pub use build::{Surroundings, accesses_against_model, mapped_against_model};
+pub use build::{PrincipalType, Surroundings, accesses_against_model, mapped_against_model, principals_against_model};
 pub use callers::{Caller, Callers, InvalidCaller, NotACaller};
 pub use cell::{NotNewer, SnapshotCell, Unusable};
 pub use change::{ChangeError, Delta};

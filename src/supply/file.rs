@@ -17,7 +17,7 @@ use tokio::{
 use crate::access::{Diagnostic, Place, Revision};
 
 use super::{
-    keys::{KeyDocuments, KeyFetcher, KeyUrl},
+    keys::{KeyDocuments, KeyFetcher, KeySetMetrics, KeyUrl},
     source::{Change, Loaded, Source},
 };
 
@@ -59,8 +59,8 @@ pub struct FileSource<A> {
 
 impl<A: Assemble> FileSource<A> {
     /// A source that has not been loaded yet. `unknown_key` tells that a token named a key that is not there.
-    pub fn new(assembler: A, unknown_key: Arc<Notify>) -> Self {
-        Self { assembler: Some(assembler), keys: KeyFetcher::new(unknown_key), watch: Watch::new() }
+    pub fn new(assembler: A, unknown_key: Arc<Notify>, metrics: KeySetMetrics) -> Self {
+        Self { assembler: Some(assembler), keys: KeyFetcher::new(unknown_key, metrics), watch: Watch::new() }
     }
 }
 

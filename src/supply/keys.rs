@@ -1,11 +1,13 @@
 //! Key sets from URLs, fetched again before they are old and when a token names an unknown key.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
+
+use prometheus::{GaugeVec, IntCounterVec, Opts};
 
 use tokio::{
     sync::Notify,
@@ -16,6 +18,7 @@ use tokio::{
 use crate::{
     identity::{IssuerUrl, KeySet},
     net::{ClientTls, FIRST_RETRY, FetchError, LONGEST_RETRY, MediaType, fetch, jittered},
+    telemetry::{MetricsError, Registry},
 };
 
 /// The longest metadata of an issuer.
@@ -46,6 +49,8 @@ pub enum KeyDocument {
 /// A key set to fetch.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct KeyUrl {
+    /// Whose it is, as the configuration and the metrics name it: an issuer, or an agent that signs.
+    pub owner: String,
     /// Where it is. For an issuer that says so itself, where that is asked for first.
     pub url: String,
     /// The issuer whose metadata say where its keys are, if it is to be asked.
@@ -69,17 +74,63 @@ pub enum KeyForm {
     Directory,
 }
 
+/// What is known of the key sets that are fetched, by owner.
+#[derive(Debug, Clone)]
+pub struct KeySetMetrics {
+    last_success: GaugeVec,
+    failures: IntCounterVec,
+}
+
+impl KeySetMetrics {
+    /// Makes the metrics and registers them.
+    pub fn new(registry: &Registry) -> Result<Self, MetricsError> {
+        let last_success = Opts::new(
+            "portcullis_key_set_last_success_timestamp_seconds",
+            "When the key set of an issuer was last fetched, in Unix time; 0 if it never was.",
+        );
+        let failures = Opts::new(
+            "portcullis_key_set_fetch_failures_total",
+            "Attempts to fetch the key set of an issuer that failed.",
+        );
+        Ok(Self {
+            last_success: registry.register(GaugeVec::new(last_success, &["issuer"]))?,
+            failures: registry.register(IntCounterVec::new(failures, &["issuer"]))?,
+        })
+    }
+
+    fn begin(&self, owner: &str) {
+        self.last_success.with_label_values(&[owner]);
+        self.failures.with_label_values(&[owner]);
+    }
+
+    fn fetched(&self, owner: &str) {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.last_success.with_label_values(&[owner]).set(now.as_secs_f64());
+    }
+
+    fn failed(&self, owner: &str) {
+        self.failures.with_label_values(&[owner]).inc();
+    }
+
+    fn end(&self, owner: &str) {
+        // One that is not there is none to end.
+        let _ = self.last_success.remove_label_values(&[owner]);
+        let _ = self.failures.remove_label_values(&[owner]);
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct KeyFetcher {
     documents: Arc<Mutex<KeyDocuments>>,
     tasks: HashMap<KeyUrl, (JoinHandle<()>, Arc<Notify>)>,
     arrived: Arc<Notify>,
     unknown_key: Arc<Notify>,
+    metrics: KeySetMetrics,
 }
 
 impl KeyFetcher {
-    pub(super) fn new(unknown_key: Arc<Notify>) -> Self {
-        Self { documents: Arc::default(), tasks: HashMap::new(), arrived: Arc::default(), unknown_key }
+    pub(super) fn new(unknown_key: Arc<Notify>, metrics: KeySetMetrics) -> Self {
+        Self { documents: Arc::default(), tasks: HashMap::new(), arrived: Arc::default(), unknown_key, metrics }
     }
 
     pub(super) fn documents(&self) -> KeyDocuments {
@@ -98,6 +149,10 @@ impl KeyFetcher {
 
     /// Fetches these key sets from now on, and no others.
     pub(super) fn want(&mut self, urls: &[KeyUrl]) {
+        let owners: BTreeSet<&str> = urls.iter().map(|url| url.owner.as_str()).collect();
+        for known in self.tasks.keys().filter(|known| !owners.contains(known.owner.as_str())) {
+            self.metrics.end(&known.owner);
+        }
         self.tasks.retain(|known, (task, _)| {
             let wanted = urls.contains(known);
             if !wanted {
@@ -108,9 +163,13 @@ impl KeyFetcher {
         for url in urls {
             self.tasks.entry(url.clone()).or_insert_with(|| {
                 let ask = Arc::new(Notify::new());
-                let fetching =
-                    keep_fresh(url.clone(), Arc::clone(&self.documents), Arc::clone(&self.arrived), Arc::clone(&ask));
-                (tokio::spawn(fetching), ask)
+                self.metrics.begin(&url.owner);
+                let kept = Kept {
+                    documents: Arc::clone(&self.documents),
+                    arrived: Arc::clone(&self.arrived),
+                    metrics: self.metrics.clone(),
+                };
+                (tokio::spawn(keep_fresh(url.clone(), kept, Arc::clone(&ask))), ask)
             });
         }
     }
@@ -122,7 +181,15 @@ impl Drop for KeyFetcher {
     }
 }
 
-async fn keep_fresh(source: KeyUrl, documents: Arc<Mutex<KeyDocuments>>, arrived: Arc<Notify>, ask: Arc<Notify>) {
+/// Where a fetched key set goes, and who is told.
+struct Kept {
+    documents: Arc<Mutex<KeyDocuments>>,
+    arrived: Arc<Notify>,
+    metrics: KeySetMetrics,
+}
+
+async fn keep_fresh(source: KeyUrl, kept: Kept, ask: Arc<Notify>) {
+    let Kept { documents, arrived, metrics } = kept;
     let keep = |document: KeyDocument| {
         let mut documents = documents.lock().unwrap_or_else(PoisonError::into_inner);
         if documents.insert(source.url.clone(), document.clone()) != Some(document) {
@@ -136,7 +203,12 @@ async fn keep_fresh(source: KeyUrl, documents: Arc<Mutex<KeyDocuments>>, arrived
     let mut outdated = if known { Instant::now().checked_add(source.max_staleness) } else { None };
     loop {
         let fetched = timeout(WHOLE_DEADLINE, fetch_keys(&source)).await;
-        let pause = match fetched.unwrap_or_else(|_| Err("no document in time".to_owned())) {
+        let fetched = fetched.unwrap_or_else(|_| Err("no document in time".to_owned()));
+        match &fetched {
+            Ok(_) => metrics.fetched(&source.owner),
+            Err(_) => metrics.failed(&source.owner),
+        }
+        let pause = match fetched {
             Ok(text) => {
                 retry = FIRST_RETRY;
                 outdated = Instant::now().checked_add(source.max_staleness);
@@ -152,7 +224,7 @@ async fn keep_fresh(source: KeyUrl, documents: Arc<Mutex<KeyDocuments>>, arrived
             Err(problem) => {
                 tracing::warn!(url = source.url, problem, "a key set could not be fetched");
                 let pause = jittered(retry);
-                retry = (retry * 2).min(LONGEST_RETRY);
+                retry = longer(retry, source.refresh);
                 pause
             }
         };
@@ -204,4 +276,24 @@ async fn discovered(issuer: &IssuerUrl, tls: Option<ClientTls>) -> Result<String
         }
     }
     Err(last)
+}
+
+/// The pause after one more attempt that failed: who is asked often is asked again as soon.
+fn longer(retry: Duration, refresh: Duration) -> Duration {
+    (retry * 2).min(LONGEST_RETRY).min(refresh.max(FIRST_RETRY))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_grows_but_never_beyond_the_time_between_two_fetches() {
+        let seconds = Duration::from_secs;
+        assert_eq!(longer(FIRST_RETRY, seconds(300)), seconds(2));
+        assert_eq!(longer(seconds(32), seconds(300)), LONGEST_RETRY);
+        assert_eq!(longer(seconds(4), seconds(5)), seconds(5));
+        assert_eq!(longer(FIRST_RETRY, seconds(1)), seconds(1));
+        assert_eq!(longer(FIRST_RETRY, Duration::from_millis(10)), FIRST_RETRY, "nobody is asked in a storm");
+    }
 }

@@ -6,6 +6,6 @@ mod replicator;
 mod source;
 
 pub use file::{Assemble, Assembly, FileSource};
-pub use keys::{KeyDocument, KeyDocuments, KeyForm, KeyUrl};
+pub use keys::{KeyDocument, KeyDocuments, KeyForm, KeySetMetrics, KeyUrl};
 pub use replicator::{Replicator, SupplyMetrics};
 pub use source::{Change, Loaded, Source};

@@ -102,7 +102,10 @@ impl<S: Source> Replicator<S> {
                 // What is in force is not what the source holds: from now on it ages.
                 self.faithful = false;
                 self.metrics.last_refused.set(1);
-                tracing::warn!(what, "there is no new snapshot yet, the one before stays in force");
+                match self.cell.load() {
+                    Some(_) => tracing::warn!(what, "there is no new snapshot yet, the one before stays in force"),
+                    None => tracing::warn!(what, "there is no snapshot yet, until then every request is denied"),
+                }
                 count("waiting");
                 Ok(())
             }
@@ -135,7 +138,7 @@ impl<S: Source> Replicator<S> {
                         loaded = self.load() => loaded,
                     };
                     if let Err(problems) = loaded {
-                        log_refusal(&problems);
+                        self.log_refusal(&problems);
                     }
                 }
             }
@@ -163,11 +166,19 @@ impl<S: Source> Replicator<S> {
             "a snapshot is in force"
         );
     }
-}
 
-fn log_refusal(problems: &[Diagnostic]) {
-    tracing::error!(problems = problems.len(), "the change was refused, the snapshot before it stays in force");
-    for problem in problems {
-        tracing::error!("{problem}");
+    fn log_refusal(&self, problems: &[Diagnostic]) {
+        let count = problems.len();
+        match self.cell.load() {
+            Some(_) => {
+                tracing::error!(problems = count, "the change was refused, the snapshot before it stays in force")
+            }
+            None => {
+                tracing::error!(problems = count, "the change was refused, there is no snapshot: requests are denied")
+            }
+        }
+        for problem in problems {
+            tracing::error!("{problem}");
+        }
     }
 }

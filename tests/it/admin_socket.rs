@@ -132,7 +132,7 @@ fn conditions_are_told_the_context_and_the_time() {
     let world = world();
     world.write(
         "model.fga",
-        "model\n  schema 1.1\ntype user\ntype document\n  relations\n    define can_read: [user with until]\n    \
+        "model\n  schema 1.1\ntype user\ntype agent\ntype document\n  relations\n    define can_read: [user with until]\n    \
          define can_write: [user]\ncondition until(current_time: timestamp, end: timestamp, level: int) {\n  \
          current_time < end && level > 2\n}\n",
     );

@@ -11,6 +11,7 @@ use crate::support::{Answer, Connection, Portcullis, World};
 const MODEL: &str = "model
   schema 1.1
 type user
+type agent
 type archive
   relations
     define keeper: [user]

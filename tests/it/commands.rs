@@ -45,6 +45,12 @@ fn check_answers_with_its_exit_code() {
     ] {
         assert_eq!(check(usage).0, Some(2), "{usage:?}");
     }
+    // Without any source, all that there are.
+    let (code, _, said) = text(&world.run(&["check", "--as", "user:erin", "can_read", "document:d1"]));
+    assert_eq!(code, Some(2));
+    for source in ["--config <FILE>", "--admin <SOCKET>", "--model <FILE>", "--store <FILE>"] {
+        assert!(said.contains(source), "{source} is not in {said}");
+    }
 }
 
 #[test]

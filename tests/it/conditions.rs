@@ -5,6 +5,7 @@ use crate::support::World;
 const MODEL: &str = "model
   schema 1.1
 type user
+type agent
 type document
   relations
     define can_read: [user with until, user with by_level, user with in_rooms]

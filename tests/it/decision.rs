@@ -173,7 +173,7 @@ fn conditions_are_told_the_time_on_both_listeners() {
     let world = world();
     world.write(
         "model.fga",
-        "model\n  schema 1.1\ntype user\ntype document\n  relations\n    define can_read: [user with lasting]\n    \
+        "model\n  schema 1.1\ntype user\ntype agent\ntype document\n  relations\n    define can_read: [user with lasting]\n    \
          define can_write: can_read\n\
          condition lasting(current_time: timestamp, end: timestamp) {\n  current_time < end\n}\n",
     );

@@ -43,6 +43,23 @@ fn keys_are_found_where_the_issuer_says() {
 }
 
 #[test]
+fn key_sets_that_cannot_be_fetched_are_in_the_metrics() {
+    let (world, key) = (World::new(), Issuer::new("k1"));
+    let provider = Provider::start(&[&key]);
+    provider.set_out(true);
+    let portcullis = trusting(&world, &provider, ", refresh: 1s");
+    let labelled =
+        |name: &str| portcullis.metric(&format!("portcullis_key_set_{name}{{issuer=\"{}\"}}", provider.name()));
+    eventually("it fails", || (labelled("fetch_failures_total") >= 1.0).then_some(()));
+    assert!(portcullis.telemetry("/metrics").body.contains("portcullis_key_set_last_success_timestamp_seconds{"));
+    assert_eq!(labelled("last_success_timestamp_seconds"), 0.0, "it never was fetched");
+    assert!(!portcullis.log().contains("the one before stays in force"), "there is none before");
+    portcullis.until_logged("there is no snapshot yet, until then every request is denied");
+    provider.set_out(false);
+    eventually("it is fetched", || (labelled("last_success_timestamp_seconds") > 1.6e9).then_some(()));
+}
+
+#[test]
 fn metadata_may_be_where_authorization_servers_have_them() {
     let (world, key) = (World::new(), Issuer::new("k1"));
     let provider = Provider::start(&[&key]);

@@ -26,6 +26,42 @@ fn what_cannot_be_recorded_does_not_pass() {
 }
 
 #[test]
+fn records_that_are_lost_at_the_end_are_counted_and_fail_the_process() {
+    let world = World::new();
+    world.write("portcullis.yaml", world.config().replace("file: audit.jsonl", "file: /dev/full"));
+    let portcullis = Portcullis::start(&world.path("portcullis.yaml"));
+    let token = world.issuer.token("erin", &[]);
+    // It is forwarded, and its record is lost; so are those of the denials that wait behind it.
+    assert_eq!(portcullis.get("/documents/d1", &token).status, 200);
+    portcullis.until_logged("audit records cannot be written");
+    for _ in 0..2 {
+        assert_eq!(portcullis.get("/documents/d1", &token).status, 503);
+    }
+    let told = portcullis.end();
+    assert_eq!(told.status.code(), Some(1));
+    assert!(told.log.contains("audit records are lost") && told.log.contains("records=3"), "{}", told.log);
+    assert!(!told.log.contains("requests in flight\n"), "nobody was in flight: {}", told.log);
+}
+
+#[test]
+fn a_line_that_a_process_left_unfinished_is_not_continued() {
+    let world = World::new();
+    world.write("audit.jsonl", "{\"half\":");
+    let portcullis = world.start();
+    assert_eq!(portcullis.get("/documents/d1", &world.issuer.token("erin", &[])).status, 200);
+    assert_eq!(portcullis.end().status.code(), Some(0));
+    let written = std::fs::read_to_string(world.path("audit.jsonl")).unwrap();
+    let lines: Vec<_> = written.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (2, "{\"half\":"), "{written}");
+    assert!(lines[1].starts_with('{') && lines[1].ends_with('}'), "{written}");
+    // One that ends with its line goes on without an empty one.
+    let portcullis = world.start();
+    portcullis.get("/documents/d1", &world.issuer.token("erin", &[]));
+    portcullis.end();
+    assert_eq!(std::fs::read_to_string(world.path("audit.jsonl")).unwrap().lines().count(), 3);
+}
+
+#[test]
 fn who_chose_to_serve_without_records_is_served_and_told() {
     let world = World::new();
     let config =

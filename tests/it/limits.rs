@@ -215,3 +215,22 @@ fn a_sink_that_is_stuck_denies_and_loses_no_line() {
     let text = reading.join().unwrap();
     assert!(text.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "every line is whole");
 }
+
+#[test]
+fn a_limit_of_descriptors_that_leaves_none_for_clients_is_refused_at_the_start() {
+    let listen = "- address: 127.0.0.1:0\n  ".repeat(14);
+    let world = World { listen, ..World::new() };
+    world.write("portcullis.yaml", world.config());
+    let with_limit = |limit: &str| {
+        let mut command = Command::new("bash");
+        command.args(["-c", &format!("ulimit -n {limit}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_portcullis")]);
+        command.stdout(Stdio::null());
+        Portcullis::launch(command, &world.path("portcullis.yaml"))
+    };
+    let said = with_limit("90").err().expect("it does not start");
+    assert!(said.contains("before anybody connects") && said.contains("raise the limit"), "{said}");
+    let needed = said.split(" unit) to ").nth(1).and_then(|rest| rest.split(',').next()).expect("it says how many");
+    let room = needed.parse::<u32>().unwrap() + 16;
+    let portcullis = with_limit(&room.to_string()).unwrap_or_else(|log| panic!("{log}"));
+    assert_eq!(portcullis.get("/documents/d1", &world.issuer.token("erin", &[])).status, 200);
+}

@@ -318,7 +318,7 @@ fn a_plain_list_may_go_on_as_any_other() {
         }
     }
     assert!(refused("\n \t", TupleFormat::Yaml).len() <= 1);
-    let expected = "tuples:1:7: this is not a list of tuples: expected sequence start at line 1, column 7";
+    let expected = "tuples:1:7: this is not a list of tuples: a list is expected here: begin each element with `- `, or write `[]` for none";
     one(&refused("\u{feff}tuples:\n\n", TupleFormat::Yaml), expected);
 }
 

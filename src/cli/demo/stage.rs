@@ -57,6 +57,7 @@ impl Stage {
         let seen = self.upstream.stop()?;
         match stopped {
             Stopped::InOrder => Ok((self.workplace, seen)),
+            Stopped::Unrecorded => bail!("the proxy could not write every audit record"),
             Stopped::AtDeadline => bail!("the proxy stopped at its deadline, with requests in flight"),
         }
     }

@@ -208,6 +208,15 @@ pub(crate) struct Portcullis {
     /// Where it takes signals, if it does.
     pub(crate) signals: Option<SocketAddr>,
     log: Arc<Mutex<String>>,
+    // It ends with the log.
+    reader: Option<thread::JoinHandle<()>>,
+}
+
+/// How a process ended.
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    /// The whole of it.
+    pub(crate) log: String,
 }
 
 impl Portcullis {
@@ -246,7 +255,7 @@ impl Portcullis {
             if let Some((data, telemetry)) = address("agents can connect").zip(address("metrics and health")) {
                 let decision = address("applications can ask");
                 let signals = address("issuers can send signals");
-                return Ok(Self { child, data, telemetry, decision, signals, log });
+                return Ok(Self { child, data, telemetry, decision, signals, log, reader: Some(reader) });
             }
             if child.try_wait().unwrap().is_some() || Instant::now() > deadline {
                 let _ = child.kill();
@@ -329,6 +338,16 @@ impl Portcullis {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
         line.trim().trim_end_matches("kB").trim().parse::<usize>().unwrap() * 1024
+    }
+
+    /// Ends it in order, and says how that went.
+    pub(crate) fn end(mut self) -> Ended {
+        self.signal("-TERM");
+        let status = eventually("the process ends", || self.child.try_wait().unwrap());
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
+        Ended { status, log: self.log() }
     }
 
     /// Waits for the end of the process.
