@@ -55,8 +55,7 @@ release: tools
 # Measurements of the release; they write bench/results. What other proxies are measured beside is installed, where Debian
 # and PyPI have it.
 bench: tools $(BENCH_TOOLS)/ready
-	cargo build --release -p portcullis -p portcullis-bench
-	RELEASE=$$(bench/release.sh) $${CARGO_TARGET_DIR:-target}/release/portcullis-bench all
+	RELEASE=$$(bench/release.sh) cargo run --release -p portcullis-bench -- all
 
 # Instructions for each request against those that are recorded: more than 3 % more are an error. They are counted by
 # callgrind, which is as steady on a busy machine as on an idle one.

@@ -1,4 +1,4 @@
-//! Measurements of Portcullis: `cargo run -p portcullis-bench --release -- all`.
+//! Measurements of Portcullis, and the load that its release is built by: `make bench`, `make release`.
 
 mod bare;
 mod build;

@@ -2,6 +2,8 @@
 
 use std::{fmt::Write, fs, path::Path, process::Command, time::SystemTime};
 
+use super::process::released;
+
 /// One measurement.
 #[derive(Debug)]
 pub(crate) struct Report {
@@ -19,7 +21,11 @@ impl Report {
         report.line(&format!("- {}", humantime::format_rfc3339_seconds(SystemTime::now())));
         report.line(&format!("- {}", machine()));
         report.line(&format!("- {}", rustc.trim()));
-        report.line(&format!("- `cargo run -p portcullis-bench --release -- {command}`"));
+        let way = match released("portcullis") {
+            Some(_) => "RELEASE=$(bench/release.sh) cargo run --release -p portcullis-bench --",
+            None => "cargo build --release -p portcullis -p portcullis-bench && target/release/portcullis-bench",
+        };
+        report.line(&format!("- `{way} {command}`"));
         if cfg!(debug_assertions) {
             report.line("- **a development build: these figures say nothing**");
         }
