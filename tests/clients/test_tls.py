@@ -5,8 +5,13 @@ import subprocess
 
 
 def test_the_scan_finds_nothing(scan):
-    process, file = scan
-    assert process.wait(240) == 0, process.stdout.read()
+    command, process, file = scan
+    ended = process.wait(240)
+    if ended == 1:
+        # A check that could not be made, beside all the others: once more, alone.
+        file.unlink()
+        ended = subprocess.run(command, cwd=file.parent, stdout=subprocess.DEVNULL, timeout=240).returncode
+    assert ended == 0, file.read_text()
     found = json.loads(file.read_text())
     assert {"TLS1_3", "cipher_order", "heartbleed", "cert_chain_of_trust"} <= {finding["id"].split(" ")[0] for finding in found}
     bad = [finding for finding in found if finding["severity"] in ("MEDIUM", "HIGH", "CRITICAL", "FATAL")]
