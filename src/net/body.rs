@@ -144,7 +144,7 @@ impl OutboundBody {
 
     fn of(source: Source, progress: Arc<Progress>) -> Self {
         let is_empty = source.is_over();
-        Self { progress, coming: (!is_empty).then(|| Box::new(Coming { source, allowance: None, gate: None })) }
+        Self { progress, coming: (!is_empty).then(|| Coming::of(source)) }
     }
 
     fn source(&self) -> Option<&Source> {
@@ -166,8 +166,7 @@ impl OutboundBody {
 
     /// Asks for each piece whether it may pass.
     pub fn behind(&mut self, gate: Box<dyn Gate>) {
-        let nothing = || Box::new(Coming { source: Source::Whole(Bytes::new()), allowance: None, gate: None });
-        self.coming.get_or_insert_with(nothing).gate = Some(gate);
+        self.coming.get_or_insert_with(|| Coming::of(Source::Whole(Bytes::new()))).gate = Some(gate);
     }
 
     /// The same body, as far as it is within the allowance: the rest is cut off, and with it the exchange. Refuses one of
@@ -226,6 +225,10 @@ impl OutboundBody {
 }
 
 impl Coming {
+    fn of(source: Source) -> Box<Self> {
+        Box::new(Self { source, allowance: None, gate: None })
+    }
+
     fn may_pass(&mut self) -> bool {
         self.gate.as_mut().is_none_or(|gate| gate.may_pass())
     }

@@ -8,7 +8,6 @@ use std::{
 };
 
 use prometheus::{GaugeVec, IntCounterVec, Opts};
-
 use tokio::{
     sync::Notify,
     task::JoinHandle,

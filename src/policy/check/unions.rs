@@ -45,27 +45,31 @@ struct Node {
     depth: u8,
 }
 
-/// The objects that some edges give a user, at most two each.
+/// The objects that some edges give a user.
 #[derive(Debug, Default)]
 struct Own {
-    edges: [(EdgeId, [Number; 2]); MOST_ENDS],
+    edges: [(EdgeId, Near); MOST_ENDS],
     count: usize,
 }
 
-/// Objects that are known to give the user a relation, whatever else does: at most two.
+/// Objects that are known beforehand: at most two, and [`UNKNOWN`] in place of what is not there.
 #[derive(Debug, Clone, Copy)]
 struct Near([Number; 2]);
 
 impl Near {
-    const NONE: Self = Self([UNKNOWN; 2]);
-
     fn has(self, object: Number) -> bool {
         self.0.contains(&object) & (object != UNKNOWN)
     }
 }
 
+impl Default for Near {
+    fn default() -> Self {
+        Self([UNKNOWN; 2])
+    }
+}
+
 impl Own {
-    fn iter(&self) -> impl Iterator<Item = &(EdgeId, [Number; 2])> {
+    fn iter(&self) -> impl Iterator<Item = &(EdgeId, Near)> {
         self.edges.iter().take(self.count)
     }
 }
@@ -201,7 +205,7 @@ impl Union {
         for (id, _) in self.last.iter().filter(|(_, of)| *of == user_type) {
             let few = graph.edge(*id).filter(|edge| !edge.is_void()).and_then(|edge| edge.few_objects(number));
             if let (Some(few), Some(place)) = (few, own.edges.get_mut(own.count)) {
-                *place = (*id, few);
+                *place = (*id, Near(few));
                 own.count += 1;
             }
         }
@@ -212,7 +216,7 @@ impl Union {
     fn near(&self, graph: &Graph, own: &Own) -> Near {
         let is_exact = |id: EdgeId| self.exact.iter().any(|(exact, _)| *exact == id);
         let near = own.iter().find(|(id, _)| is_exact(*id) && !graph.edge_has_conditions(*id));
-        near.map_or(Near::NONE, |(_, objects)| Near(*objects))
+        near.map_or_else(Near::default, |(_, near)| *near)
     }
 
     /// Whether a tuple of the object names the user or its wildcard. `None` if a condition has a say in that.
@@ -223,7 +227,7 @@ impl Union {
             let Some(edge) = graph.edge(*id).filter(|edge| !edge.is_void()) else { continue };
             let is_there = match own.iter().find(|(own, _)| own == id) {
                 // The user's own row is near, the object's is not.
-                Some((_, few)) => few.contains(&object.number) & (object.number != UNKNOWN),
+                Some((_, near)) => near.has(object.number),
                 None if restriction.shape == Shape::Wildcard => edge.has_at(object, 0),
                 None => edge.has_at(object, number),
             };
