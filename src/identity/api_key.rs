@@ -6,7 +6,13 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use http::HeaderName;
 use thiserror::Error;
 
-use super::{digest::sha256, error::AuthenticationError, settings::InvalidSettings, tasks::Chain};
+use super::{
+    authenticated::{Credential, Method},
+    digest::sha256,
+    error::AuthenticationError,
+    settings::InvalidSettings,
+    tasks::Chain,
+};
 use crate::access::{ActorMode, Entity, Grants, Principal, Scope, Timestamp, hex_byte};
 
 /// The digits of RFC 4648, section 6, in lower case: five bits each, none of them easily mistaken.
@@ -136,11 +142,8 @@ pub(super) struct ApiKeys {
 
 /// The one key that a request came with.
 pub(super) struct StoredKey {
-    pub(super) id: Arc<str>,
     pub(super) chain: Chain,
-    pub(super) grants: Option<Arc<Grants>>,
-    pub(super) owner: Option<Arc<str>>,
-    pub(super) expires: Option<Timestamp>,
+    pub(super) credential: Arc<Credential>,
     hash: ApiKeyHash,
 }
 
@@ -153,15 +156,11 @@ impl ApiKeys {
                 return Err(InvalidSettings::ApiKeyId { index, id });
             }
             let principal = Principal::new(key.subject.clone(), key.actors.clone(), key.task.clone(), mode);
-            let stored = StoredKey {
-                id: Arc::clone(&id),
-                chain: Chain::Fixed(Arc::new(principal)),
-                grants: (!key.scopes.is_empty())
-                    .then(|| Arc::new(Grants { scopes: key.scopes.clone(), details: None })),
-                owner: key.owner.clone(),
-                expires: key.expires,
-                hash: key.hash,
-            };
+            let method = Method::ApiKey { id: Arc::clone(&id), owner: key.owner.clone() };
+            let grants =
+                (!key.scopes.is_empty()).then(|| Arc::new(Grants { scopes: key.scopes.clone(), details: None }));
+            let credential = Arc::new(Credential { grants, ..Credential::new(method, key.expires) });
+            let stored = StoredKey { chain: Chain::Fixed(Arc::new(principal)), credential, hash: key.hash };
             if keys.insert(Arc::clone(&id), stored).is_some() {
                 return Err(InvalidSettings::RepeatedApiKey { index, id });
             }
@@ -182,7 +181,7 @@ impl ApiKeys {
         let stored = known.map_or([0; 32], |key| key.hash.0);
         let equal = verify_slices_are_equal(&stored, &ApiKeyHash::of(text).0).is_ok();
         let key = known.filter(|_| equal).ok_or(AuthenticationError::UnknownApiKey)?;
-        match key.expires {
+        match key.credential.expires {
             Some(expires) if now >= expires => Err(AuthenticationError::ExpiredApiKey),
             Some(_) | None => Ok(key),
         }

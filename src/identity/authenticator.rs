@@ -7,6 +7,7 @@ use quick_cache::sync::Cache;
 
 use super::{
     api_key::ApiKeys,
+    authenticated::{Authenticated, Method, Possession, Proven},
     challenge::Challenges,
     claims,
     delegation::{ChainRules, TaskNaming},
@@ -15,74 +16,19 @@ use super::{
     issuer::{Issuer, TokenKind, Verified},
     once::SeenOnce,
     presented::{self, Presented},
-    proof::{self, Thumbprint},
+    proof,
     revocations::Revocations,
     seen::{self, Identity, SeenCredential},
     settings::{AuthenticatorSettings, InvalidSettings},
     signals::{self, Signal},
-    signature::{self, SignedBody, Signers},
+    signature::{self, Signers},
     svid::KnownPeer,
     token::{self, Token},
 };
-use crate::access::{
-    CanonicalRequest, ContextualTuple, CredentialKind, CredentialRule, Grants, HeaderProblem, Principal, Reason,
-    Timestamp,
-};
+use crate::access::{CanonicalRequest, CredentialKind, CredentialRule, HeaderProblem, Reason, Timestamp};
 
 /// How many verified tokens are remembered.
 const REMEMBERED: usize = 10_000;
-
-/// Who a request is from, and how that is known.
-#[derive(Debug, Clone)]
-pub struct Authenticated {
-    /// The chain of subjects behind the request.
-    pub principal: Arc<Principal>,
-    /// By which credential.
-    pub method: Method,
-    /// From when on the credential is refused, with the issuer's leeway.
-    pub expires: Option<Timestamp>,
-    /// When a token was issued, if it says so.
-    pub issued: Option<Timestamp>,
-    /// The token's own id (`jti`; RFC 7519, section 4.1.7).
-    pub token_id: Option<Arc<str>>,
-    /// Its scopes and authorization details, if it has any.
-    pub grants: Option<Arc<Grants>>,
-    /// What its claims tell of the subject, if they do.
-    pub contextual: Option<Arc<[ContextualTuple]>>,
-    /// What a signature says of the body. Whoever reads or forwards the body must hold it against this first.
-    pub body: SignedBody,
-    /// What the request proved, to be held against what is asked of it later.
-    pub proven: Proven,
-}
-
-/// The kind of credential that a request came with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Method {
-    /// A signed token.
-    Jwt {
-        /// The issuer's index in the settings.
-        index: usize,
-        /// The issuer's name.
-        issuer: Arc<str>,
-    },
-    /// An API key.
-    ApiKey {
-        /// The key's public id.
-        id: Arc<str>,
-        /// Who answers for the key.
-        owner: Option<Arc<str>>,
-    },
-    /// The certificate of the connection: an X.509-SVID.
-    Spiffe {
-        /// Its SPIFFE ID.
-        id: Arc<str>,
-    },
-    /// A signature of the request.
-    Signature {
-        /// The thumbprint of its key.
-        key_id: Arc<str>,
-    },
-}
 
 /// Reads credentials by one state of the settings and the keys.
 ///
@@ -111,25 +57,6 @@ pub(super) struct Memory {
     nonces: Arc<SeenOnce>,
     // The revocations that were heard of.
     pub(super) revocations: Arc<Revocations>,
-}
-
-/// Whether the sender has yet to prove that it holds its key: the one that its token is bound to, or that signs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Possession {
-    /// It has, by the proof or the signature of its request.
-    ToProve,
-    /// It did when this request came, which has waited since: what is good once was used then.
-    Proven(Proven),
-}
-
-/// The keys whose possession a request has proved, by their thumbprints. Settings may have changed since it came: of what
-/// was not verified then, nothing is believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Proven {
-    // The one that signed the request.
-    pub(super) signature: Option<Thumbprint>,
-    // The one that its token is bound to.
-    pub(super) proof: Option<Thumbprint>,
 }
 
 pub(super) struct Remembered {
@@ -302,17 +229,7 @@ impl Authenticator {
             }
             (None, Some((keys, text)), None) => {
                 let key = presented::found_key(keys, text, (seen, now), possession)?;
-                Authenticated {
-                    principal: Arc::clone(key.chain.within(task)?),
-                    method: Method::ApiKey { id: Arc::clone(&key.id), owner: key.owner.clone() },
-                    expires: key.expires,
-                    issued: None,
-                    token_id: None,
-                    grants: key.grants.clone(),
-                    contextual: None,
-                    body: SignedBody::Free,
-                    proven: Proven::default(),
-                }
+                Authenticated::by(&key.credential, key.chain.within(task)?)
             }
         };
         let authenticated = match signers.filter(|_| field.is_some()) {
@@ -370,11 +287,12 @@ impl Authenticator {
         remembered.token.validity.check(now)?;
         let proofs = self.settings.proofs.as_ref().map(|settings| (settings, &*self.memory.proofs));
         presented::check_possession(proofs, (head, seen), (field, &remembered.token), (now, possession))?;
-        let authenticated = self.authenticated(&remembered.token, task)?;
-        if let Method::Jwt { issuer, .. } = &authenticated.method {
-            self.memory.revocations.check(issuer, &remembered.token.names, authenticated.issued, now)?;
+        let token = &remembered.token;
+        let authenticated = Authenticated::by(&token.credential, token.chain.within(task)?);
+        if let Method::Jwt { issuer, .. } = &token.credential.method {
+            self.memory.revocations.check(issuer, &token.names, token.credential.issued, now)?;
         }
-        Ok(authenticated)
+        Ok(Authenticated { proven: Proven { signature: None, proof: token.bound_key() }, ..authenticated })
     }
 
     /// The text of the token, by one of the schemes that are served.
@@ -420,21 +338,6 @@ impl Authenticator {
     fn rules(&self) -> ChainRules {
         let naming = if self.settings.task_header.is_some() { TaskNaming::ByRequest } else { TaskNaming::ByToken };
         ChainRules { mode: self.settings.actor_mode, naming }
-    }
-
-    fn authenticated(&self, token: &Verified, task: Option<&str>) -> Result<Authenticated, AuthenticationError> {
-        let name = self.settings.issuers.get(token.issuer).map(|settings| Arc::clone(&settings.issuer));
-        Ok(Authenticated {
-            principal: Arc::clone(token.chain.within(task)?),
-            method: Method::Jwt { index: token.issuer, issuer: name.unwrap_or_default() },
-            expires: Some(token.validity.end()),
-            issued: token.validity.issued_at(),
-            token_id: token.token_id.clone(),
-            grants: token.grants.clone(),
-            contextual: token.contextual.clone(),
-            body: SignedBody::Free,
-            proven: Proven { signature: None, proof: token.bound_key() },
-        })
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 use foldhash::fast::RandomState;
 use thiserror::Error;
 
-use super::authenticator::{Authenticated, Method};
+use super::authenticated::{Authenticated, Credential, Method};
 use crate::access::{Entity, Timestamp};
 
 /// One thing that was revoked.
@@ -108,8 +108,8 @@ impl Denylist {
         if self.is_empty() {
             return Ok(());
         }
-        match &authenticated.method {
-            Method::Jwt { issuer, .. } => self.check_token(issuer, authenticated)?,
+        match &authenticated.credential.method {
+            Method::Jwt { issuer, .. } => self.check_token(issuer, &authenticated.credential)?,
             Method::ApiKey { id, .. } if self.api_keys.contains(&**id) => return Err(Revoked::ApiKey),
             Method::ApiKey { .. } | Method::Spiffe { .. } | Method::Signature { .. } => {}
         }
@@ -119,17 +119,18 @@ impl Denylist {
         let principal = &authenticated.principal;
         // Prior actors too, whatever the mode: their part in the chain is what was revoked.
         let mut members = std::iter::once(principal.subject()).chain(principal.actors()).chain(principal.task());
-        let revoked = members.find(|member| self.members.get(*member).is_some_and(|it| it.holds(authenticated.issued)));
+        let revoked = members
+            .find(|member| self.members.get(*member).is_some_and(|it| it.holds(authenticated.credential.issued)));
         revoked.map_or(Ok(()), |member| Err(Revoked::Member(member.clone())))
     }
 
-    fn check_token(&self, issuer: &Arc<str>, authenticated: &Authenticated) -> Result<(), Revoked> {
-        let by_id = authenticated.token_id.as_ref().and_then(|id| self.tokens.get(&**id));
+    fn check_token(&self, issuer: &Arc<str>, token: &Credential) -> Result<(), Revoked> {
+        let by_id = token.token_id.as_ref().and_then(|id| self.tokens.get(&**id));
         if by_id.is_some_and(|issuers| issuers.as_ref().is_none_or(|issuers| issuers.contains(&**issuer))) {
             return Err(Revoked::Token);
         }
         match self.issuers.get(&**issuer) {
-            Some(before) if Which::IssuedBefore(*before).holds(authenticated.issued) => Err(Revoked::Issuer),
+            Some(before) if Which::IssuedBefore(*before).holds(token.issued) => Err(Revoked::Issuer),
             Some(_) | None => Ok(()),
         }
     }

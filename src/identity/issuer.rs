@@ -5,6 +5,7 @@ use std::sync::Arc;
 use aws_lc_rs::signature::ParsedPublicKey;
 
 use super::{
+    authenticated::{Credential, Method},
     claims::{self, Validity},
     contextual,
     delegation::ChainRules,
@@ -15,7 +16,7 @@ use super::{
     tasks::Chain,
     token::Token,
 };
-use crate::access::{ContextualTuple, Grants, Timestamp};
+use crate::access::Timestamp;
 
 /// Which field a token comes in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,17 +30,13 @@ pub(super) enum TokenKind {
 /// What is known of a token whose signature, claims and chain hold.
 pub(super) struct Verified {
     pub(super) chain: Chain,
-    pub(super) issuer: usize,
     pub(super) kind: TokenKind,
-    pub(super) token_id: Option<Arc<str>>,
+    pub(super) credential: Arc<Credential>,
     pub(super) validity: Validity,
     /// What issuers call the members of the chain.
     pub(super) names: Box<[MemberName]>,
     /// The key or the certificate that it is bound to.
     pub(super) binding: Option<Binding>,
-    pub(super) grants: Option<Arc<Grants>>,
-    /// What its claims tell of its subject.
-    pub(super) contextual: Option<Arc<[ContextualTuple]>>,
 }
 
 impl Verified {
@@ -83,19 +80,24 @@ impl<'s> Issuer<'s> {
             Some(confirmation) => Some(bound_to(confirmation).ok_or(InvalidToken::Bound)?),
         };
         let chain = settings.chain.chain(claims, rules)?;
-        Ok(Verified {
+        let credential = Credential {
+            method: Method::Jwt { index: self.index, issuer: Arc::clone(&settings.issuer) },
+            expires: Some(validity.end()),
+            issued: validity.issued_at(),
             contextual: match chain.subject() {
                 Some(subject) => contextual::tuples(&settings.contextual, claims, subject)?,
                 None => None,
             },
+            token_id: claims::token_id(claims)?.map(Arc::from),
+            grants: settings.grants.read(claims)?.map(Arc::new),
+        };
+        Ok(Verified {
             names: settings.chain.names(claims, &chain)?,
             chain,
-            issuer: self.index,
             kind: if is_transaction { TokenKind::Transaction } else { TokenKind::Access },
-            token_id: claims::token_id(claims)?.map(Arc::from),
+            credential: Arc::new(credential),
             validity,
             binding,
-            grants: settings.grants.read(claims)?.map(Arc::new),
         })
     }
 

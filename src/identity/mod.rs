@@ -3,6 +3,7 @@
 
 mod algorithm;
 mod api_key;
+mod authenticated;
 mod authenticator;
 mod certificate;
 mod challenge;
@@ -38,7 +39,8 @@ mod token;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use api_key::{ApiKey, ApiKeyHash, ApiKeySettings, InvalidApiKeyHash, NewApiKey};
-pub use authenticator::{Authenticated, Authenticator, Method, Possession, Proven};
+pub use authenticated::{Authenticated, Credential, Method, Possession, Proven};
+pub use authenticator::Authenticator;
 pub use certificate::UnreadableCertificate;
 pub use challenge::{Challenges, InvalidResource, ProtectedResource, ResourceUrl, is_loopback};
 pub use contextual::{ClaimPresence, InvalidMapping, InvalidTupleClaim, MappedTuple, TupleMapping};

@@ -6,13 +6,13 @@ use http::HeaderValue;
 
 use super::{
     api_key::{ApiKeys, StoredKey},
-    authenticator::{Authenticated, Method, Possession, Proven},
+    authenticated::{Authenticated, Credential, Method, Possession, Proven},
     error::{AuthenticationError, InvalidToken},
     issuer::{TokenKind, Verified},
     once::SeenOnce,
     proof::{Binding, InvalidProof, ProofNeed, ProofSettings},
     seen::SeenCredential,
-    signature::{Signed, SignedBody},
+    signature::Signed,
     svid::KnownPeer,
     tasks::Chain,
 };
@@ -62,14 +62,10 @@ impl Presented {
 
 /// The principal that the signature of the request stands for, where neither a token nor a key was sent.
 pub(super) fn by_signature(signed: Signed, task: Option<&str>) -> Result<Authenticated, AuthenticationError> {
+    let known = Credential::new(Method::Signature { key_id: signed.key_id }, Some(signed.end));
     Ok(Authenticated {
         principal: Arc::clone(Chain::Fixed(signed.principal).within(task)?),
-        method: Method::Signature { key_id: signed.key_id },
-        expires: Some(signed.end),
-        issued: Some(signed.created),
-        token_id: None,
-        grants: None,
-        contextual: None,
+        credential: Arc::new(Credential { issued: Some(signed.created), ..known }),
         body: signed.body,
         proven: Proven { signature: Some(signed.key), proof: None },
     })
@@ -82,9 +78,11 @@ pub(super) fn signed_too(authenticated: Authenticated, signed: Signed) -> Result
         let (signer, sender) = (signed.principal.subject().clone(), sender.clone());
         return Err(AuthenticationError::OtherSigner { signer, sender });
     }
-    let expires = authenticated.expires.map_or(signed.end, |expires| expires.min(signed.end));
+    let known = &authenticated.credential;
+    let expires = known.expires.map_or(signed.end, |expires| expires.min(signed.end));
+    let credential = Arc::new(Credential { expires: Some(expires), ..Credential::clone(known) });
     let proven = Proven { signature: Some(signed.key), ..authenticated.proven };
-    Ok(Authenticated { expires: Some(expires), body: signed.body, proven, ..authenticated })
+    Ok(Authenticated { credential, body: signed.body, proven, ..authenticated })
 }
 
 /// The key that the text is, unless its source has guessed too much.
@@ -110,18 +108,11 @@ pub(super) fn found_key<'k>(
 
 /// The principal that the certificate of the connection stands for, where nothing else was sent.
 pub(super) fn by_certificate(peer: &KnownPeer, task: Option<&str>) -> Result<Authenticated, AuthenticationError> {
-    Ok(Authenticated {
-        principal: Arc::clone(Chain::Fixed(Arc::clone(&peer.principal)).within(task)?),
-        method: Method::Spiffe { id: Arc::clone(peer.id.as_str()) },
-        // Its last second is within its time.
-        expires: Some(peer.not_after.plus(Duration::from_secs(1))),
-        issued: Some(peer.not_before),
-        token_id: None,
-        grants: None,
-        contextual: None,
-        body: SignedBody::Free,
-        proven: Proven::default(),
-    })
+    // Its last second is within its time.
+    let expires = peer.not_after.plus(Duration::from_secs(1));
+    let known = Credential::new(Method::Spiffe { id: Arc::clone(peer.id.as_str()) }, Some(expires));
+    let credential = Arc::new(Credential { issued: Some(peer.not_before), ..known });
+    Ok(Authenticated::by(&credential, Chain::Fixed(Arc::clone(&peer.principal)).within(task)?))
 }
 
 /// Who sends a request of the chain (RFC 8693, section 4.1: the current actor is the one that acts).

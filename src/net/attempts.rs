@@ -1,6 +1,7 @@
 //! A request on its way to an upstream: to which endpoint, and whether it is tried again.
 
 use std::{
+    borrow::Cow,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -17,7 +18,7 @@ use super::{
     race::race,
     retries::copy,
     switched::Alone,
-    target::{Destination, HttpVersion, Target, Times},
+    target::{Destination, HttpVersion, Origin, Target, Times},
 };
 
 type Outbound = Box<Request<OutboundBody>>;
@@ -88,14 +89,15 @@ impl Endpoints {
             chosen = self.first(now);
         }
         let (endpoint, times, of_several) = chosen.ok_or_else(|| ClientError::Unresolved("no endpoint".into()))?;
-        let mut place = Place::take(room, of_several.then(|| Arc::clone(&endpoint)));
+        let mut place = Place::take(room, of_several.then(|| Arc::clone(endpoint.as_ref())));
         let copy = self.retries.as_ref().and_then(|budget| budget.note(&mut request));
         let (mut endpoint, mut tried, mut begun) = (endpoint, Vec::new(), now);
         if of_several && !client.is_connected(&endpoint.target, now) {
             // Rare and large: in a box of its own, so that it does not make every request's future larger.
             let progress = request.body().progress();
-            let connecting = self.connected(client, (endpoint, &mut tried), &progress, self.rules.times.connect);
-            (endpoint, begun) = (Box::pin(connecting).await?, Instant::now());
+            let chosen = (endpoint.into_owned(), &mut tried);
+            let connecting = self.connected(client, chosen, &progress, self.rules.times.connect);
+            (endpoint, begun) = (Cow::Owned(Box::pin(connecting).await?), Instant::now());
             if let Some(place) = place.as_mut() {
                 place.move_to(&endpoint);
             }
@@ -109,7 +111,7 @@ impl Endpoints {
             }
             // The same.
             Err(failed) => {
-                let trying = Trying { begun: now, last: endpoint, tried, sent: 0, copy };
+                let trying = Trying { begun: now, last: endpoint.into_owned(), tried, sent: 0, copy };
                 Box::pin(self.try_others(client, trying, failed, place)).await
             }
         }
@@ -155,7 +157,8 @@ impl Endpoints {
                 let connect =
                     |endpoint: Arc<Endpoint>, limit| async move { Alone::connect(&endpoint.target, limit).await };
                 let (mut tried, limit) = (Vec::new(), self.rules.times.connect);
-                let (endpoint, connection) = self.race((chosen, &mut tried), &progress, limit, connect).await?;
+                let chosen = (chosen.into_owned(), &mut tried);
+                let (endpoint, connection) = self.race(chosen, &progress, limit, connect).await?;
                 (Some(endpoint), connection)
             }
         };
@@ -232,9 +235,10 @@ impl Endpoints {
             return None;
         }
         let (listed, ejection) = (self.list(), &self.rules.ejection);
-        let last = tried.last().and_then(|endpoint| endpoint.target.url.is_ipv4());
-        let is_other =
-            |endpoint: &&Arc<Endpoint>| endpoint.target.url.is_ipv4() != last && endpoint.state() == EndpointState::Up;
+        let last = tried.last().and_then(|endpoint| endpoint.target.origin.url.is_ipv4());
+        let is_other = |endpoint: &&Arc<Endpoint>| {
+            endpoint.target.origin.url.is_ipv4() != last && endpoint.state() == EndpointState::Up
+        };
         let others: Vec<_> = listed.endpoints.iter().filter(is_other).cloned().collect();
         choose(&others, tried, ejection, now).or_else(|| choose(&listed.endpoints, tried, ejection, now))
     }
@@ -248,18 +252,18 @@ impl Endpoints {
             (false, HttpVersion::Negotiated) => (None, HttpVersion::Http1),
             (false, version) => (None, version),
         };
-        Target { url, tls, version, times: self.rules.times, terms: self.terms.clone(), lookups }
+        Target { origin: Origin { url, tls }, version, times: self.rules.times, terms: self.terms.clone(), lookups }
     }
 
     /// An endpoint, the times of one attempt, and whether there are several.
-    fn first(&self, now: Instant) -> Option<(Arc<Endpoint>, Times, bool)> {
+    fn first(&self, now: Instant) -> Option<(Cow<'_, Arc<Endpoint>>, Times, bool)> {
         if let Some(only) = &self.only {
-            return Some((Arc::clone(only), self.rules.times, false));
+            return Some((Cow::Borrowed(only), self.rules.times, false));
         }
         let listed = self.list();
         let endpoint = choose(&listed.endpoints, &[], &self.rules.ejection, now)?;
         let several = listed.endpoints.len();
-        Some((endpoint, shared(self.rules.times, several), several > 1))
+        Some((Cow::Owned(endpoint), shared(self.rules.times, several), several > 1))
     }
 
     /// Notes an answer, which keeps the place until its end.

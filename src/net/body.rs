@@ -49,6 +49,8 @@ pub struct Progress {
     attempts: AtomicU32,
     is_over: AtomicBool,
     is_too_slow: AtomicBool,
+    // Pieces of it come while it is sent.
+    is_streamed: AtomicBool,
     // Who waits for the next piece.
     waiting: AtomicWaker,
 }
@@ -87,7 +89,10 @@ impl Progress {
     /// Nothing passes any more.
     pub fn end(&self) {
         self.is_over.store(true, Ordering::Release);
-        self.waiting.wake();
+        // Set before anybody waits, by the task that ends it.
+        if self.is_streamed.load(Ordering::Relaxed) {
+            self.waiting.wake();
+        }
     }
 }
 
@@ -139,7 +144,9 @@ impl OutboundBody {
 
     /// The client's body as it comes, at the pace that the upstream takes it.
     pub fn streamed(body: RequestBody, progress: Arc<Progress>) -> Self {
-        Self::of(Source::Streamed(body), progress)
+        let body = Self::of(Source::Streamed(body), progress);
+        body.progress.is_streamed.store(body.is_streamed(), Ordering::Relaxed);
+        body
     }
 
     fn of(source: Source, progress: Arc<Progress>) -> Self {
@@ -297,15 +304,15 @@ pub struct UpstreamBody {
 /// What an answer holds on to until it is read.
 #[derive(Debug)]
 enum Held {
-    /// A whole connection. In a box, because it moves through many hands with its answer.
-    Connection(Box<Lease>),
+    /// A whole connection.
+    Connection(Lease),
     /// A place on a connection that is shared.
     Stream { _place: Stream },
 }
 
 impl UpstreamBody {
     pub(super) fn new(incoming: Incoming, lease: Lease) -> Self {
-        Self::holding(incoming, Held::Connection(Box::new(lease)))
+        Self::holding(incoming, Held::Connection(lease))
     }
 
     /// Of a connection that is used once.

@@ -1,13 +1,6 @@
 //! Requests to upstreams, each by what its upstream speaks.
 
-use std::{
-    error::Error,
-    hash::{Hash, Hasher},
-    io,
-    pin::Pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{error::Error, io, pin::Pin, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use rustls::pki_types::ServerName;
@@ -20,7 +13,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{
     body::{BodyError, OutboundBody, Progress, UpstreamBody},
-    deadline::ConnectionTimer,
+    deadline::Alarm,
     http1_client::Http1Connections,
     http2_client::{Http2Connections, Sent},
     socket::Socket,
@@ -86,31 +79,6 @@ impl Failed {
     }
 }
 
-/// The roots are part of the key: a connection that was checked against other roots is not reused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Origin {
-    url: Arc<TargetUrl>,
-    tls: Option<ClientTls>,
-}
-
-impl Origin {
-    pub(super) fn of(target: &Target) -> Self {
-        Self { url: Arc::clone(&target.url), tls: target.tls.clone() }
-    }
-
-    /// Whether a client has chosen it, as it may choose any number of others.
-    pub(super) fn is_requested(&self) -> bool {
-        self.url.is_requested()
-    }
-}
-
-impl Hash for Origin {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        // Origins that differ in their roots alone are rare, and are told apart by `Eq`.
-        state.write_u64(self.url.hash);
-    }
-}
-
 /// The connections of one worker to all upstreams.
 #[derive(Debug, Clone, Default)]
 pub struct Client {
@@ -140,55 +108,54 @@ impl Client {
         mut request: Box<Request<OutboundBody>>,
         now: std::time::Instant,
     ) -> Result<Response<UpstreamBody>, Box<Failed>> {
-        let origin = Origin::of(target);
         if target.version != HttpVersion::Http1 {
             // Large: in a box of its own, so that it does not make every request's future larger.
-            match Box::pin(self.http2.send((target, times), &origin, request, &self.http1)).await? {
+            match Box::pin(self.http2.send((target, times), request, &self.http1)).await? {
                 Sent::Answered(response) => return Ok(response),
                 Sent::Unsent(same) => request = same,
             }
         }
-        self.http1.send((target, times), origin, request, Instant::from_std(now)).await
+        self.http1.send((target, times), request, Instant::from_std(now)).await
     }
 }
 
 impl Client {
     /// Whether the next request to this place finds a connection.
     pub(super) fn is_connected(&self, target: &Target, now: std::time::Instant) -> bool {
-        let (origin, now) = (Origin::of(target), Instant::from_std(now));
+        let now = Instant::from_std(now);
         match target.version {
-            HttpVersion::Http1 => self.http1.has(&origin, now),
-            HttpVersion::Http2 | HttpVersion::Negotiated => self.http2.has((&origin, target.version), &self.http1, now),
+            HttpVersion::Http1 => self.http1.has(&target.origin, now),
+            HttpVersion::Http2 | HttpVersion::Negotiated => self.http2.has(target, &self.http1, now),
         }
     }
 
     /// Connects to this place within the limit, unless there is a connection: the next request finds it.
     pub(super) async fn connect(&self, target: &Target, limit: Duration) -> Result<(), ClientError> {
-        let origin = Origin::of(target);
         match target.version {
-            HttpVersion::Http1 if self.http1.has(&origin, Instant::now()) => Ok(()),
-            HttpVersion::Http1 => self.http1.connect((target, limit), origin).await,
+            HttpVersion::Http1 if self.http1.has(&target.origin, Instant::now()) => Ok(()),
+            HttpVersion::Http1 => self.http1.connect(target, limit).await,
             HttpVersion::Http2 | HttpVersion::Negotiated => {
                 let times = Times { connect: limit, ..target.times };
-                self.http2.connect((target, times), &origin, &self.http1).await
+                self.http2.connect((target, times), &self.http1).await
             }
         }
     }
 }
 
-/// The outcome of an exchange, unless neither the request's body nor the answer moves for so long.
+/// The outcome of an exchange, unless neither the request's body, if it has one, nor the answer moves for so long.
 pub(super) async fn within<T>(
-    timer: &ConnectionTimer,
+    alarm: &mut Alarm,
     mut begun: Instant,
     limit: Duration,
-    progress: &Progress,
+    progress: Option<&Progress>,
     mut exchange: Pin<&mut impl Future<Output = T>>,
 ) -> Option<T> {
     loop {
-        let before = progress.sent();
-        match timer.before(begun + limit, exchange.as_mut()).await {
+        let sent = || progress.map_or(0, Progress::sent);
+        let before = sent();
+        match alarm.before(begun + limit, exchange.as_mut()).await {
             Some(outcome) => return Some(outcome),
-            None if progress.sent() > before => begun = Instant::now(),
+            None if sent() > before => begun = Instant::now(),
             None => return None,
         }
     }

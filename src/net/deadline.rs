@@ -12,15 +12,16 @@ use hyper::rt::Timer;
 use tokio::time::{Duration, Instant, Sleep, sleep_until};
 
 /// The timer of one connection, for one deadline at a time.
-#[derive(Debug, Clone)]
-pub(super) struct ConnectionTimer(Arc<Mutex<Set>>);
-
 #[derive(Debug)]
-struct Set {
+pub(super) struct Alarm {
     sleep: Pin<Box<Sleep>>,
     // Whom it wakes when it goes off.
     wakes: Option<Waker>,
 }
+
+/// The same, as hyper asks for it.
+#[derive(Debug, Clone)]
+pub(super) struct ConnectionTimer(Arc<Mutex<Alarm>>);
 
 /// Ends when its time has come.
 #[derive(Debug)]
@@ -29,18 +30,14 @@ pub(super) struct Deadline {
     at: Instant,
 }
 
-impl ConnectionTimer {
+impl Alarm {
     /// A timer that is not set yet. Only within a runtime.
     pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(Set { sleep: Box::pin(sleep_until(Instant::now())), wakes: None })))
-    }
-
-    pub(super) fn until(&self, at: Instant) -> Deadline {
-        Deadline { timer: self.clone(), at }
+        Self { sleep: Box::pin(sleep_until(Instant::now())), wakes: None }
     }
 
     /// The outcome, if it is there before the time is over.
-    pub(super) async fn before<T>(&self, at: Instant, mut doing: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+    pub(super) async fn before<T>(&mut self, at: Instant, mut doing: Pin<&mut impl Future<Output = T>>) -> Option<T> {
         poll_fn(|cx| match doing.as_mut().poll(cx) {
             Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
             Poll::Pending => self.poll_until(at, cx).map(|()| None),
@@ -48,9 +45,8 @@ impl ConnectionTimer {
         .await
     }
 
-    fn poll_until(&self, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        let mut set = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Set { sleep, wakes } = &mut *set;
+    fn poll_until(&mut self, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { sleep, wakes } = self;
         if at < sleep.deadline() {
             sleep.as_mut().reset(at);
             *wakes = None;
@@ -74,11 +70,22 @@ impl ConnectionTimer {
     }
 }
 
+impl ConnectionTimer {
+    /// A timer that is not set yet. Only within a runtime.
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Mutex::new(Alarm::new())))
+    }
+
+    pub(super) fn until(&self, at: Instant) -> Deadline {
+        Deadline { timer: self.clone(), at }
+    }
+}
+
 impl Future for Deadline {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.timer.poll_until(self.at, cx)
+        self.timer.0.lock().unwrap_or_else(PoisonError::into_inner).poll_until(self.at, cx)
     }
 }
 
@@ -113,7 +120,8 @@ mod tests {
         let begun = Instant::now();
         let after = |milliseconds: u64| begun + Duration::from_millis(milliseconds);
         // Set, and given up before its time.
-        assert_eq!(timer.before(after(600_000), pin!(async { 7 })).await, Some(7));
+        let mut alarm = Alarm::new();
+        assert_eq!(alarm.before(after(600_000), pin!(async { 7 })).await, Some(7));
         // Later and earlier ones than the timer was set to, one of them over already.
         for at in [5, 20, 21, 3, 30] {
             timer.until(after(at)).await;
@@ -125,7 +133,7 @@ mod tests {
         assert!(Instant::now() >= after(33));
         let given_up = tokio::time::timeout(Duration::from_millis(1), timer.until(after(600_000))).await;
         assert!(given_up.is_err());
-        let never: Option<()> = timer.before(Instant::now() + Duration::from_millis(4), pin!(pending())).await;
+        let never: Option<()> = alarm.before(Instant::now() + Duration::from_millis(4), pin!(pending())).await;
         assert_eq!(never, None);
     }
 }

@@ -20,7 +20,7 @@ use super::{
     health::HealthRules,
     lookups::Lookups,
     retries::{RetryBudget, RetryRules},
-    target::{HttpVersion, Target, TargetUrl, Times},
+    target::{HttpVersion, Origin, Target, TargetUrl, Times},
     terms::{CONNECTION_AGE, Gone, Slots, Terms},
     tls::ClientTls,
 };
@@ -178,8 +178,8 @@ impl Endpoints {
         let before = self.listed.load_full();
         let (mut endpoints, mut known_at, mut problem) = (Vec::new(), before.known_at.clone(), None);
         let mut add = |url: Arc<TargetUrl>, index| {
-            if !endpoints.iter().any(|added: &Arc<Endpoint>| added.target.url == url) {
-                let known = before.endpoints.iter().find(|known| known.target.url == url);
+            if !endpoints.iter().any(|added: &Arc<Endpoint>| added.target.origin.url == url) {
+                let known = before.endpoints.iter().find(|known| known.target.origin.url == url);
                 endpoints.push(known.cloned().unwrap_or_else(|| Arc::new(self.endpoint(url, index, now))));
             }
         };
@@ -193,7 +193,7 @@ impl Endpoints {
                 Some(Err(error)) => {
                     if known_at.is_some_and(|at| now.saturating_duration_since(at) <= KEPT) {
                         let kept = before.endpoints.iter().filter(|known| known.url == index);
-                        kept.for_each(|known| add(Arc::clone(&known.target.url), index));
+                        kept.for_each(|known| add(Arc::clone(&known.target.origin.url), index));
                     }
                     problem = Some(format!("`{}` cannot be resolved: {error}", url.host).into());
                     self.happened.unresolved.fetch_add(1, Ordering::Relaxed);
@@ -212,7 +212,7 @@ impl Endpoints {
         let terms = Terms { gone: Gone::default(), ..self.terms.clone() };
         let Self { rules, .. } = self;
         let (tls, lookups) = (rules.tls.clone(), Lookups::default());
-        let target = Target { url, tls, version: rules.version, times: rules.times, terms, lookups };
+        let target = Target { origin: Origin { url, tls }, version: rules.version, times: rules.times, terms, lookups };
         Endpoint::new(target, index, now)
     }
 
@@ -226,7 +226,8 @@ impl Endpoints {
             (Some(_), None) => tracing::info!(upstream, "an upstream's names are resolved again"),
             (Some(_), Some(_)) | (None, None) => {}
         }
-        let places = |listed: &Listed| listed.endpoints.iter().map(|one| one.target.url.place()).collect::<Vec<_>>();
+        let places =
+            |listed: &Listed| listed.endpoints.iter().map(|one| one.target.origin.url.place()).collect::<Vec<_>>();
         let (old, new) = (places(before), places(after));
         let is_known = *self.resolved.borrow();
         if is_known && (old.len() != new.len() || old.iter().any(|place| !new.contains(place))) {
@@ -237,7 +238,7 @@ impl Endpoints {
     /// Notes an answer of an endpoint.
     pub(super) fn answered(&self, endpoint: &Endpoint) {
         if endpoint.answered() {
-            let (upstream, place) = (self.rules.name.as_ref(), endpoint.target.url.place());
+            let (upstream, place) = (self.rules.name.as_ref(), endpoint.target.origin.url.place());
             tracing::info!(upstream, endpoint = %place, "an endpoint answers again");
         }
     }
@@ -256,7 +257,7 @@ impl Endpoints {
         }
         endpoint.eject(&self.rules.ejection, now);
         self.happened.ejections.fetch_add(1, Ordering::Relaxed);
-        let (upstream, place) = (self.rules.name.as_ref(), endpoint.target.url.place());
+        let (upstream, place) = (self.rules.name.as_ref(), endpoint.target.origin.url.place());
         tracing::warn!(upstream, endpoint = %place, "an endpoint fails and is left alone for a while");
     }
 
@@ -326,7 +327,7 @@ mod tests {
     }
 
     fn places(endpoints: &Endpoints) -> Vec<String> {
-        endpoints.list().endpoints.iter().map(|endpoint| endpoint.target.url.place()).collect()
+        endpoints.list().endpoints.iter().map(|endpoint| endpoint.target.origin.url.place()).collect()
     }
 
     fn found(addresses: &[&str]) -> Vec<(usize, io::Result<Vec<SocketAddr>>)> {
@@ -347,10 +348,10 @@ mod tests {
         let list = endpoints.list();
         // The host that is asked for, and verified, stays the name.
         assert_eq!(
-            (list.endpoints[1].target.url.host.as_ref(), list.endpoints[1].target.url.port),
+            (list.endpoints[1].target.origin.url.host.as_ref(), list.endpoints[1].target.origin.url.port),
             ("crm.example", 80)
         );
-        assert_eq!(list.endpoints[1].target.url.authority(), "crm.example:80");
+        assert_eq!(list.endpoints[1].target.origin.url.authority(), "crm.example:80");
     }
 
     #[test]

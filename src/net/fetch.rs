@@ -111,7 +111,7 @@ fn request(
     let request = Request::builder()
         .method(method)
         .uri(path)
-        .header(header::HOST, target.url.authority())
+        .header(header::HOST, target.origin.url.authority())
         .header(header::ACCEPT, wanted.name())
         .header(header::USER_AGENT, concat!("portcullis/", env!("CARGO_PKG_VERSION")))
         .body(OutboundBody::whole(body, Arc::default()));

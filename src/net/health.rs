@@ -101,7 +101,7 @@ async fn check(endpoints: &Endpoints) {
         join_all(all.iter().map(async |endpoint| {
             let is_healthy = is_healthy(endpoint, rules).await;
             if endpoint.checked(is_healthy, rules.failures) {
-                let (upstream, place) = (endpoints.rules.name.as_ref(), endpoint.target.url.place());
+                let (upstream, place) = (endpoints.rules.name.as_ref(), endpoint.target.origin.url.place());
                 if is_healthy {
                     tracing::info!(upstream, endpoint = %place, "an endpoint is up again: its check succeeds");
                 } else {
@@ -119,7 +119,7 @@ async fn is_healthy(endpoint: &Endpoint, rules: &HealthRules) -> bool {
     let mut request = Box::new(Request::new(OutboundBody::whole(Bytes::new(), Arc::default())));
     *request.uri_mut() = rules.path.clone().into();
     let headers = request.headers_mut();
-    headers.insert(header::HOST, endpoint.target.url.authority().clone());
+    headers.insert(header::HOST, endpoint.target.origin.url.authority().clone());
     headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("portcullis/", env!("CARGO_PKG_VERSION"))));
     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     let times = Times { connect: rules.timeout, response: rules.timeout };

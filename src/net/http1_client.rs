@@ -2,31 +2,24 @@
 
 use std::{
     collections::HashMap,
-    pin::pin,
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
 use foldhash::fast::RandomState;
-use futures_util::TryFutureExt;
 use http::{Request, Response};
-use hyper::{body::Incoming, client::conn::http1};
-use hyper_util::rt::TokioIo;
+use hyper::body::Incoming;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     sync::OwnedSemaphorePermit,
     time::{Instant, timeout_at},
 };
 
 use super::{
     body::{OutboundBody, UpstreamBody},
-    client::{ClientError, Failed, Fate, HEAD_BYTES, IDLE_TIME, Origin, broken, secure, slot, within},
-    deadline::ConnectionTimer,
-    joined::Joined,
-    patient::{Heard, Patient},
-    pause::jittered,
-    target::{Target, Times},
-    terms::{Slots, Terms, WANTED},
+    client::{ClientError, Failed, Fate, broken, secure, slot},
+    http1_connection::Connection,
+    target::{Origin, Target, Times},
+    terms::WANTED,
 };
 
 /// In ALPN (RFC 7301).
@@ -39,76 +32,11 @@ pub(super) const IDLE_REQUESTED: usize = 256;
 /// How often connections are closed that are of no more use.
 pub(super) const SWEEP: Duration = Duration::from_secs(1);
 
-type Sender = http1::SendRequest<OutboundBody>;
-
-/// A connection for one request at a time.
-#[derive(Debug)]
-pub(super) struct Connection {
-    sender: Sender,
-    timer: ConnectionTimer,
-    // In a box, because it moves through many hands.
-    life: Box<Life>,
-}
-
-#[derive(Debug)]
-struct Life {
-    heard: Heard,
-    terms: Terms,
-    // It takes no requests after that.
-    until: Instant,
-}
-
-impl Connection {
-    /// The connection on this stream, which takes up the slot until it ends.
-    pub(super) async fn over<T>(stream: T, target: &Target, slot: Option<OwnedSemaphorePermit>) -> hyper::Result<Self>
-    where
-        T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
-        let stream = Patient::new(stream);
-        let heard = stream.heard();
-        let io = TokioIo::new(Joined::new(stream));
-        let mut builder = http1::Builder::new();
-        builder.max_buf_size(HEAD_BYTES);
-        let (sender, connection) = builder.handshake(io).await?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection to an upstream ended");
-            }
-            drop(slot);
-        });
-        let until = Instant::now() + jittered(target.terms.age);
-        let life = Box::new(Life { heard, terms: target.terms.clone(), until });
-        Ok(Self { sender, timer: ConnectionTimer::new(), life })
-    }
-
-    fn is_of_use(&self, now: Instant) -> bool {
-        now < self.life.until && !self.life.terms.gone.is_set()
-    }
-
-    fn is_in_the_way(&self) -> bool {
-        self.life.terms.slots.as_ref().is_some_and(Slots::are_wanted)
-    }
-}
-
-#[derive(Debug)]
-struct Idle {
-    connection: Connection,
-    since: Instant,
-}
-
-impl Idle {
-    fn is_ready(&self, now: Instant) -> bool {
-        let Self { connection, since } = self;
-        let is_old = now.saturating_duration_since(*since) > IDLE_TIME;
-        !is_old && connection.sender.is_ready() && connection.is_of_use(now)
-    }
-}
-
 type Pool = Arc<Mutex<Resting>>;
 
 #[derive(Debug, Default)]
 struct Resting {
-    origins: HashMap<Origin, Vec<Idle>, RandomState>,
+    origins: HashMap<Origin, Vec<Connection>, RandomState>,
     // Of hosts that clients choose: not fewer than there are, and counted anew before they are too many.
     requested: usize,
     // Somebody closes those that are of no more use.
@@ -123,13 +51,13 @@ impl Resting {
         if self.requested <= IDLE_REQUESTED {
             return;
         }
-        let is_requested = |(origin, _): &(&Origin, &mut Vec<Idle>)| origin.is_requested();
+        let is_requested = |(origin, _): &(&Origin, &mut Vec<Connection>)| origin.is_requested();
         self.requested = 1 + self.origins.iter_mut().filter(is_requested).map(|(_, idle)| idle.len()).sum::<usize>();
         if self.requested <= IDLE_REQUESTED {
             return;
         }
         let resting = self.origins.iter_mut().filter(is_requested).filter(|(_, idle)| !idle.is_empty());
-        if let Some((_, oldest)) = resting.min_by_key(|(_, idle)| idle.first().map(|idle| idle.since)) {
+        if let Some((_, oldest)) = resting.min_by_key(|(_, idle)| idle.first().map(Connection::resting)) {
             oldest.remove(0);
             self.requested -= 1;
         }
@@ -146,32 +74,33 @@ pub(super) struct Http1Connections {
 #[derive(Debug)]
 pub(super) struct Lease {
     connection: Connection,
-    origin: Origin,
     pool: Pool,
 }
 
 impl Lease {
-    /// Returns the connection. It is lent again only when hyper says that the exchange is over on both sides.
+    /// Returns the connection, if it can be lent again.
     pub(super) fn give_back(self) {
-        let now = Instant::now();
-        let Self { connection, .. } = &self;
-        if connection.sender.is_closed() || !connection.is_of_use(now) || connection.is_in_the_way() {
+        let Self { mut connection, pool: shared } = self;
+        if !connection.rests(Instant::now()) {
             return;
         }
-        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pool = shared.lock().unwrap_or_else(PoisonError::into_inner);
         if !pool.is_swept {
             pool.is_swept = true;
-            tokio::spawn(sweep(Arc::downgrade(&self.pool)));
+            tokio::spawn(sweep(Arc::downgrade(&shared)));
         }
-        if self.origin.is_requested() {
+        if connection.origin().is_requested() {
             pool.make_room();
         }
-        let idle = pool.origins.entry(self.origin).or_default();
+        let Some(idle) = pool.origins.get_mut(connection.origin()) else {
+            pool.origins.insert(connection.origin().clone(), vec![connection]);
+            return;
+        };
         if idle.len() >= IDLE_CONNECTIONS {
             // The oldest, which the upstream has most likely closed.
             idle.remove(0);
         }
-        idle.push(Idle { connection: self.connection, since: now });
+        idle.push(connection);
     }
 }
 
@@ -180,12 +109,11 @@ impl Http1Connections {
     pub(super) async fn send(
         &self,
         (target, times): (&Target, Times),
-        origin: Origin,
         mut request: Box<Request<OutboundBody>>,
         mut begun: Instant,
     ) -> Result<Response<UpstreamBody>, Box<Failed>> {
         loop {
-            let reused = self.take(&origin, begun);
+            let reused = self.take(&target.origin, begun);
             let is_reused = reused.is_some();
             let mut connection = match reused {
                 Some(connection) => connection,
@@ -200,13 +128,9 @@ impl Http1Connections {
                     }
                 }
             };
-            let progress = request.body().progress();
-            connection.life.heard.clear();
-            // A failure holds the request, which is large, and the outcome moves through many hands.
-            let answer = pin!(connection.sender.try_send_request(*request).map_err(Box::new));
-            match within(&connection.timer, begun, times.response, &progress, answer).await {
+            match connection.send(*request, begun, times.response).await {
                 Some(Ok(response)) => {
-                    let lease = Lease { connection, origin, pool: Arc::clone(&self.pool) };
+                    let lease = Lease { connection, pool: Arc::clone(&self.pool) };
                     return Ok(response.map(|incoming: Incoming| UpstreamBody::new(incoming, lease)));
                 }
                 Some(Err(mut failed)) => match failed.take_message() {
@@ -216,8 +140,7 @@ impl Http1Connections {
                         return Err(Failed::new(error, Fate::Unsent(Box::new(unsent))));
                     }
                     None => {
-                        let has_begun = connection.life.heard.is_set();
-                        let fate = if has_begun { Fate::Over } else { Fate::Unanswered };
+                        let fate = if connection.has_begun() { Fate::Over } else { Fate::Unanswered };
                         return Err(Failed::new(broken(failed.into_error()), fate));
                     }
                 },
@@ -227,27 +150,23 @@ impl Http1Connections {
     }
 
     /// Takes a connection in that nobody has used yet: the next request to its origin finds it.
-    pub(super) async fn take_in(&self, origin: Origin, mut connection: Connection) -> hyper::Result<()> {
+    pub(super) async fn take_in(&self, mut connection: Connection) -> hyper::Result<()> {
         // Before it has begun to read it takes no request.
-        connection.sender.ready().await?;
-        Lease { connection, origin, pool: Arc::clone(&self.pool) }.give_back();
+        connection.ready().await?;
+        Lease { connection, pool: Arc::clone(&self.pool) }.give_back();
         Ok(())
     }
 
-    /// Connects within the limit, for the next request to the origin.
-    pub(super) async fn connect(
-        &self,
-        (target, limit): (&Target, Duration),
-        origin: Origin,
-    ) -> Result<(), ClientError> {
+    /// Connects within the limit, for the next request to the target.
+    pub(super) async fn connect(&self, target: &Target, limit: Duration) -> Result<(), ClientError> {
         let connection = connect(target, limit).await?;
-        self.take_in(origin, connection).await.map_err(ClientError::Broken)
+        self.take_in(connection).await.map_err(ClientError::Broken)
     }
 
     /// Whether the next request to the origin finds a connection.
     pub(super) fn has(&self, origin: &Origin, now: Instant) -> bool {
         let pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        pool.origins.get(origin).is_some_and(|idle| idle.iter().any(|idle| idle.is_ready(now)))
+        pool.origins.get(origin).is_some_and(|idle| idle.iter().any(|one| !one.is_old(now) && one.is_ready(now)))
     }
 
     /// A connection whose last exchange is complete, the youngest first.
@@ -255,27 +174,18 @@ impl Http1Connections {
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
         let Resting { origins, requested, .. } = &mut *pool;
         let idle = origins.get_mut(origin)?;
-        let is_old = |idle: &Idle| now.saturating_duration_since(idle.since) > IDLE_TIME;
-        if idle.first().is_some_and(is_old) {
-            idle.retain(|idle| !is_old(idle) && !idle.connection.sender.is_closed());
+        if idle.first().is_some_and(|oldest| oldest.is_old(now)) {
+            idle.retain(|one| !one.is_old(now) && !one.is_over(now));
         }
-        let mut index = idle.len();
-        while let Some(sender) =
-            index.checked_sub(1).and_then(|last| idle.get(last)).map(|idle| &idle.connection.sender)
-        {
-            index -= 1;
-            match (sender.is_ready(), sender.is_closed()) {
-                (true, _) => {
-                    let connection = idle.remove(index).connection;
-                    if connection.is_of_use(now) {
-                        *requested = requested.saturating_sub(usize::from(origin.is_requested()));
-                        return Some(connection);
-                    }
-                }
-                // What the upstream has closed is in nobody's way.
-                (false, true) => drop(idle.remove(index)),
-                // It has not noticed yet that its exchange is over.
-                (false, false) => {}
+        for index in (0..idle.len()).rev() {
+            let connection = idle.get(index)?;
+            if connection.is_ready(now) {
+                *requested = requested.saturating_sub(usize::from(origin.is_requested()));
+                return Some(idle.remove(index));
+            }
+            // What the upstream has closed is in nobody's way. What is neither has not noticed yet that its exchange is over.
+            if connection.is_over(now) {
+                idle.remove(index);
             }
         }
         None
@@ -291,10 +201,7 @@ async fn sweep(pool: Weak<Mutex<Resting>>) {
         let now = Instant::now();
         let mut pool = pool.lock().unwrap_or_else(PoisonError::into_inner);
         pool.origins.retain(|_, resting| {
-            resting.retain(|Idle { connection, since }| {
-                let is_young = now.saturating_duration_since(*since) <= IDLE_TIME;
-                is_young && !connection.sender.is_closed() && connection.is_of_use(now) && !connection.is_in_the_way()
-            });
+            resting.retain(|one| !one.is_old(now) && !one.is_over(now) && !one.is_in_the_way());
             !resting.is_empty()
         });
     }
@@ -307,9 +214,9 @@ async fn connect(target: &Target, limit: Duration) -> Result<Connection, ClientE
 }
 
 async fn handshake(target: &Target, slot: Option<OwnedSemaphorePermit>) -> Result<Connection, ClientError> {
-    let url = &target.url;
+    let Origin { url, tls } = &target.origin;
     let stream = target.connect().await.map_err(ClientError::Connect)?;
-    let connection = match &target.tls {
+    let connection = match tls {
         None => Connection::over(stream, target, slot).await,
         Some(tls) => {
             let stream = secure(url, tls, stream, &[HTTP1]).await.map_err(ClientError::Connect)?;
@@ -329,6 +236,7 @@ mod tests {
     use bytes::Bytes;
     use http_body_util::{BodyExt, Empty};
     use hyper::{server, service::service_fn};
+    use hyper_util::rt::TokioIo;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpListener,

@@ -20,14 +20,15 @@ use tokio::{
 
 use super::{
     body::{OutboundBody, UpstreamBody},
-    client::{ClientError, Failed, Fate, Origin, is_of_body, secure, slot, within},
-    deadline::ConnectionTimer,
-    http1_client::{Connection, HTTP1, Http1Connections, IDLE_REQUESTED},
+    client::{ClientError, Failed, Fate, is_of_body, secure, slot, within},
+    deadline::Alarm,
+    http1_client::{HTTP1, Http1Connections, IDLE_REQUESTED},
+    http1_connection::Connection,
     http2_connection::{Multiplexed, Sender, Stream},
     http2_origins::{Dialling, Key, Origins, Shareable, Undialled, sweep},
     pause::jittered,
     retries::repeated,
-    target::{HttpVersion, Target, Times},
+    target::{HttpVersion, Origin, Target, Times},
 };
 
 /// In ALPN (RFC 7301).
@@ -69,13 +70,12 @@ impl Http2Connections {
     pub(super) async fn send(
         &self,
         (target, times): (&Target, Times),
-        origin: &Origin,
         mut request: Box<Request<OutboundBody>>,
         http1: &Http1Connections,
     ) -> Result<Sent, Box<Failed>> {
         let mut attempt = 1;
         loop {
-            let (mut sender, stream) = match self.stream((target, times), origin, http1).await {
+            let (mut sender, stream) = match self.stream((target, times), http1).await {
                 Ok(Some(way)) => way,
                 Ok(None) => return Ok(Sent::Unsent(request)),
                 Err(error) => return Err(Failed::new(error, Fate::Unsent(request))),
@@ -84,8 +84,8 @@ impl Http2Connections {
             let progress = request.body().progress();
             let request_in_http2 = in_http2(*request, target).map_err(|error| Failed::new(error, Fate::Over))?;
             let asked = pin!(sender.try_send_request(request_in_http2).map_err(Box::new));
-            let timer = ConnectionTimer::new();
-            let mut failed = match within(&timer, Instant::now(), times.response, &progress, asked).await {
+            let mut alarm = Alarm::new();
+            let mut failed = match within(&mut alarm, Instant::now(), times.response, Some(&progress), asked).await {
                 Some(Ok(response)) => {
                     return Ok(Sent::Answered(response.map(|incoming| UpstreamBody::of_stream(incoming, stream))));
                 }
@@ -113,36 +113,29 @@ impl Http2Connections {
     pub(super) async fn connect(
         &self,
         (target, times): (&Target, Times),
-        origin: &Origin,
         http1: &Http1Connections,
     ) -> Result<(), ClientError> {
-        if self.stream((target, times), origin, http1).await?.is_some() || http1.has(origin, Instant::now()) {
+        if self.stream((target, times), http1).await?.is_some() || http1.has(&target.origin, Instant::now()) {
             return Ok(());
         }
-        http1.connect((target, times.connect), origin.clone()).await
+        http1.connect(target, times.connect).await
     }
 
     /// Whether the next request to the origin finds a connection.
-    pub(super) fn has(
-        &self,
-        (origin, version): (&Origin, HttpVersion),
-        http1: &Http1Connections,
-        now: Instant,
-    ) -> bool {
+    pub(super) fn has(&self, target: &Target, http1: &Http1Connections, now: Instant) -> bool {
         let origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(known) = origins.known.get(&(origin.clone(), version)) else { return false };
+        let Some(known) = origins.known.get(&(target.origin.clone(), target.version)) else { return false };
         let is_free = |shareable: &Shareable| shareable.is_kept(now) && shareable.connection.has_room();
-        known.connections.iter().any(is_free) || known.speaks_http1(now) && http1.has(origin, now)
+        known.connections.iter().any(is_free) || known.speaks_http1(now) && http1.has(&target.origin, now)
     }
 
     /// A stream on a connection that has room, or on a new one; none if the upstream speaks HTTP/1.1.
     async fn stream(
         &self,
         (target, times): (&Target, Times),
-        origin: &Origin,
         http1: &Http1Connections,
     ) -> Result<Option<(Sender, Stream)>, ClientError> {
-        let key = (origin.clone(), target.version);
+        let key = (target.origin.clone(), target.version);
         loop {
             let dial = match self.way(&key, (target, times), http1) {
                 Way::Stream(sender, stream) => return Ok(Some((sender, stream))),
@@ -200,7 +193,7 @@ impl Http2Connections {
         };
         let connected = match connected {
             Ok(Connected::Http1(connection)) => {
-                let taken_in = http1.take_in(key.0.clone(), connection).await;
+                let taken_in = http1.take_in(connection).await;
                 taken_in.map(|()| None).map_err(|error| failed(&io::Error::other(error)))
             }
             Ok(Connected::Http2(connection)) => Ok(Some(connection)),
@@ -233,7 +226,8 @@ enum Connected {
 
 async fn connect(target: &Target, slot: Option<OwnedSemaphorePermit>) -> io::Result<Connected> {
     let stream = target.connect().await?;
-    let Some(tls) = &target.tls else {
+    let Origin { url, tls } = &target.origin;
+    let Some(tls) = tls else {
         return Multiplexed::handshake(TokioIo::new(stream), slot).await.map(Connected::Http2);
     };
     let offered: &[&[u8]] = match target.version {
@@ -241,7 +235,7 @@ async fn connect(target: &Target, slot: Option<OwnedSemaphorePermit>) -> io::Res
         HttpVersion::Http2 => &[HTTP2],
         HttpVersion::Http1 => &[HTTP1],
     };
-    let stream = secure(&target.url, tls, stream, offered).await?;
+    let stream = secure(url, tls, stream, offered).await?;
     let chosen = stream.get_ref().1.alpn_protocol();
     if chosen == Some(HTTP2) {
         return Multiplexed::handshake(TokioIo::new(stream), slot).await.map(Connected::Http2);
@@ -259,9 +253,9 @@ async fn connect(target: &Target, slot: Option<OwnedSemaphorePermit>) -> io::Res
 fn in_http2(request: Request<OutboundBody>, target: &Target) -> Result<Request<OutboundBody>, ClientError> {
     let (mut parts, body) = request.into_parts();
     let invalid = |error: http::Error| ClientError::Connect(io::Error::new(io::ErrorKind::InvalidInput, error));
-    let host = parts.headers.remove(header::HOST).unwrap_or_else(|| target.url.authority().clone());
+    let host = parts.headers.remove(header::HOST).unwrap_or_else(|| target.origin.url.authority().clone());
     let mut target_parts = uri::Parts::from(std::mem::take(&mut parts.uri));
-    target_parts.scheme = Some(if target.url.is_tls() { uri::Scheme::HTTPS } else { uri::Scheme::HTTP });
+    target_parts.scheme = Some(if target.origin.url.is_tls() { uri::Scheme::HTTPS } else { uri::Scheme::HTTP });
     target_parts.authority = Some(uri::Authority::try_from(host.as_bytes()).map_err(|error| invalid(error.into()))?);
     parts.uri = Uri::from_parts(target_parts).map_err(|error| invalid(error.into()))?;
     parts.version = http::Version::HTTP_2;
@@ -375,7 +369,7 @@ mod tests {
             let url = url.within(Reach::Within(Arc::from(["127.0.0.0/8".parse().unwrap()])));
             let target = Target { version: HttpVersion::Http2, ..Target::new(Arc::new(url), None, times) };
             let request = Box::new(Request::new(OutboundBody::whole(Bytes::new(), Arc::default())));
-            let sent = connections.send((&target, times), &Origin::of(&target), request, &http1).await.unwrap();
+            let sent = connections.send((&target, times), request, &http1).await.unwrap();
             let Sent::Answered(answer) = sent else { panic!("{sent:?}") };
             answer.into_body().collect().await.unwrap();
         }

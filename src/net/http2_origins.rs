@@ -13,10 +13,10 @@ use futures_util::future::WeakShared;
 use tokio::time::Instant;
 
 use super::{
-    client::{IDLE_TIME, Origin},
+    client::IDLE_TIME,
     http1_client::{IDLE_REQUESTED, SWEEP},
     http2_connection::{Multiplexed, Sender, Stream},
-    target::HttpVersion,
+    target::{HttpVersion, Origin},
     terms::{Slots, Terms, WANTED},
 };
 

@@ -25,6 +25,7 @@ mod hand_over;
 mod health;
 mod http1;
 mod http1_client;
+mod http1_connection;
 mod http2;
 mod http2_client;
 mod http2_connection;

@@ -21,7 +21,7 @@ use tokio::{
 use super::{
     body::{OutboundBody, UpstreamBody},
     client::{ClientError, HEAD_BYTES, broken, secure, slot, within},
-    deadline::ConnectionTimer,
+    deadline::Alarm,
     drain::DrainSignal,
     http1_client::HTTP1,
     joined::Joined,
@@ -92,9 +92,9 @@ impl Alone {
         limit: Duration,
     ) -> Result<Response<UpstreamBody>, ClientError> {
         let progress = request.body().progress();
-        let (timer, begun) = (ConnectionTimer::new(), Instant::now());
+        let (mut alarm, begun) = (Alarm::new(), Instant::now());
         let answer = std::pin::pin!(self.sender.send_request(*request));
-        let answer = within(&timer, begun, limit, &progress, answer).await;
+        let answer = within(&mut alarm, begun, limit, Some(&progress), answer).await;
         let response = answer.ok_or(ClientError::ResponseTimeout)?.map_err(broken)?;
         Ok(response.map(UpstreamBody::alone))
     }
@@ -102,10 +102,10 @@ impl Alone {
 
 async fn connect(target: &Target) -> Result<http1::SendRequest<OutboundBody>, ClientError> {
     let stream = target.connect().await.map_err(ClientError::Connect)?;
-    match &target.tls {
+    match &target.origin.tls {
         None => handshake(stream).await,
         Some(tls) => {
-            let stream = secure(&target.url, tls, stream, &[HTTP1]).await.map_err(ClientError::Connect)?;
+            let stream = secure(&target.origin.url, tls, stream, &[HTTP1]).await.map_err(ClientError::Connect)?;
             handshake(stream).await
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    hash::BuildHasher,
+    hash::{BuildHasher, Hash, Hasher},
     io,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
@@ -180,6 +180,30 @@ pub enum HttpVersion {
     Negotiated,
 }
 
+/// Where connections lead to that serve each other's requests. The roots are part of it: a connection that was checked
+/// against other roots is not reused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Origin {
+    /// Where it is.
+    pub(super) url: Arc<TargetUrl>,
+    /// The roots for its certificate, if the URL is `https`.
+    pub(super) tls: Option<ClientTls>,
+}
+
+impl Origin {
+    /// Whether a client has chosen it, as it may choose any number of others.
+    pub(super) fn is_requested(&self) -> bool {
+        self.url.is_requested()
+    }
+}
+
+impl Hash for Origin {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // Origins that differ in their roots alone are rare, and are told apart by `Eq`.
+        state.write_u64(self.url.hash);
+    }
+}
+
 /// A place that the client has chosen.
 #[derive(Debug, Clone)]
 pub struct Destination {
@@ -192,10 +216,7 @@ pub struct Destination {
 /// One place of an upstream, and how long it may take.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// Where it is.
-    pub(super) url: Arc<TargetUrl>,
-    /// The roots for its certificate, if the URL is `https`.
-    pub(super) tls: Option<ClientTls>,
+    pub(super) origin: Origin,
     /// What is spoken there.
     pub(super) version: HttpVersion,
     pub(super) times: Times,
@@ -217,12 +238,12 @@ impl Target {
     /// The place of this URL, spoken to by HTTP/1.1, verified by these roots if it is `https`.
     pub fn new(url: Arc<TargetUrl>, tls: Option<ClientTls>, times: Times) -> Self {
         let (version, terms, lookups) = (HttpVersion::Http1, Terms::default(), Lookups::default());
-        Self { url, tls, version, times, terms, lookups }
+        Self { origin: Origin { url, tls }, version, times, terms, lookups }
     }
 
     /// A connection to it.
     pub(super) async fn connect(&self) -> io::Result<Socket> {
-        let TargetUrl { socket, host, port, address, reach, .. } = self.url.as_ref();
+        let TargetUrl { socket, host, port, address, reach, .. } = self.origin.url.as_ref();
         if let Some(path) = socket {
             return UnixStream::connect(path).await.map(Socket::Unix);
         }

@@ -69,7 +69,7 @@ pub(super) fn answer(mut response: Response<Content>, mut exchange: Exchange) ->
         exchange.call_ended(response.headers());
     }
     let is_head = exchange.is_head();
-    super::upstream::mark(response.headers_mut(), exchange.marks());
+    exchange.take_marks().name_in(response.headers_mut());
     let (mut parts, content) = response.into_parts();
     let content = match content {
         Content::Switched(tunnel) => {

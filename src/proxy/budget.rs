@@ -79,7 +79,7 @@ impl Holder {
             UsedBy::Subject => principal.subject(),
             UsedBy::Actor => principal.current_actor().unwrap_or(principal.subject()),
             UsedBy::Credential => {
-                return match (&authenticated.method, &authenticated.token_id) {
+                return match (&authenticated.credential.method, &authenticated.credential.token_id) {
                     (identity::Method::Jwt { issuer, .. }, Some(id)) => {
                         Ok(Self::Token(Arc::clone(issuer), Arc::clone(id)))
                     }

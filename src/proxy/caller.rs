@@ -7,10 +7,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::{
     access::{ContextualTuple, Entity, Malformed, Principal, Reason, Revision},
     audit::PrincipalRecord,
-    identity::{Authenticated, Method, RefusedKeys, SeenCredential},
+    identity::{Authenticated, Credential, Method, RefusedKeys, SeenCredential},
     net::{Lookups, Peer},
     policy::Policy,
-    snapshot::Snapshot,
+    snapshot::{Snapshot, SnapshotCell},
 };
 
 use super::{
@@ -38,7 +38,8 @@ pub(super) struct Caller {
 
 impl Caller {
     fn new(authenticated: &Authenticated) -> Result<Self, Rejection> {
-        let Authenticated { principal, method, contextual, .. } = authenticated;
+        let Authenticated { principal, credential, .. } = authenticated;
+        let Credential { method, contextual, .. } = credential.as_ref();
         let told = contextual.as_deref().unwrap_or_default();
         let record = match method {
             Method::Jwt { issuer, .. } => PrincipalRecord::new(principal, "jwt", issuer, None, told),
@@ -99,15 +100,18 @@ impl Caller {
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) credential: SeenCredential,
+    /// By which its requests are decided.
+    pub(super) snapshots: Arc<SnapshotCell>,
     caller: Mutex<Option<Arc<Caller>>>,
     revision: Mutex<Option<(Revision, HeaderValue)>>,
 }
 
 impl Seen {
     /// What is known of a connection before its first request.
-    pub(super) fn of_peer(peer: &Peer, refused_keys: &Arc<RefusedKeys>) -> Self {
+    pub(super) fn of_peer(peer: &Peer, refused_keys: &Arc<RefusedKeys>, snapshots: Arc<SnapshotCell>) -> Self {
         let certificates = peer.certificates.iter().map(AsRef::as_ref);
-        Self { credential: SeenCredential::of_peer(certificates, peer.source, refused_keys), ..Self::default() }
+        let credential = SeenCredential::of_peer(certificates, peer.source, refused_keys);
+        Self { credential, snapshots, ..Self::default() }
     }
 
     /// The caller that was authenticated: the one that was kept, if this is the same chain of the same credential.

@@ -12,9 +12,9 @@ use hyper::body::{Body, Incoming};
 use tokio::sync::Notify;
 
 use crate::{
-    access::{CanonicalRequest, DecisionId, Grants, Malformed, Reason, Timestamp},
+    access::{CanonicalRequest, DecisionId, Malformed, Reason, Timestamp},
     audit::AuditLog,
-    identity::{Authenticated, AuthenticationError, Possession, Proven, RefusedKeys, SenderFields},
+    identity::{Authenticated, AuthenticationError, Credential, Possession, Proven, RefusedKeys, SenderFields},
     net::{Client, Ending, Handler, HeadProblem, Peer, Refused, RequestBody, Rest, Role},
     policy::{RequestContext, TaskRule},
     route::{Inputs, Operation, Route},
@@ -98,7 +98,7 @@ struct Asked {
     sender: Option<SenderFields>,
     route: Arc<Route>,
     caller: Arc<Caller>,
-    grants: Option<Arc<Grants>>,
+    credential: Arc<Credential>,
     proven: Proven,
     // Whose uses of the operation are counted, if they are, and whose bytes.
     holder: Option<Holder>,
@@ -201,8 +201,8 @@ impl Worker {
         exchange.holding(caller.enter(&self.shared.shares, self.settings.in_flight_each)?);
         let holder = operation.uses.map(|rule| Holder::of(&authenticated, rule.by, Counted::Uses)).transpose()?;
         let mover = operation.bytes.map(|rule| Holder::of(&authenticated, rule.by, Counted::Bytes)).transpose()?;
-        let Authenticated { grants, body: signed, proven, .. } = authenticated;
-        if !operation.has_scopes(grants.as_deref()) {
+        let Authenticated { credential, body: signed, proven, .. } = authenticated;
+        if !operation.has_scopes(credential.grants.as_deref()) {
             return Err(Rejection::insufficient_scope(challenges.insufficient_scope(&operation.scopes)));
         }
         let opening = Opening::of(&head, operation, (way, self.settings.unread))?;
@@ -212,7 +212,8 @@ impl Worker {
             BodyRefusal::Rejected(rejection) => rejection,
             BodyRefusal::Signature(problem) => refused(seen.credential.refuse(problem.into(), now)),
         })?;
-        let asked = Asked { snapshot, head, sender, route, caller, grants, proven, holder, mover, opening, patience };
+        let asked =
+            Asked { snapshot, head, sender, route, caller, credential, proven, holder, mover, opening, patience };
         Ok((asked, body))
     }
 
@@ -260,7 +261,8 @@ impl Worker {
         asked: Asked,
         body: Inspected,
     ) -> Result<Sending, Rejection> {
-        let Asked { snapshot, head, sender, route, caller, grants, proven, holder, mover, opening, patience } = asked;
+        let Asked { snapshot, head, sender, route, caller, credential, proven, holder, mover, opening, patience } =
+            asked;
         let Inspected { document, outbound, waited } = body;
         let principal = &caller.principal;
         let operation = route.operation(&head)?;
@@ -268,7 +270,7 @@ impl Worker {
         let inputs = Inputs { head: &head, captures: &captures, principal, body: document.as_ref() };
         let accesses = operation.accesses(inputs)?;
         exchange.mapped(&accesses);
-        operation.check_details(inputs, grants.as_deref())?;
+        operation.check_details(inputs, credential.grants.as_deref())?;
         let deciding = Instant::now();
         let told = caller.told(&snapshot)?;
         let policy = told.as_deref().unwrap_or(&snapshot.policy);
@@ -276,12 +278,12 @@ impl Worker {
         let permit = policy.authorize(principal, accesses, task_rule, &RequestContext::default().at(now));
         let decided = Instant::now();
         exchange.decided(decided - deciding);
-        let grounds = Grounds { route: Arc::clone(&route), permit: permit?, task_rule, proven };
-        let permit = &grounds.permit;
+        let permit = permit?;
         if waited > lasting::EVERY {
             // The body took so long that what was true at its beginning may not be any more.
             let asking = sender.as_deref().map(|fields| head.with_fields(fields));
-            grounds.decide_again(&self.snapshots, seen, asking.as_ref().unwrap_or(&head))?;
+            let grounds = Grounds { route: Arc::clone(&route), permit: permit.clone(), task_rule, proven };
+            grounds.decide_again(seen, asking.as_ref().unwrap_or(&head))?;
         }
         exchange.reserve()?; // No place for its record, no passage.
         let grant = |holder| Grant { route: Arc::clone(&route.name), method: head.method().clone(), holder };
@@ -297,7 +299,7 @@ impl Worker {
         // What was decided on is what is sent: the head ends here.
         let permitted = Permitted {
             snapshot: &snapshot,
-            permit,
+            permit: &permit,
             caller: &caller,
             sender: sender.as_deref(),
             route: &route,
@@ -306,9 +308,10 @@ impl Worker {
             reads_json: document.is_some(),
         };
         let (mut request, sent) = upstream::request(permitted, head, outbound, peer, exchange.marks())?;
-        let (upstream, snapshots, seen) = (route.upstream, Arc::clone(&self.snapshots), Arc::clone(seen));
+        let (upstream, seen) = (route.upstream, Arc::clone(seen));
+        let grounds = Grounds { route, permit, task_rule, proven };
         let deadline = patience.map(|patience| Box::pin(tokio::time::sleep(patience)));
-        let lasting = Box::new(Lasting { snapshots, seen, sent, grounds, since: decided, next: None, deadline });
+        let lasting = Box::new(Lasting { seen, sent, grounds, since: decided, next: None, deadline });
         request.pass_by(|| lasting.gate());
         if let Some(opening) = &opening {
             request.ask(opening);
@@ -353,7 +356,9 @@ impl Handler for Enforcer {
     type Body = AnswerBody;
 
     fn for_connection(&self, peer: &Peer) -> Self {
-        Self { worker: Arc::clone(&self.worker), seen: Arc::new(Seen::of_peer(peer, &self.worker.shared.refused_keys)) }
+        let Worker { shared, snapshots, .. } = self.worker.as_ref();
+        let seen = Seen::of_peer(peer, &shared.refused_keys, Arc::clone(snapshots));
+        Self { worker: Arc::clone(&self.worker), seen: Arc::new(seen) }
     }
 
     fn takes_streams(&self) -> bool {

@@ -96,6 +96,12 @@ impl Exchange {
         &self.0.marks
     }
 
+    /// The same for whoever is the last to be told.
+    pub(super) fn take_marks(&mut self) -> Marks {
+        const TOLD: HeaderValue = HeaderValue::from_static("");
+        std::mem::replace(&mut self.0.marks, Marks { id: TOLD, revision: TOLD })
+    }
+
     pub(super) fn revision(&self) -> Revision {
         self.0.record.revision
     }

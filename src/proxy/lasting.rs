@@ -15,7 +15,6 @@ use crate::{
     net::Gate,
     policy::{Permit, Policy, RequestContext, TaskRule},
     route::Route,
-    snapshot::SnapshotCell,
 };
 
 use super::{caller::Seen, rejection::Rejection};
@@ -26,7 +25,6 @@ pub(super) const EVERY: Duration = Duration::from_millis(500);
 /// What a request was permitted by, to be asked for as long as its body or its answer lasts.
 #[derive(Debug)]
 pub(super) struct Lasting {
-    pub(super) snapshots: Arc<SnapshotCell>,
     pub(super) seen: Arc<Seen>,
     pub(super) sent: SentRequest,
     pub(super) grounds: Grounds,
@@ -41,7 +39,6 @@ pub(super) struct Lasting {
 /// A request's body that comes slowly: it is decided again while it does, whoever waits for the answer or reads it.
 #[derive(Debug)]
 struct Upload {
-    snapshots: Arc<SnapshotCell>,
     seen: Arc<Seen>,
     head: CanonicalRequest,
     grounds: Grounds,
@@ -95,14 +92,13 @@ impl Lasting {
 
     /// What the request's body must pass on its way.
     pub(super) fn gate(&self) -> Box<dyn Gate> {
-        let Self { snapshots, seen, sent, grounds, since, .. } = self;
-        let (snapshots, seen) = (Arc::clone(snapshots), Arc::clone(seen));
-        Box::new(Upload { snapshots, seen, head: sent.head(), grounds: grounds.clone(), since: *since })
+        let Self { seen, sent, grounds, since, .. } = self;
+        Box::new(Upload { seen: Arc::clone(seen), head: sent.head(), grounds: grounds.clone(), since: *since })
     }
 
     /// See [`Grounds::decide_again`].
     pub(super) fn decide_again(&self) -> Result<Decided, Rejection> {
-        self.grounds.decide_again(&self.snapshots, &self.seen, &self.sent.head())
+        self.grounds.decide_again(&self.seen, &self.sent.head())
     }
 }
 
@@ -112,21 +108,16 @@ impl Gate for Upload {
             return true;
         }
         self.since = Instant::now();
-        self.grounds.decide_again(&self.snapshots, &self.seen, &self.head).is_ok()
+        self.grounds.decide_again(&self.seen, &self.head).is_ok()
     }
 }
 
 impl Grounds {
     /// The decision as if the request came now: by the policy, the keys and the revocations of this moment. What it stands
     /// for stays what it was, and no use is counted.
-    pub(super) fn decide_again(
-        &self,
-        snapshots: &SnapshotCell,
-        seen: &Seen,
-        head: &CanonicalRequest,
-    ) -> Result<Decided, Rejection> {
+    pub(super) fn decide_again(&self, seen: &Seen, head: &CanonicalRequest) -> Result<Decided, Rejection> {
         let at = Timestamp::from(SystemTime::now());
-        let snapshot = snapshots.usable(at)?;
+        let snapshot = seen.snapshots.usable(at)?;
         let refused = |error| {
             let challenges = snapshot.authenticator.challenges();
             Rejection::unauthenticated(&error, challenges.unauthenticated(&error, &[]), challenges.signature())

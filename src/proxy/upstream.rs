@@ -228,7 +228,7 @@ fn request_headers(
             headers.insert(FORWARDED_HOST, host);
             headers.insert(FORWARDED_FOR, peer.forwarded_for.clone());
             headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme.name()));
-            mark(&mut headers, marks);
+            marks.clone().name_in(&mut headers);
             caller.mark(&mut headers);
             sent
         }
@@ -285,7 +285,7 @@ pub(super) fn strip(headers: &mut HeaderMap) {
 }
 
 /// What names a decision, as values of fields.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Marks {
     /// The decision's id.
     pub(super) id: HeaderValue,
@@ -293,8 +293,10 @@ pub(super) struct Marks {
     pub(super) revision: HeaderValue,
 }
 
-/// Names the decision in a request or an answer.
-pub(super) fn mark(headers: &mut HeaderMap, marks: &Marks) {
-    headers.insert(DECISION_ID, marks.id.clone());
-    headers.insert(REVISION, marks.revision.clone());
+impl Marks {
+    /// Names the decision in the fields of a request or an answer.
+    pub(super) fn name_in(self, headers: &mut HeaderMap) {
+        headers.insert(DECISION_ID, self.id);
+        headers.insert(REVISION, self.revision);
+    }
 }

@@ -271,7 +271,7 @@ MUTANTS = [
     ("nobody on the denylist is refused", DENYLIST,
      "revoked.map_or(Ok(()), |member| Err(Revoked::Member(member.clone())))", "revoked.map_or(Ok(()), |_| Ok(()))", IDENTITY),
     ("a token on the denylist is good", DENYLIST, "return Err(Revoked::Token);", "return Ok(());", IDENTITY),
-    ("an issuer on the denylist is good", DENYLIST, "Some(before) if Which::IssuedBefore(*before).holds(authenticated.issued) => Err(Revoked::Issuer),",
+    ("an issuer on the denylist is good", DENYLIST, "Some(before) if Which::IssuedBefore(*before).holds(token.issued) => Err(Revoked::Issuer),",
      "", IDENTITY),
     ("a token and a key come together", AUTHENTICATOR, "(Some(_), Some(_), _) | (Some(_), _, Some(_)) | (_, Some(_), Some(_)) => {",
      "(Some(field), Some(_), None) => self.token(head, (field, TokenKind::Access, task), seen, (now, possession))?,\n"

@@ -101,7 +101,8 @@ impl Shared {
                 Refusal::from(error)
             })?;
         snapshot.denylist.check(&authenticated).map_err(|revoked| Refusal::Unauthenticated(revoked.into()))?;
-        let caller = snapshot.callers.admit(&authenticated.principal, authenticated.grants.as_deref())?.clone();
+        let caller =
+            snapshot.callers.admit(&authenticated.principal, authenticated.credential.grants.as_deref())?.clone();
         let Authenticated { body: signed, proven, .. } = authenticated;
         Ok(Admitted { snapshot, caller, now, signed, proven })
     }

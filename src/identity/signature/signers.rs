@@ -20,7 +20,7 @@ use crate::{
     access::{ActorMode, CanonicalRequest, Principal, Timestamp},
     identity::{
         algorithm::Algorithm,
-        authenticator::{Possession, Proven},
+        authenticated::{Possession, Proven},
         digest::sha256,
         jwks::Key,
         once::{NotFirst, SeenOnce},

@@ -65,10 +65,10 @@ fn a_key_stands_for_its_chain_until_it_expires() {
         )
         .unwrap();
     assert_eq!(
-        answer.method,
+        answer.credential.method,
         Method::ApiKey { id: key.id.as_str().into(), owner: Some("finance@harbor.example".into()) }
     );
-    assert_eq!(answer.expires, Some(Timestamp::from_seconds(NOW + 60)));
+    assert_eq!(answer.credential.expires, Some(Timestamp::from_seconds(NOW + 60)));
 }
 
 #[test]

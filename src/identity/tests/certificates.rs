@@ -53,8 +53,11 @@ fn a_workload_is_the_subject_of_its_id() {
         ("spiffe://harbor.example/ns/books/sa/close", "service:books/close"),
     ] {
         let answer = ask_with(&asked, &[&workload(id)]).unwrap();
-        assert_eq!((members(&answer), answer.method), (subject.to_owned(), Method::Spiffe { id: id.into() }));
-        assert!(answer.token_id.is_none() && answer.grants.is_none());
+        assert_eq!(
+            (members(&answer), answer.credential.method.clone()),
+            (subject.to_owned(), Method::Spiffe { id: id.into() })
+        );
+        assert!(answer.credential.token_id.is_none() && answer.credential.grants.is_none());
     }
     // The same path in the other trust domain is another subject.
     let depot = signed(&params("spiffe://depot.example/agents/writer", |_| ()), &DEPOT);
@@ -198,8 +201,8 @@ fn a_certificate_holds_from_its_first_to_its_last_second() {
         "certificate: it has expired, or is not valid yet"
     );
     let answer = ask_by(&asked, &connection, NOW).unwrap();
-    assert_eq!(answer.issued, Some(Timestamp::from_seconds(first)));
-    assert_eq!(answer.expires, Some(Timestamp::from_seconds(last + 1)));
+    assert_eq!(answer.credential.issued, Some(Timestamp::from_seconds(first)));
+    assert_eq!(answer.credential.expires, Some(Timestamp::from_seconds(last + 1)));
 }
 
 #[test]

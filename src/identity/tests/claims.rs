@@ -95,7 +95,7 @@ fn a_greatest_age_needs_a_time_of_issue() {
     assert_eq!(aged(json!(NOW - 330)), Some(InvalidToken::TooOld));
     assert_eq!(aged(Value::Null), missing("iat"));
     let answer = ask(&asked, &token(&header(), &claims())).unwrap();
-    assert_eq!(answer.expires.unwrap().seconds(), NOW - 5 + 300 + 30);
+    assert_eq!(answer.credential.expires.unwrap().seconds(), NOW - 5 + 300 + 30);
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn the_issuer_is_exact_and_only_its_own_keys_count() {
     let genuine = token_by(&OTHER_ES256, Algorithm::Es256, &header(), &from_partner);
     let answer = ask(&both, &genuine).unwrap();
     assert_eq!(members(&answer), "partner:mara");
-    assert_eq!(answer.method, Method::Jwt { index: 1, issuer: "https://login.partner.example".into() });
+    assert_eq!(answer.credential.method, Method::Jwt { index: 1, issuer: "https://login.partner.example".into() });
     let forged = token_by(&OTHER_ES256, Algorithm::Es256, &header(), &claims());
     assert_eq!(refusal(&both, &forged), Some(InvalidToken::Signature));
 }
@@ -170,8 +170,8 @@ fn the_subject_is_plain_text() {
 #[test]
 fn the_token_id_is_known_or_refused() {
     let answer = ask(&usual(), &token(&header(), &claims())).unwrap();
-    assert_eq!(answer.token_id.as_deref(), Some("t-81"));
-    assert_eq!(answer.expires.unwrap().seconds(), NOW + 630);
+    assert_eq!(answer.credential.token_id.as_deref(), Some("t-81"));
+    assert_eq!(answer.credential.expires.unwrap().seconds(), NOW + 630);
     assert_eq!(refusal_of(json!({"jti": null})), None);
     assert_eq!(refusal_of(json!({"jti": 7})), malformed("jti"));
 }

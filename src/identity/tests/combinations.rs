@@ -68,7 +68,7 @@ impl World {
         let again = asked.authenticate_as(&head(&fields), &seen, (now, Possession::ToProve), rule);
         assert_eq!(first.is_ok(), again.is_ok(), "what was seen before is asked the same: {brought}");
         match first {
-            Ok(answer) => match answer.method {
+            Ok(answer) => match answer.credential.method {
                 Method::Jwt { .. } => "jwt".to_owned(),
                 Method::ApiKey { .. } => "api_key".to_owned(),
                 Method::Spiffe { .. } => "spiffe".to_owned(),

@@ -31,7 +31,9 @@ fn told(asked: &Authenticator, changes: Value) -> Result<Vec<String>, InvalidTup
     // `with` removes what is null.
     all.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
     match ask(asked, &token(&header(), &all)) {
-        Ok(answer) => Ok(answer.contextual.iter().flat_map(|told| told.iter()).map(ToString::to_string).collect()),
+        Ok(answer) => {
+            Ok(answer.credential.contextual.iter().flat_map(|told| told.iter()).map(ToString::to_string).collect())
+        }
         Err(AuthenticationError::ContextualTuples(refusal)) => Err(refusal),
         Err(other) => panic!("{other}"),
     }
@@ -58,11 +60,14 @@ fn each_value_of_the_claim_is_a_tuple_of_the_subject() {
 #[test]
 fn a_token_without_such_claims_has_nothing_to_keep() {
     let answer = ask(&groups(), &token(&header(), &claims())).unwrap();
-    assert!(answer.contextual.is_none());
+    assert!(answer.credential.contextual.is_none());
     // What a token tells is computed once: the answers share it.
     let (asked, text) = (groups(), token(&header(), &with(claims(), json!({"groups": ["eng"]}))));
     let (one, other) = (ask(&asked, &text).unwrap(), ask(&asked, &text).unwrap());
-    assert!(std::sync::Arc::ptr_eq(&one.contextual.unwrap(), &other.contextual.unwrap()));
+    assert!(std::sync::Arc::ptr_eq(
+        one.credential.contextual.as_ref().unwrap(),
+        other.credential.contextual.as_ref().unwrap()
+    ));
 }
 
 #[test]
@@ -131,10 +136,10 @@ fn only_the_issuer_of_the_mapping_tells() {
     other.issuer = "https://other.example".into();
     let asked = authenticator(vec![one, other]);
     let claims = with(claims(), json!({"groups": ["eng"]}));
-    assert!(ask(&asked, &token(&header(), &claims)).unwrap().contextual.is_some());
+    assert!(ask(&asked, &token(&header(), &claims)).unwrap().credential.contextual.is_some());
     let claims = with(claims, json!({"iss": "https://other.example"}));
     let foreign = token_by(&OTHER_ES256, Algorithm::Es256, &header(), &claims);
-    assert!(ask(&asked, &foreign).unwrap().contextual.is_none());
+    assert!(ask(&asked, &foreign).unwrap().credential.contextual.is_none());
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Credentials that are good and were revoked.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::{
@@ -8,7 +10,7 @@ use super::{
 };
 use crate::{
     access::{Reason, Timestamp},
-    identity::{Authenticated, AuthenticationError, Denylist, Method, Revocation, Revoked, Which},
+    identity::{Authenticated, AuthenticationError, Credential, Denylist, Method, Revocation, Revoked, Which},
 };
 
 fn token_of(id: &str, issuer: Option<&str>) -> Revocation {
@@ -101,7 +103,8 @@ fn entries_of_one_name_add_up() {
 #[test]
 fn an_api_key_is_revoked_by_its_id_or_by_whom_it_stands_for() {
     let method = Method::ApiKey { id: "bf4hq2ma".into(), owner: None };
-    let answer = Authenticated { method, issued: None, token_id: None, ..verified(json!({})) };
+    let credential = Arc::new(Credential::new(method, None));
+    let answer = Authenticated { credential, ..verified(json!({})) };
     assert_eq!(revoked(&[Revocation::ApiKey("bf4hq2ma".into())], &answer), Some(Revoked::ApiKey));
     assert_eq!(revoked(&[Revocation::ApiKey("bf4hq2mb".into())], &answer), None);
     assert_eq!(revoked(&[token_of("bf4hq2ma", None), of_issuer(ISSUER, NOW)], &answer), None);

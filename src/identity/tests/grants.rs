@@ -10,7 +10,7 @@ use crate::{
 
 fn grants(asked: &Authenticator, changes: Value) -> Option<Grants> {
     let answer = ask(asked, &token(&header(), &with(claims(), changes))).unwrap();
-    answer.grants.map(|grants| (*grants).clone())
+    answer.credential.grants.as_deref().cloned()
 }
 
 fn scopes(asked: &Authenticator, changes: Value) -> Vec<String> {

@@ -26,8 +26,8 @@ use crate::{
 fn an_agent_is_known_by_its_signature() {
     let answer = good().ask(&usual()).unwrap();
     assert_eq!((members(&answer).as_str(), answer.body), ("agent:reader", SignedBody::Empty));
-    assert_eq!(answer.method, Method::Signature { key_id: key_id(&ED25519).into() });
-    let times = (answer.issued.unwrap().seconds(), answer.expires.unwrap().seconds());
+    assert_eq!(answer.credential.method, Method::Signature { key_id: key_id(&ED25519).into() });
+    let times = (answer.credential.issued.unwrap().seconds(), answer.credential.expires.unwrap().seconds());
     assert_eq!(times, (NOW, NOW + 90), "with the leeway");
     for (signer, algorithm, name) in [
         (&*ED25519, Algorithm::EdDsa, "ed25519"),
@@ -498,8 +498,8 @@ fn a_token_and_a_signature_come_together_only_where_both_are_asked_for() {
     let all_of = CredentialRule::AllOf([jwt, signature].into());
     let answer = ask(&both(), Some(&all_of)).unwrap();
     assert_eq!(members(&answer), "user:mara agent:reader");
-    assert!(matches!(answer.method, Method::Jwt { .. }) && answer.body == SignedBody::Empty);
-    assert_eq!(answer.expires.unwrap().seconds(), NOW + 90, "the end of both");
+    assert!(matches!(answer.credential.method, Method::Jwt { .. }) && answer.body == SignedBody::Empty);
+    assert_eq!(answer.credential.expires.unwrap().seconds(), NOW + 90, "the end of both");
     assert_eq!(ask(&alone, Some(&all_of)).unwrap_err(), AuthenticationError::MissingKind(jwt));
     assert_eq!(ask(&token, Some(&all_of)).unwrap_err(), AuthenticationError::MissingKind(signature));
     let stolen = good().field("authorization", bearer("other"));
