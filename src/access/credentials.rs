@@ -45,3 +45,14 @@ pub enum CredentialRule {
     /// All of these kinds must come.
     AllOf(Box<[CredentialKind]>),
 }
+
+impl fmt::Display for CredentialRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (need, kinds) = match self {
+            Self::OneOf(kinds) => ("one of", kinds),
+            Self::AllOf(kinds) => ("all of", kinds),
+        };
+        let names: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
+        write!(f, "{need} {}", names.join(" "))
+    }
+}

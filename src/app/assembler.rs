@@ -103,7 +103,6 @@ impl Seed {
             return Ok(Loaded::Around(Box::new(surroundings)));
         };
         let snapshot = surroundings.around(Arc::clone(model), policy, revision, SystemTime::now().into())?;
-        self.loaded = None;
         Ok(Loaded::Built(Box::new(snapshot)))
     }
 }
@@ -140,6 +139,9 @@ impl Assemble for Assembler {
         }
         if let Some(polls) = self.next_polls.take() {
             self.polls.send_replace(polls);
+        }
+        if let Some(seed) = &mut self.memory {
+            seed.loaded = None;
         }
         self.endpoints.published();
     }

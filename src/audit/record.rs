@@ -18,7 +18,7 @@ pub struct AuditRecord {
     pub decision_id: DecisionId,
     /// The snapshot it was made by; 0 if there was none.
     pub revision: Revision,
-    /// `allow` or `deny`.
+    /// `allow` or `deny`; `answer` for what the proxy answers itself.
     pub outcome: Outcome,
     /// Why.
     pub reason: Reason,
@@ -209,7 +209,7 @@ pub struct Items {
 pub struct PrincipalRecord(Arc<[u8]>);
 
 impl PrincipalRecord {
-    /// The record of a chain that `credential`, `jwt`, `api_key` or `spiffe`, of this issuer, key or ID came to. The owner
+    /// The record of a chain that `credential`, `jwt`, `api_key`, `spiffe` or `signature`, of this issuer, key or ID came to. The owner
     /// answers for the key, if it is one and somebody does. Contextual tuples are what the token told of its subject.
     pub fn new(
         principal: &Principal,

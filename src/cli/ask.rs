@@ -1,6 +1,10 @@
 //! The commands `check`, `explain` and `list`.
 
-use std::{process::ExitCode, time::SystemTime};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    time::SystemTime,
+};
 
 use serde_json::{Map, Value};
 
@@ -96,9 +100,9 @@ fn print(
         if let Some(members) = document.as_object_mut() {
             add(members);
         }
-        println!("{}", serde_json::to_string_pretty(&document)?);
+        writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&document)?)?;
     } else {
-        print!("{text}");
+        write!(io::stdout(), "{text}")?;
         note.iter().for_each(|note| eprintln!("{note}"));
     }
     Ok(if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })

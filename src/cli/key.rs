@@ -1,6 +1,7 @@
 //! The command `key new`.
 
 use std::{
+    io::{self, Write},
     process::ExitCode,
     time::{Duration, SystemTime},
 };
@@ -20,7 +21,7 @@ pub(super) fn key(command: &Key) -> anyhow::Result<ExitCode> {
     rand::fill(&mut random).map_err(|_| anyhow::anyhow!("the machine gives no random bytes"))?;
     let key = NewApiKey::generate(random);
     // The key alone on standard output, so that it can be sent to where it is kept; its entry can be sent to a file.
-    println!("{}", key.text);
+    writeln!(io::stdout(), "{}", key.text)?;
     eprint!("{}", entry(wanted, &key, expires.as_deref()));
     Ok(ExitCode::SUCCESS)
 }

@@ -44,12 +44,17 @@ pub fn main() -> ExitCode {
         Command::Model(command) => model::model(command),
         Command::Schema => schema(),
         Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Arguments::command(), "portcullis", &mut io::stdout());
-            Ok(ExitCode::SUCCESS)
+            let mut text = Vec::new();
+            clap_complete::generate(*shell, &mut Arguments::command(), "portcullis", &mut text);
+            io::stdout().write_all(&text).map(|()| ExitCode::SUCCESS).map_err(Into::into)
         }
     };
     done.unwrap_or_else(|error| {
-        eprintln!("portcullis: {error:#}");
+        // Who has read enough of what is printed needs no more of it, and no error.
+        let printing = error.downcast_ref::<io::Error>().filter(|_| error.chain().count() == 1);
+        if printing.is_none_or(|printing| printing.kind() != io::ErrorKind::BrokenPipe) {
+            eprintln!("portcullis: {error:#}");
+        }
         ExitCode::FAILURE
     })
 }

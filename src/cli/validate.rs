@@ -1,6 +1,9 @@
 //! The command `validate`.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use serde_json::json;
 
@@ -20,18 +23,19 @@ use super::{
 
 /// Reports every problem, or prints the routes as they are.
 pub(super) fn validate(options: &Validate) -> anyhow::Result<ExitCode> {
+    let mut output = io::stdout();
     match load_snapshot(&options.config) {
         Ok(snapshot) if options.json => {
-            println!("{}", serde_json::to_string_pretty(&as_json(&snapshot, &proxies(options)))?);
+            writeln!(output, "{}", serde_json::to_string_pretty(&as_json(&snapshot, &proxies(options)))?)?;
             Ok(ExitCode::SUCCESS)
         }
         Ok(snapshot) => {
-            print_routes(&snapshot, &proxies(options));
+            print_routes(output, &snapshot, &proxies(options))?;
             Ok(ExitCode::SUCCESS)
         }
         Err(problems) if options.json => {
             let problems: Vec<_> = problems.iter().map(problem_as_json).collect();
-            println!("{}", serde_json::to_string_pretty(&json!({ "valid": false, "problems": problems }))?);
+            writeln!(output, "{}", serde_json::to_string_pretty(&json!({ "valid": false, "problems": problems }))?)?;
             Ok(ExitCode::FAILURE)
         }
         Err(problems) => {
@@ -51,7 +55,7 @@ fn proxies(options: &Validate) -> Vec<(String, bool)> {
     settings.map(|settings| settings.listeners.into_iter().filter_map(proxy).collect()).unwrap_or_default()
 }
 
-fn print_routes(snapshot: &Snapshot, proxies: &[(String, bool)]) {
+fn print_routes(mut output: impl Write, snapshot: &Snapshot, proxies: &[(String, bool)]) -> io::Result<()> {
     let mut rows =
         vec![["METHOD", "HOST", "PATH", "HEADERS", "UPSTREAM", "ACCESSES", "NOTES"].map(str::to_owned).to_vec()];
     for (route, method, operation) in operations(snapshot) {
@@ -67,19 +71,20 @@ fn print_routes(snapshot: &Snapshot, proxies: &[(String, bool)]) {
         ]);
     }
     let statistics = snapshot.policy.statistics();
-    println!("{}", table(&rows));
-    println!("everything else is denied");
+    writeln!(output, "{}", table(&rows))?;
+    writeln!(output, "everything else is denied")?;
     for (address, intercepts) in proxies {
         let tunnels = if *intercepts { "and tunnels for https, which end in it" } else { "tunnels are refused" };
-        println!("{address} is an explicit proxy, for routes with a host: http, {tunnels}");
+        writeln!(output, "{address} is an explicit proxy, for routes with `egress: true`: http, {tunnels}")?;
     }
-    println!();
-    println!(
+    writeln!(output)?;
+    writeln!(
+        output,
         "valid: {} routes, {} types, {} tuples",
         snapshot.routes.routes().len(),
         snapshot.policy.model().types().count(),
         statistics.tuples
-    );
+    )
 }
 
 /// Every method of every route, in the order of the configuration.
@@ -107,7 +112,7 @@ fn notes(route: &Route, operation: &Operation) -> Vec<String> {
     let mut notes = Vec::new();
     match operation.body {
         BodyRule::Refuse => notes.push("no body".to_owned()),
-        BodyRule::Stream | BodyRule::StreamAllButForms { .. } => {}
+        BodyRule::Stream | BodyRule::StreamAllButForms { .. } => notes.push("body passed on unread".to_owned()),
         BodyRule::Inspect { limit } => notes.push(format!("body read as JSON up to {limit} bytes")),
     }
     if operation.task_required {
@@ -132,6 +137,18 @@ fn notes(route: &Route, operation: &Operation) -> Vec<String> {
     }
     if let Some(filter) = &operation.filter {
         notes.push(format!("each element: {} on {}", filter.access.action, filter.access.resource));
+    }
+    if let Some(upgrade) = &operation.upgrade {
+        notes.push(upgrade.to_string());
+    }
+    if let Some(rule) = &route.authentication {
+        notes.push(rule.to_string());
+    }
+    if route.is_egress {
+        notes.push("for agents' egress".to_owned());
+    }
+    if let Some(pause) = route.body_pause {
+        notes.push(format!("body may pause for {pause:?}"));
     }
     if route.hides_existence {
         notes.push("hides existence".to_owned());

@@ -7,9 +7,9 @@ use http::HeaderName;
 use crate::{
     access::{ActorMode, Diagnostic, Entity, Place},
     identity::{
-        Algorithm, ApiKey, ApiKeySettings, Authenticator, AuthenticatorSettings, AuthorizationDetails, ChainSettings,
-        EntityTemplate, GrantSettings, InvalidKeySet, InvalidSettings, IssuerSettings, IssuerUrl, KeySet, ProofNeed,
-        ProofSettings, SignalSettings, SubjectRule,
+        Algorithm, ApiKey, ApiKeySettings, AuthenticatorSettings, AuthorizationDetails, ChainSettings, EntityTemplate,
+        GrantSettings, InvalidKeySet, InvalidSettings, IssuerSettings, IssuerUrl, KeySet, ProofNeed, ProofSettings,
+        SignalSettings, SubjectRule,
     },
     route::RouteTable,
     supply::{KeyDocument, KeyForm, KeyUrl},
@@ -38,16 +38,16 @@ pub(super) fn settings(
     routes: Option<&RouteTable>,
     reading: &mut Reading<'_>,
 ) -> Option<Result<AuthenticatorSettings, String>> {
-    let mut issuers = Vec::new();
+    let (mut issuers, mut named) = (Vec::new(), Vec::new());
     let mut waiting = None;
-    let mut complete = true;
     for issuer in &identity.jwt {
-        match issuer_settings(issuer, reading) {
-            Some(Ok(settings)) => issuers.push(settings),
-            Some(Err(missing)) => waiting = Some(missing),
-            None => complete = false,
+        if let Some((settings, missing)) = issuer_settings(issuer, reading) {
+            issuers.push(settings);
+            named.push(issuer);
+            waiting = missing.or(waiting);
         }
     }
+    let mut complete = issuers.len() == identity.jwt.len();
     let api_keys = match &identity.api_keys {
         None => Some(None),
         Some(keys) => api_keys(keys, reading).map(Some),
@@ -67,17 +67,15 @@ pub(super) fn settings(
     let rule = rule.map(|rule| authentication::rule(rule, identity, &mut reading.problems));
     let task_header = identity.task_header.as_ref().and_then(|name| reading.problems.parse(name));
     let transaction_header = identity.transaction_header.as_ref().and_then(|name| reading.problems.parse(name));
-    let repeated = repeated_issuers(identity, reading);
+    repeated_issuers(identity, reading);
     let described = identity.protected_resource.as_ref();
     let protected_resource = described.map(|described| resource::settings(described, identity, routes, reading));
-    if !complete || repeated {
-        return None;
-    }
+    complete &= api_keys.is_some() && spiffe.is_some();
     let settings = AuthenticatorSettings {
         longest_token: None,
         issuers,
-        api_keys: api_keys?,
-        spiffe: spiffe?,
+        api_keys: api_keys.flatten(),
+        spiffe: spiffe.unwrap_or_default(),
         // A problem was reported if there is one that came to nothing.
         rule: rule.flatten(),
         actor_mode,
@@ -90,26 +88,22 @@ pub(super) fn settings(
         // A problem was reported if there is one that came to nothing.
         protected_resource: protected_resource.flatten(),
     };
-    if let Some(missing) = waiting {
-        return Some(Err(missing));
-    }
-    // The authenticator is built again by whoever uses the settings; here only its objections are wanted.
-    match Authenticator::new(settings.clone()) {
-        Ok(_) => Some(Ok(settings)),
-        Err(problem) => {
-            let place = place_of(&problem, identity);
-            match spiffe::advice(&problem) {
-                Some(advice) => reading.problems.add_with_help(place, problem.to_string(), advice),
-                None => reading.problems.add(place, problem.to_string()),
-            }
-            None
+    // All of them, whatever else is wrong or waited for.
+    for problem in settings.problems() {
+        complete = false;
+        let place = place_of(&problem, identity, &named);
+        match (&problem, spiffe::advice(&problem)) {
+            // It is named above, beside its first place.
+            (InvalidSettings::RepeatedIssuer { .. }, _) => {}
+            (_, Some(advice)) => reading.problems.add_with_help(place, problem.to_string(), advice),
+            (_, None) => reading.problems.add(place, problem.to_string()),
         }
     }
+    complete.then(|| waiting.map_or(Ok(settings), Err))
 }
 
-/// Two issuers alike are found even while their keys are waited for.
-fn repeated_issuers(identity: &file::Identity, reading: &mut Reading<'_>) -> bool {
-    let mut repeated = false;
+/// Two issuers alike, whatever else is wrong with them.
+fn repeated_issuers(identity: &file::Identity, reading: &mut Reading<'_>) {
     for (index, issuer) in identity.jwt.iter().enumerate() {
         let name = &issuer.issuer;
         let first = identity.jwt.iter().take(index).find(|other| other.issuer.value == name.value);
@@ -117,15 +111,14 @@ fn repeated_issuers(identity: &file::Identity, reading: &mut Reading<'_>) -> boo
             let message = format!("the issuer `{}` is configured twice", name.value);
             let line = first.issuer.place.line;
             reading.problems.add_with_help(name.place, message, format!("it is on line {line} already, merge the two"));
-            repeated = true;
         }
     }
-    repeated
 }
 
-fn place_of(problem: &InvalidSettings, identity: &file::Identity) -> Place {
-    let issuer = |index: &usize| identity.jwt.get(*index).map(|issuer| issuer.issuer.place);
-    let audiences = |index: &usize| identity.jwt.get(*index).map(|issuer| issuer.audiences.place);
+/// Where a problem of settings is, those of issuers among these.
+fn place_of(problem: &InvalidSettings, identity: &file::Identity, issuers: &[&Located<file::Issuer>]) -> Place {
+    let issuer = |index: &usize| issuers.get(*index).map(|issuer| issuer.issuer.place);
+    let audiences = |index: &usize| issuers.get(*index).map(|issuer| issuer.audiences.place);
     let keys = |index: &usize| identity.api_keys.as_ref().and_then(|keys| keys.keys.get(*index)).map(|key| key.place);
     let place = match problem {
         InvalidSettings::NoAudience { index } => audiences(index),
@@ -156,10 +149,11 @@ fn place_of(problem: &InvalidSettings, identity: &file::Identity) -> Place {
     place.unwrap_or_default()
 }
 
+/// What is written of an issuer, and what is waited for; `None` after a problem.
 fn issuer_settings(
     issuer: &Located<file::Issuer>,
     reading: &mut Reading<'_>,
-) -> Option<Result<IssuerSettings, String>> {
+) -> Option<(IssuerSettings, Option<String>)> {
     let problems = &mut reading.problems;
     let before = problems.count();
     if issuer.issuer.trim() != issuer.issuer.as_str() {
@@ -195,7 +189,7 @@ fn issuer_settings(
     user_types.extend(client_subject.as_ref().map(EntityTemplate::type_name));
     let contextual = contextual::mappings(&issuer.contextual_tuples, &user_types, reading);
     let complete = reading.problems.count() == before;
-    let keys = key_set(&issuer.jwks, &issuer.issuer, reading)?;
+    let (keys, missing) = key_set(&issuer.jwks, (&issuer.issuer, &algorithms), reading)?;
     if !complete {
         return None;
     }
@@ -208,7 +202,7 @@ fn issuer_settings(
         human_clients: issuer.human_clients.iter().map(|client| client.as_str().into()).collect(),
         max_actors: issuer.max_actors.unwrap_or(ChainSettings::DEFAULT_MAX_ACTORS),
     };
-    Some(keys.map(|keys| IssuerSettings {
+    let settings = IssuerSettings {
         issuer: issuer.issuer.value.as_str().into(),
         audiences: issuer.audiences.iter().map(|audience| audience.as_str().into()).collect(),
         algorithms,
@@ -219,25 +213,30 @@ fn issuer_settings(
         grants,
         contextual: contextual.unwrap_or_default(),
         keys,
-    }))
+    };
+    Some((settings, missing))
 }
 
+/// The keys, none of them while they are waited for; `None` after a problem.
 fn key_set(
     keys: &file::Keys,
-    issuer: &Located<String>,
+    (issuer, algorithms): (&Located<String>, &[Algorithm]),
     reading: &mut Reading<'_>,
-) -> Option<Result<Arc<KeySet>, String>> {
+) -> Option<(Arc<KeySet>, Option<String>)> {
     let discovery = keys.discovery.as_ref().filter(|discovery| discovery.value);
     if let (None, false) = (discovery, keys.hosts.is_empty()) {
         reading.problems.add(issuer.place, "`jwks.hosts` is for `discovery: true` only");
         return None;
     }
     match (&keys.file, &keys.url, discovery) {
-        (Some(name), None, None) => keys_of_file(name, reading).map(Ok),
+        (Some(name), None, None) => keys_of_file(name, reading).map(|keys| (keys, None)),
         (None, url, discovery) if url.is_some() != discovery.is_some() => {
-            let source = source(keys, url.as_ref(), issuer, reading)?;
-            let document = fetched(source, reading)?;
-            Some(document.ok_or_else(|| format!("the keys of {} have not been fetched yet", issuer.value)))
+            let source = source(keys, url.as_ref(), (issuer, algorithms), reading)?;
+            let missing = || format!("the keys of {} have not been fetched yet", issuer.value);
+            Some(match fetched(source, reading)? {
+                Some(keys) => (keys, None),
+                None => (Arc::new(KeySet::outdated()), Some(missing())),
+            })
         }
         (None, None, _) => {
             let help = "write `jwks: { discovery: true }`, or a `file` or a `url`";
@@ -285,9 +284,10 @@ fn parsed(file: &Arc<str>, text: &str, reading: &mut Reading<'_>) -> Option<Arc<
 fn source(
     keys: &file::Keys,
     url: Option<&Located<String>>,
-    issuer: &Located<String>,
+    (issuer, algorithms): (&Located<String>, &[Algorithm]),
     reading: &mut Reading<'_>,
 ) -> Option<KeyUrl> {
+    let algorithms = algorithms.to_vec();
     let refresh = reading.problems.duration(keys.refresh.as_ref(), REFRESH);
     let max_staleness = reading.problems.duration(keys.max_staleness.as_ref(), MAX_STALENESS);
     let ca_file = keys.ca_file.as_ref().map(|name| reading.file(&name.value));
@@ -299,7 +299,7 @@ fn source(
         let found = found.map_err(|problem| problems.add(issuer.place, problem.to_string())).ok()?;
         let url = found.metadata_urls().into_iter().next().unwrap_or_default();
         let form = KeyForm::KeySet;
-        return Some(KeyUrl { owner, url, issuer: Some(found), form, refresh, max_staleness, ca_file });
+        return Some(KeyUrl { owner, url, issuer: Some(found), form, algorithms, refresh, max_staleness, ca_file });
     };
     if !is_secure_url(url) {
         let message = format!("`{}` is no URL to fetch keys from", url.value);
@@ -307,7 +307,7 @@ fn source(
         return None;
     }
     let (url, form) = (url.value.clone(), KeyForm::KeySet);
-    Some(KeyUrl { owner, url, issuer: None, form, refresh, max_staleness, ca_file })
+    Some(KeyUrl { owner, url, issuer: None, form, algorithms, refresh, max_staleness, ca_file })
 }
 
 fn key_problem(file: &Arc<str>, problem: &InvalidKeySet) -> Diagnostic {

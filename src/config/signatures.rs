@@ -115,6 +115,7 @@ fn keys_of_url(
         url: url.value.clone(),
         issuer: None,
         form: KeyForm::Directory,
+        algorithms: Vec::new(),
         refresh: reading.problems.duration(directory.refresh.as_ref(), REFRESH),
         max_staleness: reading.problems.duration(directory.max_staleness.as_ref(), MAX_STALENESS),
         ca_file: directory.ca_file.as_ref().map(|name| reading.file(&name.value)),

@@ -134,6 +134,19 @@ impl NewApiKey {
     }
 }
 
+impl ApiKeySettings {
+    pub(super) fn find_problems(&self, problems: &mut Vec<InvalidSettings>) {
+        for (index, key) in self.keys.iter().enumerate() {
+            let id = Arc::clone(&key.id);
+            if id.len() != ID_DIGITS || !id.bytes().all(is_digit) {
+                problems.push(InvalidSettings::ApiKeyId { index, id });
+            } else if self.keys.iter().take(index).any(|other| other.id == id) {
+                problems.push(InvalidSettings::RepeatedApiKey { index, id });
+            }
+        }
+    }
+}
+
 /// All accepted API keys, by id.
 pub(super) struct ApiKeys {
     header: HeaderName,
@@ -148,24 +161,20 @@ pub(super) struct StoredKey {
 }
 
 impl ApiKeys {
-    pub(super) fn new(settings: &ApiKeySettings, mode: ActorMode) -> Result<Self, InvalidSettings> {
+    /// Of settings without a problem.
+    pub(super) fn new(settings: &ApiKeySettings, mode: ActorMode) -> Self {
         let mut keys = BTreeMap::new();
-        for (index, key) in settings.keys.iter().enumerate() {
+        for key in &settings.keys {
             let id = Arc::clone(&key.id);
-            if id.len() != ID_DIGITS || !id.bytes().all(is_digit) {
-                return Err(InvalidSettings::ApiKeyId { index, id });
-            }
             let principal = Principal::new(key.subject.clone(), key.actors.clone(), key.task.clone(), mode);
             let method = Method::ApiKey { id: Arc::clone(&id), owner: key.owner.clone() };
             let grants =
                 (!key.scopes.is_empty()).then(|| Arc::new(Grants { scopes: key.scopes.clone(), details: None }));
             let credential = Arc::new(Credential { grants, ..Credential::new(method, key.expires) });
             let stored = StoredKey { chain: Chain::Fixed(Arc::new(principal)), credential, hash: key.hash };
-            if keys.insert(Arc::clone(&id), stored).is_some() {
-                return Err(InvalidSettings::RepeatedApiKey { index, id });
-            }
+            keys.insert(id, stored);
         }
-        Ok(Self { header: settings.header.clone(), keys })
+        Self { header: settings.header.clone(), keys }
     }
 
     /// The field that carries the key.

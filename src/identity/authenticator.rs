@@ -78,8 +78,10 @@ impl Authenticator {
     }
 
     fn with_memory(settings: AuthenticatorSettings, memory: Memory) -> Result<Self, InvalidSettings> {
-        settings.check()?;
-        let api_keys = settings.api_keys.as_ref().map(|keys| ApiKeys::new(keys, settings.actor_mode)).transpose()?;
+        if let Some(problem) = settings.problems().into_iter().next() {
+            return Err(problem);
+        }
+        let api_keys = settings.api_keys.as_ref().map(|keys| ApiKeys::new(keys, settings.actor_mode));
         let authorization = (!settings.issuers.is_empty()).then_some(header::AUTHORIZATION);
         let key = api_keys.as_ref().map(|keys| keys.header().clone());
         let proof = settings.proofs.as_ref().map(|_| proof::FIELD);

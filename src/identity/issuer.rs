@@ -80,6 +80,7 @@ impl<'s> Issuer<'s> {
             Some(confirmation) => Some(bound_to(confirmation).ok_or(InvalidToken::Bound)?),
         };
         let chain = settings.chain.chain(claims, rules)?;
+        let names = settings.chain.names(claims, &chain)?;
         let credential = Credential {
             method: Method::Jwt { index: self.index, issuer: Arc::clone(&settings.issuer) },
             expires: Some(validity.end()),
@@ -92,7 +93,7 @@ impl<'s> Issuer<'s> {
             grants: settings.grants.read(claims)?.map(Arc::new),
         };
         Ok(Verified {
-            names: settings.chain.names(claims, &chain)?,
+            names,
             chain,
             kind: if is_transaction { TokenKind::Transaction } else { TokenKind::Access },
             credential: Arc::new(credential),

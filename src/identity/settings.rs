@@ -1,6 +1,6 @@
 //! What an authenticator is built from.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderName, header};
 use thiserror::Error;
@@ -263,86 +263,80 @@ impl InvalidSettings {
 }
 
 impl AuthenticatorSettings {
-    /// Refuses settings that would accept too much or nothing.
-    pub(super) fn check(&self) -> Result<(), InvalidSettings> {
-        let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    /// Every reason to refuse them: they would accept too much, or nothing. Keys that are to be fetched yet are none.
+    pub fn problems(&self) -> Vec<InvalidSettings> {
+        let mut problems = Vec::new();
         for (index, issuer) in self.issuers.iter().enumerate() {
-            issuer.check(index)?;
-            if let Some(first) = seen.insert(&issuer.issuer, index) {
-                return Err(InvalidSettings::RepeatedIssuer { index, first, issuer: Arc::clone(&issuer.issuer) });
+            issuer.find_problems(index, &mut problems);
+            if let Some(first) = self.issuers.iter().take(index).position(|other| other.issuer == issuer.issuer) {
+                let issuer = Arc::clone(&issuer.issuer);
+                problems.push(InvalidSettings::RepeatedIssuer { index, first, issuer });
             }
         }
         for (index, domain) in self.spiffe.iter().enumerate() {
-            let name = &domain.trust_domain;
-            if self.spiffe.iter().take(index).any(|other| other.trust_domain == *name) {
-                return Err(InvalidSettings::RepeatedTrustDomain { index, name: name.clone() });
-            }
-            if domain.subjects.is_empty() {
-                return Err(InvalidSettings::NoSpiffeSubject { index });
-            }
-            let meets = |other: &SpiffeSettings| {
-                other.subjects.iter().any(|rule| domain.subjects.iter().any(|own| own.may_meet(rule)))
-            };
-            if let Some(other) = self.spiffe.iter().take(index).find(|other| meets(other)) {
-                let (name, first) = (name.clone(), other.trust_domain.clone());
-                return Err(InvalidSettings::SharedSubjects { index, name, first });
-            }
+            problems.extend(self.problem_of_domain(index, domain));
         }
         if let Some(proofs) = &self.proofs {
             let window = proofs.window;
             if window.as_secs() == 0 || window > ProofSettings::LONGEST_WINDOW || window.subsec_nanos() != 0 {
-                return Err(InvalidSettings::ProofWindow);
+                problems.push(InvalidSettings::ProofWindow);
             }
         }
-        if let Some(signatures) = &self.signatures {
-            signatures.check()?;
-        }
+        problems.extend(self.signatures.as_ref().and_then(|signatures| signatures.check().err()).map(Into::into));
         let key_header = self.api_keys.as_ref().map(|keys| &keys.header);
         let taken = |name: &&HeaderName| {
             !may_carry(name) || key_header == Some(*name) || self.task_header.as_ref() == Some(*name)
         };
         if let Some(name) = self.transaction_header.as_ref().filter(taken) {
-            return Err(InvalidSettings::TransactionHeader(name.clone()));
+            problems.push(InvalidSettings::TransactionHeader(name.clone()));
         }
         if let Some(name) = self.task_header.as_ref().filter(|name| !may_carry(name) || key_header == Some(*name)) {
-            return Err(InvalidSettings::TaskHeader(name.clone()));
+            problems.push(InvalidSettings::TaskHeader(name.clone()));
         }
-        match &self.api_keys {
-            Some(api_keys) if !may_carry(&api_keys.header) => {
-                Err(InvalidSettings::ApiKeyHeader(api_keys.header.clone()))
+        if let Some(api_keys) = &self.api_keys {
+            if !may_carry(&api_keys.header) {
+                problems.push(InvalidSettings::ApiKeyHeader(api_keys.header.clone()));
             }
-            Some(_) | None => Ok(()),
+            api_keys.find_problems(&mut problems);
         }
+        problems
+    }
+
+    fn problem_of_domain(&self, index: usize, domain: &SpiffeSettings) -> Option<InvalidSettings> {
+        let (name, others) = (&domain.trust_domain, self.spiffe.iter().take(index));
+        if others.clone().any(|other| other.trust_domain == *name) {
+            return Some(InvalidSettings::RepeatedTrustDomain { index, name: name.clone() });
+        }
+        if domain.subjects.is_empty() {
+            return Some(InvalidSettings::NoSpiffeSubject { index });
+        }
+        let meets = |other: &&SpiffeSettings| {
+            other.subjects.iter().any(|rule| domain.subjects.iter().any(|own| own.may_meet(rule)))
+        };
+        let first = others.clone().find(meets)?.trust_domain.clone();
+        Some(InvalidSettings::SharedSubjects { index, name: name.clone(), first })
     }
 }
 
 impl IssuerSettings {
-    fn check(&self, index: usize) -> Result<(), InvalidSettings> {
-        if self.issuer.is_empty() {
-            return Err(InvalidSettings::UnnamedIssuer { index });
-        }
-        if self.audiences.is_empty() || self.audiences.iter().any(|audience| audience.is_empty()) {
-            return Err(InvalidSettings::NoAudience { index });
-        }
-        if self.algorithms.is_empty() {
-            return Err(InvalidSettings::NoAlgorithm { index });
-        }
-        if self.types.is_empty() {
-            return Err(InvalidSettings::NoType { index });
-        }
-        if self.leeway > LONGEST_LEEWAY || self.leeway.subsec_nanos() != 0 {
-            return Err(InvalidSettings::Leeway { index });
-        }
-        if self.max_age.is_some_and(|age| age.as_secs() == 0) {
-            return Err(InvalidSettings::MaxAge { index });
-        }
-        if self.chain.max_actors > MOST_ACTORS {
-            return Err(InvalidSettings::MaxActors { index });
-        }
-        if !self.keys.is_outdated() && !self.keys.serves(&self.algorithms) {
-            return Err(InvalidSettings::NoUsableKey { index });
-        }
-        Ok(())
+    fn find_problems(&self, index: usize, problems: &mut Vec<InvalidSettings>) {
+        let found = [
+            (self.issuer.is_empty(), InvalidSettings::UnnamedIssuer { index }),
+            (
+                self.audiences.is_empty() || self.audiences.iter().any(|audience| audience.is_empty()),
+                InvalidSettings::NoAudience { index },
+            ),
+            (self.algorithms.is_empty(), InvalidSettings::NoAlgorithm { index }),
+            (self.types.is_empty(), InvalidSettings::NoType { index }),
+            (self.leeway > LONGEST_LEEWAY || self.leeway.subsec_nanos() != 0, InvalidSettings::Leeway { index }),
+            (self.max_age.is_some_and(|age| age.as_secs() == 0), InvalidSettings::MaxAge { index }),
+            (self.chain.max_actors > MOST_ACTORS, InvalidSettings::MaxActors { index }),
+            (
+                !self.keys.is_outdated() && !self.algorithms.is_empty() && !self.keys.serves(&self.algorithms),
+                InvalidSettings::NoUsableKey { index },
+            ),
+        ];
+        problems.extend(found.into_iter().filter(|(is_so, _)| *is_so).map(|(_, problem)| problem));
     }
 }
 

@@ -1,5 +1,5 @@
-//! Deadlines that are almost never reached: a connection has one timer for all, which is set anew when it goes off too
-//! early, and not for every request.
+//! Deadlines that are almost never reached: where many follow each other, one timer is for all of them. It is set anew when it
+//! goes off too early, and not for every request.
 
 use std::{
     future::{Future, poll_fn},
@@ -11,7 +11,7 @@ use std::{
 use hyper::rt::Timer;
 use tokio::time::{Duration, Instant, Sleep, sleep_until};
 
-/// The timer of one connection, for one deadline at a time.
+/// A timer for one deadline at a time.
 #[derive(Debug)]
 pub(super) struct Alarm {
     sleep: Pin<Box<Sleep>>,
@@ -19,7 +19,7 @@ pub(super) struct Alarm {
     wakes: Option<Waker>,
 }
 
-/// The same, as hyper asks for it.
+/// The timer of one connection, as hyper asks for it.
 #[derive(Debug, Clone)]
 pub(super) struct ConnectionTimer(Arc<Mutex<Alarm>>);
 

@@ -81,7 +81,7 @@ impl Lease {
     /// Returns the connection, if it can be lent again.
     pub(super) fn give_back(self) {
         let Self { mut connection, pool: shared } = self;
-        if !connection.rests(Instant::now()) {
+        if !connection.rest(Instant::now()) {
             return;
         }
         let mut pool = shared.lock().unwrap_or_else(PoisonError::into_inner);

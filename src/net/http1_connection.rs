@@ -112,8 +112,8 @@ impl Connection {
         self.0.heard.is_set()
     }
 
-    /// Whether it may rest until the next request, its exchange being over.
-    pub(super) fn rests(&mut self, now: Instant) -> bool {
+    /// Notes that its exchange is over. Whether it may rest until the next request.
+    pub(super) fn rest(&mut self, now: Instant) -> bool {
         self.0.resting = now;
         !self.is_over(now) && !self.is_in_the_way()
     }

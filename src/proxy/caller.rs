@@ -97,10 +97,10 @@ impl Caller {
 }
 
 /// What a connection brought last, and what it was decided by: an agent sends the same credential with every request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Seen {
     pub(super) credential: SeenCredential,
-    /// By which its requests are decided.
+    /// What its requests are decided by.
     pub(super) snapshots: Arc<SnapshotCell>,
     caller: Mutex<Option<Arc<Caller>>>,
     revision: Mutex<Option<(Revision, HeaderValue)>>,
@@ -110,8 +110,12 @@ impl Seen {
     /// What is known of a connection before its first request.
     pub(super) fn of_peer(peer: &Peer, refused_keys: &Arc<RefusedKeys>, snapshots: Arc<SnapshotCell>) -> Self {
         let certificates = peer.certificates.iter().map(AsRef::as_ref);
-        let credential = SeenCredential::of_peer(certificates, peer.source, refused_keys);
-        Self { credential, snapshots, ..Self::default() }
+        Self::new(SeenCredential::of_peer(certificates, peer.source, refused_keys), snapshots)
+    }
+
+    /// What is known before there is a connection.
+    pub(super) fn new(credential: SeenCredential, snapshots: Arc<SnapshotCell>) -> Self {
+        Self { credential, snapshots, caller: Mutex::default(), revision: Mutex::default() }
     }
 
     /// The caller that was authenticated: the one that was kept, if this is the same chain of the same credential.

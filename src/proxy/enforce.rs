@@ -14,7 +14,9 @@ use tokio::sync::Notify;
 use crate::{
     access::{CanonicalRequest, DecisionId, Malformed, Reason, Timestamp},
     audit::AuditLog,
-    identity::{Authenticated, AuthenticationError, Credential, Possession, Proven, RefusedKeys, SenderFields},
+    identity::{
+        Authenticated, AuthenticationError, Credential, Possession, Proven, RefusedKeys, SeenCredential, SenderFields,
+    },
     net::{Client, Ending, Handler, HeadProblem, Peer, Refused, RequestBody, Rest, Role},
     policy::{RequestContext, TaskRule},
     route::{Inputs, Operation, Route},
@@ -52,7 +54,6 @@ pub struct Enforcer {
 
 #[derive(Debug)]
 struct Worker {
-    snapshots: Arc<SnapshotCell>,
     sinks: Arc<Sinks>,
     settings: EnforcerSettings,
     client: Client,
@@ -83,8 +84,8 @@ impl Enforcer {
     ) -> Self {
         let shard = metrics.shard();
         let sinks = Arc::new(Sinks { audit, metrics, shard });
-        let worker = Worker { snapshots, sinks, settings, client: Client::default(), shared };
-        Self { worker: Arc::new(worker), seen: Arc::default() }
+        let worker = Worker { sinks, settings, client: Client::default(), shared };
+        Self { worker: Arc::new(worker), seen: Arc::new(Seen::new(SeenCredential::default(), snapshots)) }
     }
 }
 
@@ -160,7 +161,7 @@ impl Worker {
     ) -> Result<Arc<Snapshot>, Rejection> {
         exchange.received(parts);
         self.check_load()?;
-        let snapshot = self.snapshots.usable(now)?; // One request, one snapshot.
+        let snapshot = seen.snapshots.usable(now)?; // One request, one snapshot.
         exchange.by_snapshot(snapshot.revision, seen);
         self.settings.head.check(parts)?;
         Ok(snapshot)
@@ -356,13 +357,12 @@ impl Handler for Enforcer {
     type Body = AnswerBody;
 
     fn for_connection(&self, peer: &Peer) -> Self {
-        let Worker { shared, snapshots, .. } = self.worker.as_ref();
-        let seen = Seen::of_peer(peer, &shared.refused_keys, Arc::clone(snapshots));
+        let seen = Seen::of_peer(peer, &self.worker.shared.refused_keys, Arc::clone(&self.seen.snapshots));
         Self { worker: Arc::clone(&self.worker), seen: Arc::new(seen) }
     }
 
     fn takes_streams(&self) -> bool {
-        self.worker.snapshots.load().is_some_and(|snapshot| snapshot.routes.switches())
+        self.seen.snapshots.load().is_some_and(|snapshot| snapshot.routes.switches())
     }
 
     fn is_over(&self) -> bool {

@@ -1,6 +1,6 @@
 //! What one method of a route stands for.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use thiserror::Error;
 
@@ -75,6 +75,20 @@ impl JsonPath {
 pub enum Upgrade {
     /// WebSocket (RFC 6455), over HTTP/2 too (RFC 8441).
     WebSocket(WebSocketRule),
+}
+
+impl fmt::Display for Upgrade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::WebSocket(WebSocketRule { subprotocols, idle }) = self;
+        f.write_str("WebSocket")?;
+        if let Some(subprotocols) = subprotocols {
+            write!(f, " speaking one of {}", subprotocols.join(" "))?;
+        }
+        if let Some(idle) = idle {
+            write!(f, ", silent for {idle:?} at most")?;
+        }
+        Ok(())
+    }
 }
 
 /// What may be spoken on a WebSocket connection, and how long it may be silent.
@@ -201,6 +215,17 @@ impl Operation {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_upgrade_says_what_it_is() {
+        let rule = WebSocketRule {
+            subprotocols: Some(Box::new(["chat.v2".into(), "mqtt".into()])),
+            idle: Some(Duration::from_secs(300)),
+        };
+        let said = "WebSocket speaking one of chat.v2 mqtt, silent for 300s at most";
+        assert_eq!(Upgrade::WebSocket(rule).to_string(), said);
+        assert_eq!(Upgrade::WebSocket(WebSocketRule::default()).to_string(), "WebSocket");
+    }
 
     #[test]
     fn paths_name_members_and_arrays() {

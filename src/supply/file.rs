@@ -27,6 +27,8 @@ const QUIET: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// Files are looked at this often even if the kernel reports nothing.
 const POLL: Duration = Duration::from_secs(1);
+/// So often files are read for one build at most, if they change meanwhile.
+const READINGS: u32 = 3;
 
 /// What was made of the files.
 #[derive(Debug)]
@@ -78,19 +80,28 @@ impl<A: Assemble> Source for FileSource<A> {
             let problem = Diagnostic::new(&"portcullis".into(), Place::default(), message);
             Loaded::Refused(vec![problem.with_help("restart, and report the log")])
         };
-        let Some(mut assembler) = self.assembler.take() else { return lost() };
-        let documents = self.keys.documents();
-        let (begun, before) = (SystemTime::now(), self.watch.fingerprints());
-        let build = tokio::task::spawn_blocking(move || {
-            let assembly = assembler.assemble(&documents, revision);
-            (assembler, assembly)
-        });
-        // A panic while building would leave no assembler: nothing is published any more, and that is logged.
-        let Ok((assembler, assembly)) = build.await else { return lost() };
-        self.assembler = Some(assembler);
-        self.keys.want(&assembly.keys);
-        self.watch.follow(&assembly.files, &before, begun);
-        assembly.loaded
+        let mut readings = 0;
+        loop {
+            let Some(mut assembler) = self.assembler.take() else { return lost() };
+            let documents = self.keys.documents();
+            let (begun, before) = (SystemTime::now(), self.watch.fingerprints());
+            let build = tokio::task::spawn_blocking(move || {
+                let assembly = assembler.assemble(&documents, revision);
+                (assembler, assembly)
+            });
+            // A panic while building would leave no assembler: nothing is published any more, and that is logged.
+            let Ok((assembler, assembly)) = build.await else { return lost() };
+            self.assembler = Some(assembler);
+            self.keys.want(&assembly.keys);
+            self.watch.follow(&assembly.files, &before, begun);
+            readings += 1;
+            // What was read while it changed may be of two states. Files that never rest are taken as they are: their next
+            // change is the next build.
+            if self.watch.are_as_read() || readings == READINGS {
+                return assembly.loaded;
+            }
+            self.watch.settle().await;
+        }
     }
 
     fn published(&mut self) {
@@ -158,7 +169,7 @@ impl Watch {
             () = self.event.notified() => {}
             _ = ticks.tick() => {}
         }
-        if self.fingerprints() == self.read {
+        if self.are_as_read() {
             // Another file of these folders changes, and may do so all the time: an audit log, for one.
             sleep(QUIET).await;
             return Change::Confirmed;
@@ -182,6 +193,10 @@ impl Watch {
         };
         // A writer that does not rest is read as it is; its next write is the next change.
         let _ = timeout(LONGEST_WAIT, rest).await;
+    }
+
+    fn are_as_read(&self) -> bool {
+        self.fingerprints() == self.read
     }
 
     fn fingerprints(&self) -> Fingerprints {
@@ -210,4 +225,55 @@ impl Watch {
 fn folder_of(file: &Path) -> Option<PathBuf> {
     let folder = file.parent()?;
     Some(if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::telemetry::Registry;
+
+    /// Reads two files, between which somebody changes both.
+    struct Reading {
+        files: [PathBuf; 2],
+        changes: Arc<AtomicU32>,
+    }
+
+    fn write(files: &[PathBuf; 2], text: &str) {
+        files.iter().for_each(|file| fs::write(file, text).unwrap());
+    }
+
+    impl Assemble for Reading {
+        fn assemble(&mut self, _: &KeyDocuments, _: Revision) -> Assembly {
+            let [first, second] = &self.files;
+            let first = fs::read_to_string(first).unwrap();
+            let left = self.changes.load(Ordering::Relaxed);
+            if left > 0 {
+                self.changes.store(left - 1, Ordering::Relaxed);
+                write(&self.files, &"x".repeat(100 + usize::try_from(left).unwrap()));
+            }
+            let second = fs::read_to_string(second).unwrap();
+            let loaded = Loaded::Waiting(if first == second { "alike" } else { "a mix" }.to_owned());
+            Assembly { loaded, files: self.files.to_vec(), keys: Vec::new() }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_changed_while_it_was_read_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = ["first", "second"].map(|name| folder.path().join(name));
+        write(&files, "x");
+        let changes = Arc::<AtomicU32>::default();
+        let reading = Reading { files, changes: Arc::clone(&changes) };
+        let metrics = KeySetMetrics::new(&Registry::default()).unwrap();
+        let mut source = FileSource::new(reading, Arc::default(), metrics);
+        for (times, what) in [(0, "alike"), (1, "alike"), (2, "alike"), (READINGS, "a mix")] {
+            changes.store(times, Ordering::Relaxed);
+            let Loaded::Waiting(is) = source.load(Revision::new(1)).await else { panic!("it is waited for") };
+            assert_eq!(is, what, "changed {times} times");
+        }
+        // Its last change is seen as one.
+        assert!(!source.watch.are_as_read());
+    }
 }

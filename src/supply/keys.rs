@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use crate::{
-    identity::{IssuerUrl, KeySet},
+    identity::{Algorithm, IssuerUrl, KeySet},
     net::{ClientTls, FIRST_RETRY, FetchError, LONGEST_RETRY, MediaType, fetch, jittered},
     telemetry::{MetricsError, Registry},
 };
@@ -56,6 +56,8 @@ pub struct KeyUrl {
     pub issuer: Option<IssuerUrl>,
     /// In which form it is.
     pub form: KeyForm,
+    /// For which algorithms there must be a key in it; for any if there are none.
+    pub algorithms: Vec<Algorithm>,
     /// How often it is fetched.
     pub refresh: Duration,
     /// How long the last good one is used while it cannot be fetched.
@@ -254,8 +256,12 @@ async fn fetch_keys(source: &KeyUrl) -> Result<Arc<str>, String> {
     };
     let document = fetch(&url, tls, form, BYTES, DEADLINE).await.map_err(|error| error.to_string())?;
     let text = std::str::from_utf8(&document).map_err(|_| "it is not UTF-8".to_owned())?;
-    // A document that is no key set never replaces one that is.
-    KeySet::parse(text).map_err(|error| error.to_string())?;
+    // A document that is no key set, or of no use, never replaces one that is.
+    let keys = KeySet::parse(text).map_err(|error| error.to_string())?;
+    if !source.algorithms.is_empty() && !keys.serves(&source.algorithms) {
+        let named: Vec<_> = source.algorithms.iter().map(|algorithm| algorithm.name()).collect();
+        return Err(format!("none of its keys is for the algorithms of its tokens, {}", named.join(", ")));
+    }
     Ok(text.into())
 }
 

@@ -336,6 +336,14 @@ def test_too_little_time_to_drain_is_refused():
     assert "drain timeout" in refusal(values)
 
 
+@pytest.mark.parametrize("drain", ["120s", "2m", "119500ms", "2 minutes"])
+def test_the_time_to_drain_is_what_the_configuration_says(drain):
+    values = {"config": {"timeouts": {"drain": drain}}}
+    assert "drain timeout (120 s)" in refusal(values)
+    render({**values, "gateway": {"terminationGracePeriodSeconds": 150}})
+    assert "whole seconds or minutes" in refusal({"config": {"timeouts": {"drain": "1m 30s"}}})
+
+
 def test_a_new_policy_does_not_restart_the_pods():
     empty = render().of("Deployment")
     demo = render({"policy": EVERYTHING["policy"]}).of("Deployment")

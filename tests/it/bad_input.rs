@@ -158,6 +158,36 @@ fn identity_is_checked() {
 }
 
 #[test]
+fn all_of_identity_is_checked_though_keys_are_to_be_fetched() {
+    let url = "{ url: \"https://127.0.0.1:1/keys\" }";
+    let other = format!(
+        "    - issuer: https://other.example\n      audiences: []\n      leeway: 10m\n      jwks: {url}\n      \
+         subject: \"user:{{sub}}\"\n"
+    );
+    let key = "{ id: aaaaaaaa, hash: \"sha256:HASH\", subject: \"user:erin\" }".replace("HASH", &"0".repeat(64));
+    let said = report_of(|config| {
+        config
+            .replace("{ file: jwks.json }", url)
+            .replace("audiences: [https://api.acme.example]", "audiences: []")
+            .replace(
+                "  jwt:\n",
+                &format!("  task_header: host\n  api_keys: {{ keys: [{key}, {key}] }}\n  jwt:\n{other}"),
+            )
+    });
+    says(
+        &said,
+        &[
+            "portcullis.yaml:12:18: an issuer needs audiences",
+            "portcullis.yaml:17:18: an issuer needs audiences",
+            "at most 120",
+            "portcullis.yaml:8:16: ",
+            "`aaaaaaaa`",
+            "5 problems",
+        ],
+    );
+}
+
+#[test]
 fn a_key_set_with_two_keys_of_one_id_is_refused_where_the_second_is() {
     let world = World::new();
     let twice = format!("{{\n  \"keys\": [\n    {},\n    {}\n  ]\n}}", world.issuer.jwk(), Issuer::new("k1").jwk());

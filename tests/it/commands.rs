@@ -97,6 +97,22 @@ fn explain_shows_the_tuples_behind_the_answer() {
 }
 
 #[test]
+fn whoever_reads_no_further_is_told_of_no_error() {
+    let world = world();
+    let config = world.path("portcullis.yaml");
+    for arguments in
+        [vec!["validate", "--config", config.to_str().unwrap()], vec!["completions", "bash"], vec!["schema"]]
+    {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        let ended = command.args(&arguments).stdout(writer).output().unwrap();
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!((ended.status.code(), said.as_str()), (Some(1), ""), "{arguments:?}");
+    }
+}
+
+#[test]
 fn validate_prints_the_routes_as_they_are() {
     let world = world();
     let (code, said, _) = text(&world.run(&["validate", "--config", "portcullis.yaml"]));
@@ -108,6 +124,12 @@ fn validate_prints_the_routes_as_they_are() {
         "everything else is denied",
         "13 tuples",
     ] {
+        assert!(said.contains(part), "{part} is not in {said}");
+    }
+    // What weakens or changes a route is in its notes.
+    let reference = concat!(env!("CARGO_MANIFEST_DIR"), "/config/reference/portcullis.yaml");
+    let (_, said, _) = text(&world.run(&["validate", "--config", reference]));
+    for part in ["body passed on unread", "one of jwt", "body may pause for 300s"] {
         assert!(said.contains(part), "{part} is not in {said}");
     }
     let (_, said, _) = text(&world.run(&["validate", "--config", "portcullis.yaml", "--json"]));

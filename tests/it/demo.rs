@@ -41,8 +41,16 @@ fn every_scenario_agrees() {
     assert!(output.status.success(), "{table}{}", String::from_utf8_lossy(&output.stderr));
     let last = table.lines().last().unwrap();
     assert!(last.ends_with(" passed, 0 failed") && !last.starts_with("0 "), "{last}");
+    let heads: Vec<&str> = table.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(heads, ["SCENARIO", "WHO", "VIA", "REQUEST", "EXPECTED", "GOT", "REASON", "REV"]);
+    let line = table.lines().find(|line| line.starts_with("S1.2 ")).unwrap();
+    let cells: Vec<&str> = line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect();
+    let (who, [expected, got, reason, revision, verdict]) = (&cells[..3], &cells[4..]) else { panic!("{line}") };
+    assert_eq!(who, ["S1.2", "erin", "sales-assistant"]);
+    assert!(expected.starts_with("403 agent:sales"), "{expected}");
+    assert_eq!([got, reason, revision, verdict], [&"403", &"not_permitted", &"1", &"ok"]);
     let widest = table.lines().max_by_key(|line| line.chars().count()).unwrap();
-    assert!(widest.chars().count() <= 120, "{widest}");
+    assert!(widest.chars().count() <= 132, "{widest}");
 }
 
 #[test]

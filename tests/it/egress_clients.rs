@@ -224,9 +224,10 @@ fn what_is_wrong_with_an_explicit_proxy_is_said_where_it_stands() {
     let config = world.config();
     let (valid, said) = said_by_validate(&world, &config);
     assert!(
-        valid && said.contains("127.0.0.1:0 is an explicit proxy, for routes with a host: http, and tunnels"),
+        valid && said.contains("127.0.0.1:0 is an explicit proxy, for routes with `egress: true`: http, and tunnels"),
         "{said}"
     );
+    assert!(said.contains("for agents' egress"), "{said}");
     let output = world.run(&["validate", "--config", "portcullis.yaml", "--json"]);
     let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(told["explicit_proxies"], json!([{ "address": "127.0.0.1:0", "intercepts": true }]));

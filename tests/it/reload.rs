@@ -255,7 +255,7 @@ fn keys_are_fetched_from_a_url_and_again_when_a_token_names_an_unknown_key() {
     keys.answer_json(&world.issuer.jwks());
     eventually("the keys are there", || Some(()).filter(|()| portcullis.get("/documents/d1", &token).status == 200));
     assert!(keys.last().starts_with("GET /jwks HTTP/1.1\r\n"));
-    // A document that is no key set does not replace one that is; a new key is fetched when it is first seen.
+    // A new key is fetched when it is first seen.
     let fetched = keys.seen().len();
     let other = Issuer::new("k2");
     keys.answer_json(&serde_json::json!({ "keys": [world.issuer.jwk(), other.jwk()] }).to_string());
@@ -265,6 +265,36 @@ fn keys_are_fetched_from_a_url_and_again_when_a_token_names_an_unknown_key() {
         Some(()).filter(|()| portcullis.get("/documents/d1", &rotated).status == 200)
     });
     assert_eq!(keys.seen().len(), fetched + 1, "unknown keys do not make a storm of fetches");
+}
+
+#[test]
+fn a_key_set_of_no_use_does_not_replace_one_that_is_and_holds_nothing_up() {
+    let world = World::new();
+    let keys = crate::support::Upstream::start();
+    keys.answer_json(&world.issuer.jwks());
+    let url = format!("{{ url: \"http://{}/jwks\", refresh: 100ms }}\n      algorithms: [ES256]", keys.address);
+    world.write("portcullis.yaml", world.config().replace("{ file: jwks.json }", &url));
+    let portcullis = crate::support::Portcullis::start(&world.path("portcullis.yaml"));
+    let token = world.issuer.token("erin", &[]);
+    let status = || portcullis.get("/documents/d1", &token).status;
+    eventually("the keys are there", || Some(()).filter(|()| status() == 200));
+    let json = |keys: serde_json::Value| serde_json::json!({ "keys": keys }).to_string();
+    let twice = json(serde_json::json!([world.issuer.jwk(), Issuer::new("k1").jwk()]));
+    // Ed25519 (RFC 8037, appendix A.2), by which no token of this issuer may be signed.
+    let other = json(serde_json::json!([
+        { "kty": "OKP", "crv": "Ed25519", "kid": "k2", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" }
+    ]));
+    for (number, useless) in [twice, other, json(serde_json::json!([])), "nothing".to_owned()].iter().enumerate() {
+        keys.answer_json(useless);
+        let fetched = keys.seen().len();
+        eventually("it is fetched", || Some(()).filter(|()| keys.seen().len() > fetched + 1));
+        let before = portcullis.revision();
+        world.replace("tuples.yaml", format!("{}# {number}\n", world.tuples()));
+        portcullis.until_revision_above(before);
+        assert_eq!(status(), 200, "{useless}");
+    }
+    let failures = "portcullis_key_set_fetch_failures_total{issuer=\"https://idp.acme.example\"}";
+    assert!(portcullis.metric(failures) >= 4.0);
 }
 
 #[test]

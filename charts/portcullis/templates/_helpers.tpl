@@ -49,6 +49,24 @@ app.kubernetes.io/component: gateway
 {{- end }}
 
 {{/*
+How long requests in flight may take at the end, in whole seconds: what `config` says, or the default. A ConfigMap that the
+chart did not write cannot be looked at.
+*/}}
+{{- define "portcullis.drainSeconds" -}}
+{{- $config := ternary dict .Values.config (not (empty .Values.existingConfigMap)) }}
+{{- $drain := dig "timeouts" "drain" "30s" $config }}
+{{- if regexMatch "^[0-9]+ *s(ec(onds?)?)?$" $drain }}
+{{- regexFind "^[0-9]+" $drain }}
+{{- else if regexMatch "^[0-9]+ *m(in(utes?)?)?$" $drain }}
+{{- mul 60 (regexFind "^[0-9]+" $drain) }}
+{{- else if regexMatch "^[0-9]+ *ms(ec)?$" $drain }}
+{{- add 1 (div (regexFind "^[0-9]+" $drain) 1000) }}
+{{- else }}
+{{- fail (printf "config.timeouts.drain: write %q in whole seconds or minutes, such as 120s, so that the grace period can be compared with it" $drain) }}
+{{- end }}
+{{- end }}
+
+{{/*
 Refuses ports that `config` does not listen on, and listeners that cannot be reached. Renders nothing.
 A ConfigMap that the chart did not write cannot be checked.
 */}}

@@ -14,9 +14,12 @@ use super::{
     once::Session,
 };
 
-/// The longest texts of a chain and of a request in the table, in characters: it fits into 120 columns.
-const LONGEST_CHAIN: usize = 29;
-const LONGEST_REQUEST: usize = 30;
+/// The longest texts of the table's columns, in characters: it fits into 132.
+const LONGEST_WHO: usize = 10;
+const LONGEST_VIA: usize = 16;
+const LONGEST_REQUEST: usize = 24;
+const LONGEST_EXPECTED: usize = 25;
+const LONGEST_REASON: usize = 17;
 
 /// Every scenario with its verdict.
 #[derive(Debug)]
@@ -70,7 +73,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let heads = ["SCENARIO", "CHAIN", "REQUEST", "OUTCOME", "REV", ""];
+        let heads = ["SCENARIO", "WHO", "VIA", "REQUEST", "EXPECTED", "GOT", "REASON", "REV", ""];
         let mut rows = vec![heads.map(str::to_owned).to_vec()];
         rows.extend(self.scenarios.iter().map(Line::cells));
         writeln!(f, "{}", table(&rows))?;
@@ -87,25 +90,16 @@ impl Line {
         let verdict = if self.passed { "ok" } else { "FAILED" };
         vec![
             self.scenario.to_owned(),
-            cut(&self.chain(), LONGEST_CHAIN),
+            cut(&self.who, LONGEST_WHO),
+            cut(&self.via, LONGEST_VIA),
             cut_within(&self.request, LONGEST_REQUEST),
-            self.outcome(),
+            cut(&self.expected, LONGEST_EXPECTED),
+            self.got.clone(),
+            // Who was denied is in what is expected.
+            cut(self.reason.split(' ').next().unwrap_or_default(), LONGEST_REASON),
             if self.revision == 0 { "-".to_owned() } else { self.revision.to_string() },
             verdict.to_owned(),
         ]
-    }
-
-    fn chain(&self) -> String {
-        match self.via.as_str() {
-            "-" => self.who.clone(),
-            via if via.starts_with("in ") => format!("{} {via}", self.who),
-            via => format!("{} > {via}", self.who),
-        }
-    }
-
-    /// What is expected where it is what came, and both where it is not.
-    fn outcome(&self) -> String {
-        if self.passed { self.expected.clone() } else { format!("{} {}, not {}", self.got, self.reason, self.expected) }
     }
 
     fn to_json(&self) -> Value {
