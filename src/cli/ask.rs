@@ -17,7 +17,7 @@ use crate::{
 
 use super::{
     arguments::{Ask, GivenOptions, List, ListObjects, ListUsers, PolicyOptions},
-    print::print_problems,
+    print::{print_problems, problems_as_json},
     source::{policy, principal},
 };
 
@@ -78,6 +78,10 @@ fn answer(source: &PolicyOptions, given: &GivenOptions, inquiry: Inquiry) -> any
     } else {
         let policy = match policy(source) {
             Ok(policy) => policy,
+            Err(problems) if given.json => {
+                writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&problems_as_json(&problems))?)?;
+                return Ok(ExitCode::FAILURE);
+            }
             Err(problems) => {
                 print_problems(&problems);
                 return Ok(ExitCode::FAILURE);

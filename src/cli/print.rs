@@ -29,6 +29,11 @@ pub(super) fn table(rows: &[Vec<String>]) -> String {
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
+/// All problems of what is invalid, for programs.
+pub(super) fn problems_as_json(problems: &[Diagnostic]) -> Value {
+    json!({ "valid": false, "problems": problems.iter().map(problem_as_json).collect::<Vec<_>>() })
+}
+
 /// A problem for programs.
 pub(super) fn problem_as_json(problem: &Diagnostic) -> Value {
     json!({

@@ -18,7 +18,7 @@ use crate::{
 
 use super::{
     arguments::Validate,
-    print::{print_problems, problem_as_json, table},
+    print::{print_problems, problems_as_json, table},
 };
 
 /// Reports every problem, or prints the routes as they are.
@@ -34,8 +34,7 @@ pub(super) fn validate(options: &Validate) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Err(problems) if options.json => {
-            let problems: Vec<_> = problems.iter().map(problem_as_json).collect();
-            writeln!(output, "{}", serde_json::to_string_pretty(&json!({ "valid": false, "problems": problems }))?)?;
+            writeln!(output, "{}", serde_json::to_string_pretty(&problems_as_json(&problems))?)?;
             Ok(ExitCode::FAILURE)
         }
         Err(problems) => {

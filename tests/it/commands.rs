@@ -140,6 +140,11 @@ fn validate_prints_the_routes_as_they_are() {
     let json: serde_json::Value = serde_json::from_str(&said).unwrap();
     assert_eq!((code, json["valid"].as_bool()), (Some(1), Some(false)));
     assert!(json["problems"][0]["line"].as_u64().unwrap() > 0);
+    let question = ["check", "--config", "portcullis.yaml", "--json", "--as", "user:erin", "can_read", "document:d1"];
+    let (code, said, _) = text(&world.run(&question));
+    let json: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, json["valid"].as_bool()), (Some(1), Some(false)));
+    assert!(json["problems"][0]["line"].as_u64().unwrap() > 0);
 }
 
 #[test]
