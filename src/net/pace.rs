@@ -25,7 +25,8 @@ pub struct Pace {
 pub enum Rest {
     /// It is heard out, within bounds, so that its client gets to know the answer.
     HeardOut,
-    /// It is left unread, and its connection or stream ends: the client may wait for a word to send it at all.
+    /// If nobody has asked for it, it is left unread, and its connection or stream ends: the client may wait for a word to
+    /// send it at all.
     Left,
 }
 
@@ -111,6 +112,8 @@ impl Body for RequestBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
         let Some(incoming) = &mut this.incoming else { return Poll::Ready(None) };
+        // Who waited for a word to send it has it now.
+        this.rest = Rest::HeardOut;
         let polled = match Pin::new(incoming).poll_frame(cx) {
             Poll::Pending => {
                 let late = this.late.get_or_insert_with(|| Box::new(Late::new(this.pace)));

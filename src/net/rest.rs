@@ -8,7 +8,7 @@ use tokio::{runtime::Handle, time::timeout};
 /// So long it is heard out.
 const LONGEST: Duration = Duration::from_secs(1);
 /// So many bytes of it are.
-const MOST: usize = 4 * 1024 * 1024;
+const MOST: usize = 16 * 1024 * 1024;
 
 /// Hears a body out and forgets it, within bounds. Clients that have sent all before they read would else not see why
 /// they were refused: over HTTP/1.1 the end of the connection takes an unread answer back (TCP resets), and over HTTP/2

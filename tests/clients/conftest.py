@@ -63,7 +63,8 @@ NGINX = """daemon off;
 master_process off;
 pid {folder}/nginx.pid;
 error_log {folder}/nginx.log;
-events {{ worker_connections 256; }}
+# It closes connections that rest where it has few left, whoever is about to use them.
+events {{ worker_connections 4096; }}
 http {{
   access_log off;
   client_body_temp_path {folder}/body;
