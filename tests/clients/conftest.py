@@ -218,7 +218,7 @@ def fixture_scan(world):
     command = ["testssl", *options, *parts, world.url("", tls=True)]
     process = subprocess.Popen(command, cwd=world.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     pump = futures.ThreadPoolExecutor(1).submit(process.stdout.read)
-    yield command, process, file
+    yield process, file
     process.kill()
     process.wait()
     pump.result(10)
