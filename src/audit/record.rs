@@ -209,8 +209,9 @@ pub struct Items {
 pub struct PrincipalRecord(Arc<[u8]>);
 
 impl PrincipalRecord {
-    /// The record of a chain that `credential`, `jwt`, `api_key`, `spiffe` or `signature`, of this issuer, key or ID came to. The owner
-    /// answers for the key, if it is one and somebody does. Contextual tuples are what the token told of its subject.
+    /// The record of a chain that `credential`, `jwt`, `api_key`, `spiffe` or `signature`, of this issuer, key or ID came
+    /// to. The owner answers for the key, if it is one and somebody does. Contextual tuples are what the token told of its
+    /// subject.
     pub fn new(
         principal: &Principal,
         credential: &str,

@@ -161,8 +161,8 @@ impl ProxyMetrics {
         let decisions = IntCounterVec::new(
             Opts::new(
                 "portcullis_decisions_total",
-                "Requests by route, outcome (allow, deny, or answer for what the proxy answers itself) and reason. The route is empty \
-                 if none was found.",
+                "Requests by route, outcome (allow, deny, or answer for what the proxy answers itself) and reason. The \
+                 route is empty if none was found.",
             ),
             &["route", "outcome", "reason"],
         );

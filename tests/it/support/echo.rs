@@ -7,7 +7,16 @@ use std::{
     thread,
 };
 
-type Kept = Arc<Mutex<Vec<Vec<u8>>>>;
+use super::eventually;
+
+type Kept = Arc<Mutex<Requests>>;
+
+#[derive(Default)]
+struct Requests {
+    seen: Vec<Vec<u8>>,
+    // On how many connections a request has begun that is not there yet.
+    unfinished: usize,
+}
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -34,7 +43,13 @@ impl Echo {
 
     /// The requests since the last call.
     pub(crate) fn take(&self) -> Vec<Vec<u8>> {
-        std::mem::take(&mut self.kept.lock().unwrap())
+        std::mem::take(&mut self.kept.lock().unwrap().seen)
+    }
+
+    /// The same, once each that has begun has ended or has broken off.
+    pub(crate) fn take_finished(&self) -> Vec<Vec<u8>> {
+        eventually("requests end", || Some(()).filter(|()| self.kept.lock().unwrap().unfinished == 0));
+        self.take()
     }
 }
 
@@ -44,20 +59,29 @@ fn serve(mut stream: TcpStream, kept: &Kept) {
     let mut piece = [0; 16 * 1024];
     loop {
         while let Some(end) = end_of_request(&bytes) {
-            kept.lock().unwrap().push(bytes.drain(..end).collect());
+            let mut kept = kept.lock().unwrap();
+            kept.seen.push(bytes.drain(..end).collect());
+            kept.unfinished -= 1;
+            kept.unfinished += usize::from(!bytes.is_empty());
+            drop(kept);
             if stream.write_all(ANSWER).is_err() {
                 return;
             }
         }
         match stream.read(&mut piece) {
             Ok(0) | Err(_) => break,
-            Ok(read) => bytes.extend_from_slice(&piece[..read]),
+            Ok(read) => {
+                kept.lock().unwrap().unfinished += usize::from(bytes.is_empty());
+                bytes.extend_from_slice(&piece[..read]);
+            }
         }
     }
     // What is no whole request is one that broke off.
     if !bytes.is_empty() {
         bytes.splice(0..0, *b"BROKEN ");
-        kept.lock().unwrap().push(bytes);
+        let mut kept = kept.lock().unwrap();
+        kept.seen.push(bytes);
+        kept.unfinished -= 1;
     }
 }
 
