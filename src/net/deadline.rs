@@ -8,8 +8,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use hyper::rt::Timer;
-use tokio::time::{Duration, Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A timer for one deadline at a time.
 #[derive(Debug)]
@@ -19,7 +18,7 @@ pub(super) struct Alarm {
     wakes: Option<Waker>,
 }
 
-/// The timer of one connection, as hyper asks for it.
+/// The timer of one connection, for those who have its deadlines.
 #[derive(Debug, Clone)]
 pub(super) struct ConnectionTimer(Arc<Mutex<Alarm>>);
 
@@ -89,28 +88,9 @@ impl Future for Deadline {
     }
 }
 
-impl hyper::rt::Sleep for Deadline {}
-
-impl Timer for ConnectionTimer {
-    fn sleep(&self, duration: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
-        Box::pin(self.until(Instant::now() + duration))
-    }
-
-    fn sleep_until(&self, deadline: std::time::Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
-        Box::pin(self.until(deadline.into()))
-    }
-
-    fn reset(&self, sleep: &mut Pin<Box<dyn hyper::rt::Sleep>>, deadline: std::time::Instant) {
-        match sleep.as_mut().downcast_mut_pin::<Deadline>() {
-            Some(mut sleep) => sleep.at = deadline.into(),
-            None => *sleep = self.sleep_until(deadline),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::{future::pending, pin::pin};
+    use std::{future::pending, pin::pin, time::Duration};
 
     use super::*;
 
@@ -127,10 +107,6 @@ mod tests {
             timer.until(after(at)).await;
             assert!(Instant::now() >= after(at));
         }
-        let mut sleep = timer.sleep(Duration::from_secs(600));
-        timer.reset(&mut sleep, after(33).into_std());
-        sleep.await;
-        assert!(Instant::now() >= after(33));
         let given_up = tokio::time::timeout(Duration::from_millis(1), timer.until(after(600_000))).await;
         assert!(given_up.is_err());
         let never: Option<()> = alarm.before(Instant::now() + Duration::from_millis(4), pin!(pending())).await;

@@ -40,6 +40,8 @@ pub(super) struct Guarded<T> {
     head: Vec<u8>,
     refusal: Refusal,
     is_switched: Arc<AtomicBool>,
+    // Whether a whole head has come since somebody asked.
+    has_head: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +70,7 @@ impl<T> Guarded<T> {
             head: Vec::new(),
             refusal: Arc::clone(&refusal),
             is_switched: Arc::default(),
+            has_head: false,
         };
         (guarded, refusal)
     }
@@ -145,6 +148,7 @@ impl<T> Guarded<T> {
             head.split(|byte| *byte == b'\n').for_each(|line| framing.line(line));
         }
         self.state = framing.next()?;
+        self.has_head = true;
         Ok(rest)
     }
 
@@ -179,7 +183,26 @@ impl<T> Guarded<T> {
 impl<T> Guarded<HalfOpen<T>> {
     /// What is below it, if no more came than the last head and its body.
     pub(super) fn into_inner(self) -> Option<T> {
-        if self.state == State::Head && self.head.is_empty() { self.inner.into_inner() } else { None }
+        self.is_between_requests().then(|| self.inner.into_inner())
+    }
+
+    /// Whether no more came than the last head and its body, and not the client's end either.
+    pub(super) fn is_between_requests(&self) -> bool {
+        self.state == State::Head && self.head.is_empty() && self.inner.has_nothing_ahead()
+    }
+}
+
+impl<T> Guarded<T> {
+    /// Whether a whole head has come since this was asked last: empty lines are none.
+    pub(super) fn take_asked(&mut self) -> bool {
+        std::mem::take(&mut self.has_head)
+    }
+}
+
+impl<T: AsyncRead + Unpin> Guarded<HalfOpen<T>> {
+    /// Waits until something comes, the client's end for example, which is kept for the next read; an error is not.
+    pub(super) fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.inner.poll_ahead(cx)
     }
 }
 

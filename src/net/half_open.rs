@@ -14,6 +14,9 @@ use tokio::{
 /// What is read ahead of a client that is answered, in bytes. Whoever has sent more than that is not looked after: what it
 /// is written to tells whether it is there.
 const AHEAD: usize = 16 * 1024;
+/// What is read at once where most often nothing comes, and where a head does.
+const PIECE: usize = 512;
+const HEAD: usize = 2048;
 
 /// A connection that goes on after its client's end, and whose break is noticed while nothing is read from it.
 ///
@@ -37,9 +40,14 @@ impl<T> HalfOpen<T> {
         Self { inner, silence, ahead: Vec::new(), end: None, quiet: 0 }
     }
 
-    /// What is below it, if no more came than was asked for.
-    pub(super) fn into_inner(self) -> Option<T> {
-        self.ahead.is_empty().then_some(self.inner)
+    /// What is below it.
+    pub(super) fn into_inner(self) -> T {
+        self.inner
+    }
+
+    /// Whether no more came than was read, and not the client's end either.
+    pub(super) fn has_nothing_ahead(&self) -> bool {
+        self.ahead.is_empty() && self.end.is_none()
     }
 
     fn has_written(&mut self) {
@@ -62,18 +70,28 @@ impl<T: AsyncRead + Unpin> HalfOpen<T> {
         }
     }
 
+    /// Waits until something comes, or the client's end, and keeps it for the next read.
+    pub(super) fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.has_nothing_ahead() { self.read_ahead::<HEAD>(cx) } else { Poll::Ready(Ok(())) }
+    }
+
+    fn read_ahead<const MOST: usize>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut bytes = [0; MOST];
+        let mut buffer = ReadBuf::new(&mut bytes);
+        ready!(Pin::new(&mut self.inner).poll_read(cx, &mut buffer))?;
+        if buffer.filled().is_empty() {
+            self.end = Some(Box::pin(sleep(self.silence)));
+        }
+        self.ahead.extend_from_slice(buffer.filled());
+        Poll::Ready(Ok(()))
+    }
+
     /// Fails if nobody is there any more; is pending as long as somebody may be.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         while self.end.is_none() && self.ahead.len() < AHEAD {
-            let mut bytes = [0; 512];
-            let mut buffer = ReadBuf::new(&mut bytes);
-            if let Err(error) = ready!(Pin::new(&mut self.inner).poll_read(cx, &mut buffer)) {
+            if let Err(error) = ready!(self.read_ahead::<PIECE>(cx)) {
                 return Poll::Ready(error);
             }
-            if buffer.filled().is_empty() {
-                self.end = Some(Box::pin(sleep(self.silence)));
-            }
-            self.ahead.extend_from_slice(buffer.filled());
             // Who waits for the rest of a body is not told of it a second time.
             cx.waker().wake_by_ref();
         }

@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     error::Error,
     io,
-    pin::pin,
+    pin::{Pin, pin},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -12,24 +12,23 @@ use std::{
 };
 
 use http::{HeaderValue, StatusCode, header};
-use hyper::{server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
+use hyper::service::service_fn;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Instant, sleep},
 };
 
 use super::{
-    deadline::ConnectionTimer,
     drain::{DrainSignal, Leave},
     ending::Ending,
-    guard::{Guarded, HEAD_BYTES},
+    guard::Guarded,
     half_open::HalfOpen,
     joined::Joined,
     patient::Patient,
     pause::jittered,
     peer::Peer,
     problem::HeadProblem,
+    resting::Serving,
     server::{Handler, ServerSettings},
     switched::Switched,
     tunnel_end::{OpenedTunnel, serve_tunnel},
@@ -40,7 +39,15 @@ use super::{
 pub(super) type Received<T> = Guarded<HalfOpen<Joined<Unread<Patient<T>>>>>;
 
 /// Serves the connection until it ends, or has to.
-pub(super) async fn http1<T, H>(io: T, peer: Peer, settings: ServerSettings, mut drain: DrainSignal, handler: H)
+///
+/// What only the beginning needs is not kept: for most of its time a connection waits.
+pub(super) fn http1<T, H>(
+    io: T,
+    peer: Peer,
+    settings: Arc<ServerSettings>,
+    mut drain: DrainSignal,
+    handler: &H,
+) -> impl Future<Output = ()> + Send + use<T, H>
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     H: Handler,
@@ -66,63 +73,62 @@ where
             Ok::<_, Infallible>(response)
         })
     });
-    let mut builder = http1::Builder::new();
-    builder.timer(ConnectionTimer::new()).header_read_timeout(settings.head).max_buf_size(HEAD_BYTES).half_close(true);
-    let connection = builder.serve_connection(TokioIo::new(io), service).with_upgrades();
-    let mut connection = pin!(connection);
-    let (handler, peer, is_leaving, next) = shared.as_ref();
-    let mut term = pin!(sleep(jittered(settings.age)));
-    let ended = match drain.unless_ordered(connection.as_mut(), Some(term.as_mut())).await {
-        Ok(ended) => Some(ended),
-        Err(leave) => {
-            // An idle client may have sent its next request already: the answer tells it that it is the last one.
-            is_leaving.store(true, Ordering::Relaxed);
-            let left = async {
-                match leave {
-                    Leave::Ordered => drain.left_for(settings.linger).await,
-                    Leave::TermOver => {
-                        handler.ended(Ending::Age);
-                        sleep(settings.linger).await;
+    let mut connection = Serving::new(io, service, settings.head);
+    async move {
+        let (handler, peer, is_leaving, next) = shared.as_ref();
+        let mut term = pin!(sleep(jittered(settings.age)));
+        let ended = match drain.unless_ordered(Pin::new(&mut connection), Some(term.as_mut())).await {
+            Ok(ended) => Some(ended),
+            Err(leave) => {
+                // An idle client may have sent its next request already: the answer tells it that it is the last one.
+                is_leaving.store(true, Ordering::Relaxed);
+                let left = Box::pin(async {
+                    match leave {
+                        Leave::Ordered => drain.left_for(settings.linger).await,
+                        Leave::TermOver => {
+                            handler.ended(Ending::Age);
+                            sleep(settings.linger).await;
+                        }
                     }
+                });
+                tokio::select! {
+                    biased;
+                    ended = &mut connection => Some(ended),
+                    () = left => None,
                 }
-            };
-            tokio::select! {
-                biased;
-                ended = connection.as_mut() => Some(ended),
-                () = left => None,
             }
-        }
-    };
-    let ended = match ended {
-        Some(ended) => ended,
-        None => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    match ended {
-        Ok(()) => match next.after.get() {
-            None => {}
-            Some(After::Switched(switched)) => switched.run(drain).await,
-            Some(After::Opened(opened)) => {
-                let (opened, client) = (opened.clone(), (handler.clone(), peer.clone()));
-                // It is as old as its connection.
-                let age = term.deadline().saturating_duration_since(Instant::now());
-                let settings = ServerSettings { age, ..settings };
-                serve_tunnel::<T, H>(opened, client, settings, drain).await;
+        };
+        let ended = match ended {
+            Some(ended) => ended,
+            None => {
+                connection.graceful_shutdown();
+                connection.await
             }
-        },
-        Err(error) if error.is_parse_too_large() => {
-            handler.malformed(peer, refusal.get().copied().unwrap_or(HeadProblem::BeyondLimits));
-        }
-        Err(error) if error.is_parse() => {
-            handler.malformed(peer, refusal.get().copied().unwrap_or(HeadProblem::NotHttp));
-        }
-        Err(error) => {
-            if is_unread(&error) {
-                handler.ended(Ending::UnreadAnswer);
+        };
+        match ended {
+            Ok(()) => match next.after.get() {
+                None => {}
+                Some(After::Switched(switched)) => switched.run(drain).await,
+                Some(After::Opened(opened)) => {
+                    let (opened, client) = (opened.clone(), (handler.clone(), peer.clone()));
+                    // It is as old as its connection.
+                    let age = term.deadline().saturating_duration_since(Instant::now());
+                    let settings = Arc::new(ServerSettings { age, ..*settings });
+                    serve_tunnel::<T, H>(opened, client, settings, drain).await;
+                }
+            },
+            Err(error) if error.is_parse_too_large() => {
+                handler.malformed(peer, refusal.get().copied().unwrap_or(HeadProblem::BeyondLimits));
             }
-            tracing::debug!(%error, peer = %peer.address, "a connection ended");
+            Err(error) if error.is_parse() => {
+                handler.malformed(peer, refusal.get().copied().unwrap_or(HeadProblem::NotHttp));
+            }
+            Err(error) => {
+                if is_unread(&error) {
+                    handler.ended(Ending::UnreadAnswer);
+                }
+                tracing::debug!(%error, peer = %peer.address, "a connection ended");
+            }
         }
     }
 }

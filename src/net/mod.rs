@@ -47,6 +47,7 @@ mod proxy_header;
 mod race;
 mod reach;
 mod rest;
+mod resting;
 mod retries;
 mod role;
 mod server;

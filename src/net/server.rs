@@ -5,6 +5,7 @@ use std::{
     io,
     net::SocketAddr,
     os::fd::{AsRawFd, RawFd},
+    pin::Pin,
     sync::Arc,
     time::Duration,
 };
@@ -160,13 +161,15 @@ pub async fn serve<H: Handler>(
     let mut identity = tls.as_mut().map(|tls| tls.borrow_and_update().clone());
     // Ordered when what the connections were admitted by is taken away, and with this loop's end.
     let (mut admission, mut admitted) = Drain::new();
+    let shared = Arc::new(settings);
     let arriving = |accepted, identity: &Option<ServerTls>, admitted: &DrainSignal, drain: &DrainSignal| {
         let (stream, source, place) = accepted;
         let identity = identity.clone();
         let (handler, held, drain) = (handler.clone(), drain.clone(), admitted.clone());
         let arrival = listener.arrival.clone();
+        let serving = connection((stream, source), (arrival, identity), Arc::clone(&shared), drain, handler);
         tokio::spawn(async move {
-            connection((stream, source), (arrival, identity), settings, drain, handler).await;
+            serving.await;
             drop((place, held));
         });
     };
@@ -290,34 +293,40 @@ fn is_exhausted(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|error| exhausted.iter().any(|exhausted| exhausted.raw_os_error() == error))
 }
 
-async fn connection<H: Handler>(
+/// Serves a connection from its beginning to its end.
+fn connection<H: Handler>(
     accepted: (Socket, Option<SocketAddr>),
     by: (Arrival, Option<ServerTls>),
-    settings: ServerSettings,
+    settings: Arc<ServerSettings>,
     mut drain: DrainSignal,
     handler: H,
-) {
+) -> impl Future<Output = ()> + Send {
     // In a box of its own: an idle connection does not keep the room that its beginning took.
-    let opened = Box::pin(opened(accepted, by, settings, &mut drain, &handler)).await;
-    if let Some(Opened { speaks, io, peer, place }) = opened {
-        speak(speaks, io, peer, settings, drain, handler).await;
-        drop(place);
+    let opening = Box::pin(async move {
+        let Opened { speaks, io, peer, place } = opened(accepted, by, *settings, &mut drain, &handler).await?;
+        Some((speak(speaks, io, peer, settings, drain, &handler), place))
+    });
+    async move {
+        if let Some((speaking, place)) = opening.await {
+            speaking.await;
+            drop(place);
+        }
     }
 }
 
 /// Serves what the connection speaks, until it ends or has to.
 ///
 /// In boxes of their own: a connection does not keep room for the other protocol.
-pub(super) async fn speak<H: Handler>(
+pub(super) fn speak<H: Handler>(
     protocol: Protocol,
     io: Replayed<Channel>,
     peer: Peer,
-    settings: ServerSettings,
+    settings: Arc<ServerSettings>,
     drain: DrainSignal,
-    handler: H,
-) {
+    handler: &H,
+) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     match protocol {
-        Protocol::Http1 => Box::pin(http1(io, peer, settings, drain, handler)).await,
-        Protocol::Http2 => Box::pin(http2(io, peer, settings, drain, handler)).await,
+        Protocol::Http1 => Box::pin(http1(io, peer, settings, drain, handler)),
+        Protocol::Http2 => Box::pin(http2(io, peer, *settings, drain, handler.clone())),
     }
 }

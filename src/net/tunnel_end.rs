@@ -13,11 +13,11 @@ use tokio::{
 use super::{
     channel::{Channel, Stream},
     drain::DrainSignal,
-    http1::Received,
     interception::NotIntercepted,
     opening::{Chosen, after_handshake},
     peer::{Peer, Transport},
     proxies::Refused,
+    resting::Lent,
     role::{Role, TunnelEnd},
     server::{Handler, ServerSettings, speak},
 };
@@ -47,7 +47,7 @@ impl OpenedTunnel {
 pub(super) fn serve_tunnel<T, H>(
     opened: OpenedTunnel,
     (handler, peer): (H, Peer),
-    settings: ServerSettings,
+    settings: Arc<ServerSettings>,
     mut drain: DrainSignal,
 ) -> Pin<Box<dyn Future<Output = ()> + Send>>
 where
@@ -70,9 +70,9 @@ where
             Ok(Ok(stream)) => {
                 let chosen = Chosen::of(stream.get_ref().1);
                 let io = Channel::Right(Box::new(stream));
-                let begun = after_handshake(io, chosen, settings, &mut drain, &handler).await;
+                let begun = after_handshake(io, chosen, *settings, &mut drain, &handler).await;
                 let Some((speaks, io)) = begun else { return };
-                return speak(speaks, io, peer, settings, drain, handler).await;
+                return speak(speaks, io, peer, settings, drain, &handler).await;
             }
             Ok(Err(NotIntercepted::OtherServer)) => {
                 handler.misdirected(&peer);
@@ -98,8 +98,8 @@ async fn stream<T>(connection: OnUpgrade) -> Option<Box<dyn Stream>>
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let parts = connection.await.ok()?.downcast::<TokioIo<Received<T>>>().ok()?;
+    let parts = connection.await.ok()?.downcast::<TokioIo<Lent<T>>>().ok()?;
     // What looks after the connection looks after the one within it from now on.
-    let stream = parts.io.into_inner().into_inner()?.into_inner().into_inner().into_inner();
+    let stream = parts.io.into_inner().into_inner()?.into_inner()?.into_inner().into_inner().into_inner();
     parts.read_buf.is_empty().then(|| Box::new(stream) as Box<dyn Stream>)
 }
