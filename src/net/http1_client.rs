@@ -18,6 +18,7 @@ use super::{
     body::{OutboundBody, UpstreamBody},
     client::{ClientError, Failed, Fate, broken, secure, slot},
     http1_connection::Connection,
+    retries::safe,
     target::{Origin, Target, Times},
     terms::WANTED,
 };
@@ -106,15 +107,22 @@ impl Lease {
 
 impl Http1Connections {
     /// Sends the request, begun at this time, and waits for the head of the answer.
+    ///
+    /// A request that is safe and has no body is sent once more, on a new connection, if the one that it was sent on had
+    /// rested and broke before one byte of an answer: its upstream has most likely closed it in the same moment (RFC 9112,
+    /// section 9.3.1).
     pub(super) async fn send(
         &self,
         (target, times): (&Target, Times),
         mut request: Box<Request<OutboundBody>>,
         mut begun: Instant,
     ) -> Result<Response<UpstreamBody>, Box<Failed>> {
+        let mut is_again = false;
         loop {
-            let reused = self.take(&target.origin, begun);
+            let reused = if is_again { None } else { self.take(&target.origin, begun) };
             let is_reused = reused.is_some();
+            let may_be_closing = reused.as_ref().is_some_and(|reused| reused.may_be_closing(begun));
+            let again = if may_be_closing { safe(&mut request) } else { None };
             let mut connection = match reused {
                 Some(connection) => connection,
                 None => {
@@ -134,14 +142,21 @@ impl Http1Connections {
                     return Ok(response.map(|incoming: Incoming| UpstreamBody::new(incoming, lease)));
                 }
                 Some(Err(mut failed)) => match failed.take_message() {
-                    Some(unsent) if is_reused => *request = unsent,
+                    Some(unsent) if is_reused => request = again.unwrap_or_else(|| Box::new(unsent)),
                     Some(unsent) => {
                         let error = broken(failed.into_error());
                         return Err(Failed::new(error, Fate::Unsent(Box::new(unsent))));
                     }
                     None => {
-                        let fate = if connection.has_begun() { Fate::Over } else { Fate::Unanswered };
-                        return Err(Failed::new(broken(failed.into_error()), fate));
+                        let has_begun = connection.has_begun();
+                        let same = again.filter(|_| !has_begun);
+                        let same = same.and_then(|mut same| same.body_mut().may_pass().then_some(same));
+                        let Some(same) = same else {
+                            let fate = if has_begun { Fate::Over } else { Fate::Unanswered };
+                            return Err(Failed::new(broken(failed.into_error()), fate));
+                        };
+                        same.body().attempted();
+                        (request, is_again) = (same, true);
                     }
                 },
                 None => return Err(Failed::new(ClientError::ResponseTimeout, Fate::Over)),

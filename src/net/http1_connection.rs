@@ -26,6 +26,9 @@ use super::{
     terms::{Slots, Terms},
 };
 
+/// Hardly an upstream closes a connection that has rested for less than this.
+const MAY_CLOSE: Duration = Duration::from_millis(500);
+
 type Outbound = Request<OutboundBody>;
 
 /// A connection, which moves on by itself.
@@ -121,6 +124,12 @@ impl Connection {
     /// Whether the next request may go on it: only if hyper says that its exchange is over on both sides.
     pub(super) fn is_ready(&self, now: Instant) -> bool {
         self.0.sender.is_ready() && self.is_of_use(now)
+    }
+
+    /// Whether it has rested for so long that its upstream may be closing it. What is busy is not watched for that: it costs
+    /// a copy of each request.
+    pub(super) fn may_be_closing(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.0.resting) >= MAY_CLOSE
     }
 
     /// Whether it takes no requests any more.

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use http::{Method, Request};
+use hyper::body::Body;
 
 use super::body::OutboundBody;
 
@@ -56,6 +57,11 @@ impl RetryBudget {
 /// The same request once more, if doing it twice is doing it once (RFC 9110, section 9.2.2) and its body can be sent twice.
 pub(super) fn copy(request: &mut Request<OutboundBody>) -> Option<Box<Request<OutboundBody>>> {
     if is_idempotent(request.method()) { repeated(request) } else { None }
+}
+
+/// The same request once more, if it is safe (RFC 9110, section 9.2.1) and has no body.
+pub(super) fn safe(request: &mut Request<OutboundBody>) -> Option<Box<Request<OutboundBody>>> {
+    if request.method().is_safe() && request.body().is_end_stream() { repeated(request) } else { None }
 }
 
 /// The same request once more, if its body can be sent twice.

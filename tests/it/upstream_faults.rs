@@ -1,8 +1,10 @@
 //! Upstreams that break their connections, say too little or too much: what the client gets, and what the next one gets.
 
 use std::{
+    collections::HashSet,
     io::{BufRead, BufReader, Write},
     net::TcpListener,
+    sync::Mutex,
     thread,
     time::Duration,
 };
@@ -31,12 +33,14 @@ fn field<'r>(request: &'r str, name: &str) -> &'r str {
 
 /// An upstream that does what the request says in `x-do`, and tells its `x-id` back where there is nothing to do.
 fn obedient() -> Scripted {
-    Scripted::start(|request, before| {
+    let known = Mutex::new(HashSet::new());
+    Scripted::start(move |request, before| {
         let (id, evil) = (field(request, "x-id"), "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil");
         match field(request, "x-do") {
             "reset" => Said(vec![], Then::Reset),
             "reset once" if before == 0 => Said(vec![], Then::Reset),
             "close" => Said(vec![], Then::Close),
+            "close once" if known.lock().unwrap().insert(id.to_owned()) => Said(vec![], Then::Close),
             "reset within the head" => Said::of("HTTP/1.1 200 O", Then::Reset),
             "reset after information" => Said::of("HTTP/1.1 103 Early Hints\r\n\r\n", Then::Reset),
             "not HTTP" => Said::of("SSH-2.0-OpenSSH\r\n\r\n", Then::Hang),
@@ -143,6 +147,23 @@ fn a_request_that_is_sent_again_is_the_same_and_its_record_says_so() {
 fn without_retries_nothing_is_sent_twice() {
     let case = given("");
     assert_eq!(case.sent("GET", "/documents/d1", "reset", "g1", ""), (1, 502));
+}
+
+#[test]
+fn what_is_safe_is_sent_once_more_if_its_connection_had_rested() {
+    let case = given("");
+    let rested = |method: &str, what: &str, id: &str, body: &str| {
+        assert_eq!(case.sent("GET", "/documents/d1", "nothing", &format!("before-{id}"), ""), (1, 200));
+        thread::sleep(Duration::from_millis(600));
+        case.sent(method, "/documents/d1", what, id, body)
+    };
+    assert_eq!(rested("GET", "close once", "g1", ""), (2, 200));
+    let record = eventually("its record", || case.world.audit().into_iter().find(|it| it["upstream_attempts"] == 2));
+    assert_eq!((record["method"].as_str(), record["upstream_status"].as_u64()), (Some("GET"), Some(200)));
+    assert_eq!(rested("GET", "close", "g2", ""), (2, 502), "only once");
+    assert_eq!(rested("GET", "reset within the head", "g3", ""), (1, 502));
+    assert_eq!(rested("DELETE", "close", "d1", ""), (1, 502));
+    assert_eq!(rested("POST", "close", "p1", ""), (1, 502));
 }
 
 #[test]
