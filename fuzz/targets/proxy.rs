@@ -122,7 +122,7 @@ identity:
   api_keys: {{ keys: [{{ id: {id}, hash: \"{hash}\", subject: user:erin }}] }}
 policy: {{ source: {{ file: {{ model: model.fga, tuples: tuples.yaml }} }} }}
 audit: {{ file: /dev/null }}
-timeouts: {{ head: 300ms, handshake: 300ms, half_closed: 100ms }}
+timeouts: {{ head: 3s, handshake: 3s, half_closed: 100ms }}
 routes:
   - path: /documents/{{document}}
     upstream: main

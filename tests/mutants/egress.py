@@ -52,7 +52,7 @@ MUTANTS = [
      ["--test", "it", "requested_hosts"]),
     ("tunnels are not counted", "proxy/shares.rs", "self.0.tunnels.fetch_add(1, Ordering::Relaxed)",
      "self.0.tunnels.load(Ordering::Relaxed)", ["--lib", "proxy::shares"]),
-    ("a tunnel is younger than its connection", "net/http1.rs", "let settings = ServerSettings { age, ..settings };", "let _ = age;",
+    ("a tunnel is younger than its connection", "net/http1.rs", "let settings = Arc::new(ServerSettings { age, ..*settings });", "let _ = age;",
      ["--test", "it", "tunnels"]),
     ("hosts that clients choose keep every connection", "net/http1_client.rs", "oldest.remove(0);", "let _ = &oldest;",
      ["--test", "it", "requested_hosts"]),
