@@ -16,7 +16,7 @@ use super::{
     proxy_header::Passed,
     server::{Handler, ServerSettings},
     server_names::AskedName,
-    socket::Socket,
+    socket::{Socket, prepare},
     sources::SourcePlace,
     target::TargetUrl,
     tls::ServerTls,
@@ -95,8 +95,7 @@ async fn arrived(
     settings: ServerSettings,
 ) -> Result<Peer, Refused> {
     if let Socket::Tcp(stream) = stream {
-        // Small answers must not wait for acknowledgements; where that cannot be had, they are slower, not wrong.
-        let _ = stream.set_nodelay(true);
+        prepare(stream);
     }
     let passed = match &arrival.proxies {
         None => Passed::Unnamed,

@@ -6,19 +6,33 @@ use std::{
     os::fd::{AsRawFd, RawFd},
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
 };
+
+/// After so long without a word a peer is asked whether it is there, so often, at such intervals.
+const SILENCE: Duration = Duration::from_secs(60);
+const PROBES: u32 = 4;
+const PROBES_EVERY: Duration = Duration::from_secs(15);
 
 /// A connected socket. One type for both kinds, so that what is above it is compiled once.
 #[derive(Debug)]
 pub(super) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
+}
+
+/// Small writes do not wait for acknowledgements, and a peer that is gone without a word is noticed within two minutes, however
+/// little is said to it. Where that cannot be had, the connection is slower or kept for longer, not wrong.
+pub(super) fn prepare(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let keepalive = TcpKeepalive::new().with_time(SILENCE).with_interval(PROBES_EVERY).with_retries(PROBES);
+    let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
 }
 
 impl Socket {
@@ -90,5 +104,23 @@ impl AsyncWrite for Socket {
 
     fn is_write_vectored(&self) -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn peers_are_asked_whether_they_are_there() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        prepare(&stream);
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive().unwrap() && stream.nodelay().unwrap());
+        let probes = (socket.tcp_keepalive_interval().unwrap(), socket.tcp_keepalive_retries().unwrap());
+        assert_eq!((socket.tcp_keepalive_time().unwrap(), probes), (SILENCE, (PROBES_EVERY, PROBES)));
     }
 }

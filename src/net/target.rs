@@ -16,7 +16,14 @@ use http::{HeaderValue, Uri};
 use thiserror::Error;
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 
-use super::{lookups::Lookups, race::first, reach::Reach, socket::Socket, terms::Terms, tls::ClientTls};
+use super::{
+    lookups::Lookups,
+    race::first,
+    reach::Reach,
+    socket::{Socket, prepare},
+    terms::Terms,
+    tls::ClientTls,
+};
 
 /// The authority of what has none.
 const LOCAL: HeaderValue = HeaderValue::from_static("localhost");
@@ -255,8 +262,7 @@ impl Target {
             },
             (None, Some(reach)) => reach.connect(host, *port, &self.lookups).await?,
         };
-        // Small writes must not wait for acknowledgements; where that cannot be had, they are slower, not wrong.
-        let _ = stream.set_nodelay(true);
+        prepare(&stream);
         Ok(Socket::Tcp(stream))
     }
 }
