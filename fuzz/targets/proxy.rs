@@ -176,7 +176,8 @@ fn serve(mut stream: TcpStream) {
 
 /// The length of the request that these bytes begin with; `None` if it is not there whole.
 fn take(bytes: &[u8]) -> Result<Option<usize>, &'static str> {
-    let mut slots = [httparse::EMPTY_HEADER; 100];
+    // A hundred come at most, and the proxy adds its own.
+    let mut slots = [httparse::EMPTY_HEADER; 128];
     let mut head = httparse::Request::new(&mut slots);
     let end = match head.parse(bytes) {
         Ok(httparse::Status::Complete(end)) => end,

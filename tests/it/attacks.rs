@@ -329,7 +329,7 @@ fn no_attack_by_http_1_is_read_as_what_was_not_permitted() {
     let mut battle = Battle::new(&world);
     for attack in attacks().iter().filter(|attack| attack.by.0) {
         let mut connection = Connection::open(battle.portcullis.data);
-        connection.stream().set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+        connection.allow_silence(Duration::from_secs(3));
         connection.send(attack.request.bytes(&battle.token));
         let answer = connection.answer();
         let reason = answer.as_ref().map(|answer| answer.reason()).unwrap_or_default();

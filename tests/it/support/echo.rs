@@ -57,7 +57,7 @@ fn serve(mut stream: TcpStream, kept: &Kept) {
     stream.set_nodelay(true).unwrap();
     let mut bytes = Vec::new();
     let mut piece = [0; 16 * 1024];
-    loop {
+    'all: loop {
         while let Some(end) = end_of_request(&bytes) {
             let mut kept = kept.lock().unwrap();
             kept.seen.push(bytes.drain(..end).collect());
@@ -65,7 +65,7 @@ fn serve(mut stream: TcpStream, kept: &Kept) {
             kept.unfinished += usize::from(!bytes.is_empty());
             drop(kept);
             if stream.write_all(ANSWER).is_err() {
-                return;
+                break 'all;
             }
         }
         match stream.read(&mut piece) {

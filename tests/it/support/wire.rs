@@ -1,7 +1,7 @@
 //! HTTP/1.1 by hand, so that a test can say any bytes.
 
 use std::{
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
     time::Duration,
 };
@@ -43,6 +43,8 @@ impl Answer {
 pub(crate) struct Connection {
     stream: TcpStream,
     unread: Vec<u8>,
+    // Whether a silence counts as an end: else it is a fault.
+    may_be_silent: bool,
 }
 
 impl Connection {
@@ -50,7 +52,13 @@ impl Connection {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, unread: Vec::new() }
+        Self { stream, unread: Vec::new(), may_be_silent: false }
+    }
+
+    /// From now on there may be nothing, for so long.
+    pub(crate) fn allow_silence(&mut self, length: Duration) {
+        self.stream.set_read_timeout(Some(length)).unwrap();
+        self.may_be_silent = true;
     }
 
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
@@ -136,7 +144,12 @@ impl Connection {
     fn read_more(&mut self) -> bool {
         let mut bytes = [0; 16 * 1024];
         match self.stream.read(&mut bytes) {
-            Ok(0) | Err(_) => false,
+            Ok(0) => false,
+            Err(error) => {
+                let is_silent = matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+                assert!(!is_silent || self.may_be_silent, "neither an answer nor an end of the connection");
+                false
+            }
             Ok(read) => {
                 self.unread.extend_from_slice(&bytes[..read]);
                 true
