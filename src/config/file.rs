@@ -191,13 +191,13 @@ pub(super) struct Limits {
 pub(super) struct Timeouts {
     /// From accept to the first byte, and for the TLS handshake. By default 5s.
     pub(super) handshake: Option<Located<String>>,
-    /// For a request's head, and for the pause between two requests. By default 30s.
+    /// For a request's head, from its first byte on. By default 10s.
     pub(super) head: Option<Located<String>>,
     /// For the pause between two writes to a client that has closed its side. By default 10s.
     pub(super) half_closed: Option<Located<String>>,
     /// For a client that takes nothing of an answer that waits for it. By default 30s.
     pub(super) unread: Option<Located<String>>,
-    /// For an HTTP/2 connection without a stream. By default 60s.
+    /// For a connection without a request. By default 60s.
     pub(super) idle: Option<Located<String>>,
     /// For a connection, which then ends in order, up to a tenth earlier by chance. By default 1h.
     pub(super) age: Option<Located<String>>,

@@ -78,7 +78,7 @@ impl Endpoints {
     ///
     /// Where there is no connection to the one that is chosen, connections to it and to others race, and the first one is
     /// used (RFC 8305, section 5). A request of which not one byte was sent goes to another endpoint if there is one. One
-    /// that the upstream may have seen is sent again only by [`RetryRules`](super::RetryRules), if the connection broke
+    /// that the upstream may have seen is sent again by [`RetryRules`](super::RetryRules), if the connection broke
     /// before one byte of an answer came, and never if its method is not idempotent, its body is not here whole, or the
     /// gate of that does not let it pass.
     pub async fn send(self: &Arc<Self>, client: &Client, mut request: Outbound, now: Instant) -> Answered {

@@ -90,7 +90,7 @@ impl Client {
     /// Sends the request to this one place, now, and waits for the head of the answer.
     ///
     /// A request is tried again on another connection only if not one byte of it was sent, or the upstream says that it
-    /// did not process it.
+    /// did not process it; a safe one also if its connection was most likely closed before it came.
     pub async fn send(
         &self,
         target: &Target,

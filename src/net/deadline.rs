@@ -8,7 +8,10 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::{
+    task::coop::has_budget_remaining,
+    time::{Instant, Sleep, sleep_until},
+};
 
 /// A timer for one deadline at a time.
 #[derive(Debug)]
@@ -57,7 +60,8 @@ impl Alarm {
         *wakes = None;
         loop {
             if sleep.as_mut().poll(cx).is_pending() {
-                *wakes = Some(cx.waker().clone());
+                // Without budget left it has not looked at who asks.
+                *wakes = has_budget_remaining().then(|| cx.waker().clone());
                 return Poll::Pending;
             }
             if sleep.deadline() >= at {

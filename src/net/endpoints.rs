@@ -123,7 +123,8 @@ impl Endpoints {
     /// known of them.
     pub fn new(rules: EndpointRules) -> Self {
         let slots = rules.connections.map(Slots::new);
-        let terms = Terms { age: rules.connection_age, slots, gone: Gone::default() };
+        let sends_again = rules.retries.is_none();
+        let terms = Terms { age: rules.connection_age, slots, gone: Gone::default(), sends_again };
         let retries = rules.retries.map(RetryBudget::new);
         let known_at = vec![None; rules.urls.len()];
         let mut endpoints = Self {

@@ -22,6 +22,8 @@ use super::{
 /// The longest head, request line and fields together.
 pub(super) const HEAD_BYTES: usize = 64 * 1024;
 
+const EMPTY_LINE: &[u8] = b"\r\n";
+
 /// What the guard refused, for the one who records it.
 pub(super) type Refusal = Arc<OnceLock<HeadProblem>>;
 
@@ -148,7 +150,8 @@ impl<T> Guarded<T> {
             head.split(|byte| *byte == b'\n').for_each(|line| framing.line(line));
         }
         self.state = framing.next()?;
-        self.has_head = true;
+        // An empty line that came in two pieces is none.
+        self.has_head |= known + end > EMPTY_LINE.len();
         Ok(rest)
     }
 
@@ -183,7 +186,7 @@ impl<T> Guarded<T> {
 impl<T> Guarded<HalfOpen<T>> {
     /// What is below it, if no more came than the last head and its body.
     pub(super) fn into_inner(self) -> Option<T> {
-        self.is_between_requests().then(|| self.inner.into_inner())
+        if self.state == State::Head && self.head.is_empty() { self.inner.into_inner() } else { None }
     }
 
     /// Whether no more came than the last head and its body, and not the client's end either.

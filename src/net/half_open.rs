@@ -40,9 +40,9 @@ impl<T> HalfOpen<T> {
         Self { inner, silence, ahead: Vec::new(), end: None, quiet: 0 }
     }
 
-    /// What is below it.
-    pub(super) fn into_inner(self) -> T {
-        self.inner
+    /// What is below it, if no more came than was asked for.
+    pub(super) fn into_inner(self) -> Option<T> {
+        self.ahead.is_empty().then_some(self.inner)
     }
 
     /// Whether no more came than was read, and not the client's end either.

@@ -28,7 +28,7 @@ use super::{
     pause::jittered,
     peer::Peer,
     problem::HeadProblem,
-    resting::Serving,
+    resting::{Serving, Times},
     server::{Handler, ServerSettings},
     switched::Switched,
     tunnel_end::{OpenedTunnel, serve_tunnel},
@@ -73,7 +73,7 @@ where
             Ok::<_, Infallible>(response)
         })
     });
-    let mut connection = Serving::new(io, service, settings.head);
+    let mut connection = Serving::new(io, service, Times { head: settings.head, idle: settings.idle });
     async move {
         let (handler, peer, is_leaving, next) = shared.as_ref();
         let mut term = pin!(sleep(jittered(settings.age)));

@@ -30,6 +30,8 @@ const IDLE_CONNECTIONS: usize = 128;
 /// At most this many idle connections to hosts that clients choose are kept by one worker: of these hosts there may be any
 /// number.
 pub(super) const IDLE_REQUESTED: usize = 256;
+/// A connection that breaks within this time of a request was most likely closed before its upstream knew of that.
+const AT_ONCE: Duration = Duration::from_secs(1);
 /// How often connections are closed that are of no more use.
 pub(super) const SWEEP: Duration = Duration::from_secs(1);
 
@@ -109,20 +111,20 @@ impl Http1Connections {
     /// Sends the request, begun at this time, and waits for the head of the answer.
     ///
     /// A request that is safe and has no body is sent once more, on a new connection, if the one that it was sent on had
-    /// rested and broke before one byte of an answer: its upstream has most likely closed it in the same moment (RFC 9112,
-    /// section 9.3.1).
+    /// rested and broke at once, before one byte of an answer: its upstream has most likely closed it in the same moment
+    /// (RFC 9112, section 9.3.1). Not where there are rules for what is sent again.
     pub(super) async fn send(
         &self,
         (target, times): (&Target, Times),
         mut request: Box<Request<OutboundBody>>,
         mut begun: Instant,
     ) -> Result<Response<UpstreamBody>, Box<Failed>> {
-        let mut is_again = false;
+        let (mut is_again, first) = (false, begun);
         loop {
             let reused = if is_again { None } else { self.take(&target.origin, begun) };
             let is_reused = reused.is_some();
             let may_be_closing = reused.as_ref().is_some_and(|reused| reused.may_be_closing(begun));
-            let again = if may_be_closing { safe(&mut request) } else { None };
+            let again = if may_be_closing && target.terms.sends_again { safe(&mut request) } else { None };
             let mut connection = match reused {
                 Some(connection) => connection,
                 None => {
@@ -132,7 +134,7 @@ impl Http1Connections {
                             begun = Instant::now();
                             connection
                         }
-                        Err(error) => return Err(Failed::new(error, Fate::Unsent(request))),
+                        Err(error) => return Err(Failed::new(error, fate(request, is_again))),
                     }
                 }
             };
@@ -145,13 +147,12 @@ impl Http1Connections {
                     Some(unsent) if is_reused => request = again.unwrap_or_else(|| Box::new(unsent)),
                     Some(unsent) => {
                         let error = broken(failed.into_error());
-                        return Err(Failed::new(error, Fate::Unsent(Box::new(unsent))));
+                        return Err(Failed::new(error, fate(Box::new(unsent), is_again)));
                     }
                     None => {
                         let has_begun = connection.has_begun();
-                        let same = again.filter(|_| !has_begun);
-                        let same = same.and_then(|mut same| same.body_mut().may_pass().then_some(same));
-                        let Some(same) = same else {
+                        let at_once = Instant::now().saturating_duration_since(first) < AT_ONCE;
+                        let Some(same) = again.filter(|_| at_once && !has_begun) else {
                             let fate = if has_begun { Fate::Over } else { Fate::Unanswered };
                             return Err(Failed::new(broken(failed.into_error()), fate));
                         };
@@ -220,6 +221,11 @@ async fn sweep(pool: Weak<Mutex<Resting>>) {
             !resting.is_empty()
         });
     }
+}
+
+/// Of a request that could not be sent, perhaps not once more.
+fn fate(unsent: Box<Request<OutboundBody>>, is_again: bool) -> Fate {
+    if is_again { Fate::Unanswered } else { Fate::Unsent(unsent) }
 }
 
 async fn connect(target: &Target, limit: Duration) -> Result<Connection, ClientError> {

@@ -93,6 +93,7 @@ impl Http2Connections {
                 None => return Err(Failed::new(ClientError::ResponseTimeout, Fate::Over)),
             };
             let unsent = failed.take_message().map(|unsent| Box::new(in_http1(unsent)));
+            let was_sent = unsent.is_none();
             let is_refused =
                 unsent.is_some() || is_unprocessed(failed.error()) || is_safe && is_forgotten(failed.error());
             match unsent.or(again).filter(|_| is_refused) {
@@ -105,6 +106,9 @@ impl Http2Connections {
                 }
             }
             progress.begin_again();
+            if was_sent {
+                progress.attempted();
+            }
             attempt += 1;
         }
     }

@@ -134,7 +134,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lent<T> {
 #[derive(Debug, Clone)]
 struct HeadTimer {
     timer: ConnectionTimer,
-    pause: Duration,
+    // What is left of that time after the pause.
+    left: Duration,
     rest: Arc<Rest>,
 }
 
@@ -169,10 +170,19 @@ impl Timer for HeadTimer {
 
     fn sleep_until(&self, deadline: std::time::Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
         let end = Instant::from(deadline);
-        let pause = Some(Instant::now() + self.pause).filter(|pause| *pause < end);
-        let pause = pause.map(|pause| self.timer.until(pause));
+        // The clock is not read a second time.
+        let pause = end.checked_sub(self.left).map(|pause| self.timer.until(pause));
         Box::pin(HeadDeadline { pause, end: self.timer.until(end), rest: Arc::clone(&self.rest) })
     }
+}
+
+/// How long a client may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    /// For a whole head, from its first byte on.
+    pub(super) head: Duration,
+    /// For the pause before it.
+    pub(super) idle: Duration,
 }
 
 /// What HTTP/1.1 is served by: it gives back its buffers while nothing is asked for [`PAUSE`].
@@ -182,10 +192,12 @@ where
 {
     stage: Stage<T, S>,
     service: S,
-    // For a head, and for the pause before it.
-    head: Duration,
+    times: Times,
     // When the pause is over: empty lines do not make it longer.
     until: Instant,
+    is_leaving: bool,
+    // After which it rests.
+    pause: Duration,
     timer: HeadTimer,
 }
 
@@ -209,15 +221,17 @@ where
     S::Error: Into<Box<dyn Error + Send + Sync>>,
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
 {
-    /// Serves the connection, of which nothing was read yet, by this service. So long may a head take, and the pause
-    /// before it.
-    pub(super) fn new(io: Received<T>, service: S, head: Duration) -> Self {
-        Self::resting_after(PAUSE, io, service, head)
+    /// Serves the connection, of which nothing was read yet, by this service.
+    pub(super) fn new(io: Received<T>, service: S, times: Times) -> Self {
+        Self::resting_after(PAUSE, io, service, times)
     }
 
-    fn resting_after(pause: Duration, io: Received<T>, service: S, head: Duration) -> Self {
-        let timer = HeadTimer { timer: ConnectionTimer::new(), pause, rest: Arc::default() };
-        let mut serving = Self { stage: Stage::Ended, service, head, until: Instant::now() + head, timer };
+    fn resting_after(pause: Duration, io: Received<T>, service: S, times: Times) -> Self {
+        // Who has less time for a head than that rests before it is over.
+        let pause = pause.min(times.head / 2);
+        let timer = HeadTimer { timer: ConnectionTimer::new(), left: times.head - pause, rest: Arc::default() };
+        let until = Instant::now() + times.idle;
+        let mut serving = Self { stage: Stage::Ended, service, times, until, is_leaving: false, pause, timer };
         serving.speak(io);
         serving
     }
@@ -227,7 +241,11 @@ where
         self.timer.rest.set(Rest::AWAKE);
         let lent = Lent { inner: Some(io), back: Some(back), rest: Arc::clone(&self.timer.rest) };
         let mut builder = Builder::new();
-        builder.timer(self.timer.clone()).header_read_timeout(self.head).max_buf_size(HEAD_BYTES).half_close(true);
+        builder
+            .timer(self.timer.clone())
+            .header_read_timeout(self.times.head)
+            .max_buf_size(HEAD_BYTES)
+            .half_close(true);
         let speaking = builder.serve_connection(TokioIo::new(lent), self.service.clone()).with_upgrades();
         self.stage = Stage::Speaking(Box::pin(speaking), given_back);
     }
@@ -246,6 +264,7 @@ where
 
     /// Takes no request after the one that is answered.
     pub(super) fn graceful_shutdown(&mut self) {
+        self.is_leaving = true;
         if let Stage::Speaking(speaking, _) = &mut self.stage {
             speaking.as_mut().graceful_shutdown();
         } else if let Some(io) = self.take() {
@@ -275,8 +294,12 @@ where
                         return Poll::Pending;
                     }
                     let Some(mut io) = this.take() else { continue };
+                    if this.is_leaving {
+                        this.stage = Stage::Ending(io);
+                        continue;
+                    }
                     if io.take_asked() {
-                        this.until = Instant::now() + this.head.saturating_sub(this.timer.pause);
+                        this.until = Instant::now() + this.times.idle.saturating_sub(this.pause);
                     }
                     this.stage = Stage::Resting(io, this.timer.timer.until(this.until));
                 }
@@ -322,13 +345,14 @@ mod tests {
 
     const PAUSE: Duration = Duration::from_millis(20);
     const LONG: Duration = Duration::from_secs(600);
+    const ALWAYS: Times = Times { head: LONG, idle: LONG };
     const ASKED: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 
     /// A connection with room for so much in each direction, which answers the body's length, after the time that the path
     /// says in milliseconds.
     fn serving(
         room: usize,
-        head: Duration,
+        times: Times,
     ) -> (Serving<DuplexStream, impl HttpService<Incoming, ResBody = Full<Bytes>> + Clone + Unpin>, DuplexStream) {
         let (near, far) = duplex(room);
         let io = HalfOpen::new(Joined::new(Unread::new(Patient::new(near), LONG)), LONG);
@@ -340,7 +364,7 @@ mod tests {
                 Ok::<_, Infallible>(Response::new(Full::from(format!("<{body}>"))))
             })
         });
-        (Serving::resting_after(PAUSE, Guarded::new(io).0, service, head), far)
+        (Serving::resting_after(PAUSE, Guarded::new(io).0, service, times), far)
     }
 
     /// Serves until it rests.
@@ -375,7 +399,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_rests_between_requests_and_goes_on() {
-        let (mut serving, mut far) = serving(4096, LONG);
+        let (mut serving, mut far) = serving(4096, ALWAYS);
         // Before the first one too.
         rests!(serving);
         for _ in 0..3 {
@@ -401,7 +425,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_has_begun_is_no_rest() {
-        let (mut serving, mut far) = serving(64, LONG);
+        let (mut serving, mut far) = serving(64, ALWAYS);
         rests!(serving);
         for piece in [&ASKED[..1], &ASKED[1..20]] {
             far.write_all(piece).await.unwrap();
@@ -429,30 +453,30 @@ mod tests {
 
     #[tokio::test]
     async fn a_rest_ends_with_the_client_with_its_time_or_in_order() {
-        let (mut resting, far) = serving(4096, LONG);
+        let (mut resting, far) = serving(4096, ALWAYS);
         rests!(resting);
         drop(far);
         resting.await.unwrap();
 
-        let (mut resting, mut far) = serving(4096, 5 * PAUSE);
+        let (mut resting, mut far) = serving(4096, Times { head: LONG, idle: 5 * PAUSE });
         rests!(resting);
         resting.await.unwrap();
         assert_eq!(far.read(&mut [0]).await.unwrap(), 0);
 
         // Empty lines are no request.
-        let (resting, mut far) = serving(4096, 10 * PAUSE);
+        let (resting, mut far) = serving(4096, Times { head: 10 * PAUSE, idle: 10 * PAUSE });
         let lines = async {
-            for _ in 0..60 {
-                far.write_all(b"\r\n").await.unwrap();
+            for piece in [&b"\r\n"[..], b"\r", b"\n"].into_iter().cycle().take(60) {
+                far.write_all(piece).await.unwrap();
                 sleep(2 * PAUSE).await;
             }
         };
         tokio::select! {
-            ended = resting => ended.unwrap(),
+            _ended = resting => {}
             () = lines => panic!("it goes on"),
         }
 
-        let (mut resting, mut far) = serving(4096, LONG);
+        let (mut resting, mut far) = serving(4096, ALWAYS);
         rests!(resting);
         resting.graceful_shutdown();
         (&mut resting).await.unwrap();
@@ -460,8 +484,22 @@ mod tests {
         resting.await.unwrap();
         assert_eq!(far.read(&mut [0]).await.unwrap(), 0);
 
+        // Not either after an empty line, which it was woken by.
+        let (mut resting, mut far) = serving(4096, ALWAYS);
+        rests!(resting);
+        far.write_all(b"\r\n").await.unwrap();
+        assert!(timeout(PAUSE / 4, &mut resting).await.is_err());
+        resting.graceful_shutdown();
+        resting.await.unwrap();
+
+        // A head has its own time.
+        let (mut begun, mut far) = serving(4096, Times { head: 6 * PAUSE, idle: LONG });
+        rests!(begun);
+        far.write_all(&ASKED[..9]).await.unwrap();
+        assert!(begun.await.is_err());
+
         // Who has closed its side is answered first.
-        let (mut resting, mut far) = serving(4096, LONG);
+        let (mut resting, mut far) = serving(4096, ALWAYS);
         rests!(resting);
         far.write_all(ASKED).await.unwrap();
         far.shutdown().await.unwrap();

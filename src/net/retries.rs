@@ -59,9 +59,11 @@ pub(super) fn copy(request: &mut Request<OutboundBody>) -> Option<Box<Request<Ou
     if is_idempotent(request.method()) { repeated(request) } else { None }
 }
 
-/// The same request once more, if it is safe (RFC 9110, section 9.2.1) and has no body.
+/// The same request once more, if it is one of those that every server knows to be safe (RFC 9110, section 9.2.1) and has no
+/// body.
 pub(super) fn safe(request: &mut Request<OutboundBody>) -> Option<Box<Request<OutboundBody>>> {
-    if request.method().is_safe() && request.body().is_end_stream() { repeated(request) } else { None }
+    let is_safe = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
+    if is_safe && request.body().is_end_stream() { repeated(request) } else { None }
 }
 
 /// The same request once more, if its body can be sent twice.

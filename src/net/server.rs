@@ -45,14 +45,14 @@ pub struct ServerSettings {
     pub connections: usize,
     /// From accept to the first byte, and for the TLS handshake.
     pub handshake: Duration,
-    /// For a whole head, and for the pause between two requests.
+    /// For a whole head, from its first byte on.
     pub head: Duration,
     /// For the pause between two writes to a client that has closed its side. Then it is taken to be gone: TCP does not
     /// tell one that has finished asking from one that has closed everything, until something is written to it.
     pub half_closed: Duration,
     /// How long nothing of what waits for a client may be taken by it.
     pub unread: Duration,
-    /// How long a connection of HTTP/2 is kept without a stream.
+    /// How long a connection is kept without a request: without a stream, by HTTP/2.
     pub idle: Duration,
     /// How old a connection becomes: then it ends in order, up to a tenth earlier by chance.
     pub age: Duration,
@@ -78,7 +78,7 @@ impl Default for ServerSettings {
         Self {
             connections: 10_000,
             handshake: Duration::from_secs(5),
-            head: Duration::from_secs(30),
+            head: Duration::from_secs(10),
             half_closed: Duration::from_secs(10),
             unread: Duration::from_secs(30),
             idle: Duration::from_secs(60),

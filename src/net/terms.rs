@@ -25,11 +25,13 @@ pub(super) struct Terms {
     /// How many connections there may be to the whole upstream, if that is bounded.
     pub(super) slots: Option<Slots>,
     pub(super) gone: Gone,
+    /// Whether a connection sends a request once more by itself: there are no rules for that.
+    pub(super) sends_again: bool,
 }
 
 impl Default for Terms {
     fn default() -> Self {
-        Self { age: CONNECTION_AGE, slots: None, gone: Gone::default() }
+        Self { age: CONNECTION_AGE, slots: None, gone: Gone::default(), sends_again: true }
     }
 }
 

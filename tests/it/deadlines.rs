@@ -231,3 +231,18 @@ fn a_connection_that_never_begins_is_counted() {
     eventually("all are counted", || (refused() == 20.0).then_some(()));
     assert_eq!(portcullis.get("/documents/d1", &world.issuer.token("erin", &[])).status, 200);
 }
+
+#[test]
+fn a_pause_is_no_slow_head() {
+    let world = World { more: "timeouts: { head: 300ms, idle: 20s }".to_owned(), ..World::new() };
+    let portcullis = world.start();
+    let token = world.issuer.token("erin", &[]);
+    let mut connection = Connection::open(portcullis.data);
+    for _ in 0..2 {
+        connection.send(request("GET", "/documents/d1", &token, "", ""));
+        assert_eq!(connection.answer().unwrap().status, 200);
+        thread::sleep(Duration::from_millis(900));
+    }
+    connection.send("GET /documents/d1 HTT");
+    assert!(connection.is_closed(), "half a head has no more time than that");
+}
