@@ -193,9 +193,7 @@ impl<T> Guarded<HalfOpen<T>> {
     pub(super) fn is_between_requests(&self) -> bool {
         self.state == State::Head && self.head.is_empty() && self.inner.has_nothing_ahead()
     }
-}
 
-impl<T> Guarded<T> {
     /// Whether a whole head has come since this was asked last: empty lines are none.
     pub(super) fn take_asked(&mut self) -> bool {
         std::mem::take(&mut self.has_head)

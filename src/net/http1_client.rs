@@ -131,7 +131,8 @@ impl Http1Connections {
                     // Rare and large: in a box of its own, so that it does not make every request's future larger.
                     match Box::pin(connect(target, times.connect)).await {
                         Ok(connection) => {
-                            begun = Instant::now();
+                            // All attempts to be answered have the time of one.
+                            begun = if is_again { first } else { Instant::now() };
                             connection
                         }
                         Err(error) => return Err(Failed::new(error, fate(request, is_again))),

@@ -35,8 +35,8 @@ use super::{
 /// serves the next that come: an allocator gives little of it back to the system.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// How far a connection is on its way to rest. hyper waits for a head, looks at the time, and flushes what is not sent; the
-/// first two steps are taken by the last two of these.
+/// How far a connection is on its way to rest. hyper, whenever it waits for a head, looks at the time first, which tells that
+/// a rest is due, and flushes then, which tells that nothing is left to be sent.
 #[derive(Debug, Default)]
 struct Rest(AtomicU8);
 
@@ -58,8 +58,8 @@ impl Rest {
     }
 }
 
-/// A connection that is lent to hyper. Where hyper has to give it back, and does not have it any more when asked, it comes
-/// back when hyper is gone.
+/// A connection that is lent to hyper, which gives nothing back that may be upgraded: it comes back when what hyper made of it
+/// is dropped.
 #[derive(Debug)]
 pub(super) struct Lent<T> {
     inner: Option<Received<T>>,
@@ -344,6 +344,7 @@ mod tests {
     use crate::net::{half_open::HalfOpen, joined::Joined, patient::Patient, unread::Unread};
 
     const PAUSE: Duration = Duration::from_millis(20);
+    const PATIENCE: Duration = Duration::from_secs(30);
     const LONG: Duration = Duration::from_secs(600);
     const ALWAYS: Times = Times { head: LONG, idle: LONG };
     const ASKED: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
@@ -370,8 +371,11 @@ mod tests {
     /// Serves until it rests.
     macro_rules! rests {
         ($serving:expr) => {
+            let mut rounds = 0;
             while !matches!($serving.stage, Stage::Resting(..)) {
                 assert!(timeout(PAUSE, &mut $serving).await.is_err(), "it has ended");
+                rounds += 1;
+                assert!(rounds < 1000, "it does not rest");
             }
         };
     }
@@ -390,7 +394,7 @@ mod tests {
             let mut got = Vec::new();
             while !got.ends_with($end) {
                 tokio::select! {
-                    read = $far.read_buf(&mut got) => assert!(read.unwrap() > 0),
+                    read = timeout(PATIENCE, $far.read_buf(&mut got)) => assert!(read.expect("an answer").unwrap() > 0),
                     _ = &mut $serving => panic!("it has ended"),
                 }
             }

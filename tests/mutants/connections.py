@@ -1,8 +1,6 @@
 """Faults of connections, to clients and to upstreams: what is lost on them, kept too long, or sent twice."""
 
-RESTING, HALF_OPEN, SENT_AGAIN = (
-    ["--lib", "net::resting"], ["--lib", "net::half_open"], ["--test", "it", "upstream_faults"],
-)
+RESTING, SENT_AGAIN = ["--lib", "net::resting"], ["--test", "it", "upstream_faults"]
 
 MUTANTS = [
     ("a connection rests in the middle of a head", "net/resting.rs",

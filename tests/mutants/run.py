@@ -208,7 +208,7 @@ def features(tests):
 def tested(tree, tests):
     """Whether the tests pass, and what they say."""
     environment = os.environ | {"CARGO_TARGET_DIR": str(WORK / "build"), "PORTCULLIS_WORLDS": "150", "RUST_BACKTRACE": "0"}
-    command = ["cargo", "test", "-p", "portcullis", *features(tests[:2]), *tests[:2], "--", *tests[2:]]
+    command = ["cargo", "test", "-p", "portcullis", *features(tests), *tests[:2], "--", *tests[2:]]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     ran = subprocess.Popen(command, cwd=tree, env=environment, start_new_session=True, **pipes)
     try:
