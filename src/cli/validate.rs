@@ -111,7 +111,7 @@ fn notes(route: &Route, operation: &Operation) -> Vec<String> {
     let mut notes = Vec::new();
     match operation.body {
         BodyRule::Refuse => notes.push("no body".to_owned()),
-        BodyRule::Stream | BodyRule::StreamAllButForms { .. } => notes.push("body passed on unread".to_owned()),
+        BodyRule::Stream { .. } => notes.push("body passed on unread".to_owned()),
         BodyRule::Inspect { limit } => notes.push(format!("body read as JSON up to {limit} bytes")),
     }
     if operation.task_required {
@@ -148,6 +148,9 @@ fn notes(route: &Route, operation: &Operation) -> Vec<String> {
     }
     if let Some(pause) = route.body_pause {
         notes.push(format!("body may pause for {pause:?}"));
+    }
+    if let Some(pause) = route.answer_pause {
+        notes.push(format!("answer may pause for {pause:?}"));
     }
     if route.hides_existence {
         notes.push("hides existence".to_owned());

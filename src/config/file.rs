@@ -205,6 +205,8 @@ pub(super) struct Timeouts {
     pub(super) body: Option<Located<String>>,
     /// For a pause in any body, or for how far it may fall behind `limits.body_rate`. By default 10s.
     pub(super) body_pause: Option<Located<String>>,
+    /// For a pause in an answer, while nothing comes from its client either. By default 5m.
+    pub(super) answer_pause: Option<Located<String>>,
     /// For an answer that a route filters, from its head on. By default 30s.
     pub(super) filtered: Option<Located<String>>,
     /// For the requests in flight when the process is told to stop. By default 30s.
@@ -240,6 +242,8 @@ pub(super) struct Route {
     pub(super) hide_existence: bool,
     /// How long the body of a request may pause, where clients stream with pauses. By default `timeouts.body_pause`.
     pub(super) body_pause: Option<Located<String>>,
+    /// How long an answer may pause, such as a stream of rare events. By default `timeouts.answer_pause`.
+    pub(super) answer_pause: Option<Located<String>>,
     /// What each method stands for. Other methods are denied.
     pub(super) operations: BTreeMap<String, Located<Operation>>,
 }

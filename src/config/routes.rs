@@ -11,8 +11,8 @@ use crate::{
     access::{CredentialHandling, Entity, Place, RelationName, Template},
     policy::did_you_mean,
     route::{
-        AccessTemplate, BodyRule, DetailRule, HeaderMatch, HostPattern, ItemFilter, JsonPath, Operation, Operations,
-        PathTemplate, Route, RouteTable, Source, UpstreamId, UsedBy,
+        AccessTemplate, BodyRule, DetailRule, FormRule, HeaderMatch, HostPattern, ItemFilter, JsonPath, Operation,
+        Operations, PathTemplate, Route, RouteTable, Source, UpstreamId, UsedBy,
     },
 };
 
@@ -91,6 +91,7 @@ fn route(
         problems.add(written.place, "`operations` is empty: every method would be denied");
     }
     let body_pause = problems.optional_duration(written.body_pause.as_ref());
+    let answer_pause = problems.optional_duration(written.answer_pause.as_ref());
     let path = path?;
     let mut operations = Operations::default();
     for (name, operation) in &written.operations {
@@ -117,6 +118,7 @@ fn route(
         hides_existence: written.hide_existence,
         is_egress: written.egress,
         body_pause,
+        answer_pause,
         operations,
         place: written.path.place,
     })
@@ -294,9 +296,11 @@ fn body(
             BodyRule::Refuse
         }
         (_, true) => BodyRule::Inspect { limit: common.body },
-        (Some(body), false) if body.value == BodyUse::Allow => BodyRule::Stream,
+        (Some(body), false) if body.value == BodyUse::Allow => {
+            BodyRule::Stream { limit: common.body, forms: FormRule::Unread }
+        }
         (Some(_), false) => BodyRule::Refuse,
-        (None, false) if usual => BodyRule::StreamAllButForms { limit: common.body },
+        (None, false) if usual => BodyRule::Stream { limit: common.body, forms: FormRule::Checked },
         (None, false) => BodyRule::Refuse,
     }
 }

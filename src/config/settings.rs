@@ -270,6 +270,7 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
             bytes_per_second: number(file.limits.body_rate.as_ref(), defaults.1.pace.bytes_per_second, problems),
             pause: problems.duration(file.timeouts.body_pause.as_ref(), defaults.1.pace.pause),
         },
+        answer_pause: problems.duration(file.timeouts.answer_pause.as_ref(), defaults.1.answer_pause),
         filter_timeout: problems.duration(file.timeouts.filtered.as_ref(), defaults.1.filter_timeout),
         unread: problems.duration(file.timeouts.unread.as_ref(), defaults.1.unread),
     };

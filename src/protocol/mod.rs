@@ -4,11 +4,13 @@
 mod edit;
 mod form;
 mod json;
+mod mcp;
 mod media_type;
 mod websocket;
 
 pub use edit::{Edit, EditChange, edited};
 pub use form::FormKind;
 pub use json::{Json, JsonLimits, JsonProblem, MemberProblem, NotStrict, parse_json};
+pub use mcp::{McpMismatch, check_mcp};
 pub use media_type::{JsonKind, is_json};
 pub use websocket::{BadFrame, CloseCode, Frames, Sender, is_websocket_key, websocket_accept};

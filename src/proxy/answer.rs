@@ -147,7 +147,11 @@ impl Body for AnswerBody {
                     Poll::Pending => true,
                     Poll::Ready(frame) => body.has_begun && frame.is_some(),
                 };
-                if lasts && let Poll::Ready(rejection) = lasting.poll_over(cx) {
+                if frame.is_ready() {
+                    lasting.pause.end();
+                }
+                let sent = || body.exchange.as_ref().map(Exchange::sent_upstream);
+                if lasts && let Poll::Ready(rejection) = lasting.poll_over(cx, sent()) {
                     return Poll::Ready(Some(body.cut(&rejection)));
                 }
                 body.has_begun = true;

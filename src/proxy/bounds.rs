@@ -30,6 +30,8 @@ pub struct EnforcerSettings {
     pub body_timeout: Duration,
     /// How slowly a body may come; a route may allow for longer pauses.
     pub pace: Pace,
+    /// How long an answer may pause, while nothing comes from its client either; a route may allow for longer.
+    pub answer_pause: Duration,
     /// How long an answer that is filtered may take, from its head on.
     pub filter_timeout: Duration,
     /// How long nothing of what waits for a side of a WebSocket may be taken by it.
@@ -46,6 +48,7 @@ impl Default for EnforcerSettings {
             digests: Digests::None,
             body_timeout: Duration::from_secs(10),
             pace: Pace { bytes_per_second: 500, pause: Duration::from_secs(10) },
+            answer_pause: Duration::from_secs(300),
             filter_timeout: Duration::from_secs(30),
             unread: Duration::from_secs(30),
         }

@@ -35,7 +35,7 @@ use super::{
     forward::Sending,
     grpc,
     inspect::{BodyRefusal, Inspected, Received, ToRead},
-    lasting::{self, Grounds, Lasting},
+    lasting::{self, Grounds, Lasting, Pause},
     metrics::ProxyMetrics,
     placement,
     rejection::Rejection,
@@ -310,9 +310,10 @@ impl Worker {
         };
         let (mut request, sent) = upstream::request(permitted, head, outbound, peer, exchange.marks())?;
         let (upstream, seen) = (route.upstream, Arc::clone(seen));
+        let pause = Pause::new(route.answer_pause.unwrap_or(self.settings.answer_pause));
         let grounds = Grounds { route, permit, task_rule, proven };
         let deadline = patience.map(|patience| Box::pin(tokio::time::sleep(patience)));
-        let lasting = Box::new(Lasting { seen, sent, grounds, since: decided, next: None, deadline });
+        let lasting = Box::new(Lasting { seen, sent, grounds, since: decided, next: None, deadline, pause });
         request.pass_by(|| lasting.gate());
         if let Some(opening) = &opening {
             request.ask(opening);

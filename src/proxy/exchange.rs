@@ -130,6 +130,11 @@ impl Exchange {
         Arc::clone(&self.0.progress)
     }
 
+    /// So many bytes have gone there by now.
+    pub(super) fn sent_upstream(&self) -> u64 {
+        self.0.progress.sent()
+    }
+
     pub(super) fn by_snapshot(&mut self, revision: Revision, seen: &Seen) {
         self.0.marks.revision = seen.revision(revision);
         self.0.record.revision = revision;

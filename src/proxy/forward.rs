@@ -61,7 +61,7 @@ impl Sending {
         let mut answering = pin!(request.send(client, upstream, begun));
         let response = poll_fn(|cx| match answering.as_mut().poll(cx) {
             // A body that comes slowly is a stream too.
-            Poll::Pending if may_end => lasting.poll_over(cx).map(|rejection| {
+            Poll::Pending if may_end => lasting.poll_over(cx, None).map(|rejection| {
                 exchange.cut(&rejection);
                 Err(rejection)
             }),

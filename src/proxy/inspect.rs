@@ -15,11 +15,14 @@ use crate::{
     access::{CanonicalRequest, Malformed, Reason, is_method_override},
     identity::{InvalidSignature, SignedBody},
     net::{BodyError, OutboundBody, Progress, RequestBody},
-    protocol::{FormKind, Json, JsonKind, JsonLimits, is_json, parse_json},
-    route::{BodyRule, Operation},
+    protocol::{FormKind, Json, JsonKind, JsonLimits, check_mcp, is_json, parse_json},
+    route::{BodyRule, FormRule, Operation},
 };
 
 use super::rejection::Rejection;
+
+const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
+const MCP_NAME: HeaderName = HeaderName::from_static("mcp-name");
 
 /// A body that was handled by its rule: what the decision may read, and what the upstream will get.
 #[derive(Debug)]
@@ -58,14 +61,14 @@ impl Received {
     ) -> Result<Self, BodyRefusal> {
         let is_empty = body.is_end_stream();
         let rule = match rule {
-            BodyRule::StreamAllButForms { limit } if !is_empty => match form(head)? {
+            BodyRule::Stream { limit, forms } if !is_empty => match form(head, forms)? {
                 Some(kind) => {
                     return Ok(Self::ToRead(ToRead { limit, body, progress, signed, reads: Reads::Form(kind) }));
                 }
-                None => BodyRule::Stream,
+                None if head.has(&MCP_METHOD) || head.has(&MCP_NAME) => BodyRule::Inspect { limit },
+                None => rule,
             },
-            BodyRule::StreamAllButForms { .. } => BodyRule::Stream,
-            BodyRule::Refuse | BodyRule::Stream | BodyRule::Inspect { .. } => rule,
+            BodyRule::Refuse | BodyRule::Stream { .. } | BodyRule::Inspect { .. } => rule,
         };
         if rule == BodyRule::Refuse && !is_empty {
             return Err(Rejection::new(Reason::UnexpectedBody).into());
@@ -78,7 +81,7 @@ impl Received {
                 Ok(Self::unread(rule, body, progress, SignedBody::Empty))
             }
             // Nothing of a body is forwarded before all of it is known to be the one that was signed.
-            (SignedBody::Digest(digest), BodyRule::Stream) => {
+            (SignedBody::Digest(digest), BodyRule::Stream { .. }) => {
                 Ok(Self::ToRead(ToRead { limit: digest.longest(), body, progress, signed, reads: Reads::Digest }))
             }
             (_, rule) => Ok(Self::unread(rule, body, progress, signed)),
@@ -88,9 +91,7 @@ impl Received {
     fn unread(rule: BodyRule, body: RequestBody, progress: Arc<Progress>, signed: SignedBody) -> Self {
         match rule {
             BodyRule::Refuse => Self::Passed(OutboundBody::whole(Bytes::new(), progress)),
-            BodyRule::Stream | BodyRule::StreamAllButForms { .. } => {
-                Self::Passed(OutboundBody::streamed(body, progress))
-            }
+            BodyRule::Stream { .. } => Self::Passed(OutboundBody::streamed(body, progress)),
             BodyRule::Inspect { limit } => Self::ToRead(ToRead { limit, body, progress, signed, reads: Reads::Json }),
         }
     }
@@ -155,7 +156,7 @@ impl ToRead {
         let waited = reading.elapsed();
         signed.check(&bytes)?;
         let document = match reads {
-            Reads::Json => Some(json(&bytes)?),
+            Reads::Json => Some(json(&bytes, head)?),
             Reads::Form(kind) if kind.has(&bytes, |name| operation.is_overridden_by(name)) => {
                 let detail = "a field of the form overrides the method or a parameter of the query";
                 return Err(Rejection::with_public_detail(Reason::MalformedBody, detail).into());
@@ -182,9 +183,11 @@ async fn whole(body: RequestBody, limit: usize, deadline: Duration) -> Result<By
     }
 }
 
-fn json(bytes: &[u8]) -> Result<Json, Rejection> {
+fn json(bytes: &[u8], head: &CanonicalRequest) -> Result<Json, Rejection> {
     let malformed = |detail: String| Rejection::with_public_detail(Reason::MalformedBody, detail);
     let json = parse_json(bytes, JsonLimits::default()).map_err(|problem| malformed(problem.to_string()))?;
+    let agrees = check_mcp(&json, head.header(&MCP_METHOD)?, head.header(&MCP_NAME)?);
+    agrees.map_err(|mismatch| malformed(mismatch.to_string()))?;
     match &json {
         // Frameworks that mix the body with the fields of forms read another method from it.
         Json::Object(members) if members.iter().any(|(name, _)| is_method_override(name)) => {
@@ -194,9 +197,12 @@ fn json(bytes: &[u8]) -> Result<Json, Rejection> {
     }
 }
 
-/// Which form the body is, if it is one to anybody.
-fn form(head: &CanonicalRequest) -> Result<Option<FormKind>, Rejection> {
-    Ok(plain(head, &header::CONTENT_TYPE)?.and_then(FormKind::of))
+/// Which form the body is, if it is one to anybody, and to be read.
+fn form(head: &CanonicalRequest, rule: FormRule) -> Result<Option<FormKind>, Rejection> {
+    match rule {
+        FormRule::Unread => Ok(None),
+        FormRule::Checked => Ok(plain(head, &header::CONTENT_TYPE)?.and_then(FormKind::of)),
+    }
 }
 
 /// Only JSON in UTF-8 without coding is inspected; a body without a media type is read as JSON.

@@ -34,6 +34,19 @@ pub(super) struct Lasting {
     pub(super) next: Option<Pin<Box<Sleep>>>,
     /// When its caller gives it up, if it has said so: nobody waits for what comes later.
     pub(super) deadline: Option<Pin<Box<Sleep>>>,
+    /// How long nothing may pass once there is an answer.
+    pub(super) pause: Pause,
+}
+
+/// For how long nothing has passed, and for how long that may be. It is looked at now and then, so that what passes costs
+/// nothing: a pause ends up to twice [`EVERY`] late, and never early.
+#[derive(Debug)]
+pub(super) struct Pause {
+    most: Duration,
+    // When it was first seen that nothing passes any more.
+    since: Option<Instant>,
+    // What had passed to the upstream then, in bytes.
+    sent: u64,
 }
 
 /// A request's body that comes slowly: it is decided again while it does, whoever waits for the answer or reads it.
@@ -63,8 +76,9 @@ pub(super) struct Decided {
 }
 
 impl Lasting {
-    /// Why it must end, as soon as it must. The task is woken to ask again.
-    pub(super) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<Rejection> {
+    /// Why it must end, as soon as it must. A body that is waited for may pause for so long only, and does not while what was
+    /// `sent` to the upstream grows. The task is woken to ask again.
+    pub(super) fn poll_over(&mut self, cx: &mut Context<'_>, sent: Option<u64>) -> Poll<Rejection> {
         if self.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready()) {
             return Poll::Ready(Rejection::with_detail(Reason::UpstreamTimeout, "the deadline of its caller"));
         }
@@ -81,6 +95,9 @@ impl Lasting {
             next.as_mut().reset(tokio::time::Instant::now() + EVERY);
             if let Err(rejection) = self.decide_again() {
                 return Poll::Ready(rejection);
+            }
+            if sent.is_some_and(|sent| self.pause.is_over(sent, Instant::now())) {
+                return Poll::Ready(Rejection::with_detail(Reason::UpstreamTimeout, "the answer paused for too long"));
             }
         }
     }
@@ -99,6 +116,26 @@ impl Lasting {
     /// See [`Grounds::decide_again`].
     pub(super) fn decide_again(&self) -> Result<Decided, Rejection> {
         self.grounds.decide_again(&self.seen, &self.sent.head())
+    }
+}
+
+impl Pause {
+    /// Of at most this long.
+    pub(super) fn new(most: Duration) -> Self {
+        Self { most, since: None, sent: 0 }
+    }
+
+    /// Something of the answer passes.
+    pub(super) fn end(&mut self) {
+        self.since = None;
+    }
+
+    fn is_over(&mut self, sent: u64, now: Instant) -> bool {
+        if self.sent != sent {
+            // The upstream may be waiting for what its client sends.
+            (self.sent, self.since) = (sent, None);
+        }
+        now.saturating_duration_since(*self.since.get_or_insert(now)) >= self.most
     }
 }
 

@@ -320,8 +320,18 @@ impl From<RouteProblem> for Rejection {
     fn from(problem: RouteProblem) -> Self {
         match problem {
             RouteProblem::NoRoute => Self::new(Reason::NoRoute),
-            RouteProblem::Header(HeaderProblem::Repeated) => Self::new(Reason::RepeatedHeader),
-            RouteProblem::Header(problem) => Self::with_detail(Reason::MalformedHeader, problem.to_string()),
+            RouteProblem::Header(problem) => problem.into(),
+        }
+    }
+}
+
+impl From<HeaderProblem> for Rejection {
+    fn from(problem: HeaderProblem) -> Self {
+        match problem {
+            HeaderProblem::Repeated => Self::new(Reason::RepeatedHeader),
+            HeaderProblem::NotText | HeaderProblem::ConnectionListed => {
+                Self::with_detail(Reason::MalformedHeader, problem.to_string())
+            }
         }
     }
 }

@@ -153,7 +153,7 @@ impl Passage {
         let Self { sides: (client, upstream), up, down, lasting, idle } = self;
         let (mut leaving, mut is_leaving, mut closing) = (pin!(drain.ordered()), false, None::<Pin<Box<Sleep>>>);
         poll_fn(|cx| {
-            if let Poll::Ready(rejection) = lasting.poll_over(cx) {
+            if let Poll::Ready(rejection) = lasting.poll_over(cx, None) {
                 return Poll::Ready(End::Cut(rejection, CloseCode::PolicyViolation));
             }
             is_leaving = is_leaving || leaving.as_mut().poll(cx).is_ready();

@@ -7,6 +7,8 @@ use thiserror::Error;
 
 use crate::access::{Authority, CanonicalPath, CanonicalRequest, HeaderProblem, Scheme, is_end_to_end};
 
+use super::source::is_mirror;
+
 /// Why a pattern of a route is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidPattern {
@@ -31,6 +33,9 @@ pub enum InvalidPattern {
     /// The header field does not reach the upstream as the client sent it.
     #[error("the proxy drops or replaces `{0}`, so that a route cannot depend on it")]
     HeaderName(HeaderName),
+    /// The field repeats what the body says.
+    #[error("`{0}` repeats an argument of the message, which nothing holds it to, so that a route cannot depend on it")]
+    Mirror(HeaderName),
     /// A header's value holds a control character.
     #[error("`{0}` cannot be a header field's value")]
     HeaderValue(String),
@@ -200,6 +205,9 @@ pub struct HeaderMatch {
 impl HeaderMatch {
     /// A match of `name` against the whole `value`.
     pub fn new(name: HeaderName, value: &str) -> Result<Self, InvalidPattern> {
+        if is_mirror(&name) {
+            return Err(InvalidPattern::Mirror(name));
+        }
         if !is_end_to_end(&name) {
             return Err(InvalidPattern::HeaderName(name));
         }

@@ -13,8 +13,8 @@ pub use coverage::{DetailNeed, DetailRule, Uncovered};
 pub use extract::{Inputs, MappingProblem};
 pub use matcher::{HeaderMatch, HostPattern, InvalidPattern, PathTemplate};
 pub use operation::{
-    AccessTemplate, BodyRule, ByteRule, CountedBodies, ItemFilter, JsonPath, Operation, Upgrade, UseRule, UsedBy,
-    WebSocketRule,
+    AccessTemplate, BodyRule, ByteRule, CountedBodies, FormRule, ItemFilter, JsonPath, Operation, Upgrade, UseRule,
+    UsedBy, WebSocketRule,
 };
 pub use source::{PrincipalField, Source};
 pub use table::{Captures, Conflict, Operations, Route, RouteProblem, RouteTable, UpstreamId};

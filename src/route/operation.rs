@@ -24,19 +24,29 @@ pub struct AccessTemplate {
 pub enum BodyRule {
     /// A body is refused: the method has none.
     Refuse,
-    /// A body is passed on as it comes, unread.
-    Stream,
-    /// The same, but a form is read whole, up to this many bytes, and refused if a field of it is one that frameworks take
-    /// another method from, or one that a decision takes from the query.
-    StreamAllButForms {
-        /// The longest form, in bytes.
+    /// A body is passed on as it comes, unread, but for what could contradict the head, which is read whole: forms, and
+    /// messages of MCP, which are refused if they are not what the head says they are (`Mcp-Method`, `Mcp-Name`).
+    Stream {
+        /// The longest form and the longest message, in bytes.
         limit: usize,
+        /// Whether forms are read.
+        forms: FormRule,
     },
     /// A body is read whole, up to this many bytes, as strict JSON; what was read is what is passed on.
     Inspect {
         /// The longest body, in bytes.
         limit: usize,
     },
+}
+
+/// What happens to a form in a body that the decision does not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FormRule {
+    /// It is passed on unread.
+    Unread,
+    /// It is refused if a field of it is one that frameworks take another method from, or one that a decision takes from
+    /// the query.
+    Checked,
 }
 
 /// The way to a member of an answer: `$.page.items`, or `$.items[*]` for the elements of an array.

@@ -70,12 +70,21 @@ impl Source {
 
 fn header(text: &str, name: &str) -> Result<HeaderName, String> {
     match HeaderName::from_bytes(name.as_bytes()) {
+        Ok(name) if is_mirror(&name) => Err(format!(
+            "`{name}` repeats an argument of the message, which nothing holds it to: read the message instead, such as \
+             `{{body.params.arguments.NAME}}`"
+        )),
         Ok(name) if is_end_to_end(&name) => Ok(name),
         Ok(name) => Err(format!(
             "the proxy drops or replaces `{name}`, so that `{{{text}}}` would not be what the upstream sees"
         )),
         Err(_) => Err(format!("`{{{text}}}` names no header field")),
     }
+}
+
+/// Whether the field repeats what a message of MCP says, in a way that only the schema of a tool tells.
+pub(super) fn is_mirror(name: &HeaderName) -> bool {
+    name.as_str().starts_with("mcp-param-")
 }
 
 fn members(name: &str) -> Option<Box<[Box<str>]>> {

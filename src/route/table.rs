@@ -42,6 +42,8 @@ pub struct Route {
     pub is_egress: bool,
     /// How long a request's body may pause, if it says so.
     pub body_pause: Option<Duration>,
+    /// How long an answer may pause, if it says so.
+    pub answer_pause: Option<Duration>,
     /// What its methods stand for.
     pub operations: Operations,
     /// Where the configuration says so.
@@ -264,7 +266,7 @@ mod tests {
     use super::*;
     use crate::{
         access::Scheme,
-        route::{BodyRule, InvalidPattern},
+        route::{BodyRule, FormRule, InvalidPattern},
     };
 
     fn route(text: &str) -> Result<Route, InvalidPattern> {
@@ -273,7 +275,7 @@ mod tests {
         let (host, path) = words.next().unwrap().split_once('/').unwrap();
         let operation = Operation {
             accesses: Box::default(),
-            body: BodyRule::Stream,
+            body: BodyRule::Stream { limit: 0, forms: FormRule::Unread },
             task_required: false,
             scopes: Box::default(),
             details: None,
@@ -297,6 +299,7 @@ mod tests {
             hides_existence: false,
             is_egress: true,
             body_pause: None,
+            answer_pause: None,
             operations: methods.split(',').map(|name| (name.parse().unwrap(), operation.clone())).collect(),
             place: Place::default(),
         })

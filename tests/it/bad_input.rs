@@ -127,6 +127,16 @@ fn routes_are_checked() {
         ),
         &["the proxy drops or replaces `x-real-ip`"],
     );
+    says(
+        &route("/a", "{ action: can_read, resource: \"document:{header.mcp-param-id}\" }"),
+        &["`mcp-param-id` repeats an argument of the message", "`{body.params.arguments.NAME}`"],
+    );
+    says(
+        &more(
+            "  - { path: /b, headers: { mcp-param-id: \"1\" }, upstream: main, operations: { GET: { action: can_read, resource: \"document:d1\" } } }\n",
+        ),
+        &["`mcp-param-id` repeats an argument of the message"],
+    );
     says(&more("  - { path: /b, upstream: main, operations: {} }\n"), &["`operations` is empty"]);
 }
 

@@ -51,6 +51,7 @@ mod names;
 mod openfga;
 mod openfga_fields;
 mod panics;
+mod pauses;
 mod placement;
 mod pool;
 mod principals;

@@ -80,7 +80,12 @@ const RULES: &[(&str, &[&str])] = &[
     ),
     (
         "a message of JSON-RPC is one object, and what the decision reads of it is there once",
-        &["a_batch_of_json_rpc_names_no_resource", "look_alikes_of_a_routed_member_are_refused"],
+        &[
+            "a_batch_of_json_rpc_names_no_resource",
+            "look_alikes_of_a_routed_member_are_refused",
+            "a_message_that_is_not_the_one_of_its_head_is_refused",
+            "a_message_with_two_readings_agrees_with_nothing",
+        ],
     ),
     (
         "a gRPC call is a POST by HTTP/2 of a method that has a route, reflection and health too",
@@ -188,8 +193,9 @@ const RULES: &[(&str, &[&str])] = &[
     ),
 ];
 
-// There are no rules of GraphQL here, nor of the tools and sessions of MCP: no route reads a query or a tool's name. To the
-// proxy their messages are bodies in JSON, of which a decision can take single members; what cannot be told so has no route.
+// There are no rules of GraphQL here, nor of the tools and sessions of MCP: no route reads a query, or has a rule for each tool.
+// To the proxy their messages are bodies in JSON, of which a decision can take single members; what cannot be told so has no
+// route.
 
 #[test]
 fn each_rule_of_requests_is_held_by_tests() {
@@ -227,6 +233,59 @@ fn a_batch_of_json_rpc_names_no_resource() {
         assert_eq!(told(&body), (400, reason.to_owned()), "{body}");
     }
     assert_eq!(world.upstream.seen().len(), 1);
+}
+
+#[test]
+fn a_message_that_is_not_the_one_of_its_head_is_refused() {
+    let world = World::with_routes(
+        r#"
+  - path: /mcp
+    upstream: main
+    headers: { mcp-method: tools/call }
+    operations:
+      POST: { action: can_read, resource: "document:{header.mcp-name}" }
+  - path: /read
+    upstream: main
+    operations:
+      POST: { action: can_read, resource: "document:{body.params.name}" }
+  - path: /anything
+    upstream: main
+    operations:
+      POST: { action: can_read, resource: "document:d1", body: allow }
+"#,
+    );
+    let portcullis = world.start();
+    let token = world.issuer.token("erin", &[]);
+    let told = |path: &str, fields: &str, body: &str| {
+        let fields = format!("content-type: application/json\r\n{fields}");
+        let answer = portcullis.request("POST", path, &token, &fields, body);
+        (answer.status, answer.reason())
+    };
+    let call = |method: &str, name: &str| {
+        format!(r#"{{"jsonrpc": "2.0", "id": 1, "method": "{method}", "params": {{"name": "{name}"}}}}"#)
+    };
+    let fields = |method: &str, name: &str| format!("mcp-method: {method}\r\nmcp-name: {name}\r\n");
+    let head = fields("tools/call", "d1");
+    for path in ["/mcp", "/read", "/anything"] {
+        assert_eq!(told(path, &head, &call("tools/call", "d1")), (200, String::new()), "{path}");
+    }
+    let passed = world.upstream.seen().len();
+    for path in ["/mcp", "/read", "/anything"] {
+        for body in [
+            call("tools/call", "secret"),
+            call("tools/list", "d1"),
+            format!("[{}]", call("tools/call", "d1")),
+            call("tools/call", "d1").replace("\"name\"", "\"Name\": \"secret\", \"name\""),
+            format!("{} {}", call("tools/call", "d1"), call("tools/call", "secret")),
+        ] {
+            assert_eq!(told(path, &head, &body), (400, "malformed_body".to_owned()), "{path} {body}");
+        }
+        let form = format!("{head}content-encoding: gzip\r\n");
+        assert_eq!(told(path, &form, "x"), (415, "unsupported_media_type".to_owned()), "{path}");
+    }
+    assert_eq!(told("/read", &fields("tools/list", "d1"), &call("tools/call", "d1")).0, 400);
+    assert_eq!(world.upstream.seen().len(), passed, "none of them was forwarded");
+    assert_eq!(told("/anything", "", "{ what it is, nobody asks }").0, 200);
 }
 
 #[test]
