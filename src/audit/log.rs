@@ -1,8 +1,11 @@
 //! The queue of records: a place in it is reserved before a request may pass.
 
-use std::sync::{
-    Arc, Condvar, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::SystemTime,
 };
 
 use prometheus::{IntCounter, IntGauge};
@@ -10,7 +13,7 @@ use thiserror::Error;
 
 use crate::telemetry::{MetricsError, Registry};
 
-use super::{record::AuditRecord, signal::SignalRecord};
+use super::{gap::write_gap, record::AuditRecord, signal::SignalRecord};
 
 /// What happens to requests while records cannot be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -70,6 +73,8 @@ pub(super) struct Queue {
     // Places that are reserved, and records that are not written yet.
     places: AtomicUsize,
     bytes: AtomicUsize,
+    // Records that had no place, of which the log does not tell yet.
+    untold: AtomicUsize,
     // Set by the writer while the sink fails.
     failing: AtomicBool,
     // Set when the writer is gone: nothing will be written any more.
@@ -94,13 +99,19 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Adds a line, and says how long it is.
+    /// Adds a record, and says how long its line is.
     fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> usize {
+        let bytes = self.tell(write);
+        self.records += 1;
+        bytes
+    }
+
+    /// Adds a line that is no record of its own, and says how long it is.
+    fn tell(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> usize {
         let begin = self.whole;
         self.lines.truncate(begin);
         write(&mut self.lines);
         self.lines.push(b'\n');
-        self.records += 1;
         self.whole = self.lines.len();
         self.whole - begin
     }
@@ -190,6 +201,7 @@ impl AuditLog {
             capacity,
             places: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
+            untold: AtomicUsize::new(0),
             failing: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
             metrics: Metrics::new(registry)?,
@@ -229,6 +241,7 @@ impl Slot {
         let queue = &self.open.0;
         if !std::mem::take(&mut self.has_place) {
             queue.metrics.lost.inc();
+            queue.untold.fetch_add(1, Ordering::Relaxed);
             return;
         }
         queue.push(write);
@@ -244,16 +257,25 @@ impl Drop for Slot {
 }
 
 impl Outlet {
-    /// Waits for records, and takes all that are there in exchange for an empty batch. False once no more can come.
+    /// Waits for records, and takes all that are there in exchange for an empty batch; behind them a line that tells how many
+    /// had no place, if there are such. False once no more can come.
     pub(super) fn take(&self, batch: &mut Batch) -> bool {
         let mut waiting = self.0.waiting();
-        while waiting.batch.records == 0 && !waiting.is_closed {
+        while waiting.batch.records == 0 && !waiting.is_closed && self.0.untold.load(Ordering::Relaxed) == 0 {
             waiting.is_awaited = true;
             waiting = self.0.came.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
         std::mem::swap(&mut waiting.batch, batch);
+        drop(waiting);
         batch.lines.truncate(batch.whole);
-        batch.records > 0
+        match self.0.untold.swap(0, Ordering::Relaxed) {
+            0 => {}
+            lost => {
+                let bytes = batch.tell(|line| write_gap(line, SystemTime::now(), lost));
+                self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
+            }
+        }
+        !batch.lines.is_empty()
     }
 
     /// Frees the places of records that are written.

@@ -1,5 +1,6 @@
 //! One record a decision, kept or the decision is not acted on, and one for each signal of an issuer.
 
+mod gap;
 mod line;
 mod log;
 mod record;

@@ -210,10 +210,14 @@ fn a_sink_that_is_stuck_denies_and_loses_no_line() {
         text
     });
     eventually("it passes again", || (portcullis.get("/documents/d1", &token).status == 200).then_some(()));
+    let lost = refused();
     portcullis.signal("-TERM");
     assert!(portcullis.wait().success());
     let text = reading.join().unwrap();
-    assert!(text.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "every line is whole");
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("every line is whole")).collect();
+    let told = lines.iter().filter(|line| line["kind"] == "gap").map(|gap| gap["lost"].as_f64().unwrap());
+    assert_eq!(told.sum::<f64>(), lost, "what is lost is told where it is missing");
 }
 
 #[test]
