@@ -5,6 +5,7 @@ use http::{Method, Version, header, request::Parts};
 use super::{
     authority::Authority,
     fields,
+    head_rules::HeadRules,
     request::{self, CanonicalRequest, Malformed, Scheme},
 };
 
@@ -15,13 +16,13 @@ impl CanonicalRequest {
     ///
     /// The target is `host:port` and nothing more (RFC 9112, section 3.2.3). `Host` must agree with it; HTTP/1.0 may leave
     /// it out. There is no body.
-    pub fn parse_connect(parts: Parts) -> Result<Self, Malformed> {
-        let Parts { method, uri, version, headers, .. } = parts;
+    pub fn parse_connect(rules: HeadRules, parts: Parts) -> Result<Self, Malformed> {
+        let Parts { method, uri, version, mut headers, .. } = parts;
         // A stream of HTTP/2 is no tunnel here.
         if method != Method::CONNECT || version > Version::HTTP_11 {
             return Err(Malformed::RefusedMethod);
         }
-        let noted = fields::check(&headers, version)?;
+        let noted = fields::check(&mut headers, version, rules)?;
         let has_body = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
         if has_body || headers.contains_key(header::TRANSFER_ENCODING) {
             return Err(Malformed::Framing("CONNECT has no body"));
@@ -52,7 +53,9 @@ mod tests {
             request = request.header(*name, *value);
         }
         let parts = request.body(()).unwrap().into_parts().0;
-        CanonicalRequest::parse_connect(parts).map(|head| head.authority().to_string()).map_err(Malformed::reason)
+        CanonicalRequest::parse_connect(HeadRules::default(), parts)
+            .map(|head| head.authority().to_string())
+            .map_err(Malformed::reason)
     }
 
     const HTTP: Version = Version::HTTP_11;

@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 use super::{
     bytes::ByteClasses,
     ending::{ends_here, ends_or_frames, is_reserved},
+    head_rules::{HeadRules, Underscores},
     request::Malformed,
 };
 
@@ -113,13 +114,19 @@ impl Noted {
 }
 
 /// Refuses what has more than one reading (rules for names, single fields, framing, `Connection`, `Expect`).
-pub(super) fn check(headers: &HeaderMap, version: Version) -> Result<Noted, Malformed> {
+///
+/// What the rules drop is not in the fields any more.
+pub(super) fn check(headers: &mut HeaderMap, version: Version, rules: HeadRules) -> Result<Noted, Malformed> {
+    rules.check(version)?;
     if headers.len() > FIELDS {
         return Err(Malformed::TooLarge);
     }
     let noted = Noted::of(headers);
     if noted.underscore {
-        return Err(Malformed::Header("a field's name holds `_`"));
+        match rules.underscores {
+            Underscores::Refuse => return Err(Malformed::Header("a field's name holds `_`")),
+            Underscores::Drop => drop_underscores(headers),
+        }
     }
     if noted.odd && headers.keys().any(is_twin) {
         return Err(Malformed::Header("a field's name is another's to servers that read `-` for what is no letter"));
@@ -143,6 +150,13 @@ pub(super) fn check(headers: &HeaderMap, version: Version) -> Result<Noted, Malf
     match noted.expect.then(|| headers.get(header::EXPECT)).flatten() {
         Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => Err(Malformed::Expectation),
         Some(_) | None => Ok(noted),
+    }
+}
+
+fn drop_underscores(headers: &mut HeaderMap) {
+    let dropped: Vec<HeaderName> = headers.keys().filter(|name| name.as_str().contains('_')).cloned().collect();
+    for name in dropped {
+        headers.remove(name);
     }
 }
 
@@ -293,7 +307,7 @@ mod tests {
             for (name, value) in fields {
                 headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
             }
-            check(&headers, Version::HTTP_11).map(|_| ()).map_err(Malformed::reason)
+            check(&mut headers, Version::HTTP_11, HeadRules::default()).map(|_| ()).map_err(Malformed::reason)
         };
         let names = "a,".repeat(21);
         for (fields, reason) in [

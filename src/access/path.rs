@@ -4,6 +4,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use super::{
     bytes::{ALPHANUMERIC, ByteClasses},
+    head_rules::HeadRules,
     lenient::{folded, percent_decoded},
 };
 use thiserror::Error;
@@ -56,13 +57,21 @@ pub enum NonCanonical {
 /// segment to whoever does decode it again is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CanonicalPath {
-    // INVARIANT: begins with `/`; every segment passed `canonical_segment`. Shared with the record.
+    // INVARIANT: begins with `/`; every segment passed `canonical_segment`, between its escaped slashes. Shared with the record.
     text: Arc<str>,
 }
 
+/// An escaped slash in canonical spelling.
+const ESCAPED_SLASH: &str = "%2F";
+
 impl CanonicalPath {
-    /// The canonical spelling of a raw path, or why it has none.
+    /// The canonical spelling of a raw path without escaped slashes, or why it has none.
     pub fn parse(raw: &str) -> Result<Self, NonCanonical> {
+        Self::parse_by(HeadRules::default(), raw)
+    }
+
+    /// The same by these rules.
+    pub fn parse_by(rules: HeadRules, raw: &str) -> Result<Self, NonCanonical> {
         if is_canonical(raw.as_bytes()) {
             return Ok(Self { text: raw.into() });
         }
@@ -74,9 +83,18 @@ impl CanonicalPath {
         }
         for segment in rest.split('/') {
             text.push('/');
-            canonical_segment(segment, &mut text)?;
+            if rules.escaped_slashes {
+                canonical_pieces(segment, &mut text)?;
+            } else {
+                canonical_segment(segment, &mut text)?;
+            }
         }
         Ok(Self { text: text.into() })
+    }
+
+    /// Whether a segment holds an escaped slash.
+    pub fn has_escaped_slash(&self) -> bool {
+        self.text.contains(ESCAPED_SLASH)
     }
 
     /// The path `/`.
@@ -107,9 +125,10 @@ impl CanonicalPath {
     }
 }
 
-/// The text that a canonical segment stands for. Refuses nothing: a canonical segment always decodes.
+/// The text that a canonical segment stands for. Refuses nothing: a canonical segment always decodes. One with an escaped slash
+/// stands for itself, as it is spelled: decoded it would be two.
 pub fn decoded_segment(segment: &str) -> Cow<'_, str> {
-    if !segment.contains('%') {
+    if !segment.contains('%') || segment.contains(ESCAPED_SLASH) {
         return Cow::Borrowed(segment);
     }
     Cow::Owned(String::from_utf8_lossy(&percent_decoded(segment)).into_owned())
@@ -138,6 +157,19 @@ fn is_canonical(raw: &[u8]) -> bool {
         found | (class & (SPECIAL | ILLEGAL)) | begun_badly
     });
     found == 0 && raw.first() == Some(&b'/') && before & SLASH == 0
+}
+
+/// A segment that may hold escaped slashes: what is between them is what a server that decodes them takes for segments.
+fn canonical_pieces(raw: &str, text: &mut String) -> Result<(), NonCanonical> {
+    let mut rest = raw;
+    while let Some((piece, after)) =
+        rest.split_once(ESCAPED_SLASH).into_iter().chain(rest.split_once("%2f")).min_by_key(|(piece, _)| piece.len())
+    {
+        canonical_segment(piece, text)?;
+        text.push_str(ESCAPED_SLASH);
+        rest = after;
+    }
+    canonical_segment(rest, text)
 }
 
 fn canonical_segment(raw: &str, text: &mut String) -> Result<(), NonCanonical> {
@@ -296,6 +328,47 @@ mod tests {
         for (raw, problem) in cases {
             assert_eq!(canonical(raw), Err(problem), "{raw}");
         }
+    }
+
+    #[test]
+    fn a_slash_that_stays_escaped_parts_segments_all_the_same() {
+        let rules = HeadRules { escaped_slashes: true, ..HeadRules::default() };
+        let canonical = |raw: &str| CanonicalPath::parse_by(rules, raw).map(|path| path.as_str().to_owned());
+        for (raw, expected) in [
+            ("/projects/group%2fproject", "/projects/group%2Fproject"),
+            ("/a%2Fb%2fc%20d/%65", "/a%2Fb%2Fc%20d/e"),
+            ("/a%2525/b", "/a%2525/b"),
+            ("/a/b", "/a/b"),
+        ] {
+            assert_eq!(canonical(raw).as_deref(), Ok(expected), "{raw}");
+            assert_eq!(canonical(expected).as_deref(), Ok(expected));
+        }
+        for raw in [
+            "/%2F",
+            "/%2fa",
+            "/a%2F",
+            "/a%2F%2Fb",
+            "/a%2F..",
+            "/..%2Fa",
+            "/a%2F%2e%2E%2Fb",
+            "/a%2F.%2Fb",
+            "/a%2F..;x",
+            "/a%2F;x",
+            "/a%2F%ef%bc%8e.",
+            "/a%5cb",
+            "/a%2F%5Cb",
+            "/a%252Fb",
+            "/a%252fb%2Fc",
+            "/a%2F%00",
+            "/a%2",
+            "/a%2F/b%2f",
+            "/a%c0%af",
+            "/a%2F%EF%BC%8Fb",
+            "/a%3Fb%2Fc",
+        ] {
+            assert!(canonical(raw).is_err(), "{raw}");
+        }
+        assert_eq!(decoded_segment("a%20b%2Fc"), "a%20b%2Fc");
     }
 
     #[test]

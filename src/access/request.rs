@@ -7,6 +7,7 @@ use super::{
     authority::Authority,
     decision::Reason,
     fields::{self, Noted},
+    head_rules::HeadRules,
     lenient::is_method_override,
     path::{CanonicalPath, NonCanonical},
     sent::SentRequest,
@@ -144,9 +145,14 @@ pub struct CanonicalRequest {
 }
 
 impl CanonicalRequest {
-    /// The canonical form of a received head, or why it is refused.
+    /// The canonical form of a received head, or why it is refused, by the rules that take least.
     pub fn parse(parts: Parts, scheme: Scheme) -> Result<Self, Malformed> {
-        let Parts { method, uri, version, headers, .. } = parts;
+        Self::parse_by(HeadRules::default(), parts, scheme)
+    }
+
+    /// The same by these rules.
+    pub fn parse_by(rules: HeadRules, parts: Parts, scheme: Scheme) -> Result<Self, Malformed> {
+        let Parts { method, uri, version, mut headers, .. } = parts;
         let name = method.as_str();
         if !(1..=32).contains(&name.len()) || !name.bytes().all(|byte| byte.is_ascii_uppercase()) {
             return Err(Malformed::Method);
@@ -154,9 +160,9 @@ impl CanonicalRequest {
         if matches!(method, Method::CONNECT | Method::TRACE) || uri.path() == "*" {
             return Err(Malformed::RefusedMethod);
         }
-        let noted = fields::check(&headers, version)?;
+        let noted = fields::check(&mut headers, version, rules)?;
         let authority = authority(&uri, version, &headers, scheme)?;
-        let path = CanonicalPath::parse(uri.path())?;
+        let path = CanonicalPath::parse_by(rules, uri.path())?;
         uri.query().map_or(Ok(()), check_query)?;
         let target = match uri.into_parts().path_and_query {
             // Of `http://a?b` there is no slash to be sent.

@@ -45,7 +45,10 @@ impl Fixed {
             ("policy.source", format!("{:?}", seeds(&settings.policy))),
             ("workers", format!("{:?}", settings.workers)),
             ("audit", format!("{:?} {:?}", settings.audit, settings.on_audit_failure)),
-            ("limits and timeouts", format!("{:?} {:?} {:?}", settings.server, settings.enforcer, settings.drain)),
+            (
+                "limits, timeouts and requests",
+                format!("{:?} {:?} {:?}", settings.server, settings.enforcer, settings.drain),
+            ),
         ])
     }
 

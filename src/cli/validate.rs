@@ -146,6 +146,9 @@ fn notes(route: &Route, operation: &Operation) -> Vec<String> {
     if route.is_egress {
         notes.push("for agents' egress".to_owned());
     }
+    if route.takes_escaped_slashes {
+        notes.push("slashes may be escaped".to_owned());
+    }
     if let Some(pause) = route.body_pause {
         notes.push(format!("body may pause for {pause:?}"));
     }

@@ -50,6 +50,9 @@ pub(super) struct File {
     /// How long things may take.
     #[serde(default)]
     pub(super) timeouts: Timeouts,
+    /// Which requests are taken that some servers read in two ways.
+    #[serde(default)]
+    pub(super) requests: Requests,
     /// Which request stands for which access. What has no route is denied.
     #[serde(default)]
     pub(super) routes: Vec<Located<Route>>,
@@ -213,6 +216,39 @@ pub(super) struct Timeouts {
     pub(super) drain: Option<Located<String>>,
 }
 
+/// Which requests are taken that some servers read in two ways.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Requests {
+    /// What becomes of a header field whose name holds `_`, which some servers take for `-`: with `refuse` (the default) its
+    /// request is refused, with `drop` it ends here.
+    pub(super) underscores: Underscores,
+    /// Whether requests by HTTP/1.0 are served (`serve`, the default), or refused (`refuse`).
+    pub(super) http_1_0: OldHttp,
+}
+
+/// What becomes of a header field whose name holds `_`.
+#[derive(Debug, Default, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Underscores {
+    /// Its request is refused.
+    #[default]
+    Refuse,
+    /// It is not passed on.
+    Drop,
+}
+
+/// What becomes of a request by HTTP/1.0.
+#[derive(Debug, Default, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum OldHttp {
+    /// It is served.
+    #[default]
+    Serve,
+    /// It is refused.
+    Refuse,
+}
+
 /// A route: which requests, where to, and what they stand for.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -240,6 +276,10 @@ pub(super) struct Route {
     /// Whether what may not be read looks like what does not exist: 404 for 403.
     #[serde(default)]
     pub(super) hide_existence: bool,
+    /// Whether what the path's variables take may hold an escaped slash (`%2F`), which then is escaped in the resource's name
+    /// too: for services that name things so in one segment. By default such paths are refused.
+    #[serde(default)]
+    pub(super) allow_encoded_slash: bool,
     /// How long the body of a request may pause, where clients stream with pauses. By default `timeouts.body_pause`.
     pub(super) body_pause: Option<Located<String>>,
     /// How long an answer may pause, such as a stream of rare events. By default `timeouts.answer_pause`.

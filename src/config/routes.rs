@@ -119,6 +119,7 @@ fn route(
         is_egress: written.egress,
         body_pause,
         answer_pause,
+        takes_escaped_slashes: written.allow_encoded_slash,
         operations,
         place: written.path.place,
     })

@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    access::{Diagnostic, HeadBounds},
+    access::{Diagnostic, HeadBounds, HeadRules, OldHttp, Underscores},
     admin::{BaseUrl, PollSettings},
     audit::{AuditSink, OnFailure},
     compile::YamlFault,
@@ -261,6 +261,17 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
         in_flight_each: problems.count_of(file.limits.in_flight_per_principal.as_ref(), in_flight.div_ceil(2)),
         tunnels_each: problems.count_of(file.limits.tunnels_per_principal.as_ref(), server.connections.div_ceil(2)),
         head: HeadBounds { field: field_bytes, ..defaults.1.head },
+        rules: HeadRules {
+            escaped_slashes: false,
+            underscores: match file.requests.underscores {
+                file::Underscores::Refuse => Underscores::Refuse,
+                file::Underscores::Drop => Underscores::Drop,
+            },
+            http_1_0: match file.requests.http_1_0 {
+                file::OldHttp::Serve => OldHttp::Serve,
+                file::OldHttp::Refuse => OldHttp::Refuse,
+            },
+        },
         digests: match file.audit.digests {
             file::AuditDigests::None => Digests::None,
             file::AuditDigests::Sent => Digests::Sent,

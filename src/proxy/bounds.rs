@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::{access::HeadBounds, net::Pace};
+use crate::{
+    access::{HeadBounds, HeadRules},
+    net::Pace,
+};
 
 /// What is kept of a request as it is sent, so that it can be proved later what that was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub struct EnforcerSettings {
     pub tunnels_each: usize,
     /// How long the line and each field of a head may be.
     pub head: HeadBounds,
+    /// Which heads are taken beyond what always is; escaped slashes are for routes to take.
+    pub rules: HeadRules,
     /// Whether the record of what is sent has digests of it.
     pub digests: Digests,
     /// How long an inspected body may take to arrive.
@@ -45,6 +50,7 @@ impl Default for EnforcerSettings {
             in_flight_each: 10_000,
             tunnels_each: 5_000,
             head: HeadBounds::default(),
+            rules: HeadRules::default(),
             digests: Digests::None,
             body_timeout: Duration::from_secs(10),
             pace: Pace { bytes_per_second: 500, pause: Duration::from_secs(10) },

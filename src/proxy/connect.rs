@@ -8,7 +8,7 @@ use hyper::upgrade::OnUpgrade;
 use prometheus::IntGauge;
 
 use crate::{
-    access::{CanonicalRequest, CredentialKind, CredentialRule, Malformed, Scheme, Timestamp},
+    access::{CanonicalRequest, CredentialKind, CredentialRule, HeadRules, Malformed, Scheme, Timestamp},
     identity::{AuthenticationError, Possession},
     net::{OpenedTunnel, Peer, Role, TunnelEnd},
     route::RouteProblem,
@@ -48,12 +48,12 @@ pub(super) fn is_asked<B>(peer: &Peer, request: &Request<B>) -> bool {
 pub(super) fn open(
     exchange: &mut Exchange,
     circumstances: Circumstances<'_>,
-    mut parts: Parts,
+    (rules, mut parts): (HeadRules, Parts),
     note: impl Fn(&AuthenticationError),
 ) -> Result<Response<Content>, Rejection> {
     let Circumstances { snapshot, seen, now, tunnels } = circumstances;
     let connection = parts.extensions.remove::<OnUpgrade>().ok_or(Malformed::RefusedMethod)?;
-    let head = CanonicalRequest::parse_connect(parts)?;
+    let head = CanonicalRequest::parse_connect(rules, parts)?;
     exchange.tunnel(&head);
     if !snapshot.routes.names(head.authority(), Scheme::Https) {
         return Err(RouteProblem::NoRoute.into());

@@ -12,7 +12,7 @@ use hyper::body::{Body, Incoming};
 use tokio::sync::Notify;
 
 use crate::{
-    access::{CanonicalRequest, DecisionId, Malformed, Reason, Timestamp},
+    access::{CanonicalRequest, DecisionId, HeadRules, Malformed, Reason, Timestamp},
     audit::AuditLog,
     identity::{
         Authenticated, AuthenticationError, Credential, Possession, Proven, RefusedKeys, SeenCredential, SenderFields,
@@ -149,7 +149,7 @@ impl Worker {
         let (shares, open) = (&self.shared.shares, &self.sinks.metrics.tunnels);
         let tunnels = Tunnels { shares, most: self.settings.tunnels_each, open };
         let circumstances = Circumstances { snapshot: &snapshot, seen, now, tunnels };
-        connect::open(exchange, circumstances, parts, |error| self.note(error))
+        connect::open(exchange, circumstances, (self.settings.rules, parts), |error| self.note(error))
     }
 
     /// What every request is decided by, if it may be looked at at all.
@@ -181,7 +181,8 @@ impl Worker {
         let body = RequestBody::new(body, self.settings.pace, rest);
         let way = Way::of(&mut parts);
         let snapshot = self.admit(exchange, (now, seen), &parts)?;
-        let head = Box::new(placement::canonical(parts, peer)?);
+        let rules = HeadRules { escaped_slashes: snapshot.routes.takes_escaped_slashes(), ..self.settings.rules };
+        let head = Box::new(placement::canonical(rules, parts, peer)?);
         exchange.canonical(&head, peer);
         placement::check(peer, &head)?;
         let patience = if exchange.is_call() { grpc::timeout(&head)? } else { None };

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, header, request::Parts};
 
 use crate::{
-    access::{CanonicalRequest, HeaderProblem, Malformed, Reason, Scheme},
+    access::{CanonicalRequest, HeadRules, HeaderProblem, Malformed, Reason, Scheme},
     identity::{AuthenticationError, SenderFields},
     net::{Peer, Role, Transport},
     route::{Route, RouteProblem},
@@ -15,11 +15,11 @@ use crate::{
 
 use super::rejection::Rejection;
 
-/// The canonical form of the request.
+/// The canonical form of the request, by these rules.
 ///
 /// An explicit proxy is asked in absolute-form (RFC 9112, section 3.2.2), for `http` alone: what is for `https` comes
 /// through a tunnel, out of which no other scheme comes.
-pub(super) fn canonical(parts: Parts, peer: &Peer) -> Result<CanonicalRequest, Malformed> {
+pub(super) fn canonical(rules: HeadRules, parts: Parts, peer: &Peer) -> Result<CanonicalRequest, Malformed> {
     let named = parts.uri.scheme_str();
     let scheme = match &peer.role {
         Role::Service => match peer.transport {
@@ -40,7 +40,7 @@ pub(super) fn canonical(parts: Parts, peer: &Peer) -> Result<CanonicalRequest, M
             Some(_) => return Err(Malformed::Target("the scheme is not the tunnel's")),
         },
     };
-    CanonicalRequest::parse(parts, scheme)
+    CanonicalRequest::parse_by(rules, parts, scheme)
 }
 
 /// Refuses a request that is for another host than its tunnel, or than the name which its connection was made for, where

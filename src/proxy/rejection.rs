@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
 use crate::{
-    access::{Access, Entity, HeaderProblem, Malformed, Reason, Revision},
+    access::{Access, Entity, HeaderProblem, Malformed, NonCanonical, Reason, Revision},
     audit::AuditUnavailable,
     identity::AuthenticationError,
     net::{ClientError, Spent},
@@ -321,6 +321,7 @@ impl From<RouteProblem> for Rejection {
         match problem {
             RouteProblem::NoRoute => Self::new(Reason::NoRoute),
             RouteProblem::Header(problem) => problem.into(),
+            RouteProblem::EscapedSlash => Malformed::Path(NonCanonical::EscapedDelimiter).into(),
         }
     }
 }

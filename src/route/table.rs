@@ -44,6 +44,8 @@ pub struct Route {
     pub body_pause: Option<Duration>,
     /// How long an answer may pause, if it says so.
     pub answer_pause: Option<Duration>,
+    /// Whether captured segments may hold escaped slashes.
+    pub takes_escaped_slashes: bool,
     /// What its methods stand for.
     pub operations: Operations,
     /// Where the configuration says so.
@@ -59,7 +61,7 @@ impl Route {
         self.operations.get(head.method()).ok_or(RouteProblem::NoRoute)
     }
 
-    /// What the template captures of the path, decoded, in the template's order.
+    /// What the template captures of the path, decoded but for segments with an escaped slash, in the template's order.
     pub fn captures<'h>(&self, head: &'h CanonicalRequest) -> Captures<'h> {
         let mut captures = Captures::new();
         let mut rest = head.path().as_str().get(1..).unwrap_or_default();
@@ -104,6 +106,8 @@ pub enum RouteProblem {
     NoRoute,
     /// A header field that a route asks for has no one value.
     Header(HeaderProblem),
+    /// A segment of the path holds an escaped slash, and no route that matches takes any.
+    EscapedSlash,
 }
 
 /// All routes of a snapshot.
@@ -117,6 +121,7 @@ pub struct RouteTable {
     // INVARIANT: most specific host first; a route's index is in exactly one of the trees.
     hosts: Vec<(HostPattern, Node)>,
     switches: bool,
+    takes_escaped_slashes: bool,
 }
 
 #[derive(Debug, Default)]
@@ -132,7 +137,9 @@ impl RouteTable {
     /// Orders the routes, or lists all pairs that could match one request equally.
     pub fn new(routes: Vec<Route>) -> Result<Self, Vec<Conflict>> {
         let switches = routes.iter().flat_map(|route| route.operations.values()).any(|it| it.upgrade.is_some());
-        let mut table = Self { routes: routes.into_iter().map(Arc::new).collect(), hosts: Vec::new(), switches };
+        let takes_escaped_slashes = routes.iter().any(|route| route.takes_escaped_slashes);
+        let routes = routes.into_iter().map(Arc::new).collect();
+        let mut table = Self { routes, hosts: Vec::new(), switches, takes_escaped_slashes };
         let mut conflicts = Vec::new();
         for index in 0..table.routes.len() {
             table.insert(index, &mut conflicts);
@@ -149,6 +156,11 @@ impl RouteTable {
     /// Whether a request may switch to another protocol anywhere.
     pub fn switches(&self) -> bool {
         self.switches
+    }
+
+    /// Whether some route takes paths with escaped slashes.
+    pub fn takes_escaped_slashes(&self) -> bool {
+        self.takes_escaped_slashes
     }
 
     /// The most specific route for the request.
@@ -179,10 +191,17 @@ impl RouteTable {
                 continue;
             }
             if let Some(route) = self.walk(tree, &segments, head)? {
-                return Ok(route);
+                // A server that decodes them would find another resource.
+                let may_pass = route.takes_escaped_slashes || !self.has_escaped_slash(head);
+                return may_pass.then_some(route).ok_or(RouteProblem::EscapedSlash);
             }
         }
-        Err(RouteProblem::NoRoute)
+        Err(if self.has_escaped_slash(head) { RouteProblem::EscapedSlash } else { RouteProblem::NoRoute })
+    }
+
+    fn has_escaped_slash(&self, head: &CanonicalRequest) -> bool {
+        // Without such a route there is no such head.
+        self.takes_escaped_slashes && head.path().has_escaped_slash()
     }
 
     fn walk<'a>(
@@ -300,6 +319,7 @@ mod tests {
             is_egress: true,
             body_pause: None,
             answer_pause: None,
+            takes_escaped_slashes: false,
             operations: methods.split(',').map(|name| (name.parse().unwrap(), operation.clone())).collect(),
             place: Place::default(),
         })

@@ -50,6 +50,7 @@ mod model_diagnostics;
 mod names;
 mod openfga;
 mod openfga_fields;
+mod opt_ins;
 mod panics;
 mod pauses;
 mod placement;
