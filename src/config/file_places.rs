@@ -20,8 +20,12 @@ pub(super) struct Listen {
     /// `required`: proxies are in front of it, and each connection begins with a header of the PROXY protocol, version 1
     /// or 2, that says whose it is. Without it clients connect themselves.
     pub(super) proxy_protocol: Option<Located<ProxyProtocol>>,
-    /// Who these proxies are: networks such as `10.0.0.0/8`, and `unix` for whoever may connect to a Unix socket. Others
-    /// are not served.
+    /// Proxies in front of it say of each request whose it is, by `X-Forwarded-For`: so many of them, one behind the other, so
+    /// that as many of its last entries are theirs. The first of these is the client, and what `X-Forwarded-Proto` says is its
+    /// scheme. From others than `trusted_proxies` these fields are not read. Without it they are read from nobody.
+    pub(super) forwarded_for: Option<Located<u32>>,
+    /// Who these proxies are: networks such as `10.0.0.0/8`, and `unix` for whoever may connect to a Unix socket. With
+    /// `proxy_protocol` others are not served.
     pub(super) trusted_proxies: Option<Located<Vec<Located<String>>>>,
     /// Whether connections are redirected to it that were meant for elsewhere (by an iptables rule), and upstreams with
     /// `original_destination` get them. By default not.

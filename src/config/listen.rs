@@ -5,8 +5,8 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 use crate::{
     access::Place,
     net::{
-        AnonymousClients, Arrival, CertificateFiles, ClientVerification, InvalidAddress, ListenAddress, ServerTls,
-        Sources, TrustedProxies,
+        AnonymousClients, Arrival, CertificateFiles, ClientVerification, Forwarders, InvalidAddress, ListenAddress,
+        ServerTls, Sources, TrustedProxies,
     },
 };
 
@@ -19,6 +19,9 @@ use super::{
     problems::Problems,
     settings::Reading,
 };
+
+/// So many proxies in front of each other are more than there are anywhere.
+const MOST_HOPS: usize = 16;
 
 /// One place that agents connect to.
 #[derive(Debug, Clone)]
@@ -80,14 +83,16 @@ fn listener(
         }
         Some(_) | None => {}
     }
-    let proxies = proxies(listen, address.as_ref(), &mut reading.problems);
+    let in_front = in_front(listen, address.as_ref(), &mut reading.problems);
     let original = listen.original_destination.as_ref().filter(|wanted| wanted.value);
     if let (Some(wanted), Some(ListenAddress::Unix(..))) = (original, &address) {
         let message = "connections are never redirected to a Unix socket";
         reading.problems.add(wanted.place, message);
     }
     let role = explicit_proxy::role(listen, file, reading);
-    let arrival = Arrival { proxies: proxies?, original_destination: original.is_some(), sources: None, role: role? };
+    let (proxies, forwarders) = in_front?;
+    let original_destination = original.is_some();
+    let arrival = Arrival { proxies, forwarders, original_destination, sources: None, role: role? };
     Some(ListenSettings { address: address?, arrival, tls: tls? })
 }
 
@@ -133,30 +138,61 @@ fn mode(written: &Located<String>, problems: &mut Problems) -> Option<u32> {
     mode
 }
 
-/// Who says whose connections they pass on; `None` after a problem.
+/// The proxies in front of a listener: those that say whose connections they pass on, and those that say it of requests.
+type InFront = (Option<Arc<TrustedProxies>>, Option<Arc<Forwarders>>);
+
+/// Who is in front of it; `None` after a problem.
+fn in_front(listen: &Listen, address: Option<&ListenAddress>, problems: &mut Problems) -> Option<InFront> {
+    match (&listen.proxy_protocol, &listen.forwarded_for) {
+        (None, None) => {
+            let Some(written) = &listen.trusted_proxies else { return Some((None, None)) };
+            let help = "add `proxy_protocol: required`, or `forwarded_for: 1`";
+            let message = "`trusted_proxies` is of no use without `proxy_protocol` or `forwarded_for`";
+            problems.add_with_help(written.place, message, help);
+            None
+        }
+        (Some(_), Some(written)) => {
+            let help = "leave one of them out: a proxy says it once for a connection, or anew for each request";
+            problems.add_with_help(written.place, "`proxy_protocol` says already whose connections these are", help);
+            None
+        }
+        (Some(wanted), None) => {
+            let proxies = proxies(wanted.place, "connections", listen, address, problems)?;
+            Some((Some(Arc::new(proxies)), None))
+        }
+        (None, Some(written)) => {
+            let hops = usize::try_from(written.value).ok().filter(|hops| (1..=MOST_HOPS).contains(hops));
+            if hops.is_none() {
+                let message = format!("`{}` is no number of proxies in front, from 1 to {MOST_HOPS}", written.value);
+                problems.add(written.place, message);
+            }
+            if listen.explicit_proxy.is_some() {
+                let message = "clients of an explicit proxy connect themselves";
+                problems.add_with_help(written.place, message, "remove `forwarded_for`");
+                return None;
+            }
+            let proxies = proxies(written.place, "requests", listen, address, problems)?;
+            Some((None, Some(Arc::new(Forwarders { proxies, hops: hops? }))))
+        }
+    }
+}
+
+/// Who the proxies in front are; `None` after a problem.
 fn proxies(
+    wanted: Place,
+    passed: &str,
     listen: &Listen,
     address: Option<&ListenAddress>,
     problems: &mut Problems,
-) -> Option<Option<Arc<TrustedProxies>>> {
-    let written = match (&listen.proxy_protocol, &listen.trusted_proxies) {
-        (None, None) => return Some(None),
-        (Some(wanted), None) => {
-            let help = "name the proxies in front of this listener, such as `trusted_proxies: [10.0.0.0/8]`";
-            let message = "`trusted_proxies` is missing: who may say whose connections these are?";
-            problems.add_with_help(wanted.place, message, help);
-            return None;
-        }
-        (None, Some(written)) => {
-            let help = "add `proxy_protocol: required`";
-            let message = "`trusted_proxies` is of no use without `proxy_protocol`";
-            problems.add_with_help(written.place, message, help);
-            return None;
-        }
-        (Some(_), Some(written)) => written,
+) -> Option<TrustedProxies> {
+    let Some(written) = &listen.trusted_proxies else {
+        let help = "name the proxies in front of this listener, such as `trusted_proxies: [10.0.0.0/8]`";
+        let message = format!("`trusted_proxies` is missing: who may say whose {passed} these are?");
+        problems.add_with_help(wanted, message, help);
+        return None;
     };
     if written.is_empty() {
-        problems.add(written.place, "`trusted_proxies` is empty: every connection would be closed");
+        problems.add(written.place, "`trusted_proxies` is empty: nobody would be heard");
         return None;
     }
     let before = problems.count();
@@ -175,7 +211,7 @@ fn proxies(
             (_, _) => proxies.networks.extend(problems.parse(one)),
         }
     }
-    (problems.count() == before).then(|| Some(Arc::new(proxies)))
+    (problems.count() == before).then_some(proxies)
 }
 
 /// The TLS identity of a listener; `None` after a problem.

@@ -17,7 +17,7 @@ use thiserror::Error;
 
 use super::{
     address::ListenAddress,
-    proxies::TrustedProxies,
+    proxies::{Forwarders, TrustedProxies},
     role::Role,
     sources::Sources,
     unix::{UnixSocket, UnixSocketError},
@@ -45,6 +45,8 @@ pub enum ListenerError {
 pub struct Arrival {
     /// The proxies in front of it, which say whose connections they pass on; `None` if clients connect themselves.
     pub proxies: Option<Arc<TrustedProxies>>,
+    /// The proxies in front of it that say of each request whose it is; `None` if nobody may.
+    pub forwarders: Option<Arc<Forwarders>>,
     /// Whether connections are redirected to it that were meant for elsewhere.
     pub original_destination: bool,
     /// How many may come from one source, over all workers; `None` if that is not counted.

@@ -90,7 +90,7 @@ pub use pace::{Pace, RequestBody, Rest};
 pub use pause::{FIRST_RETRY, LONGEST_RETRY, jittered};
 pub use peer::{Peer, Transport};
 pub use problem::HeadProblem;
-pub use proxies::{InvalidNetwork, Network, Refused, TrustedProxies};
+pub use proxies::{Forwarders, InvalidNetwork, Network, Refused, TrustedProxies};
 pub use proxy_header::{HeaderProblem, Passed, parse_proxy_header};
 pub use reach::Reach;
 pub use retries::RetryRules;

@@ -45,7 +45,9 @@ pub(super) async fn opened<H: Handler>(
         () = drain.left_for(settings.linger) => return None,
     };
     let peer = arrived.map_err(|refused| handler.refused(refused)).ok()?;
-    let place = arrival.sources.as_ref().zip(peer.source).map(|(sources, source)| sources.enter(source));
+    // A proxy's connections are those of many.
+    let counted = peer.source.filter(|_| peer.forwards.is_none());
+    let place = arrival.sources.as_ref().zip(counted).map(|(sources, source)| sources.enter(source));
     let place = match place {
         Some(None) => {
             handler.refused(Refused::TooManyOfSource);
@@ -111,6 +113,8 @@ async fn arrived(
         Passed::Unnamed => Peer::at(source),
     };
     peer.role = arrival.role.clone();
+    let forwarders = arrival.forwarders.as_ref().filter(|forwarders| forwarders.proxies.trust(peer.source));
+    peer.forwards = forwarders.map(|forwarders| forwarders.hops);
     if arrival.original_destination {
         let destination = stream.original_destination();
         peer.destination = destination.map(|to| (Arc::new(TargetUrl::of_address(to)), to.ip()));

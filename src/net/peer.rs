@@ -29,6 +29,8 @@ pub struct Peer {
     pub asked_name: Option<Arc<AskedName>>,
     /// What it takes the proxy for.
     pub role: Role,
+    /// If it is a trusted proxy that says of each request whose it is: how many of those a request comes through.
+    pub forwards: Option<usize>,
 }
 
 impl Peer {
@@ -47,6 +49,7 @@ impl Peer {
             destination: None,
             asked_name: None,
             role: Role::Service,
+            forwards: None,
         }
     }
 }

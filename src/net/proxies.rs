@@ -120,18 +120,31 @@ impl From<HeaderProblem> for Refused {
     }
 }
 
+/// The proxies in front of a listener that pass on the requests of many clients over connections of their own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forwarders {
+    /// Who they are. Others connect for themselves.
+    pub proxies: TrustedProxies,
+    /// How many of them a request comes through.
+    pub hops: usize,
+}
+
 impl TrustedProxies {
+    /// Whether a connection from this address is one of theirs; `None` is a process of this machine.
+    pub(super) fn trust(&self, source: Option<IpAddr>) -> bool {
+        match source {
+            Some(address) => self.networks.iter().any(|network| network.contains(address)),
+            None => self.local,
+        }
+    }
+
     /// Reads the header of a connection from this address, and not one byte more.
     pub(super) async fn header<T: AsyncRead + Unpin>(
         &self,
         source: Option<IpAddr>,
         from: &mut T,
     ) -> Result<Passed, Refused> {
-        let is_trusted = match source {
-            Some(address) => self.networks.iter().any(|network| network.contains(address)),
-            None => self.local,
-        };
-        if is_trusted { read(from).await } else { Err(Refused::UntrustedProxy) }
+        if self.trust(source) { read(from).await } else { Err(Refused::UntrustedProxy) }
     }
 }
 

@@ -25,6 +25,7 @@ use crate::{
 
 use super::{
     answer::{AnswerBody, Content, answer},
+    behind,
     bounds::{Digests, EnforcerSettings},
     budget::{Budgets, Counted, Grant, Holder},
     caller::{Caller, Seen},
@@ -116,6 +117,24 @@ impl Worker {
         let time = uuid::Timestamp::from_unix(uuid::NoContext, since.as_secs(), since.subsec_nanos());
         let id = DecisionId::new(uuid::Uuid::new_v7(time));
         (Exchange::begin(id, now, peer, &self.sinks), now)
+    }
+
+    async fn respond(
+        &self,
+        (peer, seen): (&Peer, &Arc<Seen>),
+        request: Box<Request<Incoming>>,
+    ) -> Response<AnswerBody> {
+        let (mut exchange, now) = self.begin(peer);
+        let outcome = {
+            // Pinned where it is: it is not small.
+            let deciding = pin!(self.decide(&mut exchange, now.into(), (peer, seen), request));
+            without_fault(deciding).await
+        };
+        let response = match outcome {
+            Ok(response) => response,
+            Err(rejection) => rejected(&mut exchange, &placement::told(peer, rejection)),
+        };
+        answer(response, exchange)
     }
 
     async fn decide(
@@ -372,17 +391,24 @@ impl Handler for Enforcer {
     }
 
     async fn respond(&self, peer: &Peer, request: Box<Request<Incoming>>) -> Response<AnswerBody> {
-        let (mut exchange, now) = self.worker.begin(peer);
-        let outcome = {
-            // Pinned where it is: it is not small.
-            let deciding = pin!(self.worker.decide(&mut exchange, now.into(), (peer, &self.seen), request));
-            without_fault(deciding).await
-        };
-        let response = match outcome {
-            Ok(response) => response,
-            Err(rejection) => rejected(&mut exchange, &placement::told(peer, rejection)),
-        };
-        answer(response, exchange)
+        if peer.forwards.is_none() {
+            return self.worker.respond((peer, &self.seen), request).await;
+        }
+        match behind::client(peer, request.headers()) {
+            Ok(None) => self.worker.respond((peer, &self.seen), request).await,
+            // What is known of the connection, and counted of it, is not the client's.
+            Ok(Some(client)) => {
+                let keys = &self.worker.shared.refused_keys;
+                let seen = Arc::new(Seen::of_peer(&client, keys, Arc::clone(&self.seen.snapshots)));
+                Box::pin(self.worker.respond((&client, &seen), request)).await
+            }
+            Err(malformed) => {
+                let (mut exchange, _) = self.worker.begin(peer);
+                exchange.received(&request.into_parts().0);
+                let response = rejected(&mut exchange, &malformed.into());
+                answer(response, exchange)
+            }
+        }
     }
 
     fn malformed(&self, peer: &Peer, problem: HeadProblem) {

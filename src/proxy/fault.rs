@@ -54,6 +54,7 @@ mod tests {
             forwarded_for: http::HeaderValue::from_static("192.0.2.7"),
             source: None,
             transport: Transport::Clear,
+            forwards: None,
             certificates: Arc::default(),
             destination: None,
             asked_name: None,

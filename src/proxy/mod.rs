@@ -1,6 +1,7 @@
 //! The enforcement point: decides each request and forwards or denies it.
 
 mod answer;
+mod behind;
 mod bounds;
 mod budget;
 mod caller;

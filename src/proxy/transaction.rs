@@ -61,7 +61,7 @@ fn claims(tokens: &TransactionTokens, permit: &Permit, marks: &Marks, peer: &Pee
             "revision": text(&marks.revision).parse::<u64>().unwrap_or(0),
             "task": principal.task().map(Entity::as_str),
         },
-        "rctx": { "req_ip": text(&peer.forwarded_for) },
+        "rctx": { "req_ip": peer.source.map_or("unknown".to_owned(), |source| source.to_string()) },
     });
     if let Some(members) = claims.as_object_mut() {
         members.extend(named(principal.subject()));

@@ -32,6 +32,7 @@ mod endpoints;
 mod failures;
 mod floods;
 mod footprint;
+mod forwarded;
 mod frames;
 mod gate;
 mod grpc;

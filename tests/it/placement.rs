@@ -324,10 +324,13 @@ fn listeners_that_make_no_sense_are_refused() {
         ("- { address: \"unix:a.sock\" }\n  - { address: \"unix:a.sock\" }", "`unix:a.sock` is listened on twice"),
         ("- { address: \"systemd:web\" }\n  - { address: \"systemd:web\" }", "`systemd:web` is listened on twice"),
         ("- { address: 127.0.0.1:0, proxy_protocol: required }", "`trusted_proxies` is missing"),
-        ("- { address: 127.0.0.1:0, trusted_proxies: [10.0.0.0/8] }", "of no use without `proxy_protocol`"),
+        (
+            "- { address: 127.0.0.1:0, trusted_proxies: [10.0.0.0/8] }",
+            "of no use without `proxy_protocol` or `forwarded_for`",
+        ),
         (
             "- { address: 127.0.0.1:0, proxy_protocol: required, trusted_proxies: [] }",
-            "`trusted_proxies` is empty: every connection would be closed",
+            "`trusted_proxies` is empty: nobody would be heard",
         ),
         (
             "- { address: 127.0.0.1:0, proxy_protocol: required, trusted_proxies: [10.0.0.1/8] }",
@@ -337,6 +340,18 @@ fn listeners_that_make_no_sense_are_refused() {
         (
             "- { address: \"unix:a.sock\", proxy_protocol: required, trusted_proxies: [10.0.0.0/8] }",
             "who connects to a Unix socket has no address",
+        ),
+        ("- { address: 127.0.0.1:0, forwarded_for: 1 }", "who may say whose requests these are?"),
+        ("- { address: 127.0.0.1:0, forwarded_for: 0, trusted_proxies: [10.0.0.0/8] }", "`0` is no number of proxies"),
+        ("- { address: 127.0.0.1:0, forwarded_for: 17, trusted_proxies: [10.0.0.0/8] }", "from 1 to 16"),
+        ("- { address: 127.0.0.1:0, forwarded_for: 1, trusted_proxies: [] }", "nobody would be heard"),
+        (
+            "- { address: 127.0.0.1:0, forwarded_for: 1, explicit_proxy: {}, trusted_proxies: [10.0.0.0/8] }",
+            "clients of an explicit proxy connect themselves",
+        ),
+        (
+            "- { address: 127.0.0.1:0, forwarded_for: 1, proxy_protocol: required, trusted_proxies: [10.0.0.0/8] }",
+            "`proxy_protocol` says already",
         ),
         ("- { address: 127.0.0.1:0, proxy_protocol: optional }", "optional"),
         ("- { address: \"unix:a.sock\", original_destination: true }", "never redirected to a Unix socket"),

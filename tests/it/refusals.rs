@@ -10,7 +10,7 @@ fn told(answer: &Answer) -> (u16, String) {
     (answer.status, answer.reason())
 }
 
-fn keys(world: &mut World) -> String {
+pub(crate) fn keys(world: &mut World) -> String {
     let output = world.run(&["key", "new", "--subject", "user:erin"]);
     assert!(output.status.success());
     let entry = String::from_utf8(output.stderr).unwrap();
