@@ -41,10 +41,13 @@ oracle:
 mutants:
 	python3 tests/mutants/run.py
 
-# Slow clients, floods and swaps at full length and size, beside somebody who must not notice, which takes a quarter of an
-# hour, and a million requests to upstreams, clients and upstreams of which leave in the middle.
+# Slow clients, floods, overload and swaps at full length and size, beside somebody who must not notice: half an hour, or less
+# with PORTCULLIS_SOAK_SECONDS below 60. Then 10,000 swaps, 200 reloads and certificates and 50 processes one after the other
+# under load (a quarter of an hour), and a million requests to upstreams, clients and upstreams of which leave in the middle.
 soak:
 	cargo test --release --test it -- --ignored --nocapture --test-threads=1 soak::
+	PORTCULLIS_FULL_LENGTH=1 cargo test --release --test it -- --nocapture --test-threads=1 \
+	  swaps_under_load reloads_of_the_configuration_under_load certificates_that_change_under_load processes_follow_each_other
 	PORTCULLIS_SEED=$${PORTCULLIS_SEED:-$$(date +%s)} PORTCULLIS_REQUESTS=$${PORTCULLIS_REQUESTS:-1000000} \
 	  cargo test --release --test it -- --nocapture pool::
 

@@ -7,8 +7,8 @@ use libfuzzer_sys::fuzz_target;
 use portcullis::{
     access::{CanonicalRequest, Scheme, Timestamp},
     identity::{
-        Authenticator, AuthenticatorSettings, RefusedKeys, SeenCredential, SpiffeId,
-        SpiffeSettings, SpiffeSubject, TrustBundle,
+        Authenticator, AuthenticatorSettings, RefusedKeys, SeenCredential, SpiffeId, SpiffeSettings, SpiffeSubject,
+        TrustBundle,
     },
 };
 

@@ -15,6 +15,7 @@ fuzz_target!(|text: &str| {
     let printed = document.to_dsl().unwrap_or_else(|problems| panic!("{problems:?}"));
     let again = read(&printed, ModelFormat::Dsl).unwrap_or_else(|problems| panic!("{printed}\n{problems:?}"));
     assert_eq!(again.to_json(JsonForm::Short), json, "{printed}");
-    let from_json = read(&json.to_string(), ModelFormat::Json).unwrap_or_else(|problems| panic!("{json}\n{problems:?}"));
+    let from_json =
+        read(&json.to_string(), ModelFormat::Json).unwrap_or_else(|problems| panic!("{json}\n{problems:?}"));
     assert_eq!(from_json.to_json(JsonForm::Short), json, "{json}");
 });

@@ -23,24 +23,21 @@ impl Forwarded {
     /// them anybody may have written, and nobody looks at it. Fewer entries are what there is. Of `X-Forwarded-Proto` the one
     /// value is read, if there is one.
     ///
-    /// Refuses what is no address, with or without a port, and no scheme: a proxy that is trusted writes nothing else.
+    /// Refuses what is no address, with or without a port, and what is not the scheme of HTTP or of a WebSocket.
     pub fn read(headers: &HeaderMap, hops: usize) -> Result<Self, Malformed> {
         let mut addresses = Vec::new();
-        for field in headers.get_all(FORWARDED_FOR).iter().rev() {
-            let text = field.to_str().map_err(|_| Malformed::Header("X-Forwarded-For is not text"))?;
-            for entry in text.rsplit(',') {
-                if addresses.len() == hops {
-                    break;
-                }
-                addresses.push(address(entry.trim()).ok_or(Malformed::Header("X-Forwarded-For holds no address"))?);
-            }
+        let fields = headers.get_all(FORWARDED_FOR).iter().rev();
+        for entry in fields.flat_map(|field| field.as_bytes().rsplit(|byte| *byte == b',')).take(hops) {
+            let seen = str::from_utf8(entry).ok().and_then(|entry| address(entry.trim()));
+            addresses.push(seen.ok_or(Malformed::Header("X-Forwarded-For holds no address"))?);
         }
         addresses.reverse();
         let mut schemes = headers.get_all(FORWARDED_PROTO).iter();
         let scheme = match (schemes.next().map(|value| value.as_bytes()), schemes.next()) {
             (None, _) => None,
-            (Some(b"http"), None) => Some(Scheme::Http),
-            (Some(b"https"), None) => Some(Scheme::Https),
+            // Some name those of a WebSocket.
+            (Some(b"http" | b"ws"), None) => Some(Scheme::Http),
+            (Some(b"https" | b"wss"), None) => Some(Scheme::Https),
             (Some(_), _) => return Err(Malformed::Header("X-Forwarded-Proto is neither http nor https")),
         };
         Ok(Self { addresses, scheme })
@@ -79,6 +76,7 @@ mod tests {
             (1, &["1.1.1.1, 192.0.2.7"], &["192.0.2.7"]),
             (1, &["<script>, 192.0.2.7:4711"], &["192.0.2.7"]),
             (1, &["unknown", "192.0.2.7"], &["192.0.2.7"]),
+            (1, &["\u{e9}, 192.0.2.7"], &["192.0.2.7"]),
             (2, &["1.1.1.1,192.0.2.7 ,10.0.0.1"], &["192.0.2.7", "10.0.0.1"]),
             (2, &["1.1.1.1, 192.0.2.7", "10.0.0.1"], &["192.0.2.7", "10.0.0.1"]),
             (3, &["192.0.2.7"], &["192.0.2.7"]),
@@ -111,7 +109,8 @@ mod tests {
         assert_eq!(scheme(&[]), Ok(None));
         assert_eq!(scheme(&["https"]), Ok(Some(Scheme::Https)));
         assert_eq!(scheme(&["http"]), Ok(Some(Scheme::Http)));
-        for values in [&["HTTPS"][..], &["https, http"], &["https", "https"], &["wss"], &[""]] {
+        assert_eq!((scheme(&["ws"]), scheme(&["wss"])), (Ok(Some(Scheme::Http)), Ok(Some(Scheme::Https))));
+        for values in [&["HTTPS"][..], &["https, http"], &["https", "https"], &["ftp"], &[""]] {
             assert!(scheme(values).is_err(), "{values:?}");
         }
     }

@@ -162,14 +162,18 @@ fn is_canonical(raw: &[u8]) -> bool {
 /// A segment that may hold escaped slashes: what is between them is what a server that decodes them takes for segments.
 fn canonical_pieces(raw: &str, text: &mut String) -> Result<(), NonCanonical> {
     let mut rest = raw;
-    while let Some((piece, after)) =
-        rest.split_once(ESCAPED_SLASH).into_iter().chain(rest.split_once("%2f")).min_by_key(|(piece, _)| piece.len())
-    {
+    while let Some((piece, after)) = split_at_escaped_slash(rest) {
         canonical_segment(piece, text)?;
         text.push_str(ESCAPED_SLASH);
         rest = after;
     }
     canonical_segment(rest, text)
+}
+
+fn split_at_escaped_slash(text: &str) -> Option<(&str, &str)> {
+    let is_slash = |at: &usize| text.get(at + 1..at + 3).is_some_and(|digits| digits.eq_ignore_ascii_case("2f"));
+    let at = text.match_indices('%').map(|(at, _)| at).find(is_slash)?;
+    Some((text.get(..at)?, text.get(at + ESCAPED_SLASH.len()..)?))
 }
 
 fn canonical_segment(raw: &str, text: &mut String) -> Result<(), NonCanonical> {

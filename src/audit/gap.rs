@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use super::line::{Object, name, time};
 
 /// Writes, as one JSON object without a line's end, that so many records had no place in the queue: they belong between the
-/// lines before and the ones behind, at most as many lines away as the queue is long. Their decisions were denials, or were
-/// let through because the operator chose that (`on_failure: count`).
+/// lines before and the ones behind, at most as many lines away as the queue is long. They are of denials, answers of the
+/// proxy itself and signals, and of what was let through because the operator chose that (`on_failure: count`).
 pub(super) fn write_gap(line: &mut Vec<u8>, written: SystemTime, lost: usize) {
     Object::write(line, |gap| {
         gap.member(name!("time"), |line| time(line, written));

@@ -94,6 +94,8 @@ struct Waiting {
 pub(super) struct Batch {
     pub(super) lines: Vec<u8>,
     pub(super) records: usize,
+    // So many that had no place does it tell of, in its last line.
+    lost: usize,
     // What is after it is a line that was not finished.
     whole: usize,
 }
@@ -120,7 +122,7 @@ impl Batch {
     pub(super) fn clear(&mut self, bytes: usize) {
         self.lines.clear();
         self.lines.shrink_to(bytes);
-        (self.records, self.whole) = (0, 0);
+        (self.records, self.lost, self.whole) = (0, 0, 0);
     }
 }
 
@@ -150,6 +152,13 @@ impl Queue {
         let bytes = waiting.batch.push(write);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         if std::mem::take(&mut waiting.is_awaited) {
+            self.came.notify_one();
+        }
+    }
+
+    /// Lets the writer look again.
+    fn wake(&self) {
+        if std::mem::take(&mut self.waiting().is_awaited) {
             self.came.notify_one();
         }
     }
@@ -242,7 +251,8 @@ impl Slot {
         if !std::mem::take(&mut self.has_place) {
             queue.metrics.lost.inc();
             queue.untold.fetch_add(1, Ordering::Relaxed);
-            return;
+            // All places may be those of records that come much later.
+            return queue.wake();
         }
         queue.push(write);
     }
@@ -268,14 +278,19 @@ impl Outlet {
         std::mem::swap(&mut waiting.batch, batch);
         drop(waiting);
         batch.lines.truncate(batch.whole);
-        match self.0.untold.swap(0, Ordering::Relaxed) {
-            0 => {}
-            lost => {
-                let bytes = batch.tell(|line| write_gap(line, SystemTime::now(), lost));
-                self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
-            }
+        batch.lost = self.0.untold.load(Ordering::Relaxed);
+        if batch.lost > 0 {
+            let lost = batch.lost;
+            let bytes = batch.tell(|line| write_gap(line, SystemTime::now(), lost));
+            self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
         }
         !batch.lines.is_empty()
+    }
+
+    /// A whole batch is written.
+    pub(super) fn written_whole(&self, batch: &Batch) {
+        self.0.untold.fetch_sub(batch.lost, Ordering::Relaxed);
+        self.written(batch.records, batch.lines.len());
     }
 
     /// Frees the places of records that are written.
@@ -315,9 +330,10 @@ impl Outlet {
 pub(super) struct Unwritten(Arc<Queue>);
 
 impl Unwritten {
-    /// The records that are not written yet, with the places of those that will come.
+    /// The records that are not written yet, with the places of those that will come, and with those that had none and of
+    /// which nothing is told.
     pub(super) fn records(&self) -> usize {
-        self.0.places.load(Ordering::Relaxed)
+        self.0.places.load(Ordering::Relaxed) + self.0.untold.load(Ordering::Relaxed)
     }
 }
 

@@ -212,7 +212,7 @@ fn write_all(outlet: &Outlet, files: &mut Files) {
             return;
         }
         let is_full = batch.lines.len() >= BATCH_BYTES;
-        outlet.written(batch.records, batch.lines.len());
+        outlet.written_whole(&batch);
         batch.clear(BATCH_BYTES);
         // A full batch shows that more wait already.
         if !is_full {

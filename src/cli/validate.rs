@@ -12,7 +12,7 @@ use crate::{
     app::{check_everything, load_snapshot},
     config::ListenSettings,
     net::Role,
-    route::{BodyRule, DetailNeed, Operation, Route},
+    route::{BodyRule, DetailNeed, FormRule, Operation, Route},
     snapshot::Snapshot,
 };
 
@@ -111,7 +111,10 @@ fn notes(route: &Route, operation: &Operation) -> Vec<String> {
     let mut notes = Vec::new();
     match operation.body {
         BodyRule::Refuse => notes.push("no body".to_owned()),
-        BodyRule::Stream { .. } => notes.push("body passed on unread".to_owned()),
+        BodyRule::Stream { forms: FormRule::Unread, .. } => notes.push("body passed on unread".to_owned()),
+        BodyRule::Stream { forms: FormRule::Checked, .. } => {
+            notes.push("body passed on unread but for forms".to_owned())
+        }
         BodyRule::Inspect { limit } => notes.push(format!("body read as JSON up to {limit} bytes")),
     }
     if operation.task_required {

@@ -277,7 +277,7 @@ pub(super) struct Route {
     #[serde(default)]
     pub(super) hide_existence: bool,
     /// Whether what the path's variables take may hold an escaped slash (`%2F`), which then is escaped in the resource's name
-    /// too: for services that name things so in one segment. By default such paths are refused.
+    /// too, as all of its segment is: for services that name things so in one segment. By default such paths are refused.
     #[serde(default)]
     pub(super) allow_encoded_slash: bool,
     /// How long the body of a request may pause, where clients stream with pauses. By default `timeouts.body_pause`.

@@ -15,7 +15,7 @@ use super::{
     once::{NotFirst, SeenOnce},
     token::{LONGEST, Signed},
 };
-use crate::access::{Authority, CanonicalPath, CanonicalRequest, Entity, HeaderProblem, Scheme, Timestamp};
+use crate::access::{Authority, CanonicalPath, CanonicalRequest, Entity, HeadRules, HeaderProblem, Scheme, Timestamp};
 
 /// The field of a proof (RFC 9449, section 4.1).
 pub(super) const FIELD: HeaderName = HeaderName::from_static("dpop");
@@ -67,7 +67,7 @@ pub struct InvalidOrigin(String);
 impl Origin {
     /// The origin of an absolute URL; `None` if it is none.
     pub fn of_url(url: &str) -> Option<Self> {
-        place(url).map(|(origin, _)| origin)
+        place(HeadRules::default(), url).map(|(origin, _)| origin)
     }
 }
 
@@ -75,7 +75,7 @@ impl std::str::FromStr for Origin {
     type Err = InvalidOrigin;
 
     fn from_str(text: &str) -> Result<Self, InvalidOrigin> {
-        let (origin, path) = place(text).ok_or_else(|| InvalidOrigin(text.to_owned()))?;
+        let (origin, path) = place(HeadRules::default(), text).ok_or_else(|| InvalidOrigin(text.to_owned()))?;
         if path.as_str() == "/" { Ok(origin) } else { Err(InvalidOrigin(text.to_owned())) }
     }
 }
@@ -205,7 +205,9 @@ impl ProofSettings {
 
     /// Whether `htu` is the request's URL without its query; `None` if it is no URL.
     fn is_of(&self, head: &CanonicalRequest, htu: &str) -> Option<bool> {
-        let (origin, path) = place(htu)?;
+        // What the request's path may hold is known by now.
+        let rules = HeadRules { escaped_slashes: head.path().has_escaped_slash(), ..HeadRules::default() };
+        let (origin, path) = place(rules, htu)?;
         let seen = (head.scheme(), head.authority());
         let (scheme, authority) = self.origin.as_ref().map_or(seen, |origin| (origin.scheme, &origin.authority));
         Some(origin.scheme == scheme && origin.authority == *authority && path.as_str() == head.path().as_str())
@@ -213,7 +215,7 @@ impl ProofSettings {
 }
 
 /// The origin and the path of an absolute URL, whose query is left out. A fragment is none of a URL that is sent.
-fn place(text: &str) -> Option<(Origin, CanonicalPath)> {
+fn place(rules: HeadRules, text: &str) -> Option<(Origin, CanonicalPath)> {
     let url: Uri = text.parse().ok().filter(|_| !text.contains('#'))?;
     let scheme = match url.scheme_str() {
         Some("https") => Scheme::Https,
@@ -221,7 +223,7 @@ fn place(text: &str) -> Option<(Origin, CanonicalPath)> {
         Some(_) | None => return None,
     };
     let authority = Authority::parse(url.authority()?.as_str(), scheme.default_port()).ok()?;
-    Some((Origin { scheme, authority }, CanonicalPath::parse(url.path()).ok()?))
+    Some((Origin { scheme, authority }, CanonicalPath::parse_by(rules, url.path()).ok()?))
 }
 
 /// The proof is signed by the key in its header, and that is the token's key.

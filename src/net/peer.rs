@@ -12,7 +12,8 @@ use super::{role::Role, server_names::AskedName, target::TargetUrl};
 /// Who is at the other end of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
-    /// Its address and port, as text: every record names them. They are what a trusted proxy says, where there is one.
+    /// Its address and port, as text: every record names them. They are what a trusted proxy says, where there is one, which
+    /// knows no port if it says it of each request.
     pub address: Arc<str>,
     /// Its address alone, for `X-Forwarded-For`.
     pub forwarded_for: HeaderValue,

@@ -18,25 +18,59 @@ pub enum McpMismatch {
     Name,
 }
 
-/// Holds a message against `Mcp-Method` and `Mcp-Name`, where the head has them: the same bytes, and not one member that
-/// another reader could take for the one that counts. A batch and a message of which nothing is known agree with neither.
-pub fn check_mcp(message: &Json, method: Option<&str>, name: Option<&str>) -> Result<(), McpMismatch> {
-    if method.is_none() && name.is_none() {
-        return Ok(());
+/// From this version on the head of each request has `Mcp-Method`, and `Mcp-Name` where there is one.
+const TOLD_SINCE: &str = "2026-07-28";
+
+/// What the head of a request says of its message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct McpHead<'h> {
+    /// `Mcp-Protocol-Version`.
+    pub version: Option<&'h str>,
+    /// `Mcp-Method`.
+    pub method: Option<&'h str>,
+    /// `Mcp-Name`.
+    pub name: Option<&'h str>,
+}
+
+impl McpHead<'_> {
+    /// Whether it says, or has to say, what the message is.
+    pub fn is_told(self) -> bool {
+        self.method.is_some() || self.name.is_some() || self.must_tell()
     }
-    let called = text(message, &["method"]).map_err(|_| McpMismatch::Method)?;
-    if method.is_some_and(|method| method != called) {
-        return Err(McpMismatch::Method);
+
+    /// Versions are dates, written so that their order is that of the texts.
+    fn must_tell(self) -> bool {
+        self.version.is_some_and(|version| version >= TOLD_SINCE)
     }
-    let Some(name) = name else { return Ok(()) };
-    let member = match called {
-        "tools/call" | "prompts/get" => "name",
-        "resources/read" | "resources/subscribe" | "resources/unsubscribe" => "uri",
-        _ if called.starts_with("tasks/") => "taskId",
-        _ => return Err(McpMismatch::Name),
-    };
-    let named = text(message, &["params", member]).map_err(|_| McpMismatch::Name)?;
-    if decoded(name).is_some_and(|name| name == named) { Ok(()) } else { Err(McpMismatch::Name) }
+
+    /// Holds the message against it: method and name are the same bytes, each is there where the version of the protocol wants
+    /// it, and no member is one that another reader could take for the one that counts. A batch and a message of which
+    /// nothing is known agree with no head.
+    pub fn check(self, message: &Json) -> Result<(), McpMismatch> {
+        if !self.is_told() {
+            return Ok(());
+        }
+        let called = text(message, &["method"]).map_err(|_| McpMismatch::Method)?;
+        match self.method {
+            Some(method) if method == called => {}
+            Some(_) => return Err(McpMismatch::Method),
+            None if self.must_tell() => return Err(McpMismatch::Method),
+            None => {}
+        }
+        let is_named = matches!(called, "tools/call" | "prompts/get" | "resources/read");
+        let Some(name) = self.name else {
+            // A route that asks for a name would be passed by.
+            return if is_named { Err(McpMismatch::Name) } else { Ok(()) };
+        };
+        let member = match called {
+            "tools/call" | "prompts/get" => "name",
+            "resources/read" | "resources/subscribe" | "resources/unsubscribe" => "uri",
+            _ if called.starts_with("tasks/") => "taskId",
+            _ => return Err(McpMismatch::Name),
+        };
+        let named = text(message, &["params", member]).map_err(|_| McpMismatch::Name)?;
+        if decoded(name).is_some_and(|name| name == named) { Ok(()) } else { Err(McpMismatch::Name) }
+    }
 }
 
 fn text<'m>(message: &'m Json, path: &[&str]) -> Result<&'m str, MemberProblem> {
@@ -47,12 +81,17 @@ fn text<'m>(message: &'m Json, path: &[&str]) -> Result<&'m str, MemberProblem> 
 }
 
 /// The name that a field stands for: what a field cannot hold is written in base64 between two marks, and so is what looks
-/// like that.
+/// like that. Nothing else is: a route that asks for a name would be passed by with another spelling of it.
 fn decoded(name: &str) -> Option<Cow<'_, str>> {
-    let Some(encoded) = name.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) else {
-        return Some(Cow::Borrowed(name));
-    };
-    String::from_utf8(STANDARD.decode(encoded).ok()?).ok().map(Cow::Owned)
+    let Some(encoded) = encoded(name) else { return Some(Cow::Borrowed(name)) };
+    let decoded = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
+    let is_plain = decoded.bytes().all(|byte| matches!(byte, b' '..=b'~')) && decoded.trim_matches(' ') == decoded;
+    (!is_plain || self::encoded(&decoded).is_some()).then_some(Cow::Owned(decoded))
+}
+
+/// What is between the marks.
+fn encoded(name: &str) -> Option<&str> {
+    name.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?="))
 }
 
 #[cfg(test)]
@@ -61,20 +100,23 @@ mod tests {
     use crate::protocol::{JsonLimits, parse_json};
 
     fn check(message: &str, method: Option<&str>, name: Option<&str>) -> Result<(), McpMismatch> {
-        check_mcp(&parse_json(message.as_bytes(), JsonLimits::default()).unwrap(), method, name)
+        check_by(None, message, method, name)
+    }
+
+    fn check_by(
+        version: Option<&str>,
+        message: &str,
+        method: Option<&str>,
+        name: Option<&str>,
+    ) -> Result<(), McpMismatch> {
+        McpHead { version, method, name }.check(&parse_json(message.as_bytes(), JsonLimits::default()).unwrap())
     }
 
     const CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"read","uri":"file:///a"}}"#;
 
     #[test]
     fn what_agrees_passes() {
-        for (method, name) in [
-            (None, None),
-            (Some("tools/call"), None),
-            (None, Some("read")),
-            (Some("tools/call"), Some("read")),
-            (Some("tools/call"), Some("=?base64?cmVhZA==?=")),
-        ] {
+        for (method, name) in [(None, None), (None, Some("read")), (Some("tools/call"), Some("read"))] {
             assert_eq!(check(CALL, method, name), Ok(()), "{method:?} {name:?}");
         }
         let named = |method: &str, params: &str| format!(r#"{{"method":"{method}","params":{params}}}"#);
@@ -84,11 +126,14 @@ mod tests {
                 "resources/read",
                 "=?base64?ZmlsZTovLy/DpA==?=",
             ),
+            (named("tools/call", r#"{"name":"=?base64?eA==?="}"#), "tools/call", "=?base64?PT9iYXNlNjQ/ZUE9PT89?="),
+            (named("tools/call", r#"{"name":" x"}"#), "tools/call", "=?base64?IHg=?="),
             (named("prompts/get", r#"{"name":"greet"}"#), "prompts/get", "greet"),
             (named("tasks/cancel", r#"{"taskId":"t-1"}"#), "tasks/cancel", "t-1"),
         ] {
             assert_eq!(check(&message, Some(method), Some(name)), Ok(()), "{message}");
         }
+        assert_eq!(check(r#"{"method":"tools/list"}"#, Some("tools/list"), None), Ok(()));
         assert_eq!(check("[1, 2]", None, None), Ok(()), "it is no matter of this protocol");
     }
 
@@ -99,16 +144,32 @@ mod tests {
             (Some("Tools/call"), Some("read"), McpMismatch::Method),
             (Some("tools/call "), Some("read"), McpMismatch::Method),
             (Some(""), None, McpMismatch::Method),
+            (Some("tools/call"), None, McpMismatch::Name),
             (Some("tools/call"), Some("delete"), McpMismatch::Name),
             (Some("tools/call"), Some("Read"), McpMismatch::Name),
             (Some("tools/call"), Some(""), McpMismatch::Name),
             (Some("tools/call"), Some("file:///a"), McpMismatch::Name),
             (None, Some("delete"), McpMismatch::Name),
             (None, Some("=?base64?ZGVsZXRl?="), McpMismatch::Name),
+            // It is the name, in a spelling that nothing is looked for by.
+            (None, Some("=?base64?cmVhZA==?="), McpMismatch::Name),
             (None, Some("=?base64?cmVhZA?="), McpMismatch::Name),
             (None, Some("=?base64?/w==?="), McpMismatch::Name),
         ] {
             assert_eq!(check(CALL, method, name), Err(expected), "{method:?} {name:?}");
+        }
+    }
+
+    #[test]
+    fn a_version_that_tells_must_tell() {
+        for version in ["2026-07-28", "2026-07-29", "2027-01-01"] {
+            assert_eq!(check_by(Some(version), CALL, None, None), Err(McpMismatch::Method), "{version}");
+            assert_eq!(check_by(Some(version), CALL, None, Some("read")), Err(McpMismatch::Method), "{version}");
+            assert_eq!(check_by(Some(version), CALL, Some("tools/call"), None), Err(McpMismatch::Name), "{version}");
+            assert_eq!(check_by(Some(version), CALL, Some("tools/call"), Some("read")), Ok(()), "{version}");
+        }
+        for version in ["2025-11-25", "2025-03-26", ""] {
+            assert_eq!(check_by(Some(version), CALL, None, None), Ok(()), "{version}");
         }
     }
 

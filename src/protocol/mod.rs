@@ -11,6 +11,6 @@ mod websocket;
 pub use edit::{Edit, EditChange, edited};
 pub use form::FormKind;
 pub use json::{Json, JsonLimits, JsonProblem, MemberProblem, NotStrict, parse_json};
-pub use mcp::{McpMismatch, check_mcp};
+pub use mcp::{McpHead, McpMismatch};
 pub use media_type::{JsonKind, is_json};
 pub use websocket::{BadFrame, CloseCode, Frames, Sender, is_websocket_key, websocket_accept};

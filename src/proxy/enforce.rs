@@ -200,6 +200,7 @@ impl Worker {
         let body = RequestBody::new(body, self.settings.pace, rest);
         let way = Way::of(&mut parts);
         let snapshot = self.admit(exchange, (now, seen), &parts)?;
+        behind::check(peer, &parts.headers)?;
         let rules = HeadRules { escaped_slashes: snapshot.routes.takes_escaped_slashes(), ..self.settings.rules };
         let head = Box::new(placement::canonical(rules, parts, peer)?);
         exchange.canonical(&head, peer);
@@ -391,24 +392,12 @@ impl Handler for Enforcer {
     }
 
     async fn respond(&self, peer: &Peer, request: Box<Request<Incoming>>) -> Response<AnswerBody> {
-        if peer.forwards.is_none() {
-            return self.worker.respond((peer, &self.seen), request).await;
-        }
-        match behind::client(peer, request.headers()) {
-            Ok(None) => self.worker.respond((peer, &self.seen), request).await,
-            // What is known of the connection, and counted of it, is not the client's.
-            Ok(Some(client)) => {
-                let keys = &self.worker.shared.refused_keys;
-                let seen = Arc::new(Seen::of_peer(&client, keys, Arc::clone(&self.seen.snapshots)));
-                Box::pin(self.worker.respond((&client, &seen), request)).await
-            }
-            Err(malformed) => {
-                let (mut exchange, _) = self.worker.begin(peer);
-                exchange.received(&request.into_parts().0);
-                let response = rejected(&mut exchange, &malformed.into());
-                answer(response, exchange)
-            }
-        }
+        let Some(hops) = peer.forwards else { return self.worker.respond((peer, &self.seen), request).await };
+        // What is known of the connection, and counted of it, is not the client's.
+        let client = behind::client(peer, hops, request.headers());
+        let keys = &self.worker.shared.refused_keys;
+        let seen = Arc::new(Seen::of_peer(&client, keys, Arc::clone(&self.seen.snapshots)));
+        Box::pin(self.worker.respond((&client, &seen), request)).await
     }
 
     fn malformed(&self, peer: &Peer, problem: HeadProblem) {

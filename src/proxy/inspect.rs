@@ -15,12 +15,13 @@ use crate::{
     access::{CanonicalRequest, Malformed, Reason, is_method_override},
     identity::{InvalidSignature, SignedBody},
     net::{BodyError, OutboundBody, Progress, RequestBody},
-    protocol::{FormKind, Json, JsonKind, JsonLimits, check_mcp, is_json, parse_json},
+    protocol::{FormKind, Json, JsonKind, JsonLimits, McpHead, is_json, parse_json},
     route::{BodyRule, FormRule, Operation},
 };
 
 use super::rejection::Rejection;
 
+const MCP_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const MCP_NAME: HeaderName = HeaderName::from_static("mcp-name");
 
@@ -61,11 +62,12 @@ impl Received {
     ) -> Result<Self, BodyRefusal> {
         let is_empty = body.is_end_stream();
         let rule = match rule {
+            // Before it could be a form: to some servers it is a message whatever it is called.
+            BodyRule::Stream { limit, .. } if !is_empty && mcp(head)?.is_told() => BodyRule::Inspect { limit },
             BodyRule::Stream { limit, forms } if !is_empty => match form(head, forms)? {
                 Some(kind) => {
                     return Ok(Self::ToRead(ToRead { limit, body, progress, signed, reads: Reads::Form(kind) }));
                 }
-                None if head.has(&MCP_METHOD) || head.has(&MCP_NAME) => BodyRule::Inspect { limit },
                 None => rule,
             },
             BodyRule::Refuse | BodyRule::Stream { .. } | BodyRule::Inspect { .. } => rule,
@@ -186,8 +188,7 @@ async fn whole(body: RequestBody, limit: usize, deadline: Duration) -> Result<By
 fn json(bytes: &[u8], head: &CanonicalRequest) -> Result<Json, Rejection> {
     let malformed = |detail: String| Rejection::with_public_detail(Reason::MalformedBody, detail);
     let json = parse_json(bytes, JsonLimits::default()).map_err(|problem| malformed(problem.to_string()))?;
-    let agrees = check_mcp(&json, head.header(&MCP_METHOD)?, head.header(&MCP_NAME)?);
-    agrees.map_err(|mismatch| malformed(mismatch.to_string()))?;
+    mcp(head)?.check(&json).map_err(|mismatch| malformed(mismatch.to_string()))?;
     match &json {
         // Frameworks that mix the body with the fields of forms read another method from it.
         Json::Object(members) if members.iter().any(|(name, _)| is_method_override(name)) => {
@@ -195,6 +196,15 @@ fn json(bytes: &[u8], head: &CanonicalRequest) -> Result<Json, Rejection> {
         }
         Json::Object(_) | Json::Array(_) | Json::String(_) | Json::Number(_) | Json::Bool(_) | Json::Null => Ok(json),
     }
+}
+
+/// What the head says of a message of MCP.
+fn mcp(head: &CanonicalRequest) -> Result<McpHead<'_>, Rejection> {
+    Ok(McpHead {
+        version: head.header(&MCP_VERSION)?,
+        method: head.header(&MCP_METHOD)?,
+        name: head.header(&MCP_NAME)?,
+    })
 }
 
 /// Which form the body is, if it is one to anybody, and to be read.

@@ -7,9 +7,9 @@ use std::{
 };
 
 use crate::support::{
-    Connection, Portcullis, World, eventually,
+    Authority, Client, Connection, Portcullis, World, eventually,
     raw_http2::{END_HEADERS, END_STREAM, Http2, data, frame, request_head},
-    request,
+    request, rounds, runtime,
 };
 
 fn until_in_flight(portcullis: &Portcullis, count: f64) {
@@ -102,7 +102,7 @@ fn reloads_of_the_configuration_under_load_fail_nobody() {
                 })
             })
             .collect();
-        for number in 0..40 {
+        for number in 0..rounds(40, 200) {
             // Another route each time.
             world.routes.push_str(&format!(
                 "  - path: /more/{number}\n    upstream: main\n    operations:\n      GET: {{ action: can_read, resource: \"document:d1\" }}\n",
@@ -115,4 +115,57 @@ fn reloads_of_the_configuration_under_load_fail_nobody() {
         clients.into_iter().map(|client| client.join().unwrap()).sum()
     });
     assert!(asked > 400, "there was load: {asked}");
+}
+
+#[test]
+fn certificates_that_change_under_load_fail_nobody() {
+    let world = World {
+        listen: "- { address: 127.0.0.1:0, tls: { certificate: tls.crt, key: tls.key } }".to_owned(),
+        ..World::new()
+    };
+    let authority = Authority::new("clients know it");
+    let key = rcgen::KeyPair::generate().unwrap();
+    world.write("tls.key", key.serialize_pem());
+    let certificate = |serial: usize| {
+        let mut params = rcgen::CertificateParams::new(vec!["api.acme.example".to_owned()]).unwrap();
+        params.serial_number = Some(u64::try_from(serial).unwrap().into());
+        authority.sign(&params, &key)
+    };
+    world.write("tls.crt", certificate(1));
+    let portcullis = world.start();
+    let bearer = format!("Bearer {}", world.issuer.token("erin", &[]));
+    let fields = [("authorization", bearer.as_str())];
+    let is_over = AtomicBool::new(false);
+    let asked: usize = thread::scope(|scope| {
+        let clients: Vec<_> = (0..3)
+            .map(|number| {
+                let (is_over, portcullis, authority) = (&is_over, &portcullis, &authority);
+                scope.spawn(move || {
+                    // The first keeps its connection, the others make a new one for each request.
+                    let client = Client::anonymous(authority.der());
+                    runtime().block_on(async {
+                        let (mut kept, _) = client.connect(portcullis.data).await.unwrap();
+                        let mut asked = 0;
+                        while !is_over.load(Ordering::Relaxed) {
+                            if number > 0 {
+                                kept = client.connect(portcullis.data).await.expect("each handshake succeeds").0;
+                            }
+                            let answer = kept.get("/documents/d1", &fields).await.expect("each request is answered");
+                            assert_eq!(answer.status, 200, "{}", answer.body);
+                            asked += 1;
+                        }
+                        asked
+                    })
+                })
+            })
+            .collect();
+        for serial in 2..2 + rounds(20, 200) {
+            let revision = portcullis.revision();
+            world.replace("tls.crt", certificate(serial));
+            portcullis.until_revision_above(revision);
+        }
+        is_over.store(true, Ordering::Relaxed);
+        clients.into_iter().map(|client| client.join().unwrap()).sum()
+    });
+    assert!(asked > 100, "there was load: {asked}");
 }

@@ -13,22 +13,19 @@ use crate::support::{
 const ENHANCE_YOUR_CALM: u32 = 11;
 
 /// How many connections were ended by a flood, of whatever kind.
-fn ended(portcullis: &Portcullis) -> f64 {
+pub(crate) fn ended(portcullis: &Portcullis) -> f64 {
     let kinds = ["control", "window_update", "reset", "empty_frame", "protocol"];
     let count = |kind| portcullis.metric(&format!("portcullis_connections_ended_total{{reason=\"{kind}_flood\"}}"));
     kinds.into_iter().map(count).sum()
 }
 
-#[test]
-fn who_floods_is_ended_and_who_is_beside_goes_on() {
-    let world = World::new();
-    let portcullis = world.start();
-    let token = world.issuer.token("erin", &[]);
-    let upload = |stream| frame(1, END_HEADERS, stream, &request_head("PUT", "/documents/d1", &token, &[]));
-    let get = |stream| frame(1, END_HEADERS | END_STREAM, stream, &request_head("GET", "/documents/d1", &token, &[]));
+/// All kinds of floods that one connection can send, each with its name.
+pub(crate) fn floods(token: &str) -> [(&'static str, Vec<u8>); 10] {
+    let upload = |stream| frame(1, END_HEADERS, stream, &request_head("PUT", "/documents/d1", token, &[]));
+    let get = |stream| frame(1, END_HEADERS | END_STREAM, stream, &request_head("GET", "/documents/d1", token, &[]));
     let streams = |count: u32| (0..count).map(|number| number * 2 + 1);
     let many = |one: Vec<u8>| one.repeat(3000);
-    let floods: [(&str, Vec<u8>); 10] = [
+    [
         ("ping", many(ping())),
         ("settings", many(frame(4, 0, 0, &[]))),
         ("priority", many(frame(2, 0, 1, &[0, 0, 0, 0, 7]))),
@@ -43,9 +40,16 @@ fn who_floods_is_ended_and_who_is_beside_goes_on() {
             "made resets",
             streams(1000).flat_map(|stream| [upload(stream), window_update(stream, 0x7fff_ffff)].concat()).collect(),
         ),
-    ];
+    ]
+}
+
+#[test]
+fn who_floods_is_ended_and_who_is_beside_goes_on() {
+    let world = World::new();
+    let portcullis = world.start();
+    let token = world.issuer.token("erin", &[]);
     let mut beside = Connection::open(portcullis.data);
-    for (count, (name, frames)) in floods.into_iter().enumerate() {
+    for (count, (name, frames)) in floods(&token).into_iter().enumerate() {
         let mut flooding = Http2::open(portcullis.data);
         flooding.send(frames);
         if let Some(error) = flooding.given_up() {

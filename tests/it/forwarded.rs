@@ -1,6 +1,8 @@
 //! Proxies in front that pass on the requests of many clients, and say of each whose it is.
 
-use crate::support::{Connection, Portcullis, World, answer_of, connect, http2_request, request, runtime, whole};
+use crate::support::{
+    Authority, Connection, Portcullis, World, answer_of, connect, http2_request, request, runtime, whole,
+};
 
 fn behind(hops: usize, trusted: &str) -> World {
     let listen = format!("- address: 127.0.0.1:0\n    forwarded_for: {hops}\n    trusted_proxies: [{trusted}]");
@@ -53,6 +55,7 @@ fn a_trusted_proxy_says_whose_request_it_is() {
         "x-forwarded-for: <script>\r\n",
         "x-forwarded-for: 192.0.2.7\r\nx-forwarded-proto: ftp\r\n",
         "x-forwarded-for: 192.0.2.7\r\nx-forwarded-proto: http\r\nx-forwarded-proto: https\r\n",
+        "x-forwarded-for: 192.0.2.7\r\nx-forwarded-proto: HTTPS\r\n",
         // It is read by the proxy, and by nobody whom `Connection` may keep it from.
         "x-forwarded-for: 192.0.2.7\r\nconnection: x-forwarded-for\r\n",
         "x-forwarded-for: 192.0.2.7\r\nx_forwarded_for: 192.0.2.8\r\n",
@@ -60,8 +63,39 @@ fn a_trusted_proxy_says_whose_request_it_is() {
         let (status, reason, record) = get(&portcullis, &world, fields);
         assert_eq!((status, reason.as_str()), (400, "malformed_header"), "{fields}");
         assert_eq!((&record["outcome"], &record["status"]), (&"deny".into(), &400.into()), "{record}");
+        assert_eq!(record["revision"], 1, "{record}");
     }
     assert_eq!(world.upstream.seen().len(), passed);
+}
+
+#[test]
+fn a_certificate_of_the_proxy_is_nobody_s_credential() {
+    let authority = Authority::new("acme");
+    let made = rcgen::generate_simple_self_signed(vec!["api.acme.example".to_owned()]).unwrap();
+    let tls = "tls: { certificate: tls.crt, key: tls.key, client: { ca_file: acme.pem } }";
+    let spiffe = "spiffe: [{ trust_domain: acme.example, bundle: { file: acme.pem }, subjects: [{ path: \"/agents/{name}\", subject: \"agent:{name}\" }] }]";
+    let mut world = World { identity_more: spiffe.to_owned(), ..World::new() };
+    for (name, text) in
+        [("tls.crt", made.cert.pem()), ("tls.key", made.signing_key.serialize_pem()), ("acme.pem", authority.pem())]
+    {
+        world.write(name, text);
+    }
+    let ingress = authority.client("spiffe://acme.example/agents/reader", made.cert.der());
+    let token = format!("Bearer {}", world.issuer.token("erin", &[]));
+    let ask = |world: &World, fields: &[(&str, &str)]| {
+        let portcullis = world.start();
+        runtime().block_on(ingress.get(portcullis.data, "/documents/d1", fields)).unwrap()
+    };
+    world.listen = format!("- {{ address: 127.0.0.1:0, {tls} }}");
+    assert_eq!(ask(&world, &[]).status, 200, "it is an agent where it asks for itself");
+    world.listen = format!("- {{ address: 127.0.0.1:0, forwarded_for: 1, trusted_proxies: [127.0.0.1], {tls} }}");
+    let from = ("x-forwarded-for", "192.0.2.7");
+    for fields in [&[][..], &[from]] {
+        assert_eq!(ask(&world, fields).reason(), "missing_credential", "{fields:?}");
+    }
+    let answer = ask(&world, &[from, ("authorization", &token)]);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(world.record_of(&answer)["principal"]["subject"], "user:erin");
 }
 
 #[test]
@@ -97,11 +131,12 @@ fn what_one_client_does_wrong_is_no_other_s_fault() {
     let portcullis = world.start();
     let token = world.issuer.token("erin", &[]);
     let by = |client: &str| format!("x-forwarded-for: {client}\r\n");
-    // A proxy has as many connections as it likes, and no bad credential ends them.
+    // A proxy has as many connections as it likes, and no bad credential ends them, whoever it speaks for.
     let mut shared: Vec<_> = (0..3).map(|_| Connection::open(portcullis.data)).collect();
     for round in 0..15 {
-        for connection in &mut shared {
-            connection.send(request("GET", "/documents/d1", "e30.e30.e30", &by("192.0.2.7"), ""));
+        for (number, connection) in shared.iter_mut().enumerate() {
+            let client = if number == 0 { String::new() } else { by("192.0.2.7") };
+            connection.send(request("GET", "/documents/d1", "e30.e30.e30", &client, ""));
             assert_eq!(connection.answer().expect("it goes on").status, 401, "{round}");
         }
     }

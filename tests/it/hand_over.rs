@@ -17,7 +17,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::runtime::Builder;
 
-use crate::support::{Connection, Portcullis, World, eventually, request};
+use crate::support::{Connection, Portcullis, World, eventually, request, rounds};
 
 fn world() -> World {
     World {
@@ -102,7 +102,7 @@ impl Load {
 }
 
 #[test]
-fn ten_processes_follow_each_other_under_load_and_nobody_notices() {
+fn processes_follow_each_other_under_load_and_nobody_notices() {
     let world = world();
     let mut serving = world.start();
     let address = serving.data;
@@ -119,7 +119,7 @@ fn ten_processes_follow_each_other_under_load_and_nobody_notices() {
             })
         })
         .collect();
-    for _ in 0..10 {
+    for _ in 0..rounds(10, 50) {
         load.until_more();
         let next = Portcullis::start(&world.path("portcullis.yaml"));
         assert_eq!(next.data, address, "it serves on the same socket");

@@ -98,12 +98,12 @@ fn a_route_may_allow_for_longer_pauses() {
 fn an_answer_that_goes_on_slowly_is_not_silent() {
     let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_owned();
     let mut pieces = vec![head];
-    pieces.extend((0..40).map(|_| "1\r\nx\r\n".to_owned()));
+    pieces.extend((0..100).map(|_| "1\r\nx\r\n".to_owned()));
     pieces.push("0\r\n\r\n".to_owned());
     let upstream = Scripted::start(move |_, _| Said(pieces.clone(), Then::Keep));
     let world = world();
     let portcullis = world.start_before(upstream.address);
-    assert_eq!(portcullis.get("/documents/d1", &world.issuer.token("erin", &[])).body, "x".repeat(40));
+    assert_eq!(portcullis.get("/documents/d1", &world.issuer.token("erin", &[])).body, "x".repeat(100));
 }
 
 /// A call that is answered when all of it was read, with a head at once.

@@ -170,7 +170,7 @@ const RULES: &[(&str, &[&str])] = &[
         "a snapshot is good and swapped whole, and one request has one",
         &[
             "what_does_not_build_is_refused_whole_with_every_problem",
-            "two_hundred_swaps_under_load_and_no_answer_is_torn",
+            "swaps_under_load_tear_no_answer_and_leave_nothing_behind",
             "a_policy_older_than_its_bound_denies",
         ],
     ),
@@ -280,8 +280,25 @@ fn a_message_that_is_not_the_one_of_its_head_is_refused() {
         ] {
             assert_eq!(told(path, &head, &body), (400, "malformed_body".to_owned()), "{path} {body}");
         }
-        let form = format!("{head}content-encoding: gzip\r\n");
-        assert_eq!(told(path, &form, "x"), (415, "unsupported_media_type".to_owned()), "{path}");
+        let coded = format!("{head}content-encoding: gzip\r\n");
+        assert_eq!(told(path, &coded, "x"), (415, "unsupported_media_type".to_owned()), "{path}");
+        // What is a form to one server is a message to the next.
+        for kind in
+            ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x; application/json", "text/plain"]
+        {
+            let fields = format!("content-type: {kind}\r\n{head}");
+            let answer = portcullis.request("POST", path, &token, &fields, &call("tools/call", "secret"));
+            assert_eq!((answer.status, answer.reason().as_str()), (415, "unsupported_media_type"), "{path} {kind}");
+        }
+        // Another spelling of a name, or none, would find another route.
+        let spelled = fields("tools/call", "=?base64?ZDE=?=");
+        for fields in [spelled.as_str(), "mcp-method: tools/call\r\n", "mcp-protocol-version: 2026-07-28\r\n"] {
+            let (status, reason) = told(path, fields, &call("tools/call", "d1"));
+            assert!(
+                status == 403 && path == "/mcp" || reason == "malformed_body" || reason == "mapping_failed",
+                "{path} {fields}"
+            );
+        }
     }
     assert_eq!(told("/read", &fields("tools/list", "d1"), &call("tools/call", "d1")).0, 400);
     assert_eq!(world.upstream.seen().len(), passed, "none of them was forwarded");

@@ -2,6 +2,8 @@
 
 ACCESS, ROUTE, PROTOCOL = (["--lib", "access::"], ["--lib", "route::"], ["--lib", "protocol::"])
 CHUNKS, FRAMING = "net/chunks.rs", ["--lib", "net::chunks"]
+OPT_INS, FORWARDED, PAUSES = (["--test", "it", name] for name in ["opt_ins", "forwarded", "pauses"])
+MCP = "protocol/mcp.rs"
 PATH, FIELDS, ENDING, REQUEST, LENIENT, HEAD_BOUNDS = (
     f"access/{name}.rs" for name in ["path", "fields", "ending", "request", "lenient", "head_bounds"]
 )
@@ -50,4 +52,24 @@ MUTANTS = [
     ("quoted strings of extensions stay open", CHUNKS, "(Place::Quoted, b'\\\\') => Some(Place::Escaped),", "(Place::Quoted, b'\\r') => Some(Place::SizeEnd),", FRAMING),
     ("extensions have any length", CHUNKS, "self.extensions > EXTENSIONS || ", "", FRAMING),
     ("sizes have any number of digits", CHUNKS, "(digits < DIGITS).then(|| Place::Size(digits + 1))", "Some(Place::Size((digits + 1).min(DIGITS)))", FRAMING),
+    ("what is before an escaped slash is not looked at", PATH, "canonical_segment(piece, text)?;\n        text.push_str(ESCAPED_SLASH);", "text.push_str(piece);\n        text.push_str(ESCAPED_SLASH);", ACCESS),
+    ("a segment with an escaped slash is two", PATH, "!segment.contains('%') || segment.contains(ESCAPED_SLASH)", "!segment.contains('%')", ACCESS),
+    ("every route takes escaped slashes", "route/table.rs", "route.takes_escaped_slashes || !self.has_escaped_slash(head)", "true", OPT_INS),
+    ("what is dropped travels on", FIELDS, "        headers.remove(name);\n    }\n}", "        let _ = name;\n    }\n}", OPT_INS),
+    ("any name is the message's", MCP, "decoded(name).is_some_and(|name| name == named)", "decoded(name).is_some()", PROTOCOL),
+    ("any method is the message's", MCP, "Some(_) => return Err(McpMismatch::Method),", "Some(_) => {}", PROTOCOL),
+    ("names are encoded at will", MCP, "(!is_plain || self::encoded(&decoded).is_some()).then_some", "Some", PROTOCOL),
+    ("names are left out", MCP, "return if is_named { Err(McpMismatch::Name) } else { Ok(()) };", "return Ok(());", PROTOCOL),
+    ("new versions tell nothing", MCP, "self.version.is_some_and(|version| version >= TOLD_SINCE)", "false", PROTOCOL),
+    ("messages of MCP pass unread", "proxy/inspect.rs", "if !is_empty && mcp(head)?.is_told() =>", "if false =>", ["--test", "it", "request_rules"]),
+    ("whoever writes first is the client", "access/forwarded.rs", ".take(hops) {", "{", ACCESS),
+    ("any scheme is one", "access/forwarded.rs", "(Some(_), _) => return Err(Malformed::Header(\"X-Forwarded-Proto is neither http nor https\")),", "(Some(_), _) => None,", ACCESS),
+    ("everybody is a trusted proxy", "net/opening.rs", ".filter(|forwarders| forwarders.proxies.trust(peer.source))", "", FORWARDED),
+    ("a proxy pays for its clients", "proxy/enforce.rs", "let seen = Arc::new(Seen::of_peer(&client, keys, Arc::clone(&self.seen.snapshots)));", "let (_, seen) = (keys, Arc::clone(&self.seen));", FORWARDED),
+    ("a proxy's certificate is everybody's", "proxy/behind.rs", "certificates: Arc::default(), ", "", FORWARDED),
+    ("what cannot be read is the proxy's own", "proxy/enforce.rs", "behind::check(peer, &parts.headers)?;", "", FORWARDED),
+    ("answers pause for ever", "proxy/lasting.rs", "if sent.is_some_and(|sent| self.pause.is_over(sent, Instant::now())) {", "if false {", PAUSES),
+    ("what a client sends is no sign of life", "proxy/lasting.rs", "if self.sent != sent {", "if false {", PAUSES),
+    ("what an upstream sends is no sign of life", "proxy/answer.rs", "lasting.pause.end();", "", PAUSES),
+    ("nobody tells of lost records", "audit/log.rs", "queue.untold.fetch_add(1, Ordering::Relaxed);", "", ["--test", "it", "limits"]),
 ]

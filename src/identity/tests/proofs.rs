@@ -11,7 +11,7 @@ use super::{
     worlds::{NOW, claims, header, issuer, members, token, with},
 };
 use crate::{
-    access::{CanonicalRequest, Reason, Scheme, Timestamp},
+    access::{CanonicalRequest, HeadRules, Reason, Scheme, Timestamp},
     identity::{
         Algorithm, AuthenticationError, Authenticator, AuthenticatorSettings, InvalidProof, InvalidSettings,
         InvalidToken, Origin, Possession, ProofNeed, ProofSettings, Proven, SeenCredential, once::SeenOnce,
@@ -118,6 +118,28 @@ fn a_bound_token_is_nothing_without_its_proof() {
     let without = of_request(&[("authorization", &proven)]);
     assert_eq!(asked.authenticate(&without, &seen, at).unwrap_err(), missing);
     assert_eq!(asked.authenticate(&with_proof, &seen, at).unwrap_err(), InvalidProof::Replayed.into());
+}
+
+#[test]
+fn an_escaped_slash_of_the_request_is_one_in_its_proof() {
+    let asked = |htu: &str| {
+        let token = bound(&OTHER_ES256);
+        let proof = proof(&OTHER_ES256, Algorithm::Es256, &token, (json!({}), json!({"htu": htu})));
+        let mut request = http::Request::builder().uri("/books/a%2fb").header("host", "ledger.harbor.example");
+        for (name, value) in [("authorization", format!("DPoP {token}")), ("dpop", proof)] {
+            request = request.header(name, value);
+        }
+        let rules = HeadRules { escaped_slashes: true, ..HeadRules::default() };
+        let parts = request.body(()).unwrap().into_parts().0;
+        let head = CanonicalRequest::parse_by(rules, parts, Scheme::Http).unwrap();
+        usual().authenticate(&head, &SeenCredential::default(), Timestamp::from_seconds(NOW)).is_ok()
+    };
+    for path in ["/books/a%2Fb", "/books/a%2fb", "/books/%61%2Fb"] {
+        assert!(asked(&format!("http://ledger.harbor.example{path}")), "{path}");
+    }
+    for path in ["/books/a/b", "/books/a%252Fb", "/books/a%2Fc", "/books/a", "/books/x/..%2Fa%2Fb"] {
+        assert!(!asked(&format!("http://ledger.harbor.example{path}")), "{path}");
+    }
 }
 
 #[test]

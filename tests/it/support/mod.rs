@@ -19,7 +19,7 @@ pub(crate) use authority::OpenFga;
 pub(crate) use echo::Echo;
 pub(crate) use http2::{Answering, Http2Upstream, Stream, connect, http2_request, runtime, whole};
 pub(crate) use issuer::{Issuer, claims, token};
-pub(crate) use process::{Portcullis, World, eventually, request, run};
+pub(crate) use process::{Portcullis, World, eventually, request, rounds, run};
 pub(crate) use provider::Provider;
 pub(crate) use raw_http2::{Http2, Told};
 pub(crate) use readings::{Readings, spellings};

@@ -391,3 +391,8 @@ pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> 
         thread::sleep(Duration::from_millis(5));
     }
 }
+
+/// How often something is done: so often, or at the length that `make soak` asks for.
+pub(crate) fn rounds(short: usize, full: usize) -> usize {
+    if std::env::var_os("PORTCULLIS_FULL_LENGTH").is_some() { full } else { short }
+}
