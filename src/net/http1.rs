@@ -23,6 +23,7 @@ use super::{
     ending::Ending,
     guard::Guarded,
     half_open::HalfOpen,
+    held::Held,
     joined::Joined,
     patient::Patient,
     pause::jittered,
@@ -52,13 +53,15 @@ where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     H: Handler,
 {
-    let io = Joined::new(Unread::new(Patient::new(io), settings.unread));
+    let io = Unread::new(Patient::new(io), settings.unread);
+    let stuck = io.stuck();
+    let io = Joined::new(io);
     let (io, refusal) = Guarded::new(HalfOpen::new(io, settings.half_closed));
     let next = Next { is_switched: io.switch(), after: OnceLock::new() };
     let shared = Arc::new((handler.for_connection(&peer), peer, AtomicBool::new(false), next));
     let answering = Arc::clone(&shared);
     let service = service_fn(move |request| {
-        let (shared, request) = (Arc::clone(&answering), Box::new(request));
+        let (shared, stuck, request) = (Arc::clone(&answering), stuck.clone(), Box::new(request));
         // Boxed, because it is large and the connection moves what it is given.
         Box::pin(async move {
             let (handler, peer, is_leaving, next) = shared.as_ref();
@@ -70,7 +73,7 @@ where
             } else if is_leaving.load(Ordering::Relaxed) {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
-            Ok::<_, Infallible>(response)
+            Ok::<_, Infallible>(response.map(|body| Held::<H>::new(body, stuck)))
         })
     });
     let mut connection = Serving::new(io, service, Times { head: settings.head, idle: settings.idle });

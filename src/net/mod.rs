@@ -23,6 +23,7 @@ mod guard;
 mod half_open;
 mod hand_over;
 mod health;
+mod held;
 mod http1;
 mod http1_client;
 mod http1_connection;

@@ -12,6 +12,10 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+/// The most that is read at once. Of large bodies hyper would read as much as a head may be long, and each piece waits in
+/// memory until the other side takes it. With less than 16 KiB its buffers grow no further than that.
+const MOST: usize = 12 * 1024;
+
 /// A connection to which nobody goes in vain: whoever was told to wait is told so again, without a look at the socket,
 /// until the socket has woken somebody.
 ///
@@ -86,6 +90,18 @@ impl<T> Patient<T> {
     }
 }
 
+/// Reads no more than so many bytes.
+fn at_most<R>(most: usize, buffer: &mut ReadBuf<'_>, read: impl FnOnce(&mut ReadBuf<'_>) -> R) -> R {
+    if buffer.remaining() <= most {
+        return read(buffer);
+    }
+    let mut some = ReadBuf::new(buffer.initialize_unfilled_to(most));
+    let outcome = read(&mut some);
+    let count = some.filled().len();
+    buffer.advance(count);
+    outcome
+}
+
 impl<T: AsyncRead + Unpin> AsyncRead for Patient<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let Self { inner, heard, waiting } = self.get_mut();
@@ -100,7 +116,8 @@ impl<T: AsyncRead + Unpin> AsyncRead for Patient<T> {
         // Before it is asked: what rings from now on is not lost.
         waiting.bell.has_rung.store(false, Ordering::Release);
         let before = buffer.filled().len();
-        let read = Pin::new(inner).poll_read(&mut Context::from_waker(&waiting.waker), buffer);
+        let read =
+            at_most(MOST, buffer, |some| Pin::new(inner).poll_read(&mut Context::from_waker(&waiting.waker), some));
         if read.is_ready() {
             if buffer.filled().len() > before {
                 heard.0.store(true, Ordering::Relaxed);
@@ -210,5 +227,25 @@ mod tests {
             far.write_all(byte).await.unwrap();
         }
         assert_eq!(&elsewhere.await.unwrap(), b"ab");
+    }
+
+    #[tokio::test]
+    async fn no_more_is_read_at_once_than_may_wait() {
+        let (near, mut far) = duplex(256 * 1024);
+        let mut patient = Patient::new(near);
+        far.write_all(&[b'x'; 100_000]).await.unwrap();
+        drop(far);
+        let (mut all, mut pieces) = (vec![0; 128 * 1024], Vec::new());
+        let mut filled = 0;
+        loop {
+            let read = patient.read(&mut all[filled..]).await.unwrap();
+            if read == 0 {
+                break;
+            }
+            pieces.push(read);
+            filled += read;
+        }
+        assert_eq!((filled, pieces.iter().max()), (100_000, Some(&MOST)));
+        assert!(all[..filled].iter().all(|byte| *byte == b'x'));
     }
 }

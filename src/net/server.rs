@@ -7,6 +7,7 @@ use std::{
     os::fd::{AsRawFd, RawFd},
     pin::Pin,
     sync::Arc,
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -107,6 +108,13 @@ pub trait Handler: Clone + Send + Sync + 'static {
         peer: &Peer,
         request: Box<Request<Incoming>>,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
+
+    /// Asked of an answer over HTTP/1.1 while its client takes nothing, so that nothing more of it is taken up: why it has to
+    /// end, as soon as it has to.
+    fn poll_held(body: &mut Self::Body, cx: &mut Context<'_>) -> Poll<<Self::Body as Body>::Error> {
+        let _ = (body, cx);
+        Poll::Pending
+    }
 
     /// Whether streams of HTTP/2 may be opened for other protocols (RFC 8441). It is asked once for each connection.
     fn takes_streams(&self) -> bool {

@@ -11,6 +11,8 @@ use tokio::{
     time::{Duration, Sleep, sleep},
 };
 
+use super::held::Stuck;
+
 /// A connection whose writes fail with [`io::ErrorKind::TimedOut`] when nothing of them was taken for too long. As long
 /// as nothing waits to be written it may rest.
 #[derive(Debug)]
@@ -19,11 +21,17 @@ pub(super) struct Unread<T> {
     patience: Duration,
     // Set while a write waits, which most never do.
     waiting: Option<Pin<Box<Sleep>>>,
+    stuck: Stuck,
 }
 
 impl<T> Unread<T> {
     pub(super) fn new(inner: T, patience: Duration) -> Self {
-        Self { inner, patience, waiting: None }
+        Self { inner, patience, waiting: None, stuck: Stuck::default() }
+    }
+
+    /// Whether a write waits, for the one who asks.
+    pub(super) fn stuck(&self) -> Stuck {
+        self.stuck.clone()
     }
 
     /// What is below it.
@@ -33,9 +41,14 @@ impl<T> Unread<T> {
 
     fn patiently<R>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
         if polled.is_ready() {
-            self.waiting = None;
+            if self.waiting.take().is_some() {
+                self.stuck.set(false);
+                // Whoever has held back what comes next may go on.
+                cx.waker().wake_by_ref();
+            }
             return polled;
         }
+        self.stuck.set(true);
         let patience = self.patience;
         let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(patience)));
         waiting.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))

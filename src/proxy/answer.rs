@@ -112,6 +112,16 @@ impl AnswerBody {
         Ok(Frame::trailers(trailers))
     }
 
+    /// Why it ends while nothing of it may pass, because its client takes nothing.
+    pub(super) fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<BrokenOff> {
+        let rejection = match &mut self.content {
+            // It is not the upstream that pauses.
+            Content::Upstream(_, lasting) => ready!(lasting.poll_over(cx, None)),
+            Content::Whole(_) | Content::Switched(_) => return Poll::Pending,
+        };
+        self.cut(&rejection).err().map_or(Poll::Pending, Poll::Ready)
+    }
+
     /// What of a piece travels on, if anything does; of trailers, what may be one.
     fn passed(&mut self, frame: Frame<Bytes>) -> Result<Option<Frame<Bytes>>, BrokenOff> {
         let received = match frame.into_trailers() {

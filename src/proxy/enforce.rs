@@ -4,6 +4,7 @@ use std::{
     borrow::Cow,
     pin::pin,
     sync::Arc,
+    task::{Context, Poll},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -24,7 +25,7 @@ use crate::{
 };
 
 use super::{
-    answer::{AnswerBody, Content, answer},
+    answer::{AnswerBody, BrokenOff, Content, answer},
     behind,
     bounds::{Digests, EnforcerSettings},
     budget::{Budgets, Counted, Grant, Holder},
@@ -381,6 +382,10 @@ impl Handler for Enforcer {
     fn for_connection(&self, peer: &Peer) -> Self {
         let seen = Seen::of_peer(peer, &self.worker.shared.refused_keys, Arc::clone(&self.seen.snapshots));
         Self { worker: Arc::clone(&self.worker), seen: Arc::new(seen) }
+    }
+
+    fn poll_held(body: &mut AnswerBody, cx: &mut Context<'_>) -> Poll<BrokenOff> {
+        body.poll_held(cx)
     }
 
     fn takes_streams(&self) -> bool {

@@ -246,3 +246,33 @@ fn a_pause_is_no_slow_head() {
     connection.send("GET /documents/d1 HTT");
     assert!(connection.is_closed(), "half a head has no more time than that");
 }
+
+#[test]
+fn answers_that_nobody_reads_take_little_memory() {
+    let world = World { more: "timeouts: { unread: 1h }".to_owned(), ..World::new() };
+    let portcullis = world.start_before(crate::soak::endless());
+    let token = world.issuer.token("erin", &[]);
+    assert_eq!(portcullis.get("/documents/d1", &token).status, 200);
+    let before = portcullis.resident();
+    let mut unread: Vec<_> = (0..100).map(|_| Connection::open(portcullis.data)).collect();
+    for connection in &mut unread {
+        // What the kernel keeps for it would else grow for a long time.
+        socket2::SockRef::from(connection.stream()).set_recv_buffer_size(4096).unwrap();
+        connection.send(request("GET", "/documents/d2", &token, "", ""));
+    }
+    // All have begun, and nothing more of them is taken.
+    let mut grown = 0;
+    eventually("they take no more", || {
+        thread::sleep(Duration::from_millis(500));
+        let now = portcullis.resident().saturating_sub(before);
+        let is_more = now > std::mem::replace(&mut grown, now) + (64 << 10);
+        (!is_more && portcullis.metric("portcullis_requests_in_flight") == 100.0).then_some(())
+    });
+    println!("{} KiB for each", (grown >> 10) / 100);
+    assert!(grown < 100 * (88 << 10), "{grown} bytes for 100 answers");
+    // Whoever reads again gets what follows, all of it and in its order.
+    let mut taken = vec![0; 512 << 10];
+    unread[0].stream().read_exact(&mut taken).unwrap();
+    let head = taken.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
+    assert!(taken[head..].iter().all(|byte| *byte == b'x'));
+}
