@@ -487,3 +487,19 @@ fn an_upload_is_decided_again_while_nobody_reads_its_answer() {
     assert!(rest.len() < LENGTH, "the answer was cut off too");
     assert_eq!(cut_record(&world)["cut"], "not_permitted");
 }
+
+#[test]
+fn an_answer_that_nobody_reads_ends_when_it_is_not_permitted_any_more() {
+    let world = World { more: "timeouts: { unread: 1h }".to_owned(), ..World::new() };
+    let portcullis = world.start_before(crate::soak::endless());
+    let mut unread = Connection::open(portcullis.data);
+    socket2::SockRef::from(unread.stream()).set_recv_buffer_size(4096).unwrap();
+    unread.send(request("GET", "/documents/d2", &world.issuer.token("erin", &[]), "", ""));
+    eventually("it is under way", || (portcullis.metric("portcullis_requests_in_flight") == 1.0).then_some(()));
+    // Longer than it takes until nothing more is taken.
+    thread::sleep(Duration::from_secs(1));
+    assert_eq!(cut_for(&portcullis, "not_permitted"), 0.0);
+    world.replace("tuples.yaml", world.tuples().replace("- { user: user:erin, relation: member,", "#"));
+    eventually("it is cut off", || (cut_for(&portcullis, "not_permitted") == 1.0).then_some(()));
+    assert_eq!(cut_record(&world)["cut"], "not_permitted");
+}

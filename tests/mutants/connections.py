@@ -1,6 +1,7 @@
 """Faults of connections, to clients and to upstreams: what is lost on them, kept too long, or sent twice."""
 
 RESTING, SENT_AGAIN = ["--lib", "net::resting"], ["--test", "it", "upstream_faults"]
+UNREAD = ["--test", "it", "that_nobody_reads_take_little"]
 
 MUTANTS = [
     ("a connection rests in the middle of a head", "net/resting.rs",
@@ -17,4 +18,8 @@ MUTANTS = [
     ("what is not safe is sent twice", "net/retries.rs", "if is_safe && request", "if request", SENT_AGAIN),
     ("requests on new connections are sent twice", "net/http1_client.rs", "if may_be_closing && target.terms.sends_again {", "if target.terms.sends_again {", SENT_AGAIN),
     ("a record does not tell of the second time", "net/http1_client.rs", "same.body().attempted();", "", SENT_AGAIN),
+    ("as much is read as there is", "net/patient.rs", "const MOST: usize = 12 * 1024;", "const MOST: usize = 1024 * 1024;", ["--lib", "net::patient"]),
+    ("more is taken up than is taken", "net/unread.rs", "self.stuck.set(true);", "", UNREAD),
+    ("nobody goes on when something is taken", "net/unread.rs", "cx.waker().wake_by_ref();", "", UNREAD),
+    ("who does not read keeps what was taken away", "net/held.rs", "return H::poll_held(body, cx).map(|error| Some(Err(error)));", "return Poll::Pending;", ["--test", "it", "nobody_reads_ends"]),
 ]
