@@ -21,8 +21,13 @@ use super::server::Handler;
 pub(super) struct Stuck(Arc<AtomicBool>);
 
 impl Stuck {
-    pub(super) fn set(&self, is_stuck: bool) {
-        self.0.store(is_stuck, Ordering::Relaxed);
+    /// Sets it, and says what it was.
+    pub(super) fn replace(&self, is_stuck: bool) -> bool {
+        let was = self.is_set();
+        if was != is_stuck {
+            self.0.store(is_stuck, Ordering::Relaxed);
+        }
+        was
     }
 
     fn is_set(&self) -> bool {

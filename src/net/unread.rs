@@ -39,16 +39,19 @@ impl<T> Unread<T> {
         self.inner
     }
 
+    /// Notes whether a write waits. A flush that does is no sign of it: over TLS it is over only when all was taken.
+    fn noted(&self, cx: &Context<'_>, is_waiting: bool) {
+        if self.stuck.replace(is_waiting) && !is_waiting {
+            // Whoever has held back what comes next may go on, if nobody looks by himself.
+            cx.waker().wake_by_ref();
+        }
+    }
+
     fn patiently<R>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
         if polled.is_ready() {
-            if self.waiting.take().is_some() {
-                self.stuck.set(false);
-                // Whoever has held back what comes next may go on.
-                cx.waker().wake_by_ref();
-            }
+            self.waiting = None;
             return polled;
         }
-        self.stuck.set(true);
         let patience = self.patience;
         let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(patience)));
         waiting.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
@@ -65,6 +68,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Unread<T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.inner).poll_write(cx, bytes);
+        this.noted(cx, written.is_pending());
         this.patiently(cx, written)
     }
 
@@ -75,6 +79,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Unread<T> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.inner).poll_write_vectored(cx, slices);
+        this.noted(cx, written.is_pending());
         this.patiently(cx, written)
     }
 

@@ -13,7 +13,7 @@ pub enum McpMismatch {
     /// The message has not one method, or `Mcp-Method` is another one.
     #[error("Mcp-Method is not the method of the message")]
     Method,
-    /// The message names not one tool, prompt, resource or task, or `Mcp-Name` is another one.
+    /// The message names not one tool, prompt or resource, or `Mcp-Name` is another one, or missing.
     #[error("Mcp-Name is not what the message names")]
     Name,
 }
@@ -43,8 +43,8 @@ impl McpHead<'_> {
         self.version.is_some_and(|version| version >= TOLD_SINCE)
     }
 
-    /// Holds the message against it: method and name are the same bytes, each is there where the version of the protocol wants
-    /// it, and no member is one that another reader could take for the one that counts. A batch and a message of which
+    /// Holds the message against it: method and name are the same bytes, the method is there where the version of the protocol
+    /// wants it, the name where the method has one and nowhere else, and no member is one that another reader could take for the one that counts. A batch and a message of which
     /// nothing is known agree with no head.
     pub fn check(self, message: &Json) -> Result<(), McpMismatch> {
         if !self.is_told() {
@@ -57,16 +57,16 @@ impl McpHead<'_> {
             None if self.must_tell() => return Err(McpMismatch::Method),
             None => {}
         }
-        let is_named = matches!(called, "tools/call" | "prompts/get" | "resources/read");
-        let Some(name) = self.name else {
-            // A route that asks for a name would be passed by.
-            return if is_named { Err(McpMismatch::Name) } else { Ok(()) };
-        };
         let member = match called {
-            "tools/call" | "prompts/get" => "name",
-            "resources/read" | "resources/subscribe" | "resources/unsubscribe" => "uri",
-            _ if called.starts_with("tasks/") => "taskId",
-            _ => return Err(McpMismatch::Name),
+            "tools/call" | "prompts/get" => Some("name"),
+            "resources/read" => Some("uri"),
+            _ => None,
+        };
+        let (member, name) = match (member, self.name) {
+            (None, None) => return Ok(()),
+            (Some(member), Some(name)) => (member, name),
+            // A route that asks for a name would be passed by, or nothing would hold it to the message.
+            (Some(_), None) | (None, Some(_)) => return Err(McpMismatch::Name),
         };
         let named = text(message, &["params", member]).map_err(|_| McpMismatch::Name)?;
         if decoded(name).is_some_and(|name| name == named) { Ok(()) } else { Err(McpMismatch::Name) }
@@ -129,7 +129,6 @@ mod tests {
             (named("tools/call", r#"{"name":"=?base64?eA==?="}"#), "tools/call", "=?base64?PT9iYXNlNjQ/ZUE9PT89?="),
             (named("tools/call", r#"{"name":" x"}"#), "tools/call", "=?base64?IHg=?="),
             (named("prompts/get", r#"{"name":"greet"}"#), "prompts/get", "greet"),
-            (named("tasks/cancel", r#"{"taskId":"t-1"}"#), "tasks/cancel", "t-1"),
         ] {
             assert_eq!(check(&message, Some(method), Some(name)), Ok(()), "{message}");
         }
@@ -192,6 +191,11 @@ mod tests {
         ] {
             assert_eq!(check(message, method, name), Err(expected), "{message}");
         }
-        assert_eq!(check(r#"{"method":"ping"}"#, Some("ping"), Some("read")), Err(McpMismatch::Name));
+        // Only some methods have a name: what others name, nothing is held to.
+        for method in ["ping", "tasks/cancel", "resources/subscribe"] {
+            let message = format!(r#"{{"method":"{method}","params":{{"taskId":"x","uri":"x","name":"x"}}}}"#);
+            assert_eq!(check(&message, Some(method), Some("x")), Err(McpMismatch::Name), "{method}");
+            assert_eq!(check(&message, Some(method), None), Ok(()), "{method}");
+        }
     }
 }

@@ -59,7 +59,7 @@ MUTANTS = [
     ("any name is the message's", MCP, "decoded(name).is_some_and(|name| name == named)", "decoded(name).is_some()", PROTOCOL),
     ("any method is the message's", MCP, "Some(_) => return Err(McpMismatch::Method),", "Some(_) => {}", PROTOCOL),
     ("names are encoded at will", MCP, "(!is_plain || self::encoded(&decoded).is_some()).then_some", "Some", PROTOCOL),
-    ("names are left out", MCP, "return if is_named { Err(McpMismatch::Name) } else { Ok(()) };", "return Ok(());", PROTOCOL),
+    ("names are left out", MCP, "(Some(_), None) | (None, Some(_)) => return Err(McpMismatch::Name),", "(Some(_), None) | (None, Some(_)) => return Ok(()),", PROTOCOL),
     ("new versions tell nothing", MCP, "self.version.is_some_and(|version| version >= TOLD_SINCE)", "false", PROTOCOL),
     ("messages of MCP pass unread", "proxy/inspect.rs", "if !is_empty && mcp(head)?.is_told() =>", "if false =>", ["--test", "it", "request_rules"]),
     ("whoever writes first is the client", "access/forwarded.rs", ".take(hops) {", "{", ACCESS),
