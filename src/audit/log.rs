@@ -60,6 +60,14 @@ pub(super) struct Capacity {
     pub(super) bytes: usize,
 }
 
+impl Capacity {
+    /// What denials may take of it: whoever is denied in floods, and quicker than a disk writes, leaves room for those who are
+    /// not.
+    fn of_denials(self) -> Self {
+        Self { records: self.records / 4 * 3, bytes: self.bytes / 4 * 3 }
+    }
+}
+
 /// Records that wait to be written, and the places of those that will come.
 ///
 /// They wait as the lines that they will be: the thread that decided writes its record out, and the one that keeps it
@@ -132,11 +140,12 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take_place(&self) -> bool {
-        if self.abandoned.load(Ordering::Relaxed) || self.bytes.load(Ordering::Relaxed) >= self.capacity.bytes {
+    /// Takes a place among so many.
+    fn take_place(&self, among: Capacity) -> bool {
+        if self.abandoned.load(Ordering::Relaxed) || self.bytes.load(Ordering::Relaxed) >= among.bytes {
             return false;
         }
-        let has_place = self.places.fetch_add(1, Ordering::Relaxed) < self.capacity.records;
+        let has_place = self.places.fetch_add(1, Ordering::Relaxed) < among.records;
         if !has_place {
             self.give_back(1);
         }
@@ -222,7 +231,7 @@ impl AuditLog {
     /// A place for the record of a request that may be let through.
     pub fn reserve(&self) -> Result<Slot, AuditUnavailable> {
         let healthy = !self.open.0.failing.load(Ordering::Relaxed);
-        let slot = self.reserve_for_denial();
+        let slot = self.slot_among(self.open.0.capacity);
         match self.on_failure {
             OnFailure::Deny if !slot.has_place || !healthy => Err(AuditUnavailable),
             OnFailure::Deny | OnFailure::Count => Ok(slot),
@@ -231,7 +240,11 @@ impl AuditLog {
 
     /// A place for the record of what is so already, such as a denial: if there is none, the record is lost and counted.
     pub fn reserve_for_denial(&self) -> Slot {
-        Slot { has_place: self.open.0.take_place(), open: Arc::clone(&self.open) }
+        self.slot_among(self.open.0.capacity.of_denials())
+    }
+
+    fn slot_among(&self, capacity: Capacity) -> Slot {
+        Slot { has_place: self.open.0.take_place(capacity), open: Arc::clone(&self.open) }
     }
 }
 

@@ -71,5 +71,6 @@ MUTANTS = [
     ("answers pause for ever", "proxy/lasting.rs", "if sent.is_some_and(|sent| self.pause.is_over(sent, Instant::now())) {", "if false {", PAUSES),
     ("what a client sends is no sign of life", "proxy/lasting.rs", "if self.sent != sent {", "if false {", PAUSES),
     ("what an upstream sends is no sign of life", "proxy/answer.rs", "lasting.pause.end();", "", PAUSES),
+    ("denials take all places", "audit/log.rs", "self.slot_among(self.open.0.capacity.of_denials())", "self.slot_among(self.open.0.capacity)", ["--test", "it", "limits"]),
     ("nobody tells of lost records", "audit/log.rs", "queue.untold.fetch_add(1, Ordering::Relaxed);", "", ["--test", "it", "limits"]),
 ]
