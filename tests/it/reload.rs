@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use crate::support::{Connection, Issuer, Portcullis, World, eventually, request, rounds};
+use crate::support::{Connection, Issuer, Portcullis, World, eventually, request, rounds, token};
 
 const GRANT: &str = "- { user: user:mallory, relation: viewer, object: document:d1 }\n";
 
@@ -208,7 +208,10 @@ fn swaps_under_load_tear_no_answer_and_leave_nothing_behind() {
         |revision: u64| format!("{base}- {{ user: user:*, relation: viewer, object: document:r{} }}\n", revision % 2);
     world.write("tuples.yaml", tuples(1));
     let portcullis = world.start();
-    let token = world.issuer.token("someone", &[]);
+    // At full length it lasts longer than tokens do.
+    let token = token(&world.issuer, "someone", |claims| {
+        claims["exp"] = (claims["exp"].as_i64().unwrap() + 86_400).into();
+    });
     let (stop, asked) = (AtomicBool::new(false), Arc::new(AtomicUsize::new(0)));
     thread::scope(|scope| {
         for client in 0..4_u64 {
