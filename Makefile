@@ -43,7 +43,7 @@ mutants:
 
 # Slow clients, floods, overload and swaps at full length and size, beside somebody who must not notice: half an hour, or less
 # with PORTCULLIS_SOAK_SECONDS below 60. Then 10,000 swaps, 200 reloads and certificates and 50 processes one after the other
-# under load (a quarter of an hour), and a million requests to upstreams, clients and upstreams of which leave in the middle.
+# under load (twenty minutes), and a million requests to upstreams, clients and upstreams of which leave in the middle.
 soak:
 	cargo test --release --test it -- --ignored --nocapture --test-threads=1 soak::
 	PORTCULLIS_FULL_LENGTH=1 cargo test --release --test it -- --nocapture --test-threads=1 \
