@@ -22,7 +22,8 @@ pub(super) struct Listen {
     pub(super) proxy_protocol: Option<Located<ProxyProtocol>>,
     /// Proxies in front of it say of each request whose it is, by `X-Forwarded-For`: so many of them, one behind the other, so
     /// that as many of its last entries are theirs. The first of these is the client, and what `X-Forwarded-Proto` says is its
-    /// scheme. Certificates of these proxies are no credentials. From others than `trusted_proxies` these fields are not read. Without it they are read from nobody.
+    /// scheme. Certificates of these proxies are no credentials. From others than `trusted_proxies` these fields are not
+    /// read. Without it they are read from nobody.
     pub(super) forwarded_for: Option<Located<u32>>,
     /// Who these proxies are: networks such as `10.0.0.0/8`, and `unix` for whoever may connect to a Unix socket. With
     /// `proxy_protocol` others are not served.

@@ -11,6 +11,7 @@ mod explicit_proxy;
 mod file;
 mod file_endpoints;
 mod file_identity;
+mod file_limits;
 mod file_places;
 mod file_tokens;
 mod identity;

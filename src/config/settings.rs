@@ -26,7 +26,7 @@ use super::{
     denylist,
     documents::read_text,
     file::{self, File},
-    identity,
+    file_limits, identity,
     listen::{self, ListenSettings, server_tls},
     located::Located,
     places::{self, Sockets},
@@ -264,12 +264,12 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
         rules: HeadRules {
             escaped_slashes: false,
             underscores: match file.requests.underscores {
-                file::Underscores::Refuse => Underscores::Refuse,
-                file::Underscores::Drop => Underscores::Drop,
+                file_limits::Underscores::Refuse => Underscores::Refuse,
+                file_limits::Underscores::Drop => Underscores::Drop,
             },
             http_1_0: match file.requests.http_1_0 {
-                file::OldHttp::Serve => OldHttp::Serve,
-                file::OldHttp::Refuse => OldHttp::Refuse,
+                file_limits::OldHttp::Serve => OldHttp::Serve,
+                file_limits::OldHttp::Refuse => OldHttp::Refuse,
             },
         },
         digests: match file.audit.digests {

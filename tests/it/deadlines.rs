@@ -251,7 +251,7 @@ fn a_pause_is_no_slow_head() {
 fn answers_that_nobody_reads_take_little_memory() {
     const UNREAD: usize = 40;
     let world = World { more: "timeouts: { unread: 1h }".to_owned(), ..World::new() };
-    let portcullis = world.start_before(crate::soak::endless());
+    let portcullis = world.start_before(crate::support::endless());
     let token = world.issuer.token("erin", &[]);
     // Each worker has served something before.
     (0..20).for_each(|_| assert_eq!(portcullis.get("/documents/d1", &token).status, 200));
@@ -290,7 +290,7 @@ fn whoever_reads_with_pauses_over_tls_gets_all_of_it() {
     let made = rcgen::generate_simple_self_signed(vec!["api.acme.example".to_owned()]).unwrap();
     world.write("tls.crt", made.cert.pem());
     world.write("tls.key", made.signing_key.serialize_pem());
-    let portcullis = world.start_before(crate::soak::endless());
+    let portcullis = world.start_before(crate::support::endless());
     let mut roots = rustls::RootCertStore::empty();
     roots.add(made.cert.der().clone()).unwrap();
     let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());

@@ -32,7 +32,7 @@ fn message(text: &str) -> Bytes {
     message.into()
 }
 
-fn status(code: &'static str) -> HeaderMap {
+pub(crate) fn status(code: &'static str) -> HeaderMap {
     HeaderMap::from_iter([(http::HeaderName::from_static("grpc-status"), code.parse().unwrap())])
 }
 

@@ -491,7 +491,7 @@ fn an_upload_is_decided_again_while_nobody_reads_its_answer() {
 #[test]
 fn an_answer_that_nobody_reads_ends_when_it_is_not_permitted_any_more() {
     let world = World { more: "timeouts: { unread: 1h }".to_owned(), ..World::new() };
-    let portcullis = world.start_before(crate::soak::endless());
+    let portcullis = world.start_before(crate::support::endless());
     let mut unread = Connection::open(portcullis.data);
     socket2::SockRef::from(unread.stream()).set_recv_buffer_size(4096).unwrap();
     unread.send(request("GET", "/documents/d2", &world.issuer.token("erin", &[]), "", ""));

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, Version};
+use http::{Request, Response, Version};
 
 use crate::{
+    grpc::status,
     lasting::{STREAM, Stream as Open},
     support::{
         Connection, Http2Upstream, Portcullis, Said, Scripted, Stream, Then, World, connect, eventually, http2_request,
@@ -115,8 +116,7 @@ fn patient(mut stream: Stream) -> crate::support::Answering {
         while let Some(Ok(piece)) = body.data().await {
             let _ = body.flow_control().release_capacity(piece.len());
         }
-        let status = (http::HeaderName::from_static("grpc-status"), "0".parse().unwrap());
-        let _ = sending.send_trailers(HeaderMap::from_iter([status]));
+        let _ = sending.send_trailers(status("0"));
     })
 }
 

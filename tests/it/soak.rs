@@ -1,8 +1,7 @@
 //! The same bounds at full length and size: `make soak`. Each says what it measured.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpListener},
+    io::Read,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
@@ -12,7 +11,7 @@ use socket2::SockRef;
 
 use crate::{
     floods::{ended, floods},
-    support::{Connection, Http2, Portcullis, Said, Scripted, World, request},
+    support::{Connection, Http2, Portcullis, Said, Scripted, World, endless, request},
 };
 
 /// What nobody beside an attack waits for, on a machine of two cores that the attacker is on too.
@@ -184,36 +183,6 @@ fn a_thousand_slow_bodies_and_a_thousand_who_do_not_read() {
         println!("{} who did not read were ended after {:?}", ended(), begun.elapsed());
         assert_eq!(ended(), 1000.0);
     });
-}
-
-/// An upstream whose answer for `d2` never ends, and is short for everything else.
-pub(crate) fn endless() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            thread::spawn(move || {
-                let mut reader = BufReader::new(stream.try_clone().unwrap());
-                let mut stream = stream;
-                let (piece, mut line) = ([b'x'; 16 * 1024], String::new());
-                while reader.read_line(&mut line).is_ok_and(|read| read > 0) {
-                    let is_long = line.contains("/d2 ");
-                    while line != "\r\n" && !line.is_empty() {
-                        line.clear();
-                        drop(reader.read_line(&mut line));
-                    }
-                    line.clear();
-                    let short = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
-                    let long = "HTTP/1.1 200 OK\r\ncontent-length: 1099511627776\r\n\r\n";
-                    if stream.write_all(if is_long { long } else { short }.as_bytes()).is_err() {
-                        return;
-                    }
-                    while is_long && stream.write_all(&piece).is_ok() {}
-                }
-            });
-        }
-    });
-    address
 }
 
 #[test]

@@ -26,6 +26,6 @@ pub(crate) use readings::{Readings, spellings};
 pub(crate) use rules::each_is_a_test;
 pub(crate) use scripted::{Said, Scripted, Then};
 pub(crate) use transmitter::Transmitter;
-pub(crate) use upstream::Upstream;
+pub(crate) use upstream::{Upstream, endless};
 pub(crate) use wire::{Answer, Connection, answer_of};
 pub(crate) use workload::{Authority, Client};

@@ -109,3 +109,33 @@ pub(crate) fn read_request(reader: &mut BufReader<TcpStream>) -> Option<String> 
     request.push_str(&String::from_utf8_lossy(&body));
     Some(request)
 }
+
+/// An upstream whose answer for `d2` never ends, and is short for everything else.
+pub(crate) fn endless() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || {
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                let mut stream = stream;
+                let (piece, mut line) = ([b'x'; 16 * 1024], String::new());
+                while reader.read_line(&mut line).is_ok_and(|read| read > 0) {
+                    let is_long = line.contains("/d2 ");
+                    while line != "\r\n" && !line.is_empty() {
+                        line.clear();
+                        drop(reader.read_line(&mut line));
+                    }
+                    line.clear();
+                    let short = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+                    let long = "HTTP/1.1 200 OK\r\ncontent-length: 1099511627776\r\n\r\n";
+                    if stream.write_all(if is_long { long } else { short }.as_bytes()).is_err() {
+                        return;
+                    }
+                    while is_long && stream.write_all(&piece).is_ok() {}
+                }
+            });
+        }
+    });
+    address
+}
