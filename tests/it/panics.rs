@@ -1,41 +1,44 @@
 //! A fault of the proxy itself while it serves a request. The binary has no switch for that: it is its clock that fails.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use crate::support::{Connection, Portcullis, World, eventually, request};
 
-/// A library under the binary whose clock cannot be read once, when the file that `BROKEN_CLOCK` names is there: by a
-/// worker, the second time after it has read the one on the wall. The first time is when the request's record begins.
-/// The file has to be there before the wall's clock is read, which an answer's date does too: what still happens after
-/// an answer that the client already has is not what fails.
+/// A library under the binary whose clock cannot be read once, after a thread has received the word `broken-clock`: the
+/// second time after that thread has read the clock on the wall. The first time is when the request's record begins.
+/// It is the thread and what it received that count, not the time: what another request is still owed, or a task that
+/// looks at the clock now and then, is not what fails.
 const CLOCK: &str = r#"
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
-#include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
+
+static __thread enum { WHOLE, RECEIVED, BEGUN, READ } clock_is = WHOLE;
+
+ssize_t recv(int socket, void *buffer, size_t length, int flags) {
+    static ssize_t (*real)(int, void *, size_t, int);
+    if (!real) real = (ssize_t (*)(int, void *, size_t, int))dlsym(RTLD_NEXT, "recv");
+    ssize_t received = real(socket, buffer, length, flags);
+    if (received > 0 && memmem(buffer, received, "broken-clock", 12)) clock_is = RECEIVED;
+    return received;
+}
 
 int clock_gettime(clockid_t clock, struct timespec *time) {
-    static __thread int readings = 2;
-    const char *file = getenv("BROKEN_CLOCK");
     static int (*real)(clockid_t, struct timespec *);
-    char name[16] = "";
     if (!real) real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
-    if (clock == CLOCK_REALTIME) readings = file && access(file, F_OK) == 0 ? 0 : 2;
-    if (clock == CLOCK_MONOTONIC && readings < 2 && ++readings == 2) {
-        pthread_getname_np(pthread_self(), name, sizeof name);
-        if (strncmp(name, "worker-", 7) == 0 && unlink(file) == 0) {
-            errno = EINVAL;
-            return -1;
-        }
+    if (clock == CLOCK_REALTIME && clock_is != WHOLE) clock_is = BEGUN;
+    if (clock == CLOCK_MONOTONIC && clock_is == READ) {
+        clock_is = WHOLE;
+        errno = EINVAL;
+        return -1;
     }
+    if (clock == CLOCK_MONOTONIC && clock_is == BEGUN) clock_is = READ;
     return real(clock, time);
 }
 "#;
@@ -56,7 +59,7 @@ fn library(world: &World) -> Option<PathBuf> {
 fn start(world: &World, library: &Path) -> Portcullis {
     world.write("portcullis.yaml", world.config());
     let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
-    command.env("LD_PRELOAD", library).env("BROKEN_CLOCK", world.path("broken")).stdout(Stdio::null());
+    command.env("LD_PRELOAD", library).stdout(Stdio::null());
     Portcullis::launch(command, &world.path("portcullis.yaml")).unwrap()
 }
 
@@ -77,8 +80,7 @@ fn a_fault_denies_its_request_with_a_record_and_the_others_go_on() {
     let before = world.upstream.seen().len();
     let mut faulty = Connection::open(portcullis.data);
     for _ in 0..10 {
-        fs::write(world.path("broken"), "").unwrap();
-        faulty.send(request("GET", "/documents/d1", &token, "", ""));
+        faulty.send(request("GET", "/documents/d1", &token, "Broken: broken-clock\r\n", ""));
         let answer = faulty.answer().expect("an answer");
         assert_eq!((answer.status, answer.reason().as_str()), (500, "internal_error"));
         let record = world.record_of(&answer);
