@@ -168,6 +168,9 @@ reasons! {
     /// The request is for another host than its connection, or its tunnel, was made for.
     Misdirected = "misdirected", MISDIRECTED_REQUEST, "The request is for another host than its connection";
 
+    /// A page of a browser asks whose origin the route does not name.
+    OriginNotAllowed = "origin_not_allowed", FORBIDDEN, "Pages of this origin may not ask for this";
+
     /// No route is for this request.
     NoRoute = "no_route", FORBIDDEN, "No route is for this request";
 

@@ -42,7 +42,7 @@ pub use head_rules::{HeadRules, OldHttp, Underscores};
 pub use lenient::{is_method_override, parameter_name, percent_decoded};
 pub use path::{CanonicalPath, NonCanonical, decoded_segment, hex_byte};
 pub use principal::{ActorMode, Principal};
-pub use request::{CanonicalRequest, HeaderProblem, Malformed, Scheme};
+pub use request::{CanonicalRequest, HeaderProblem, Malformed, Scheme, authority as asked_authority};
 pub use sent::SentRequest;
 pub use template::{InvalidTemplate, RenderProblem, Template, Variable};
 pub use timestamp::Timestamp;

@@ -305,13 +305,8 @@ impl CanonicalRequest {
     }
 }
 
-/// The host that a head names, in its target or in `Host`, which must agree.
-pub(super) fn authority(
-    uri: &Uri,
-    version: Version,
-    headers: &HeaderMap,
-    scheme: Scheme,
-) -> Result<Authority, Malformed> {
+/// The host that a head names, in its target or in `Host`, which must agree (RFC 9112, section 3.2).
+pub fn authority(uri: &Uri, version: Version, headers: &HeaderMap, scheme: Scheme) -> Result<Authority, Malformed> {
     if uri.scheme_str().is_some_and(|scheme| scheme != "http" && scheme != "https") {
         return Err(Malformed::Target("the scheme is not http or https"));
     }

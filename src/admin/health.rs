@@ -14,18 +14,21 @@ use crate::{
     telemetry::Registry,
 };
 
+use super::names::{DoorNames, Stranger};
+
 /// Answers `/metrics`, `/livez` and `/readyz`.
 #[derive(Debug, Clone)]
 pub struct TelemetryHandler {
     registry: Registry,
     snapshots: Arc<SnapshotCell>,
     drain: DrainSignal,
+    names: DoorNames,
 }
 
 impl TelemetryHandler {
-    /// A handler that reports on these; once `drain` is ordered it reports not ready.
-    pub fn new(registry: Registry, snapshots: Arc<SnapshotCell>, drain: DrainSignal) -> Self {
-        Self { registry, snapshots, drain }
+    /// A handler that reports on these, whoever asks by one of these names; once `drain` is ordered it reports not ready.
+    pub fn new(registry: Registry, snapshots: Arc<SnapshotCell>, drain: DrainSignal, names: DoorNames) -> Self {
+        Self { registry, snapshots, drain, names }
     }
 
     fn readiness(&self) -> (StatusCode, String) {
@@ -39,12 +42,22 @@ impl TelemetryHandler {
     }
 }
 
+fn refused(stranger: Stranger) -> (StatusCode, String) {
+    let status = match stranger {
+        Stranger::Page => StatusCode::FORBIDDEN,
+        Stranger::OtherHost => StatusCode::MISDIRECTED_REQUEST,
+    };
+    (status, format!("{stranger}\n"))
+}
+
 impl Handler for TelemetryHandler {
     type Body = Full<Bytes>;
 
     async fn respond(&self, _: &Peer, request: Box<Request<Incoming>>) -> Response<Full<Bytes>> {
         let get = matches!(*request.method(), Method::GET | Method::HEAD);
+        let admitted = self.names.admit(&request);
         let (status, text) = match request.uri().path() {
+            _ if let Err(stranger) = admitted => refused(stranger),
             "/metrics" | "/livez" | "/readyz" if !get => (StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned()),
             "/metrics" => (StatusCode::OK, self.registry.text()),
             "/livez" => (StatusCode::OK, "alive\n".to_owned()),

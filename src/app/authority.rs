@@ -6,7 +6,7 @@ use thiserror::Error;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
-    admin::{Bearers, OpenFgaHandler},
+    admin::{Bearers, DoorNames, OpenFgaHandler},
     net::{Drain, Listener, ListenerError, ServerSettings, serve},
     snapshot::Authority,
 };
@@ -52,7 +52,7 @@ impl RunningAuthority {
             listener.accepting()?
         };
         let (drain, signal) = Drain::new();
-        let handler = OpenFgaHandler::new(Arc::new(stores), bearers);
+        let handler = OpenFgaHandler::new(Arc::new(stores), bearers, DoorNames::new(address.ip(), &[]));
         runtime.spawn(serve(accepting, None, ServerSettings::default(), signal, handler));
         Ok(Self { address, drain, runtime })
     }

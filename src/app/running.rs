@@ -177,7 +177,10 @@ impl Running {
         let decision = beside_data("decision", settings.decision.as_ref().map(|decision| &decision.listener))?;
         let hearing = beside_data("signals", settings.signals.as_ref())?;
         let signals = (work_signal.clone(), abandoned);
-        let telemetry = settings.telemetry.map(|address| sockets.open_one("telemetry", &address.into())).transpose()?;
+        let telemetry = match &settings.telemetry {
+            Some(telemetry) => Some(sockets.open_one("telemetry", &telemetry.address.into())?),
+            None => None,
+        };
         let mut local = |purpose, path: Option<&PathBuf>| {
             let at = path.map(|path| ListenAddress::Unix(path.clone(), ListenAddress::DEFAULT_MODE));
             at.map(|at| sockets.open_one(purpose, &at)).transpose()
@@ -189,6 +192,7 @@ impl Running {
             let _inside = control.enter();
             telemetry.as_ref().map(Listener::accepting).transpose()?
         };
+        let names = settings.telemetry.as_ref().map(|telemetry| telemetry.names.clone());
         let (offer, predecessor) = sockets.settled()?;
         let (mut threads, mut beside) = (Vec::new(), Vec::new());
         if decision.is_some() {
@@ -234,7 +238,8 @@ impl Running {
         if let (Some(admin), Some(path)) = (&admin, &settings.admin) {
             told.at((admin, path), &control, health_signal.clone())?;
         }
-        let handler = TelemetryHandler::new(registry, Arc::clone(&snapshots), readiness);
+        let telling = |names| TelemetryHandler::new(registry, Arc::clone(&snapshots), readiness, names);
+        let handler = names.map(telling);
         let shared = Shared { unknown_key, refused_keys, ..Shared::default() };
         for worker in 0..settings.workers {
             let enforcer = Enforcer::new(
@@ -272,7 +277,7 @@ impl Running {
         control.spawn(polling);
         control.spawn(watch_clock(Arc::clone(&running.snapshots), clock, health_signal.clone()));
         control.spawn(look_after(upstreams, health_signal.clone()));
-        if let Some(accepting) = accepting {
+        if let Some((accepting, handler)) = accepting.zip(handler) {
             control.spawn(serve(accepting, None, ServerSettings::default(), health_signal.clone(), handler));
         }
         refuse_too_few(first_kept, running.doors.len())?;

@@ -190,6 +190,9 @@ pub(super) struct Route {
     /// too, as all of its segment is: for services that name things so in one segment. By default such paths are refused.
     #[serde(default)]
     pub(super) allow_encoded_slash: bool,
+    /// The origins of pages that may ask, such as `https://app.acme.example`: what others make a browser send is refused. By
+    /// default all pages may, but for messages of MCP, which no page may send.
+    pub(super) origins: Option<Vec<Located<String>>>,
     /// How long the body of a request may pause, where clients stream with pauses. By default `timeouts.body_pause`.
     pub(super) body_pause: Option<Located<String>>,
     /// How long an answer may pause, such as a stream of rare events. By default `timeouts.answer_pause`.

@@ -38,6 +38,6 @@ mod websocket;
 pub use listen::ListenSettings;
 pub use policy::{LoadedPolicy, PolicyFiles, PolicySource, load_model, load_policy};
 pub use problems::Problems;
-pub use settings::{DecisionSettings, Loading, Settings, load};
+pub use settings::{DecisionSettings, Loading, Settings, TelemetrySettings, load};
 pub use store::{load_store, load_store_policy};
 pub use structure::schema;

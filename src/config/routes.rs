@@ -12,7 +12,7 @@ use crate::{
     policy::did_you_mean,
     route::{
         AccessTemplate, BodyRule, DetailRule, FormRule, HeaderMatch, HostPattern, ItemFilter, JsonPath, Operation,
-        Operations, PathTemplate, Route, RouteTable, Source, UpstreamId, UsedBy,
+        Operations, Origin, PathTemplate, Route, RouteTable, Source, UpstreamId, UsedBy,
     },
 };
 
@@ -92,6 +92,9 @@ fn route(
     }
     let body_pause = problems.optional_duration(written.body_pause.as_ref());
     let answer_pause = problems.optional_duration(written.answer_pause.as_ref());
+    let origins: Option<Vec<Origin>> = written.origins.as_ref().map(|written| {
+        written.iter().filter_map(|origin| checked(Origin::parse(&origin.value), origin.place, problems)).collect()
+    });
     let path = path?;
     let mut operations = Operations::default();
     for (name, operation) in &written.operations {
@@ -120,6 +123,7 @@ fn route(
         body_pause,
         answer_pause,
         takes_escaped_slashes: written.allow_encoded_slash,
+        origins: origins.map(Into::into),
         operations,
         place: written.path.place,
     })

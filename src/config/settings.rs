@@ -10,8 +10,8 @@ use std::{
 };
 
 use crate::{
-    access::{Diagnostic, HeadBounds, HeadRules, OldHttp, Underscores},
-    admin::{BaseUrl, PollSettings},
+    access::{Authority, Diagnostic, HeadBounds, HeadRules, OldHttp, Underscores},
+    admin::{BaseUrl, DoorNames, PollSettings},
     audit::{AuditSink, OnFailure},
     compile::YamlFault,
     identity::{AuthenticatorSettings, Denylist, MappedTuple},
@@ -26,7 +26,7 @@ use super::{
     denylist,
     documents::read_text,
     file::{self, File},
-    file_limits, identity,
+    file_limits, file_places, identity,
     listen::{self, ListenSettings, server_tls},
     located::Located,
     places::{self, Sockets},
@@ -58,6 +58,15 @@ pub struct DecisionSettings {
     pub url: Option<BaseUrl>,
 }
 
+/// Where metrics and health are served.
+#[derive(Debug)]
+pub struct TelemetrySettings {
+    /// Its address.
+    pub address: SocketAddr,
+    /// The names by which it may be asked.
+    pub names: DoorNames,
+}
+
 /// Everything that one configuration file says, checked.
 #[derive(Debug)]
 pub struct Settings {
@@ -66,7 +75,7 @@ pub struct Settings {
     /// Where agents connect.
     pub listeners: Vec<ListenSettings>,
     /// Where metrics and health are served.
-    pub telemetry: Option<SocketAddr>,
+    pub telemetry: Option<TelemetrySettings>,
     /// The Unix socket on which the operator asks.
     pub admin: Option<PathBuf>,
     /// The Unix socket on which the next process asks for the listening ones.
@@ -226,9 +235,15 @@ pub(super) fn syntax(error: &serde_saphyr::Error, problems: &mut Problems) {
     }
 }
 
+fn telemetry(written: &file_places::Telemetry, problems: &mut Problems) -> Option<TelemetrySettings> {
+    let hosts: Vec<Authority> = written.hosts.iter().filter_map(|host| problems.parse(host)).collect();
+    let address = problems.address(&written.address)?;
+    Some(TelemetrySettings { address, names: DoorNames::new(address.ip(), &hosts) })
+}
+
 fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>) -> Option<Settings> {
     let listeners = listen::listeners(file, reading);
-    let telemetry = file.telemetry.as_ref().and_then(|telemetry| reading.problems.address(&telemetry.address));
+    let telemetry = file.telemetry.as_ref().and_then(|telemetry| self::telemetry(telemetry, &mut reading.problems));
     let Sockets { admin, hand_over } = places::sockets(file, listeners.as_deref().unwrap_or_default(), reading);
     let decision = file.decision.as_ref().map(|decision| self::decision(decision, listeners.as_deref(), reading));
     let upstreams = upstreams::upstreams(file, reading);
@@ -300,7 +315,8 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
     };
     if let Some(written) = &file.telemetry {
         let others = listeners.iter().flatten().chain(listening.map(|decision| &decision.listener)).chain(&signals);
-        places::refuse_twice(telemetry, &written.address, others, &mut reading.problems);
+        let address = telemetry.as_ref().map(|telemetry| telemetry.address);
+        places::refuse_twice(address, &written.address, others, &mut reading.problems);
     }
     principals::check_tasks(file, &mut reading.problems);
     let mut authenticator = identity::settings(&file.identity, heard, routes.as_ref(), reading);

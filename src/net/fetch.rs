@@ -14,7 +14,8 @@ use tokio::time::timeout;
 use super::{
     body::OutboundBody,
     client::{Client, ClientError},
-    target::{Target, Times},
+    reach::Reach,
+    target::{Target, TargetUrl, Times},
     tls::ClientTls,
 };
 
@@ -50,7 +51,8 @@ pub enum FetchError {
     Timeout,
 }
 
-/// Gets the document at `url`: at most `limit` bytes, within `deadline`. Redirects are not followed.
+/// Gets the document at `url`: at most `limit` bytes, within `deadline`. Redirects are not followed, and a name that leads to
+/// where only this machine is answered ([`Reach::Documents`]) leads nowhere.
 pub async fn fetch(
     url: &str,
     tls: Option<ClientTls>,
@@ -97,9 +99,9 @@ fn target(url: &str, tls: Option<ClientTls>, times: Times) -> Result<(Target, St
     let invalid = || FetchError::Url(url.to_owned());
     let uri: Uri = url.parse().map_err(|_| invalid())?;
     let origin = format!("{}://{}", uri.scheme_str().ok_or_else(invalid)?, uri.authority().ok_or_else(invalid)?);
-    let origin = Arc::new(origin.parse().map_err(|_| invalid())?);
+    let origin: TargetUrl = origin.parse().map_err(|_| invalid())?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-    Ok((Target::new(origin, tls, times), path))
+    Ok((Target::new(Arc::new(origin.within(Reach::Documents)), tls, times), path))
 }
 
 fn request(
@@ -156,6 +158,16 @@ fn is_called(headers: &HeaderMap, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn nothing_is_fetched_from_where_only_this_machine_is_answered() {
+        for host in ["169.254.169.254", "[::ffff:169.254.169.254]", "[fe80::1]", "0.0.0.0"] {
+            let deadline = Duration::from_secs(5);
+            let fetched = fetch(&format!("http://{host}/keys"), None, MediaType::Json, 1024, deadline).await;
+            let said = format!("{:?}", fetched.unwrap_err());
+            assert!(said.contains("none of its addresses may be reached"), "{host}: {said}");
+        }
+    }
 
     #[test]
     fn a_media_type_is_said_once_and_in_full() {

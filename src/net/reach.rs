@@ -1,4 +1,4 @@
-//! Which addresses may be reached where clients choose the host.
+//! Which addresses may be reached where clients choose the host, and where documents are fetched.
 
 use std::{
     io,
@@ -6,12 +6,12 @@ use std::{
     sync::Arc,
 };
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 
 use super::{lookups::Lookups, proxies::Network, race::first};
 
-/// Which addresses may be reached where clients choose the host. The address that is looked at is the one that is connected
-/// to: a name that changes in between changes nothing.
+/// Which addresses may be reached. The address that is looked at is the one that is connected to: a name that changes in
+/// between changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reach {
     /// Those of the public internet: none that is private, of this machine or link (as a cloud's metadata), shared,
@@ -19,6 +19,9 @@ pub enum Reach {
     Public,
     /// Those in these networks, whatever they are.
     Within(Arc<[Network]>),
+    /// Where a configuration names the host of a document: private ones too, but none of this link (as a cloud's metadata),
+    /// no multicast, and none that embeds such a one.
+    Documents,
 }
 
 impl Reach {
@@ -29,12 +32,18 @@ impl Reach {
             (Self::Public, IpAddr::V4(address)) => is_public_v4(address),
             (Self::Public, IpAddr::V6(address)) => is_public_v6(address),
             (Self::Within(networks), address) => networks.iter().any(|network| network.contains(address)),
+            (Self::Documents, IpAddr::V4(address)) => may_have_documents(address),
+            (Self::Documents, IpAddr::V6(address)) => may_have_documents_v6(address),
         }
     }
 
     /// A connection to one of the host's addresses that may be reached.
     pub(super) async fn connect(&self, host: &str, port: u16, lookups: &Lookups) -> io::Result<TcpStream> {
-        let addresses = addresses(host, port, lookups).await?;
+        let addresses = match self {
+            Self::Public | Self::Within(_) => addresses(host, port, lookups).await?,
+            // The machine's own names and domains are the operator's too.
+            Self::Documents => lookup_host((host, port)).await?.collect(),
+        };
         let reached: Vec<_> = addresses.into_iter().filter(|address| self.allows(address.ip())).collect();
         if reached.is_empty() {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, "none of its addresses may be reached"));
@@ -99,6 +108,30 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     }
 }
 
+fn may_have_documents(address: Ipv4Addr) -> bool {
+    !matches!(address.octets(), [0, ..] | [169, 254, ..] | [168, 63, 129, 16] | [224..=255, ..])
+}
+
+fn may_have_documents_v6(address: Ipv6Addr) -> bool {
+    let embedded = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        may_have_documents(Ipv4Addr::new(a, b, c, d))
+    };
+    match address.segments() {
+        [0, 0, 0, 0, 0, 0, 0, 1] => true,
+        // Compatible with IPv4 (RFC 4291, section 2.5.5.1), NAT64 (RFC 6052), 6to4 (RFC 3056).
+        [0, 0, 0, 0, 0, 0, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
+            embedded(high, low)
+        }
+        // Teredo (RFC 4380), and NAT64 of the network's own (RFC 8215), in which the place of the address is not known.
+        [0x2001, 0, ..] | [0x64, 0xff9b, 1, ..] => false,
+        // The metadata of two clouds.
+        [0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x254] | [0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x254] => false,
+        // Multicast, and this link.
+        [first, ..] => first & 0xff00 != 0xff00 && first & 0xffc0 != 0xfe80,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,6 +183,42 @@ mod tests {
             "ff02::1",
         ] {
             assert!(!allows(&Reach::Public, address), "{address}");
+        }
+    }
+
+    #[test]
+    fn documents_are_not_at_a_link_s_own_addresses() {
+        for address in [
+            "93.184.216.34",
+            "10.1.2.3",
+            "127.0.0.1",
+            "::1",
+            "fd00::7",
+            "2606:4700::1111",
+            "64:ff9b::a00:1",
+            "::ffff:10.0.0.1",
+        ] {
+            assert!(allows(&Reach::Documents, address), "{address}");
+        }
+        for address in [
+            "0.0.0.0",
+            "169.254.169.254",
+            "168.63.129.16",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::ffff:169.254.169.254",
+            "::a9fe:a9fe",
+            "64:ff9b::a9fe:a9fe",
+            "64:ff9b:1::a9fe:a9fe",
+            "2002:a9fe:a9fe::1",
+            "2001::1",
+            "fe80::1",
+            "febf::1",
+            "ff02::1",
+            "fd00:ec2::254",
+        ] {
+            assert!(!allows(&Reach::Documents, address), "{address}");
         }
     }
 

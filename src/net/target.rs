@@ -39,7 +39,7 @@ pub struct TargetUrl {
     authority: HeaderValue,
     // Where its name was found to be.
     address: Option<SocketAddr>,
-    // Where it may be at all, if a client has chosen it.
+    // Where it may be at all, if a client has chosen it, or documents are fetched there.
     reach: Option<Reach>,
     // Of all the above, made once: a connection is looked up for every request.
     pub(super) hash: u64,
@@ -146,7 +146,7 @@ impl TargetUrl {
 
     /// Whether a client has chosen it.
     pub(super) fn is_requested(&self) -> bool {
-        self.reach.is_some()
+        matches!(self.reach, Some(Reach::Public | Reach::Within(_)))
     }
 
     /// Whether the connection is encrypted.

@@ -213,6 +213,9 @@ impl Worker {
         let challenges = snapshot.authenticator.challenges();
         let route = Arc::clone(placement::route(peer, &snapshot, &head)?);
         exchange.routed(&route);
+        if !route.admits_origin(&head) {
+            return Err(Rejection::new(Reason::OriginNotAllowed));
+        }
         let operation = route.operation(&head)?;
         let refused = |error: AuthenticationError| refused(&error, &snapshot, operation, seen);
         let sender = placement::sender(peer, &snapshot, &head)?.transpose().map_err(refused)?;

@@ -73,7 +73,8 @@ const fn code(reason: Reason) -> u16 {
         // NOT_FOUND
         Reason::NotFound => 5,
         // PERMISSION_DENIED
-        Reason::NoRoute
+        Reason::OriginNotAllowed
+        | Reason::NoRoute
         | Reason::InsufficientScope
         | Reason::OutsideAuthorization
         | Reason::NotPermitted

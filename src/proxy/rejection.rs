@@ -267,6 +267,7 @@ const fn remedy(reason: Reason) -> Option<&'static str> {
         | Reason::UnsupportedMediaType
         | Reason::BodyTooLarge
         | Reason::BodyTimeout
+        | Reason::OriginNotAllowed
         | Reason::NoRoute
         | Reason::NotFound
         | Reason::Revoked

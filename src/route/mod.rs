@@ -5,6 +5,7 @@ mod coverage;
 mod extract;
 mod matcher;
 mod operation;
+mod origin;
 mod query;
 mod source;
 mod table;
@@ -16,5 +17,6 @@ pub use operation::{
     AccessTemplate, BodyRule, ByteRule, CountedBodies, FormRule, ItemFilter, JsonPath, Operation, Upgrade, UseRule,
     UsedBy, WebSocketRule,
 };
+pub use origin::{InvalidOrigin, Origin};
 pub use source::{PrincipalField, Source};
 pub use table::{Captures, Conflict, Operations, Route, RouteProblem, RouteTable, UpstreamId};

@@ -13,6 +13,7 @@ use crate::access::{
 use super::{
     matcher::{HeaderMatch, HostPattern, PathTemplate, Segment},
     operation::Operation,
+    origin::Origin,
 };
 
 /// The index of an upstream in the snapshot that the route is from.
@@ -46,6 +47,8 @@ pub struct Route {
     pub answer_pause: Option<Duration>,
     /// Whether captured segments may hold escaped slashes.
     pub takes_escaped_slashes: bool,
+    /// The origins of the pages that may ask, if it names them.
+    pub origins: Option<Box<[Origin]>>,
     /// What its methods stand for.
     pub operations: Operations,
     /// Where the configuration says so.
@@ -320,6 +323,7 @@ mod tests {
             body_pause: None,
             answer_pause: None,
             takes_escaped_slashes: false,
+            origins: None,
             operations: methods.split(',').map(|name| (name.parse().unwrap(), operation.clone())).collect(),
             place: Place::default(),
         })

@@ -52,6 +52,7 @@ mod names;
 mod openfga;
 mod openfga_fields;
 mod opt_ins;
+mod origins;
 mod panics;
 mod pauses;
 mod placement;

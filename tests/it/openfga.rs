@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{OpenFga, run};
+use crate::support::{OpenFga, answer_of, run};
 
 /// A store with a model, and the paths below it.
 pub(crate) struct Store {
@@ -337,6 +337,11 @@ fn without_a_token_only_this_machine_is_served() {
     let mut server = OpenFga::start(&[]);
     server.fields = "origin: https://attacker.example\r\n".to_owned();
     assert_eq!(server.refused(403, "POST", "/stores", json!({ "name": "test" })), "forbidden");
+    // Nor read, by a name of its own that leads here.
+    for host in ["rebound.example", "localhost.rebound.example"] {
+        let asked = format!("GET /stores HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        assert_eq!(answer_of(server.address, asked).unwrap().status, 403, "{host}");
+    }
 }
 
 #[test]

@@ -116,7 +116,14 @@ const RULES: &[(&str, &[&str])] = &[
     ),
     (
         "a page of a browser reaches no door of the operator, and brings no credential by itself",
-        &["a_page_of_a_browser_asks_for_nothing", "the_socket_is_the_owners_and_goes_with_the_process"],
+        &[
+            "a_page_of_a_browser_asks_for_nothing",
+            "a_route_says_whose_pages_may_ask",
+            "no_page_sends_messages_of_mcp_but_where_it_may",
+            "metrics_are_asked_for_by_a_name_of_theirs_and_by_no_page",
+            "without_a_token_only_this_machine_is_served",
+            "the_socket_is_the_owners_and_goes_with_the_process",
+        ],
     ),
     (
         "a refusal of what could not be read closes, and unread bytes are no request",
@@ -176,7 +183,12 @@ const RULES: &[(&str, &[&str])] = &[
     ),
     (
         "what is fetched is fetched from where the operator says",
-        &["what_is_no_good_key_set_is_not_used", "metadata_of_another_issuer_or_with_keys_elsewhere_are_refused"],
+        &[
+            "documents_are_not_at_a_link_s_own_addresses",
+            "nothing_is_fetched_from_where_only_this_machine_is_answered",
+            "what_is_no_good_key_set_is_not_used",
+            "metadata_of_another_issuer_or_with_keys_elsewhere_are_refused",
+        ],
     ),
     ("what lasts is decided again", &["an_answer_ends_when_its_user_loses_the_right"]),
     (

@@ -11,6 +11,7 @@ use crate::{
     admin::{
         body::{QUESTION, Room},
         decision::{Content, Refusal},
+        names::DoorNames,
         turns::{AnswerTurns, Turn},
     },
     net::{Handler, HeadProblem, Peer},
@@ -22,7 +23,7 @@ use super::{
     api,
     backing::Backing,
     bearer::Bearers,
-    fault::Fault,
+    fault::{Code, Fault},
     route::{Route, named},
 };
 
@@ -33,13 +34,14 @@ pub struct OpenFgaHandler {
     bearers: Arc<Bearers>,
     room: Arc<Room>,
     turns: Arc<AnswerTurns>,
+    names: DoorNames,
 }
 
 impl OpenFgaHandler {
-    /// A handler for those who bear one of these tokens.
-    pub fn new(authority: Arc<Authority>, bearers: Bearers) -> Self {
+    /// A handler for those who bear one of these tokens, or ask by one of these names where there are none.
+    pub fn new(authority: Arc<Authority>, bearers: Bearers, names: DoorNames) -> Self {
         let (room, turns) = (Arc::new(Room::whole()), Arc::new(AnswerTurns::alone()));
-        Self { authority, bearers: Arc::new(bearers), room, turns }
+        Self { authority, bearers: Arc::new(bearers), room, turns, names }
     }
 
     /// The answer, and the turn that is kept until all of it was found.
@@ -48,11 +50,14 @@ impl OpenFgaHandler {
         request: Request<Incoming>,
         store: &mut Option<Ulid>,
     ) -> Result<(Answer, Option<Turn>), Fault> {
+        // Nothing but the place that it is asked from says who asks, and a browser is in that place too.
+        let admitted = if self.bearers.is_open() { self.names.admit(&request) } else { Ok(()) };
         let (head, body) = request.into_parts();
         let path = head.uri.path();
         if path == "/healthz" && head.method == Method::GET {
             return Ok((Answer::ok(json!({ "status": "SERVING" })), None));
         }
+        admitted.map_err(|stranger| Fault::new(Code::Forbidden, format!("{stranger}, unless with a token")))?;
         self.bearers.admit(&head.headers)?;
         let route = Route::find(&head.method, path)?;
         *store = route.store();

@@ -17,7 +17,7 @@ use super::{
 /// It is killed when it goes out of scope.
 pub(crate) struct OpenFga {
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     output: RefCell<BufReader<ChildStdout>>,
     /// Lines of the head of every request, each ended by CRLF.
     pub(crate) fields: String,
