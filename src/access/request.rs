@@ -212,6 +212,11 @@ impl CanonicalRequest {
         self.headers.contains_key(name)
     }
 
+    /// Whether there is a header field whose name begins so.
+    pub fn has_beginning(&self, beginning: &str) -> bool {
+        self.headers.keys().any(|name| name.as_str().starts_with(beginning))
+    }
+
     /// The one value of a header field as text, `None` if there is no such field.
     pub fn header(&self, name: &HeaderName) -> Result<Option<&str>, HeaderProblem> {
         let value = self.header_value(name)?;

@@ -42,7 +42,8 @@ impl TelemetryHandler {
     }
 }
 
-fn refused(stranger: Stranger) -> (StatusCode, String) {
+fn refused(peer: &Peer, stranger: Stranger) -> (StatusCode, String) {
+    tracing::debug!(peer = %peer.address, %stranger, "metrics were asked for and are not told");
     let status = match stranger {
         Stranger::Page => StatusCode::FORBIDDEN,
         Stranger::OtherHost => StatusCode::MISDIRECTED_REQUEST,
@@ -53,13 +54,15 @@ fn refused(stranger: Stranger) -> (StatusCode, String) {
 impl Handler for TelemetryHandler {
     type Body = Full<Bytes>;
 
-    async fn respond(&self, _: &Peer, request: Box<Request<Incoming>>) -> Response<Full<Bytes>> {
+    async fn respond(&self, peer: &Peer, request: Box<Request<Incoming>>) -> Response<Full<Bytes>> {
         let get = matches!(*request.method(), Method::GET | Method::HEAD);
-        let admitted = self.names.admit(&request);
         let (status, text) = match request.uri().path() {
-            _ if let Err(stranger) = admitted => refused(stranger),
             "/metrics" | "/livez" | "/readyz" if !get => (StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned()),
-            "/metrics" => (StatusCode::OK, self.registry.text()),
+            // Whether it lives is told to probes that keep any name.
+            "/metrics" => match self.names.admit(&request) {
+                Ok(()) => (StatusCode::OK, self.registry.text()),
+                Err(stranger) => refused(peer, stranger),
+            },
             "/livez" => (StatusCode::OK, "alive\n".to_owned()),
             "/readyz" => self.readiness(),
             _ => (StatusCode::NOT_FOUND, "only /metrics, /livez and /readyz are here\n".to_owned()),

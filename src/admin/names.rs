@@ -21,7 +21,7 @@ pub(super) enum Stranger {
     #[error("pages of browsers are not answered here")]
     Page,
     /// It is for a host that is not the door's.
-    #[error("it is not asked by one of its names: an address, localhost, or what `hosts` of the listener says")]
+    #[error("it is asked by an address, by localhost, or by another name that its configuration says")]
     OtherHost,
 }
 
@@ -29,11 +29,11 @@ impl DoorNames {
     /// The names of a door at this address: `localhost` and these, if there are any. Without any it may be asked by every
     /// name, unless it is reached from this machine alone.
     pub fn new(address: IpAddr, hosts: &[Authority]) -> Self {
-        let is_named = address.is_loopback() || !hosts.is_empty();
+        let is_named = address.to_canonical().is_loopback() || !hosts.is_empty();
         Self(is_named.then(|| hosts.iter().map(|host| host.host().into()).collect()))
     }
 
-    /// Refuses what a page of a browser could have made it send. A request by HTTP/1.0 may name no host, as no browser's does.
+    /// Refuses what a page of a browser could have made it send. A request that names no host is none of a browser's.
     pub(super) fn admit<B>(&self, request: &Request<B>) -> Result<(), Stranger> {
         let headers = request.headers();
         if headers.contains_key(header::ORIGIN) {
@@ -71,6 +71,8 @@ mod tests {
                 assert_eq!(asked(names, host), Ok(()), "{host}");
             }
         }
+        let mapped = DoorNames::new("::ffff:127.0.0.1".parse().unwrap(), &[]);
+        assert_eq!(asked(&mapped, "rebound.example"), Err(Stranger::OtherHost));
         assert_eq!(asked(&named, "Metrics.Acme.example:9902"), Ok(()));
         for host in ["rebound.example", "127.0.0.1.rebound.example", "localhost.rebound.example", "", "a b"] {
             assert_eq!(asked(&local, host), Err(Stranger::OtherHost), "{host}");

@@ -190,8 +190,8 @@ pub(super) struct Route {
     /// too, as all of its segment is: for services that name things so in one segment. By default such paths are refused.
     #[serde(default)]
     pub(super) allow_encoded_slash: bool,
-    /// The origins of pages that may ask, such as `https://app.acme.example`: what others make a browser send is refused. By
-    /// default all pages may, but for messages of MCP, which no page may send.
+    /// The origins of pages that may ask, such as `https://app.acme.example`: a request with another `Origin` is refused. By
+    /// default all may, but for what has fields of MCP, or a body that is read and is a message of JSON-RPC.
     pub(super) origins: Option<Vec<Located<String>>>,
     /// How long the body of a request may pause, where clients stream with pauses. By default `timeouts.body_pause`.
     pub(super) body_pause: Option<Located<String>>,

@@ -97,8 +97,8 @@ pub(super) struct ClientCertificates {
 pub(super) struct Telemetry {
     /// `IP:PORT` for `/metrics`, `/livez` and `/readyz`.
     pub(super) address: Located<String>,
-    /// The names by which it is asked, beside `localhost` and addresses, against pages of browsers that ask by a name of their
-    /// own. By default none for an address of the loopback, and any for others.
+    /// The names by which `/metrics` may be asked for, beside `localhost` and addresses, against pages of browsers that ask by a
+    /// name of their own. By default none for an address of the loopback, and any for others.
     #[serde(default)]
     pub(super) hosts: Vec<Located<String>>,
 }

@@ -236,7 +236,15 @@ pub(super) fn syntax(error: &serde_saphyr::Error, problems: &mut Problems) {
 }
 
 fn telemetry(written: &file_places::Telemetry, problems: &mut Problems) -> Option<TelemetrySettings> {
-    let hosts: Vec<Authority> = written.hosts.iter().filter_map(|host| problems.parse(host)).collect();
+    let mut hosts: Vec<Authority> = Vec::new();
+    for written in &written.hosts {
+        match problems.parse::<Authority>(written) {
+            Some(host) if host.port().is_some() => {
+                problems.add(written.place, format!("`{}` has a port: write the name alone", written.value));
+            }
+            host => hosts.extend(host),
+        }
+    }
     let address = problems.address(&written.address)?;
     Some(TelemetrySettings { address, names: DoorNames::new(address.ip(), &hosts) })
 }

@@ -51,8 +51,8 @@ pub enum FetchError {
     Timeout,
 }
 
-/// Gets the document at `url`: at most `limit` bytes, within `deadline`. Redirects are not followed, and a name that leads to
-/// where only this machine is answered ([`Reach::Documents`]) leads nowhere.
+/// Gets the document at `url`: at most `limit` bytes, within `deadline`. Redirects are not followed, and a host that is
+/// where a cloud tells of the machine ([`Reach::Documents`]) is nowhere.
 pub async fn fetch(
     url: &str,
     tls: Option<ClientTls>,
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn nothing_is_fetched_from_where_only_this_machine_is_answered() {
+    async fn nothing_is_fetched_from_where_a_cloud_tells_of_the_machine() {
         for host in ["169.254.169.254", "[::ffff:169.254.169.254]", "[fe80::1]", "0.0.0.0"] {
             let deadline = Duration::from_secs(5);
             let fetched = fetch(&format!("http://{host}/keys"), None, MediaType::Json, 1024, deadline).await;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use foldhash::fast::RandomState;
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use tokio::{
     sync::OwnedSemaphorePermit,
@@ -140,6 +140,10 @@ impl Http1Connections {
                 }
             };
             match connection.send(*request, begun, times.response).await {
+                // hyper would ask the next one by HTTP/1.0 too, which has no body without a length: it would lose it.
+                Some(Ok(response)) if response.version() == Version::HTTP_10 => {
+                    return Ok(response.map(UpstreamBody::alone));
+                }
                 Some(Ok(response)) => {
                     let lease = Lease { connection, pool: Arc::clone(&self.pool) };
                     return Ok(response.map(|incoming: Incoming| UpstreamBody::new(incoming, lease)));

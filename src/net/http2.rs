@@ -70,8 +70,8 @@ where
     let connection = builder.serve_connection(TokioIo::new(io), service);
     let mut connection = pin!(connection);
     let begun = Instant::now();
+    let mut term = Term::new(settings, (streams.clone(), Arc::clone(&heard)), begun);
     let ended = {
-        let mut term = Term::new(settings, streams.clone(), begun);
         let mut work = pin!(poll_fn(|cx| {
             let polled = connection.as_mut().poll(cx);
             if polled.is_ready() {
@@ -87,7 +87,7 @@ where
                 None => Poll::Pending,
                 Some(Due::End) => Poll::Ready(None),
                 Some(Due::Leave(ending)) => {
-                    term.is_told = true;
+                    term.leave();
                     ending.into_iter().for_each(|ending| shared.0.ended(ending));
                     connection.as_mut().graceful_shutdown();
                     // What it has to tell is sent with its next turn.
@@ -121,7 +121,12 @@ where
         }
         None => {
             connection.as_mut().graceful_shutdown();
-            Some(connection.await)
+            term.leave();
+            poll_fn(|cx| match connection.as_mut().poll(cx) {
+                Poll::Ready(ended) => Poll::Ready(Some(ended)),
+                Poll::Pending => term.due(cx).map_or(Poll::Pending, |_| Poll::Ready(None)),
+            })
+            .await
         }
     };
     tell(ended, &flood, &shared.0, &peer, begun);
@@ -188,15 +193,27 @@ struct Term {
     age: Pin<Box<Sleep>>,
     rest: Pin<Box<Sleep>>,
     is_told: bool,
+    // Requests so far, and how many there were when its client, which was told to go, should ask no more.
+    heard: Arc<AtomicU64>,
+    last: Option<u64>,
     // Whom both wake.
     waiting: Option<Waker>,
 }
 
 impl Term {
-    fn new(settings: ServerSettings, streams: Streams, begun: Instant) -> Self {
+    fn new(settings: ServerSettings, (streams, heard): (Streams, Arc<AtomicU64>), begun: Instant) -> Self {
         let rest = tokio::time::sleep_until(begun + settings.idle);
         let (age, rest) = (Box::pin(sleep(jittered(settings.age))), Box::pin(rest));
-        Self { settings, streams, age, rest, is_told: false, waiting: None }
+        Self { settings, streams, age, rest, is_told: false, heard, last: None, waiting: None }
+    }
+
+    /// From now on its client has been told to go. What is there may be finished; a client that does not answer any more is
+    /// not waited for.
+    fn leave(&mut self) {
+        if !std::mem::replace(&mut self.is_told, true) {
+            self.rest.as_mut().reset(Instant::now() + self.settings.handshake);
+            self.waiting = None;
+        }
     }
 
     fn due(&mut self, cx: &mut Context<'_>) -> Option<Due> {
@@ -206,14 +223,18 @@ impl Term {
         }
         self.waiting = Some(cx.waker().clone());
         if !self.is_told && self.age.as_mut().poll(cx).is_ready() {
-            // A client that does not answer any more is not waited for.
-            self.rest.as_mut().reset(Instant::now() + self.settings.handshake);
-            self.waiting = None;
             return Some(Due::Leave(Some(Ending::Age)));
         }
         while self.rest.as_mut().poll(cx).is_ready() {
             let limit = if self.is_told { self.settings.handshake } else { self.settings.idle };
             let now = Instant::now();
+            if self.is_told {
+                // It has had the time to hear it; HTTP/2 waits for a client that does not say that it has.
+                let heard = self.heard.load(Ordering::Relaxed);
+                if heard > *self.last.get_or_insert(heard) {
+                    return Some(Due::End);
+                }
+            }
             let until = self.streams.resting_since().unwrap_or(now) + limit;
             if until > now {
                 self.rest.as_mut().reset(until);
@@ -222,8 +243,6 @@ impl Term {
             if self.is_told {
                 return Some(Due::End);
             }
-            self.rest.as_mut().reset(now + self.settings.handshake);
-            self.waiting = None;
             return Some(Due::Leave(Some(Ending::Idle)));
         }
         None

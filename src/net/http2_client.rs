@@ -73,7 +73,7 @@ impl Http2Connections {
         mut request: Box<Request<OutboundBody>>,
         http1: &Http1Connections,
     ) -> Result<Sent, Box<Failed>> {
-        let mut attempt = 1;
+        let (mut attempt, mut begun) = (1, None);
         loop {
             let (mut sender, stream) = match self.stream((target, times), http1).await {
                 Ok(Some(way)) => way,
@@ -85,7 +85,9 @@ impl Http2Connections {
             let request_in_http2 = in_http2(*request, target).map_err(|error| Failed::new(error, Fate::Over))?;
             let asked = pin!(sender.try_send_request(request_in_http2).map_err(Box::new));
             let mut alarm = Alarm::new();
-            let mut failed = match within(&mut alarm, Instant::now(), times.response, Some(&progress), asked).await {
+            // All attempts to be answered have the time of one.
+            let begun = *begun.get_or_insert_with(Instant::now);
+            let mut failed = match within(&mut alarm, begun, times.response, Some(&progress), asked).await {
                 Some(Ok(response)) => {
                     return Ok(Sent::Answered(response.map(|incoming| UpstreamBody::of_stream(incoming, stream))));
                 }

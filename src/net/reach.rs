@@ -19,8 +19,8 @@ pub enum Reach {
     Public,
     /// Those in these networks, whatever they are.
     Within(Arc<[Network]>),
-    /// Where a configuration names the host of a document: private ones too, but none of this link (as a cloud's metadata),
-    /// no multicast, and none that embeds such a one.
+    /// Where a configuration names the host of a document: private ones too, but none at which a cloud tells a machine of
+    /// itself, no multicast, none of IPv6's own links, and none that embeds such a one, as far as it can be told.
     Documents,
 }
 
@@ -109,7 +109,16 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 }
 
 fn may_have_documents(address: Ipv4Addr) -> bool {
-    !matches!(address.octets(), [0, ..] | [169, 254, ..] | [168, 63, 129, 16] | [224..=255, ..])
+    !matches!(
+        address.octets(),
+        // Metadata of AWS, Azure, GCP and others, of tasks and pods, of Azure's machines, and of Alibaba's.
+        [0, ..]
+            | [169, 254, 169 | 170, _]
+            | [168, 63, 129, 16]
+            | [100, 100, 100, 200]
+            | [224..=239, ..]
+            | [255, 255, 255, 255]
+    )
 }
 
 fn may_have_documents_v6(address: Ipv6Addr) -> bool {
@@ -119,14 +128,19 @@ fn may_have_documents_v6(address: Ipv6Addr) -> bool {
     };
     match address.segments() {
         [0, 0, 0, 0, 0, 0, 0, 1] => true,
-        // Compatible with IPv4 (RFC 4291, section 2.5.5.1), NAT64 (RFC 6052), 6to4 (RFC 3056).
-        [0, 0, 0, 0, 0, 0, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
-            embedded(high, low)
-        }
-        // Teredo (RFC 4380), and NAT64 of the network's own (RFC 8215), in which the place of the address is not known.
-        [0x2001, 0, ..] | [0x64, 0xff9b, 1, ..] => false,
-        // The metadata of two clouds.
-        [0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x254] | [0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x254] => false,
+        // Compatible with IPv4 (RFC 4291, section 2.5.5.1), translated (RFC 2765), NAT64 (RFC 6052; RFC 8215, with the
+        // address at the end, or in the middle), 6to4 (RFC 3056).
+        [0, 0, 0, 0, 0 | 0xffff, 0, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x64, 0xff9b, 1, 0, 0, 0, high, low]
+        | [0x2002, high, low, ..] => embedded(high, low),
+        [0x64, 0xff9b, 1, high, middle, last, ..] => embedded(high, (middle << 8) | (last >> 8)),
+        // Teredo (RFC 4380), in which nobody serves anything.
+        [0x2001, 0, ..] => false,
+        // Metadata of AWS, GCP and Oracle.
+        [0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x254]
+        | [0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x254]
+        | [0xfd00, 0x00c1, 0, 0, 0, 0, 0xa9fe, 0xa9fe] => false,
         // Multicast, and this link.
         [first, ..] => first & 0xff00 != 0xff00 && first & 0xffc0 != 0xfe80,
     }
@@ -187,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn documents_are_not_at_a_link_s_own_addresses() {
+    fn documents_are_not_where_a_cloud_tells_of_the_machine() {
         for address in [
             "93.184.216.34",
             "10.1.2.3",
@@ -196,7 +210,12 @@ mod tests {
             "fd00::7",
             "2606:4700::1111",
             "64:ff9b::a00:1",
+            "64:ff9b:1::5db8:d822",
+            "64:ff9b:1:5db8:d8:2200::",
             "::ffff:10.0.0.1",
+            // Where others put what has a name: a mesh its services, a container its host.
+            "240.240.0.1",
+            "169.254.1.2",
         ] {
             assert!(allows(&Reach::Documents, address), "{address}");
         }
@@ -211,6 +230,12 @@ mod tests {
             "::a9fe:a9fe",
             "64:ff9b::a9fe:a9fe",
             "64:ff9b:1::a9fe:a9fe",
+            "64:ff9b:1:a9fe:a9:fe00::",
+            "::ffff:0:a9fe:a9fe",
+            "169.254.170.2",
+            "100.100.100.200",
+            "fd00:c1::a9fe:a9fe",
+            "fd20:ce::254",
             "2002:a9fe:a9fe::1",
             "2001::1",
             "fe80::1",

@@ -18,6 +18,10 @@ use tokio::time::{Duration, Instant, Sleep, sleep};
 /// The longest piece of an answer that is handed to a stream: what a client does not read is kept for it.
 const PIECE: usize = 16 * 1024;
 
+/// What ends an answer and is longer comes in two pieces, of which the last one is a byte: it is asked for when the client has
+/// room for all before it. What is shorter may be kept for a client that never takes it.
+const SMALL: usize = 1024;
+
 tokio::task_local! {
     // Of the stream that is polled.
     static ANSWER: Cell<Answer>;
@@ -165,7 +169,9 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Pieces<B> {
         let _ = ANSWER.try_with(|answer| answer.set(Answer::Given(this.given)));
         Poll::Ready(Some(Ok(match frame {
             Ok(mut data) => {
-                this.rest = data.split_off(PIECE.min(data.len()));
+                let length = data.len();
+                let is_last = SMALL < length && length <= PIECE && this.body.is_end_stream();
+                this.rest = data.split_off(if is_last { length - 1 } else { PIECE.min(length) });
                 Frame::data(data)
             }
             Err(trailers) => trailers,

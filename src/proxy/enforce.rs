@@ -180,8 +180,11 @@ impl Worker {
         parts: &Parts,
     ) -> Result<Arc<Snapshot>, Rejection> {
         exchange.received(parts);
-        self.check_load()?;
-        let snapshot = seen.snapshots.usable(now)?; // One request, one snapshot.
+        // What is refused before its framing was looked at leaves nothing to be read after it.
+        let closing =
+            |rejection: Rejection| rejection.closing_if(parts.headers.contains_key(header::TRANSFER_ENCODING));
+        self.check_load().map_err(closing)?;
+        let snapshot = seen.snapshots.usable(now).map_err(|problem| closing(problem.into()))?; // One request, one snapshot.
         exchange.by_snapshot(snapshot.revision, seen);
         self.settings.head.check(parts)?;
         Ok(snapshot)
@@ -275,6 +278,9 @@ impl Worker {
             }
         })?;
         exchange.waited(body.waited);
+        if !asked.route.admits_body(&asked.head, body.document.as_ref()) {
+            return Err(Rejection::new(Reason::OriginNotAllowed));
+        }
         self.authorize(exchange, now, (peer, seen), asked, body)
     }
 

@@ -256,15 +256,21 @@ fn announced(headers: &HeaderMap) -> Option<HeaderValue> {
 
 /// Refuses an answer that two readers would part from the next one in two places (RFC 9112, section 6.1).
 pub(super) fn check_framing(headers: &HeaderMap) -> Result<(), Rejection> {
-    let Some(coding) = headers.get(header::TRANSFER_ENCODING) else { return Ok(()) };
-    let is_repeated = headers.get_all(header::TRANSFER_ENCODING).iter().nth(1).is_some();
-    if is_repeated
-        || headers.contains_key(header::CONTENT_LENGTH)
-        || !coding.as_bytes().eq_ignore_ascii_case(b"chunked")
-    {
-        return Err(Rejection::with_detail(Reason::UpstreamMalformed, "the framing is not exactly one"));
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let length = lengths.next().map(HeaderValue::as_bytes);
+    let is_one = match headers.get(header::TRANSFER_ENCODING) {
+        None => length.is_none_or(|length| !length.is_empty() && length.iter().all(u8::is_ascii_digit)),
+        Some(coding) => {
+            let is_repeated = headers.get_all(header::TRANSFER_ENCODING).iter().nth(1).is_some();
+            !is_repeated && length.is_none() && coding.as_bytes().eq_ignore_ascii_case(b"chunked")
+        }
+    };
+    // The length is sent on as it came, whoever reads it.
+    if is_one && lengths.next().is_none() {
+        Ok(())
+    } else {
+        Err(Rejection::with_detail(Reason::UpstreamMalformed, "the framing is not exactly one"))
     }
-    Ok(())
 }
 
 /// Removes the fields of an upstream's answer that end here.

@@ -1,19 +1,18 @@
-//! Which pages of browsers may ask: what a page makes a browser send comes with the page's origin (RFC 6454, section 7).
+//! Which pages of browsers may ask: what a page of another origin makes a browser send names it (RFC 6454, section 7), but for
+//! what only reads and sends nothing that is asked for first.
 
-use http::{HeaderName, header};
+use http::header;
 use thiserror::Error;
 
-use crate::access::{Authority, CanonicalRequest};
+use crate::{
+    access::{Authority, CanonicalRequest},
+    protocol::Json,
+};
 
 use super::table::Route;
 
-/// The fields of a message of MCP, whose servers have to look at the origin (MCP, transports: security warning).
-static MCP: [HeaderName; 4] = [
-    HeaderName::from_static("mcp-protocol-version"),
-    HeaderName::from_static("mcp-method"),
-    HeaderName::from_static("mcp-name"),
-    HeaderName::from_static("mcp-session-id"),
-];
+/// How the fields of MCP begin, whose servers have to look at the origin (MCP, transports: security warning).
+const MCP: &str = "mcp-";
 
 /// The text is not an origin as browsers write it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -44,8 +43,8 @@ impl Origin {
 }
 
 impl Route {
-    /// Whether the page that the request is of may ask, if it is of one. Where the route names no origins, pages may ask for
-    /// everything but by the Model Context Protocol.
+    /// Whether the page that the request names may ask, if it names one. Where the route names no origins, pages may ask for
+    /// everything but by fields of the Model Context Protocol.
     pub fn admits_origin(&self, head: &CanonicalRequest) -> bool {
         if !head.has(&header::ORIGIN) {
             return true;
@@ -55,9 +54,25 @@ impl Route {
                 let origin = head.header(&header::ORIGIN).ok().flatten();
                 origin.is_some_and(|origin| origins.iter().any(|known| *known.0 == *origin))
             }
-            None => !MCP.iter().any(|name| head.has(name)),
+            None => !head.has_beginning(MCP),
         }
     }
+
+    /// Whether that page may send this body: without origins none may send messages of JSON-RPC, as those of MCP are.
+    pub fn admits_body(&self, head: &CanonicalRequest, body: Option<&Json>) -> bool {
+        if self.origins.is_some() || !head.has(&header::ORIGIN) {
+            return true;
+        }
+        match body {
+            Some(Json::Array(items)) => !items.iter().any(is_message),
+            Some(body) => !is_message(body),
+            None => true,
+        }
+    }
+}
+
+fn is_message(json: &Json) -> bool {
+    matches!(json, Json::Object(members) if members.iter().any(|(name, _)| name.eq_ignore_ascii_case("jsonrpc")))
 }
 
 #[cfg(test)]
@@ -66,8 +81,8 @@ mod tests {
 
     #[test]
     fn an_origin_is_written_as_browsers_do() {
-        for text in ["https://app.acme.example", "http://localhost:6274", "http://[::1]:80a", "app://host"] {
-            assert_eq!(Origin::parse(text).is_ok(), !text.ends_with("80a"), "{text}");
+        for text in ["https://app.acme.example", "http://localhost:6274", "http://[::1]:8080", "app://host"] {
+            assert!(Origin::parse(text).is_ok(), "{text}");
         }
         for text in [
             "null",
@@ -82,6 +97,8 @@ mod tests {
             "https://*.acme.example",
             "https://user@app.acme.example",
             "https://app.acme.example.",
+            "http://[::1]:80a",
+            "http://[0::1]",
             "://a",
             "https://",
         ] {

@@ -171,6 +171,52 @@ fn streams_that_nobody_ends_or_reads_are_freed() {
 }
 
 #[test]
+fn the_end_of_an_answer_is_no_more_kept_than_its_beginning() {
+    let world = World { more: "timeouts: { unread: 300ms }".to_owned(), ..World::new() };
+    world.upstream.answer_with(format!("HTTP/1.1 200 OK\r\ncontent-length: 9000\r\n\r\n{}", "x".repeat(9000)));
+    let portcullis = world.start();
+    let token = world.issuer.token("erin", &[]);
+    // Windows with room for a byte.
+    let mut narrow = Http2::open_with(portcullis.data, &[(4, 1)]);
+    for number in 0..20 {
+        let head = request_head("GET", "/documents/d1", &token, &[]);
+        narrow.send(frame(1, END_HEADERS | END_STREAM, number * 2 + 1, &head));
+    }
+    let unread = || portcullis.metric("portcullis_connections_ended_total{reason=\"unread_stream\"}");
+    eventually("their streams are reset", || (unread() == 20.0).then_some(()));
+    // Who takes them gets them whole.
+    let mut wide = Http2::reading(portcullis.data);
+    wide.send(frame(1, END_HEADERS | END_STREAM, 1, &request_head("GET", "/documents/d1", &token, &[])));
+    let (mut body, mut has_ended) = (0, false);
+    while !has_ended {
+        let (kind, flags, stream, payload) = wide.next().expect("the answer goes on");
+        if (kind, stream) == (0, 1) {
+            body += payload.len();
+            has_ended = flags & END_STREAM != 0;
+        }
+    }
+    assert_eq!(body, 9000);
+}
+
+#[test]
+fn who_was_told_to_go_and_goes_on_asking_is_ended() {
+    let world = World { more: "timeouts: { age: 500ms, handshake: 500ms }".to_owned(), ..World::new() };
+    let portcullis = world.start();
+    let token = world.issuer.token("erin", &[]);
+    // What it is told is never acknowledged, so that HTTP/2 would wait for it for ever.
+    let mut deaf = Http2::open(portcullis.data);
+    let mut asked = 0;
+    let head = || request_head("GET", "/documents/d1", &token, &[]);
+    let begun = std::time::Instant::now();
+    while deaf.send(frame(1, END_HEADERS | END_STREAM, asked * 2 + 1, &head())) {
+        asked += 1;
+        assert!(begun.elapsed() < Duration::from_secs(20), "after {asked} requests it still serves");
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert!(asked > 5, "it has served before: {asked}");
+}
+
+#[test]
 fn a_connection_without_streams_rests_for_a_while_only() {
     let more = "timeouts: { idle: 500ms, handshake: 300ms }";
     let world = World { more: more.to_owned(), ..World::new() };

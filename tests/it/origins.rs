@@ -84,10 +84,17 @@ fn no_page_sends_messages_of_mcp_but_where_it_may() {
         let answer = portcullis.request("POST", "/mcp", &token, &format!("{json}{page}{field}"), CALL);
         assert_eq!(told(&answer), (403, "origin_not_allowed".to_owned()), "{field}");
     }
+    // The first message of a client has none of these fields, and those of old ones never do.
+    for (fields, body) in [(json, CALL.to_owned()), ("", CALL.to_owned()), (json, CALL.replace("jsonrpc", "JSONRPC"))] {
+        let answer = portcullis.request("POST", "/mcp", &token, &format!("{fields}{page}"), &body);
+        assert_eq!(told(&answer), (403, "origin_not_allowed".to_owned()), "{body}");
+    }
     assert_eq!(world.upstream.seen().len(), passed);
+    let other = r#"{"params":{"name":"d1"}}"#;
+    assert_eq!(portcullis.request("POST", "/mcp", &token, &format!("{json}{page}"), other).status, 200);
     let fields = format!("{version}{page}");
     assert_eq!(portcullis.request("POST", "/console/x", &token, &fields, CALL).status, 200);
-    // Any other page may ask where nobody said whose may: with a credential, which no page sends by itself.
+    // Any other page may ask where nobody said whose may: with a credential.
     assert_eq!(portcullis.request("GET", "/documents/d1", &token, page, "").status, 200);
 }
 
@@ -111,9 +118,12 @@ fn metrics_are_asked_for_by_a_name_of_theirs_and_by_no_page() {
         let twice = "host: localhost\r\nhost: localhost\r\n";
         assert_eq!(asked(portcullis.telemetry, twice), (421, false));
         for path in ["/livez", "/readyz"] {
-            let request = format!("GET {path} HTTP/1.0\r\n\r\n");
-            assert_eq!(answer_of(portcullis.telemetry, request).unwrap().status, 200, "a prober names no host");
+            for head in ["HTTP/1.0\r\n", "HTTP/1.1\r\nhost: telemetry\r\nconnection: close\r\n"] {
+                let request = format!("GET {path} {head}\r\n");
+                assert_eq!(answer_of(portcullis.telemetry, request).unwrap().status, 200, "{path} {head}");
+            }
         }
+        assert_eq!(answer_of(portcullis.telemetry, "GET /metrics HTTP/1.0\r\n\r\n").unwrap().status, 200);
     }
     let named = "telemetry: { address: 127.0.0.1:0, hosts: [metrics.acme.example] }";
     let config = world.config().replace("telemetry: { address: 127.0.0.1:0 }", named);
@@ -126,15 +136,23 @@ fn metrics_are_asked_for_by_a_name_of_theirs_and_by_no_page() {
 
 #[test]
 fn what_is_no_origin_and_no_host_is_told() {
+    let refused = |world: &World, config: String, expected: &str| {
+        world.write("portcullis.yaml", config);
+        let output = world.run(&["validate", "--config", "portcullis.yaml"]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.contains(expected), "{said}");
+    };
     for origin in
         ["null", "app.acme.example", "https://app.acme.example/", "https://*.acme.example", "https://A.example"]
     {
         let written = format!("origins: [\"{origin}\"]");
         let routes = ROUTES.replace("origins: [\"https://app.acme.example\", \"http://localhost:6274\"]", &written);
         let world = World::with_routes(&routes);
-        world.write("portcullis.yaml", world.config());
-        let output = world.run(&["validate", "--config", "portcullis.yaml"]);
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(!output.status.success() && said.contains("is not an origin as browsers write it"), "{said}");
+        refused(&world, world.config(), "is not an origin as browsers write it");
+    }
+    let world = World::new();
+    for (hosts, expected) in [("a b", "not a host"), ("metrics.acme.example:9902", "has a port")] {
+        let written = format!("telemetry: {{ address: 127.0.0.1:0, hosts: [\"{hosts}\"] }}");
+        refused(&world, world.config().replace("telemetry: { address: 127.0.0.1:0 }", &written), expected);
     }
 }

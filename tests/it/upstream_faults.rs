@@ -308,3 +308,24 @@ fn a_connection_whose_answer_came_before_the_end_of_the_request_is_not_used_agai
     assert_eq!((answer.status, answer.body.as_str()), (200, "next"));
     upstream.join().unwrap();
 }
+
+#[test]
+fn an_upload_after_an_answer_by_http_1_0_keeps_its_body() {
+    let world = World::with_routes(ROUTES);
+    let portcullis = world.start();
+    let token = world.issuer.token("erin", &[]);
+    world.upstream.answer_with("HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ncontent-length: 2\r\n\r\nok");
+    let mut connection = Connection::open(portcullis.data);
+    for _ in 0..3 {
+        connection.send(request("GET", "/documents/d1", &token, "", ""));
+        let answer = connection.answer().unwrap();
+        assert_eq!((answer.status, answer.body.as_str()), (200, "ok"));
+        let head = request("PUT", "/documents/d1", &token, "transfer-encoding: chunked\r\n", "");
+        connection.send(head.replace("content-length: 0\r\n", "") + "5\r\nhello\r\n0\r\n\r\n");
+        let answer = connection.answer().unwrap();
+        assert_eq!(answer.status, 200);
+        let last = world.upstream.last();
+        assert!(last.starts_with("PUT /documents/d1 HTTP/1.1\r\n") && last.contains("hello"), "{last}");
+        assert_eq!(world.record_of(&answer)["bytes"]["request"], 5);
+    }
+}

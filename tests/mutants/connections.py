@@ -21,4 +21,9 @@ MUTANTS = [
     ("as much is read as there is", "net/patient.rs", "const MOST: usize = 12 * 1024;", "const MOST: usize = 1024 * 1024;", ["--lib", "net::patient"]),
     ("more is taken up than is taken", "net/held.rs", "if stuck.is_set() {", "if false {", UNREAD),
     ("who does not read keeps what was taken away", "net/held.rs", "return H::poll_held(body, cx).map(|error| Some(Err(error)));", "return Poll::Pending;", ["--test", "it", "nobody_reads_ends"]),
+    ("a connection is used after an answer by HTTP/1.0", "net/http1_client.rs", "if response.version() == Version::HTTP_10 =>", "if false =>", ["--test", "it", "upstream_faults::an_upload"]),
+    ("who was told to go asks for ever", "net/http2.rs", "if heard > *self.last.get_or_insert(heard) {", "if false {", ["--test", "it", "floods::who_was_told"]),
+    ("the end of an answer is never unread", "net/streams.rs", "if is_last { length - 1 } else { PIECE.min(length) }", "PIECE.min(length)", ["--test", "it", "floods::the_end"]),
+    ("lengths of answers are not looked at", "proxy/upstream.rs", "length.is_none_or(|length| !length.is_empty() && length.iter().all(u8::is_ascii_digit))", "true", ["--test", "it", "request_rules::an_answer"]),
+    ("what was refused unread goes on", "proxy/enforce.rs", "rejection.closing_if(parts.headers.contains_key(header::TRANSFER_ENCODING))", "rejection", ["--test", "it", "request_rules::what_is_refused"]),
 ]
