@@ -29,7 +29,7 @@ use super::{
     preface::PREFACE,
     problem::HeadProblem,
     server::{Handler, ServerSettings},
-    streams::{Pieces, Streams},
+    streams::{Pieces, Streams, TunnelOpen},
     switched::Switched,
     unread::Unread,
 };
@@ -53,8 +53,11 @@ where
         Box::pin(async move {
             let mut response = shared.0.respond(&shared.1, request).await;
             if let Some(switched) = response.extensions_mut().remove::<Switched>() {
-                let drain = shared.2.clone();
-                tokio::spawn(async move { switched.run(drain).await });
+                let (drain, open) = (shared.2.clone(), TunnelOpen::here());
+                tokio::spawn(async move {
+                    switched.run(drain).await;
+                    drop(open);
+                });
             }
             Ok::<_, Infallible>(response.map(Pieces::of))
         })

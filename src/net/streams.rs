@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    convert::Infallible,
     future::{Future, poll_fn},
     pin::{Pin, pin},
     sync::{Arc, Mutex, PoisonError},
@@ -13,7 +14,10 @@ use hyper::{
     body::{Body, Frame, SizeHint},
     rt::Executor,
 };
-use tokio::time::{Duration, Instant, Sleep, sleep};
+use tokio::{
+    sync::oneshot,
+    time::{Duration, Instant, Sleep, sleep},
+};
 
 /// The longest piece of an answer that is handed to a stream: what a client does not read is kept for it.
 const PIECE: usize = 16 * 1024;
@@ -24,13 +28,37 @@ const SMALL: usize = 1024;
 
 tokio::task_local! {
     // Of the stream that is polled.
-    static ANSWER: Cell<Answer>;
+    static WATCHED: Watched;
+}
+
+/// What is known of a stream to whoever works for it.
+#[derive(Default)]
+struct Watched {
+    answer: Cell<Answer>,
+    // Is over with the tunnel that the stream has become, until it is taken for whoever fills that.
+    tunnel: Cell<Option<oneshot::Receiver<Infallible>>>,
+}
+
+/// To be dropped with the tunnel that a stream has become.
+#[derive(Debug)]
+pub(super) struct TunnelOpen {
+    _tells: Option<oneshot::Sender<Infallible>>,
+}
+
+impl TunnelOpen {
+    /// Of the stream that is polled.
+    pub(super) fn here() -> Self {
+        let (tells, is_over) = oneshot::channel();
+        let is_watched = WATCHED.try_with(|watched| watched.tunnel.set(Some(is_over))).is_ok();
+        Self { _tells: is_watched.then_some(tells) }
+    }
 }
 
 /// How far the answer of a stream has come.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 enum Answer {
     /// It is waited for.
+    #[default]
     Awaited,
     /// Its client has to take so many pieces, before there is more.
     Given(u64),
@@ -101,13 +129,32 @@ where
 {
     fn execute(&self, stream: F) {
         let (entered, patience, unread) = (self.enter(), self.patience, Arc::clone(&self.unread));
+        // What a stream hands over is what fills its tunnel.
+        let tunnel = WATCHED.try_with(|watched| watched.tunnel.take()).ok().flatten();
         tokio::spawn(async move {
-            if ANSWER.scope(Cell::new(Answer::Awaited), taken(stream, patience)).await.is_none() {
-                // Dropped, the stream is reset.
-                unread();
+            match tunnel {
+                Some(tunnel) => filled(stream, tunnel, patience).await,
+                None if WATCHED.scope(Watched::default(), taken(stream, patience)).await.is_none() => {
+                    // Dropped, the stream is reset.
+                    unread();
+                }
+                None => {}
             }
             drop(entered);
         });
+    }
+}
+
+/// Until the tunnel is filled, or for so long after its end: hyper waits for ever for a client to take what is left. Dropped,
+/// its stream is reset.
+async fn filled<F: Future>(filling: F, tunnel: oneshot::Receiver<Infallible>, patience: Duration) {
+    let given_up = async {
+        let _ = tunnel.await;
+        sleep(patience).await;
+    };
+    tokio::select! {
+        _ = filling => {}
+        () = given_up => {}
     }
 }
 
@@ -119,7 +166,7 @@ async fn taken<F: Future>(stream: F, patience: Duration) -> Option<F::Output> {
         if let Poll::Ready(outcome) = stream.as_mut().poll(cx) {
             return Poll::Ready(Some(outcome));
         }
-        match ANSWER.with(Cell::get) {
+        match WATCHED.with(|watched| watched.answer.get()) {
             Answer::Awaited => waiting = None,
             Answer::Given(pieces) => {
                 if waiting.as_ref().is_none_or(|(then, _)| *then != pieces) {
@@ -156,7 +203,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Pieces<B> {
             match Pin::new(&mut this.body).poll_frame(cx) {
                 Poll::Pending => {
                     // A body may be polled elsewhere too: then nobody watches.
-                    let _ = ANSWER.try_with(|answer| answer.set(Answer::Awaited));
+                    let _ = WATCHED.try_with(|watched| watched.answer.set(Answer::Awaited));
                     return Poll::Pending;
                 }
                 Poll::Ready(Some(Ok(frame))) => frame.into_data(),
@@ -166,7 +213,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Pieces<B> {
             Ok(std::mem::take(&mut this.rest))
         };
         this.given += 1;
-        let _ = ANSWER.try_with(|answer| answer.set(Answer::Given(this.given)));
+        let _ = WATCHED.try_with(|watched| watched.answer.set(Answer::Given(this.given)));
         Poll::Ready(Some(Ok(match frame {
             Ok(mut data) => {
                 let length = data.len();
@@ -196,8 +243,6 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Pieces<B> {
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
-
     use http_body_util::{BodyExt, Full};
 
     use super::*;
@@ -214,7 +259,9 @@ mod tests {
             assert_eq!(pieces.size_hint().exact(), Some(40_000 - u64::try_from(all.len()).unwrap()));
             assert_eq!(pieces.is_end_stream(), all.len() == 40_000);
         }
-        assert_eq!((all, sizes), (whole.to_vec(), vec![PIECE, PIECE, 40_000 - 2 * PIECE]));
+        assert!(all == whole.to_vec());
+        // The last byte waits until there is room for all before it.
+        assert_eq!(sizes, [PIECE, PIECE, 40_000 - 2 * PIECE - 1, 1]);
     }
 
     /// A stream that takes one piece, and asks for another if it is to.
@@ -229,7 +276,7 @@ mod tests {
     #[tokio::test]
     async fn who_does_not_take_its_answer_is_not_waited_for_and_who_waits_for_one_is() {
         let patience = Duration::from_millis(20);
-        let watched = |stream| ANSWER.scope(Cell::new(Answer::Awaited), taken(stream, patience));
+        let watched = |stream| WATCHED.scope(Watched::default(), taken(stream, patience));
         let mut whole = Pieces::of(Full::<Bytes>::new(Bytes::from_static(b"some")));
         assert!(watched(Box::pin(takes(false, &mut whole)) as Pin<Box<dyn Future<Output = ()>>>).await.is_none());
         let silent = http_body_util::StreamBody::new(futures_util::stream::pending());

@@ -201,7 +201,7 @@ fn without_a_route_that_asks_for_it_no_stream_switches() {
 fn a_client_that_takes_nothing_on_its_stream_is_ended() {
     let (address, _heads) = service();
     let mut world = World::with_routes(ROUTES);
-    world.more = "timeouts: { unread: 1s }".to_owned();
+    world.more = "timeouts: { unread: 1s, idle: 2s, handshake: 1s }".to_owned();
     let portcullis = world.start_before(address);
     let token = format!("Bearer {}", world.issuer.token("erin", &["reader"]));
     // Its window takes less than what comes back.
@@ -219,4 +219,8 @@ fn a_client_that_takes_nothing_on_its_stream_is_ended() {
     eventually("its end", || (portcullis.metric(metric) == 1.0).then_some(()));
     let record = eventually("the record", || world.audit().pop());
     assert_eq!(record["complete"], false);
+    // Nothing of it is left either: its stream is reset, and its connection then rests, and ends.
+    while connection.next().expect("its stream is reset").0 != 3 {}
+    while connection.next().is_some() {}
+    assert_eq!(portcullis.metric("portcullis_connections_ended_total{reason=\"idle\"}"), 1.0);
 }

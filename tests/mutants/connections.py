@@ -26,4 +26,5 @@ MUTANTS = [
     ("the end of an answer is never unread", "net/streams.rs", "if is_last { length - 1 } else { PIECE.min(length) }", "PIECE.min(length)", ["--test", "it", "floods::the_end"]),
     ("lengths of answers are not looked at", "proxy/upstream.rs", "length.is_none_or(|length| !length.is_empty() && length.iter().all(u8::is_ascii_digit))", "true", ["--test", "it", "request_rules::an_answer"]),
     ("what was refused unread goes on", "proxy/enforce.rs", "rejection.closing_if(parts.headers.contains_key(header::TRANSFER_ENCODING))", "rejection", ["--test", "it", "request_rules::what_is_refused"]),
+    ("what is left in a tunnel waits for ever", "net/streams.rs", "let _ = tunnel.await;", "let _ = tunnel.await;\n        std::future::pending::<()>().await;", ["--test", "it", "websocket_streams::a_client_that_takes"]),
 ]
