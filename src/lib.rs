@@ -8,7 +8,7 @@
 //! route     = snapshot.routes.find(&head)?      403   host, path, method, header fields
 //! principal = authenticator.authenticate(…)?    401   the subject, its actors, its task
 //! body      = body.read(…)?                     413   only if the route's resource is in it
-//! accesses  = operation.accesses(inputs)?       400   action and resource, one or several
+//! accesses  = operation.mapped(inputs)?         400   action and resource, one or several
 //! permit    = policy.authorize(…)?              403   every member of the chain, every access
 //! request   = upstream::request(permit, head, …)      nothing is sent without a permit
 //! response  = request.send(…)?                  502   the upstream's own answer

@@ -162,6 +162,8 @@ reasons! {
     BodyTimeout = "body_timeout", REQUEST_TIMEOUT, "The body did not arrive in time";
     /// An inspected body is not one strict JSON document.
     MalformedBody = "malformed_body", BAD_REQUEST, "The body is malformed";
+    /// A field of the head says something else of a message than the message does.
+    HeaderMismatch = "header_mismatch", BAD_REQUEST, "The head does not say what the message says";
     /// A variable of the route is missing, empty, repeated, ambiguous, or not an id.
     MappingFailed = "mapping_failed", BAD_REQUEST, "The request does not name its resource in one unambiguous way";
 
@@ -171,7 +173,10 @@ reasons! {
     /// A page of a browser asks whose origin the route does not name.
     OriginNotAllowed = "origin_not_allowed", FORBIDDEN, "Pages of this origin may not ask for this";
 
-    /// No route is for this request.
+    /// The session that the request names was not made for its principal here, or is none.
+    UnknownSession = "unknown_session", NOT_FOUND, "There is no such session";
+
+    /// No route is for this request, or no rule of its route for what its message asks for.
     NoRoute = "no_route", FORBIDDEN, "No route is for this request";
 
     /// A denial on a route that hides existence looks like this to the client; the record keeps the true reason.

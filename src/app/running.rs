@@ -26,7 +26,7 @@ use crate::{
         Predecessor, ServerSettings, ServerTls, TooFewDescriptors, first_kept_descriptor, look_after, refuse_too_few,
         serve,
     },
-    proxy::{Enforcer, ProxyMetrics, Shared, register_upstream_metrics},
+    proxy::{Enforcer, ProxyMetrics, SessionKey, Shared, register_upstream_metrics},
     snapshot::{CompactionMetrics, SnapshotCell, register_metrics},
     supply::{FileSource, KeySetMetrics, Replicator, SupplyMetrics},
     telemetry::{EndedConnections, MetricsError, Registry},
@@ -66,6 +66,9 @@ pub enum StartError {
     /// A metric is there twice.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    /// Nothing that has to be kept from others could be made.
+    #[error("the machine gives no random bytes")]
+    Random,
     /// A thread or its runtime cannot be started.
     #[error("a thread cannot be started: {0}")]
     Thread(#[from] io::Error),
@@ -240,7 +243,11 @@ impl Running {
         }
         let telling = |names| TelemetryHandler::new(registry, Arc::clone(&snapshots), readiness, names);
         let handler = names.map(telling);
-        let shared = Shared { unknown_key, refused_keys, ..Shared::default() };
+        let sessions = match &settings.session_key {
+            Some(key) => Arc::clone(key),
+            None => Arc::new(SessionKey::random().map_err(|_| StartError::Random)?),
+        };
+        let shared = Shared { unknown_key, refused_keys, ..Shared::new(sessions) };
         for worker in 0..settings.workers {
             let enforcer = Enforcer::new(
                 Arc::clone(&snapshots),

@@ -38,6 +38,8 @@ pub struct AuditRecord {
     pub path: Option<Arc<str>>,
     /// The name of the route.
     pub route: Option<Arc<str>>,
+    /// What the message in its body calls, such as `tools/call search`.
+    pub call: Option<Arc<str>>,
     /// What the request stands for.
     pub accesses: Vec<AccessRecord>,
     /// The member of the chain that was not permitted.
@@ -84,6 +86,7 @@ impl AuditRecord {
             host: None,
             path: None,
             route: None,
+            call: None,
             accesses: Vec::new(),
             denied_member: None,
             denied_access: None,
@@ -130,6 +133,7 @@ impl AuditRecord {
             record.plain(name!("path"), path.as_bytes());
         }
         record.text_if(name!("route"), self.route.as_deref());
+        record.text_if(name!("call"), self.call.as_deref());
         record.array(name!("accesses"), &self.accesses, |line, access| {
             Object::write(line, |object| access.members(object));
         });

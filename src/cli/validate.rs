@@ -12,7 +12,7 @@ use crate::{
     app::{check_everything, load_snapshot},
     config::ListenSettings,
     net::Role,
-    route::{BodyRule, DetailNeed, FormRule, Operation, Route},
+    route::{AccessTemplate, BodyRule, CallRule, DetailNeed, FormRule, Operation, Protocol, Route},
     snapshot::Snapshot,
 };
 
@@ -65,9 +65,21 @@ fn print_routes(mut output: impl Write, snapshot: &Snapshot, proxies: &[(String,
             route.path.to_string(),
             if headers.is_empty() { "-".to_owned() } else { headers },
             upstream(snapshot, route),
-            accesses(operation).join(" and "),
+            accesses(&operation.accesses),
             notes(route, operation).join(", "),
         ]);
+        for (call, rule) in operation.protocol.iter().flat_map(Protocol::rules) {
+            let (what, notes) = (accesses(&rule.accesses), call_notes(rule).join(", "));
+            rows.push(vec![
+                String::new(),
+                String::new(),
+                format!("  {call}"),
+                String::new(),
+                String::new(),
+                what,
+                notes,
+            ]);
+        }
     }
     let statistics = snapshot.policy.statistics();
     writeln!(output, "{}", table(&rows))?;
@@ -103,8 +115,27 @@ fn upstream(snapshot: &Snapshot, route: &Route) -> String {
     snapshot.upstream(route.upstream).map(|upstream| upstream.name.to_string()).unwrap_or_default()
 }
 
-fn accesses(operation: &Operation) -> Vec<String> {
-    operation.accesses.iter().map(|access| format!("{} on {}", access.action, access.resource)).collect()
+fn accesses(accesses: &[AccessTemplate]) -> String {
+    if accesses.is_empty() {
+        return "what its message says:".to_owned();
+    }
+    worded(accesses).join(" and ")
+}
+
+fn worded(accesses: &[AccessTemplate]) -> Vec<String> {
+    accesses.iter().map(|access| format!("{} on {}", access.action, access.resource)).collect()
+}
+
+fn call_notes(rule: &CallRule) -> Vec<String> {
+    let mut notes = Vec::new();
+    if rule.task_required {
+        notes.push("task required".to_owned());
+    }
+    if !rule.scopes.is_empty() {
+        let scopes: Vec<&str> = rule.scopes.iter().map(Scope::as_str).collect();
+        notes.push(format!("scopes {}", scopes.join(" ")));
+    }
+    notes
 }
 
 fn notes(route: &Route, operation: &Operation) -> Vec<String> {
@@ -170,6 +201,10 @@ fn notes(route: &Route, operation: &Operation) -> Vec<String> {
 fn as_json(snapshot: &Snapshot, proxies: &[(String, bool)]) -> serde_json::Value {
     let routes: Vec<_> = operations(snapshot)
         .map(|(route, method, operation)| {
+            let calls = operation.protocol.iter().flat_map(Protocol::rules).map(
+                |(call, rule)| json!({ "call": call, "accesses": worded(&rule.accesses), "notes": call_notes(rule) }),
+            );
+            let calls: Vec<_> = calls.collect();
             json!({
                 "name": &*route.name,
                 "method": method,
@@ -177,7 +212,8 @@ fn as_json(snapshot: &Snapshot, proxies: &[(String, bool)]) -> serde_json::Value
                 "path": route.path.to_string(),
                 "headers": route.headers.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 "upstream": upstream(snapshot, route),
-                "accesses": accesses(operation),
+                "accesses": worded(&operation.accesses),
+                "calls": calls,
                 "notes": notes(route, operation),
             })
         })

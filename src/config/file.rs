@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
+    file_calls::{GraphQl, Mcp},
     file_identity::{Authentication, Identity},
     file_limits::{Limits, Requests, Timeouts},
     file_places::{Admin, HandOver, Listen, Telemetry, Tls, Upstream},
@@ -198,7 +199,12 @@ pub(super) struct Route {
     /// How long an answer may pause, such as a stream of rare events. By default `timeouts.answer_pause`.
     pub(super) answer_pause: Option<Located<String>>,
     /// What each method stands for. Other methods are denied.
+    #[serde(default)]
     pub(super) operations: BTreeMap<String, Located<Operation>>,
+    /// In the place of `operations`: what each message of the Model Context Protocol stands for.
+    pub(super) mcp: Option<Located<Mcp>>,
+    /// In the place of `operations`: what each field at the top of a request of GraphQL stands for.
+    pub(super) graphql: Option<Located<GraphQl>>,
 }
 
 /// What happens to the credential.

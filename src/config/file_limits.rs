@@ -72,6 +72,9 @@ pub(super) struct Requests {
     pub(super) underscores: Underscores,
     /// Whether requests by HTTP/1.0 are served (`serve`, the default), or refused (`refuse`).
     pub(super) http_1_0: OldHttp,
+    /// A file of at least 32 random bytes, by which sessions of MCP are bound to whom they were made for. Processes that share
+    /// it take each other's sessions. By default each process makes one up at its start.
+    pub(super) session_key_file: Option<Located<String>>,
 }
 
 /// What becomes of a header field whose name holds `_`.

@@ -2,6 +2,7 @@
 
 mod authentication;
 mod budget;
+mod calls;
 mod contextual;
 mod denylist;
 mod details;
@@ -9,6 +10,7 @@ mod documents;
 mod endpoints;
 mod explicit_proxy;
 mod file;
+mod file_calls;
 mod file_endpoints;
 mod file_identity;
 mod file_limits;

@@ -12,12 +12,12 @@ use crate::{
     policy::did_you_mean,
     route::{
         AccessTemplate, BodyRule, DetailRule, FormRule, HeaderMatch, HostPattern, ItemFilter, JsonPath, Operation,
-        Operations, Origin, PathTemplate, Route, RouteTable, Source, UpstreamId, UsedBy,
+        Origin, PathTemplate, Route, RouteTable, Source, UpstreamId, UsedBy,
     },
 };
 
 use super::{
-    authentication, budget, details,
+    authentication, budget, calls, details,
     file::{self, BodyUse, Credential},
     file_identity::Identity,
     located::Located,
@@ -87,16 +87,17 @@ fn route(
     let headers = headers(&written.headers, problems);
     let rule = written.authentication.as_ref();
     let authentication = rule.map(|rule| authentication::rule(rule, common.identity, problems));
-    if written.operations.is_empty() {
-        problems.add(written.place, "`operations` is empty: every method would be denied");
-    }
+    calls::check_operations(written, problems);
     let body_pause = problems.optional_duration(written.body_pause.as_ref());
     let answer_pause = problems.optional_duration(written.answer_pause.as_ref());
     let origins: Option<Vec<Origin>> = written.origins.as_ref().map(|written| {
         written.iter().filter_map(|origin| checked(Origin::parse(&origin.value), origin.place, problems)).collect()
     });
     let path = path?;
-    let mut operations = Operations::default();
+    // Servers of MCP have to look at the origin, and no page asks unless it is said whose may.
+    let origins = origins.or_else(|| written.mcp.as_ref().map(|_| Vec::new()));
+    let mut operations = calls::operations(written, &path, (common.body, common.filtered, common.task_types), problems)
+        .unwrap_or_default();
     for (name, operation) in &written.operations {
         let method = method(name, operation.place, problems);
         let made = self::operation(operation, method.as_ref(), &path, common, problems);
@@ -135,6 +136,10 @@ pub(super) fn accesses(routes: &[Located<file::Route>], file: &Path) -> Vec<Acce
     let mut accesses = Vec::new();
     for route in routes {
         let Ok(path) = PathTemplate::parse(&route.path.value) else { continue };
+        let spoken = calls::operations(route, &path, (0, 0, &[]), reported).unwrap_or_default();
+        for protocol in spoken.values().filter_map(|operation| operation.protocol.as_ref()) {
+            accesses.extend(protocol.accesses().into_iter().cloned());
+        }
         for operation in route.operations.values() {
             let one = operation.action.as_ref().zip(operation.resource.as_ref());
             let several = operation.accesses.iter().flatten().map(|access| (&access.action, &access.resource));
@@ -159,6 +164,8 @@ fn check_task_types(routes: &[Located<file::Route>], types: &[Located<String>], 
         let several = operation.accesses.iter().flatten().map(|access| &access.resource);
         several.chain(&operation.resource).chain(operation.filter.as_ref().map(|filter| &filter.resource))
     });
+    let resources =
+        resources.chain(routes.iter().flat_map(|route| calls::written(route)).map(|(_, resource)| resource));
     let known: Vec<&str> = resources.filter_map(|resource| resource.split_once(':')).map(|(name, _)| name).collect();
     for name in types.iter().filter(|name| !known.contains(&name.as_str())) {
         let message = format!("no route asks for the type `{}`", name.value);
@@ -243,6 +250,7 @@ fn operation(
     let body = body(written, method, (&accesses, details.as_ref()), common, problems);
     (problems.count() == before).then(|| Operation {
         accesses: accesses.into(),
+        protocol: None,
         body,
         task_required,
         scopes,
@@ -342,7 +350,7 @@ fn access(
     access_with(action, resource, |text| Source::parse(text, path), problems)
 }
 
-fn access_with(
+pub(super) fn access_with(
     action: &Located<String>,
     resource: &Located<String>,
     source: impl FnMut(&str) -> Result<Source, String>,

@@ -16,14 +16,14 @@ use crate::{
     compile::YamlFault,
     identity::{AuthenticatorSettings, Denylist, MappedTuple},
     net::{Pace, ServerSettings},
-    proxy::{Digests, EnforcerSettings},
+    proxy::{Digests, EnforcerSettings, SessionKey},
     route::{AccessTemplate, RouteTable},
     snapshot::{Caller, Callers, PrincipalType, TransactionTokens, Upstream},
     supply::{KeyDocuments, KeyUrl},
 };
 
 use super::{
-    denylist,
+    calls, denylist,
     documents::read_text,
     file::{self, File},
     file_limits, file_places, identity,
@@ -98,6 +98,8 @@ pub struct Settings {
     pub server: ServerSettings,
     /// The bounds of the enforcement point.
     pub enforcer: EnforcerSettings,
+    /// By what sessions are bound to whom they are for, if other processes know it too.
+    pub session_key: Option<Arc<SessionKey>>,
     /// Which request stands for what.
     pub routes: RouteTable,
     /// The services behind the proxy.
@@ -315,6 +317,8 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
         identity: &file.identity,
     };
     let routes = routes::table(&file.routes, &names, common, problems);
+    let session_key = file.requests.session_key_file.as_ref().and_then(|name| calls::session_key(name, reading));
+    let problems = &mut reading.problems;
     let workers = workers(file.workers.as_ref(), problems);
     let listening = decision.as_ref().and_then(Option::as_ref);
     let (signals, polls, heard) = match signals::settings(file, listeners.as_deref(), listening, reading) {
@@ -367,6 +371,7 @@ fn settings(file: &File, policy: &Option<PolicyFiles>, reading: &mut Reading<'_>
         },
         server,
         enforcer,
+        session_key,
         routes: routes?,
         upstreams: upstreams?,
         authenticator: authenticator?,

@@ -1,4 +1,4 @@
-//! Taking parts out of a JSON text, every other value left as it was spelled.
+//! Taking parts out of a JSON text, or putting others in their place, every other value left as it was spelled.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// What is taken out, and where: the names of the members on the way there.
+/// What is changed, and where: the names of the members on the way there.
 #[derive(Debug, Clone, Copy)]
 pub struct Edit<'a> {
     /// The names from the root.
@@ -24,9 +24,11 @@ pub enum EditChange<'a> {
     Keep(&'a [bool]),
     /// The member goes.
     Remove,
+    /// The member gets another value, which is JSON.
+    Put(&'a str),
 }
 
-/// The text without what the edits take out. Values keep their spelling, numbers of any size among them; white space
+/// The text with these changes. Values keep their spelling, numbers of any size among them; white space
 /// around them may go. An edit whose path leads nowhere changes nothing, except that `Keep` at what is no array is an
 /// error, as is text that is not JSON.
 pub fn edited(text: &str, edits: &[Edit<'_>]) -> Result<Vec<u8>, serde_json::Error> {
@@ -43,6 +45,10 @@ fn write(text: &str, edits: &[Edit<'_>], bytes: &mut Vec<u8>) -> Result<(), serd
             bytes.extend_from_slice(element.as_bytes());
             Ok(())
         });
+    }
+    if let Some(value) = edits.iter().find_map(|edit| edit.value_here()) {
+        bytes.extend_from_slice(value.as_bytes());
+        return Ok(());
     }
     if edits.is_empty() || !text.trim_start().starts_with('{') {
         bytes.extend_from_slice(text.as_bytes());
@@ -82,7 +88,14 @@ impl<'a> Edit<'a> {
     fn flags_here(&self) -> Option<&'a [bool]> {
         match self.change {
             EditChange::Keep(flags) if self.path.is_empty() => Some(flags),
-            EditChange::Keep(_) | EditChange::Remove => None,
+            EditChange::Keep(_) | EditChange::Remove | EditChange::Put(_) => None,
+        }
+    }
+
+    fn value_here(&self) -> Option<&'a str> {
+        match self.change {
+            EditChange::Put(value) if self.path.is_empty() => Some(value),
+            EditChange::Keep(_) | EditChange::Remove | EditChange::Put(_) => None,
         }
     }
 
@@ -144,6 +157,15 @@ mod tests {
         assert_eq!(without("[1, 2,3]", "", &[false, true, true], &[]), "[2,3]");
         assert_eq!(without("[1,2]", "", &[], &[]), "[]");
         assert_eq!(without(r#"{"a\n":[],"b":[7]}"#, "b", &[true], &[]), r#"{"a\n":[],"b":[7]}"#);
+    }
+
+    #[test]
+    fn a_member_gets_another_value_where_it_is() {
+        let (scope, none) = (path("result.scope"), path("result.none"));
+        let put = |path| Edit { path, change: EditChange::Put("\"private\"") };
+        let text = r#"{"result":{"a":[1.0],"scope":{"x":1}},"scope":1}"#;
+        let edited = String::from_utf8(edited(text, &[put(&scope), put(&none)]).unwrap()).unwrap();
+        assert_eq!(edited, r#"{"result":{"a":[1.0],"scope":"private"},"scope":1}"#);
     }
 
     #[test]

@@ -13,6 +13,9 @@ pub enum McpMismatch {
     /// The message has not one method, or `Mcp-Method` is another one.
     #[error("Mcp-Method is not the method of the message")]
     Method,
+    /// `Mcp-Protocol-Version` is another one than the message says, or missing.
+    #[error("Mcp-Protocol-Version is not the version of the message")]
+    Version,
     /// The message names not one tool, prompt or resource, or `Mcp-Name` is another one, or missing.
     #[error("Mcp-Name is not what the message names")]
     Name,
@@ -20,6 +23,9 @@ pub enum McpMismatch {
 
 /// From this version on the head of each request has `Mcp-Method`, and `Mcp-Name` where there is one.
 const TOLD_SINCE: &str = "2026-07-28";
+
+/// Where a message says its version, from the same one on.
+const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 
 /// What the head of a request says of its message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,6 +49,15 @@ impl McpHead<'_> {
         self.version.is_some_and(|version| version >= TOLD_SINCE)
     }
 
+    /// Holds the version that the message says, if it says one, against it.
+    pub fn check_version(self, message: &Json) -> Result<(), McpMismatch> {
+        match text(message, &["params", "_meta", VERSION]) {
+            Ok(version) if self.version == Some(version) => Ok(()),
+            Err(MemberProblem::Missing) => Ok(()),
+            Ok(_) | Err(_) => Err(McpMismatch::Version),
+        }
+    }
+
     /// Holds the message against it: method and name are the same bytes, the method is there where the version of the protocol
     /// wants it, the name where the method has one and nowhere else, and no member is one that another reader could take for the one that counts. A batch and a message of which
     /// nothing is known agree with no head.
@@ -57,13 +72,16 @@ impl McpHead<'_> {
             None if self.must_tell() => return Err(McpMismatch::Method),
             None => {}
         }
-        let member = match called {
-            "tools/call" | "prompts/get" => Some("name"),
-            "resources/read" => Some("uri"),
-            _ => None,
+        let (member, is_needed) = match called {
+            "tools/call" | "prompts/get" => (Some("name"), true),
+            "resources/read" => (Some("uri"), true),
+            // By an extension: who does not know it sends none.
+            "tasks/get" | "tasks/update" | "tasks/cancel" => (Some("taskId"), false),
+            _ => (None, false),
         };
         let (member, name) = match (member, self.name) {
             (None, None) => return Ok(()),
+            (Some(_), None) if !is_needed => return Ok(()),
             (Some(member), Some(name)) => (member, name),
             // A route that asks for a name would be passed by, or nothing would hold it to the message.
             (Some(_), None) | (None, Some(_)) => return Err(McpMismatch::Name),
@@ -160,6 +178,38 @@ mod tests {
     }
 
     #[test]
+    fn a_task_is_named_or_not() {
+        let message = r#"{"method":"tasks/cancel","params":{"taskId":"t1","name":"x"}}"#;
+        for (name, expected) in [
+            (None, Ok(())),
+            (Some("t1"), Ok(())),
+            (Some("x"), Err(McpMismatch::Name)),
+            (Some("t2"), Err(McpMismatch::Name)),
+        ] {
+            assert_eq!(check(message, Some("tasks/cancel"), name), expected, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn head_and_message_are_of_one_version() {
+        let checked = |version, meta: &str| {
+            let message = format!(r#"{{"method":"ping","params":{{{meta}}}}}"#);
+            let message = parse_json(message.as_bytes(), JsonLimits::default()).unwrap();
+            McpHead { version, method: None, name: None }.check_version(&message).is_ok()
+        };
+        let meta = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}"#;
+        assert!(checked(Some("2026-07-28"), meta) && checked(Some("2025-11-25"), "") && checked(None, r#""_meta":{}"#));
+        for (version, meta) in [
+            (None, meta),
+            (Some("2025-11-25"), meta),
+            (Some("7"), r#""_meta":{"io.modelcontextprotocol/protocolVersion":7}"#),
+            (Some("2026-07-28"), &*meta.replace("_meta\":", "_META\":{},\"_meta\":")),
+        ] {
+            assert!(!checked(version, meta), "{version:?} {meta}");
+        }
+    }
+
+    #[test]
     fn a_version_that_tells_must_tell() {
         for version in ["2026-07-28", "2026-07-29", "2027-01-01"] {
             assert_eq!(check_by(Some(version), CALL, None, None), Err(McpMismatch::Method), "{version}");
@@ -192,7 +242,7 @@ mod tests {
             assert_eq!(check(message, method, name), Err(expected), "{message}");
         }
         // Only some methods have a name: what others name, nothing is held to.
-        for method in ["ping", "tasks/cancel", "resources/subscribe"] {
+        for method in ["ping", "tasks/list", "resources/subscribe"] {
             let message = format!(r#"{{"method":"{method}","params":{{"taskId":"x","uri":"x","name":"x"}}}}"#);
             assert_eq!(check(&message, Some(method), Some("x")), Err(McpMismatch::Name), "{method}");
             assert_eq!(check(&message, Some(method), None), Ok(()), "{method}");

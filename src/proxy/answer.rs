@@ -15,13 +15,14 @@ use crate::{
     net::{Spent, UpstreamBody},
 };
 
-use super::{exchange::Exchange, grpc, lasting::Lasting, rejection::Rejection, tunnel::Tunnel};
+use super::{exchange::Exchange, grpc, lasting::Lasting, listing::ListedEvents, rejection::Rejection, tunnel::Tunnel};
 
 /// What the client gets: bytes that are there, or the upstream's body as it comes.
 #[derive(Debug)]
 pub(super) enum Content {
     Whole(Bytes),
-    Upstream(UpstreamBody, Box<Lasting>),
+    /// What is told of lists in a stream of events may not pass whole.
+    Upstream(UpstreamBody, Box<Lasting>, Option<Box<ListedEvents>>),
     /// No body: the connection goes on in another protocol.
     Switched(Box<Tunnel>),
 }
@@ -31,7 +32,7 @@ impl Content {
     pub(super) fn lasting(&self) -> Option<&Lasting> {
         match self {
             Self::Whole(_) => None,
-            Self::Upstream(_, lasting) => Some(lasting),
+            Self::Upstream(_, lasting, _) => Some(lasting),
             Self::Switched(tunnel) => Some(&tunnel.lasting),
         }
     }
@@ -116,10 +117,24 @@ impl AnswerBody {
     pub(super) fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<BrokenOff> {
         let rejection = match &mut self.content {
             // It is not the upstream that pauses.
-            Content::Upstream(_, lasting) => ready!(lasting.poll_over(cx, None)),
+            Content::Upstream(_, lasting, _) => ready!(lasting.poll_over(cx, None)),
             Content::Whole(_) | Content::Switched(_) => return Poll::Pending,
         };
         self.cut(&rejection).err().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// What of a piece is not hidden; `None` if that is nothing, or has to be looked at together with what comes next.
+    fn filtered(&mut self, frame: Frame<Bytes>) -> Result<Option<Frame<Bytes>>, Rejection> {
+        let Content::Upstream(_, lasting, Some(events)) = &mut self.content else { return Ok(Some(frame)) };
+        let data = match frame.into_data() {
+            Ok(data) => data,
+            Err(trailers) => return Ok(Some(trailers)),
+        };
+        let (passed, items) = events.pass(&data, || lasting.decide_again())?;
+        if let (Some(items), Some(exchange)) = (items, &mut self.exchange) {
+            exchange.filtered(items);
+        }
+        Ok((!passed.is_empty()).then(|| Frame::data(passed)))
     }
 
     /// What of a piece travels on, if anything does; of trailers, what may be one.
@@ -150,7 +165,7 @@ impl Body for AnswerBody {
             Content::Switched(_) => None,
             Content::Whole(bytes) if bytes.is_empty() => None,
             Content::Whole(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
-            Content::Upstream(upstream, lasting) => {
+            Content::Upstream(upstream, lasting, _) => {
                 let frame = Pin::new(upstream).poll_frame(cx);
                 // An answer in one piece that is there does not last.
                 let lasts = match &frame {
@@ -182,6 +197,17 @@ impl Body for AnswerBody {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
+                let frame = match frame.map(|frame| frame.map(|frame| body.filtered(frame))) {
+                    Some(Ok(Ok(Some(frame)))) => Some(Ok(frame)),
+                    Some(Ok(Ok(None))) => {
+                        // Nothing of it may pass yet.
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    Some(Ok(Err(rejection))) => return Poll::Ready(Some(body.cut(&rejection))),
+                    Some(Err(error)) => Some(Err(error)),
+                    None => None,
+                };
                 frame.and_then(|frame| match frame {
                     Ok(frame) => body.passed(frame).transpose(),
                     Err(error) => Some(Err(error.into())),
@@ -208,7 +234,7 @@ impl Body for AnswerBody {
         match &self.content {
             Content::Switched(_) => true,
             Content::Whole(bytes) => bytes.is_empty(),
-            Content::Upstream(upstream, _) => upstream.is_end_stream(),
+            Content::Upstream(upstream, ..) => upstream.is_end_stream(),
         }
     }
 
@@ -216,7 +242,8 @@ impl Body for AnswerBody {
         match &self.content {
             Content::Switched(_) => SizeHint::with_exact(0),
             Content::Whole(bytes) => SizeHint::with_exact(u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
-            Content::Upstream(upstream, _) => upstream.size_hint(),
+            Content::Upstream(_, _, Some(_)) => SizeHint::default(),
+            Content::Upstream(upstream, _, None) => upstream.size_hint(),
         }
     }
 }

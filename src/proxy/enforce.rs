@@ -13,14 +13,14 @@ use hyper::body::{Body, Incoming};
 use tokio::sync::Notify;
 
 use crate::{
-    access::{CanonicalRequest, DecisionId, HeadRules, Malformed, Reason, Timestamp},
+    access::{CanonicalRequest, DecisionId, HeadRules, Malformed, Reason, Scope, Timestamp},
     audit::AuditLog,
     identity::{
         Authenticated, AuthenticationError, Credential, Possession, Proven, RefusedKeys, SeenCredential, SenderFields,
     },
     net::{Client, Ending, Handler, HeadProblem, Peer, Refused, RequestBody, Rest, Role},
-    policy::{RequestContext, TaskRule},
-    route::{Inputs, Operation, Route},
+    policy::{Permit, RequestContext, TaskRule},
+    route::{Captures, Inputs, Mapped, Message, Operation, Route},
     snapshot::{Snapshot, SnapshotCell},
 };
 
@@ -33,14 +33,16 @@ use super::{
     connect::{self, Circumstances, Tunnels},
     exchange::{Exchange, Sinks},
     fault::without_fault,
-    filter::Filtering,
+    filter::{FilterRule, Filtering},
     forward::Sending,
     grpc,
     inspect::{BodyRefusal, Inspected, Received, ToRead},
     lasting::{self, Grounds, Lasting, Pause},
+    listing::Listing,
     metrics::ProxyMetrics,
     placement,
     rejection::Rejection,
+    sessions::SessionKey,
     shares::Shares,
     upstream::{self, Permitted},
     websocket::{Opening, Way},
@@ -63,7 +65,7 @@ struct Worker {
 }
 
 /// What all workers share.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Shared {
     /// Told when a token names a key that is not there: the key set may be old.
     pub unknown_key: Arc<Notify>,
@@ -73,6 +75,21 @@ pub struct Shared {
     pub refused_keys: Arc<RefusedKeys>,
     /// How many requests in flight, tunnels and lookups everybody has.
     pub shares: Arc<Shares>,
+    /// By what sessions of MCP are bound to whom they are for.
+    pub sessions: Arc<SessionKey>,
+}
+
+impl Shared {
+    /// Nothing was counted or refused yet.
+    pub fn new(sessions: Arc<SessionKey>) -> Self {
+        Self {
+            unknown_key: Arc::default(),
+            budgets: Arc::default(),
+            refused_keys: Arc::default(),
+            shares: Arc::default(),
+            sessions,
+        }
+    }
 }
 
 impl Enforcer {
@@ -269,7 +286,7 @@ impl Worker {
         body: ToRead,
     ) -> Result<Sending, Rejection> {
         let operation = asked.route.operation(&asked.head)?;
-        let body = body.read(&asked.head, operation, self.settings.body_timeout).await;
+        let body = body.read(exchange, &asked.head, operation, self.settings.body_timeout).await;
         let body = body.map_err(|refusal| match refusal {
             BodyRefusal::Rejected(rejection) => rejection,
             BodyRefusal::Signature(problem) => {
@@ -295,19 +312,39 @@ impl Worker {
     ) -> Result<Sending, Rejection> {
         let Asked { snapshot, head, sender, route, caller, credential, proven, holder, mover, opening, patience } =
             asked;
-        let Inspected { document, outbound, waited } = body;
+        let Inspected { document, message, outbound, waited } = body;
         let principal = &caller.principal;
         let operation = route.operation(&head)?;
         let captures = route.captures(&head);
-        let inputs = Inputs { head: &head, captures: &captures, principal, body: document.as_ref() };
-        let accesses = operation.accesses(inputs)?;
-        exchange.mapped(&accesses);
+        let sessions = operation.has_sessions().then(|| Arc::clone(&self.shared.sessions));
+        let session = match &sessions {
+            Some(key) => key.opened(&route.name, principal, &head)?,
+            None => None,
+        };
+        let inputs = Inputs {
+            head: &head,
+            captures: &captures,
+            principal,
+            body: document.as_ref(),
+            message: message.as_ref(),
+            called: None,
+        };
+        if let Some(message) = &message {
+            exchange.calls(message.words(document.as_ref()));
+        }
+        let mapped = operation.mapped(inputs)?;
+        exchange.mapped(&mapped.accesses);
+        if !mapped.has_scopes(credential.grants.as_deref()) {
+            let needed: Vec<Scope> = operation.scopes.iter().chain(mapped.scopes()).cloned().collect();
+            let challenges = snapshot.authenticator.challenges();
+            return Err(Rejection::insufficient_scope(challenges.insufficient_scope(&needed)));
+        }
         operation.check_details(inputs, credential.grants.as_deref())?;
         let deciding = Instant::now();
         let told = caller.told(&snapshot)?;
         let policy = told.as_deref().unwrap_or(&snapshot.policy);
-        let task_rule = task_rule(operation);
-        let permit = policy.authorize(principal, accesses, task_rule, &RequestContext::default().at(now));
+        let task_rule = task_rule(operation, &mapped);
+        let permit = policy.authorize(principal, mapped.accesses, task_rule, &RequestContext::default().at(now));
         let decided = Instant::now();
         exchange.decided(decided - deciding);
         let permit = permit?;
@@ -322,10 +359,9 @@ impl Worker {
         let charged = (holder.map(grant), mover.map(grant));
         let outbound = self.shared.budgets.charge(exchange, (operation, now), charged, outbound)?;
         exchange.permit();
-        let filtering = operation.filter.as_ref().map(|rule| {
-            let captures = captures.iter().map(|capture| Cow::Owned(capture.clone().into_owned())).collect();
-            let (rule, head, told, permit) = (rule.clone(), head.clone(), told.clone(), permit.clone());
-            Box::new(Filtering { rule, head, captures, told, permit, now, timeout: self.settings.filter_timeout })
+        let filtering = self.filtering((operation, message.as_ref()), &head, &captures, &permit);
+        let filtering = filtering.map(|(rule, limit)| {
+            Box::new(Filtering { rule, told: told.clone(), now, limit, timeout: self.settings.filter_timeout })
         });
         drop(captures);
         // What was decided on is what is sent: the head ends here.
@@ -340,6 +376,7 @@ impl Worker {
             reads_json: document.is_some(),
         };
         let (mut request, sent) = upstream::request(permitted, head, outbound, peer, exchange.marks())?;
+        request.in_session(session);
         let (upstream, seen) = (route.upstream, Arc::clone(seen));
         let pause = Pause::new(route.answer_pause.unwrap_or(self.settings.answer_pause));
         let grounds = Grounds { route, permit, task_rule, proven };
@@ -352,7 +389,27 @@ impl Worker {
         if self.settings.digests == Digests::Sent {
             exchange.sent(request.digests());
         }
-        Ok(Sending { snapshot, upstream, request, lasting, filtering, opening })
+        Ok(Sending { snapshot, upstream, request, lasting, filtering, opening, sessions })
+    }
+
+    /// What of the answer is hidden, and how much of it is read for that at one time.
+    fn filtering(
+        &self,
+        (operation, message): (&Operation, Option<&Message>),
+        head: &CanonicalRequest,
+        captures: &Captures<'_>,
+        permit: &Permit,
+    ) -> Option<(FilterRule, usize)> {
+        let captures = || captures.iter().map(|capture| Cow::Owned(capture.clone().into_owned())).collect();
+        let (head, permit) = (|| Box::new(head.clone()), || permit.clone());
+        if let Some(rule) = &operation.filter {
+            let rule_of =
+                FilterRule::Items { rule: rule.clone(), head: head(), captures: captures(), permit: permit() };
+            return Some((rule_of, rule.limit));
+        }
+        let (rules, limit) = operation.lists(message)?;
+        let listing = Listing { rules: Arc::clone(rules), head: head(), captures: captures(), permit: permit() };
+        Some((FilterRule::Listing(Box::new(listing)), limit))
     }
 
     fn check_load(&self) -> Result<(), Rejection> {
@@ -377,12 +434,7 @@ fn refused(error: &AuthenticationError, snapshot: &Snapshot, operation: &Operati
 
 fn rejected(exchange: &mut Exchange, rejection: &Rejection) -> Response<Content> {
     exchange.rejected(rejection);
-    let response = if exchange.is_call() {
-        rejection.call_response(exchange.hides_existence())
-    } else {
-        rejection.response(&exchange.marks().id, exchange.revision(), exchange.hides_existence())
-    };
-    response.map(Content::Whole)
+    exchange.refusal(rejection).map(Content::Whole)
 }
 
 impl Handler for Enforcer {
@@ -442,8 +494,8 @@ impl Handler for Enforcer {
     }
 }
 
-fn task_rule(operation: &Operation) -> TaskRule {
-    if operation.task_required { TaskRule::Required } else { TaskRule::Optional }
+fn task_rule(operation: &Operation, mapped: &Mapped<'_>) -> TaskRule {
+    if operation.task_required || mapped.task_required() { TaskRule::Required } else { TaskRule::Optional }
 }
 
 fn malformed(problem: HeadProblem) -> Malformed {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Response, request::Parts};
 use hyper::body::Frame;
 
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
 use super::{
     caller::{Caller, Seen},
     grpc,
+    mcp::Awaited,
     metrics::{Ended, ProxyMetrics, Shard},
     rejection::Rejection,
     shares::Place,
@@ -49,6 +50,8 @@ struct State {
     hides_existence: bool,
     // A gRPC call, which is answered in its own way.
     is_call: bool,
+    // A request of MCP, whose refusal answers it.
+    awaited: Option<Box<Awaited>>,
     progress: Arc<Progress>,
     // A place in the audit log, once the request is to be permitted.
     slot: Option<Slot>,
@@ -83,6 +86,7 @@ impl Exchange {
             added: None,
             hides_existence: false,
             is_call: false,
+            awaited: None,
             progress: Arc::default(),
             slot: None,
             place: None,
@@ -112,6 +116,26 @@ impl Exchange {
 
     pub(super) fn is_call(&self) -> bool {
         self.0.is_call
+    }
+
+    /// Notes what waits for an answer to a message, if something does.
+    pub(super) fn awaited(&mut self, awaited: Option<Awaited>) {
+        self.0.awaited = awaited.map(Box::new);
+    }
+
+    /// Notes what a message calls.
+    pub(super) fn calls(&mut self, called: String) {
+        self.0.record.call = Some(shortened(&called.into()));
+    }
+
+    /// The refusal as whoever asked understands it.
+    pub(super) fn refusal(&self, rejection: &Rejection) -> Response<Bytes> {
+        let (named, revision, hides) = (&self.0.marks.id, self.revision(), self.0.hides_existence);
+        if self.0.is_call {
+            return rejection.call_response(hides);
+        }
+        let answered = self.0.awaited.as_deref().and_then(|it| rejection.rpc_response(it, named, revision, hides));
+        answered.unwrap_or_else(|| rejection.response(named, revision, hides))
     }
 
     /// Notes the status of a call, if the fields tell it.

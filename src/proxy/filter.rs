@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, Limited};
 use tokio::time::timeout;
 
 use crate::{
-    access::{CanonicalRequest, Reason, Timestamp},
+    access::{CanonicalRequest, Principal, Reason, Timestamp},
     audit::Items,
     net::UpstreamBody,
     policy::{Permit, Policy, RequestContext, TaskRule},
@@ -16,26 +16,48 @@ use crate::{
     route::{Captures, Inputs, ItemFilter, JsonPath},
 };
 
-use super::{lasting::Decided, rejection::Rejection};
+use super::{
+    lasting::Decided,
+    listing::{ListedEvents, Listing},
+    rejection::Rejection,
+};
 
 /// Elements and members of an answer that is filtered, at most.
-const ITEMS: usize = 50_000;
+pub(super) const ITEMS: usize = 50_000;
 
-/// How an answer is filtered, and what of the request the filter may take its variables from.
+/// How an answer is filtered.
 #[derive(Debug)]
 pub(super) struct Filtering {
-    pub(super) rule: ItemFilter,
-    pub(super) head: Box<CanonicalRequest>,
-    pub(super) captures: Captures<'static>,
+    pub(super) rule: FilterRule,
     /// What the request was decided by, if it was not the snapshot's policy alone.
     pub(super) told: Option<Arc<Policy>>,
-    pub(super) permit: Permit,
     pub(super) now: Timestamp,
+    /// The longest answer, and the longest event of a stream.
+    pub(super) limit: usize,
     /// For the whole answer, from its head on.
     pub(super) timeout: Duration,
 }
 
+/// What of an answer is hidden, and what of the request that takes its variables from.
+#[derive(Debug)]
+pub(super) enum FilterRule {
+    /// Elements of an array.
+    Items { rule: ItemFilter, head: Box<CanonicalRequest>, captures: Captures<'static>, permit: Permit },
+    /// Entries of a list of MCP.
+    Listing(Box<Listing>),
+}
+
 impl Filtering {
+    /// How the events of this answer are filtered, if it is a stream of them.
+    pub(super) fn of_events(&self, headers: &HeaderMap) -> Option<ListedEvents> {
+        let FilterRule::Listing(listing) = &self.rule else { return None };
+        let media_type = single(headers, &header::CONTENT_TYPE).ok().flatten()?;
+        let essence = media_type.split(';').next().unwrap_or_default().trim();
+        let is_plain = !headers.contains_key(header::CONTENT_ENCODING);
+        let is_stream = is_plain && essence.eq_ignore_ascii_case("text/event-stream");
+        is_stream.then(|| ListedEvents::new(Listing::clone(listing), self.limit))
+    }
+
     /// The answer without the elements that some member of the chain may not see.
     ///
     /// An answer that cannot be read whole is refused, never passed on unfiltered. By what it is decided is asked when it
@@ -45,7 +67,6 @@ impl Filtering {
         decided: impl FnOnce() -> Result<Decided, Rejection>,
         response: Response<UpstreamBody>,
     ) -> Result<(Response<Bytes>, Items), Rejection> {
-        let rule = &self.rule;
         let (mut parts, body) = response.into_parts();
         let unreadable =
             |detail: &str| Rejection::with_detail(Reason::UpstreamMalformed, format!("cannot be filtered: {detail}"));
@@ -61,14 +82,26 @@ impl Filtering {
         }
         let late =
             |_| Rejection::with_detail(Reason::UpstreamTimeout, "the answer, which is filtered, did not come in time");
-        let read = timeout(self.timeout, Limited::new(body, rule.limit).collect()).await.map_err(late)?;
+        let read = timeout(self.timeout, Limited::new(body, self.limit).collect()).await.map_err(late)?;
         let bytes = read.map_err(|error| unreadable(&error.to_string()))?.to_bytes();
-        let limits = JsonLimits { items: ITEMS, ..JsonLimits::default() };
-        let document = parse_json(&bytes, limits).map_err(|problem| unreadable(&problem.to_string()))?;
-        let kept = self.kept(&decided()?, &document).ok_or_else(|| unreadable("its array is not there"))?;
-        let body = without_hidden(rule, &bytes, &kept).map_err(|problem| unreadable(&problem))?;
-        let count = kept.iter().filter(|kept| **kept).count();
-        let items = Items { kept: count, removed: kept.len() - count };
+        let (body, items) = match &self.rule {
+            FilterRule::Items { rule, head, captures, permit } => {
+                let limits = JsonLimits { items: ITEMS, ..JsonLimits::default() };
+                let document = parse_json(&bytes, limits).map_err(|problem| unreadable(&problem.to_string()))?;
+                let inputs =
+                    Inputs { head, captures, principal: permit.principal(), body: None, message: None, called: None };
+                let kept = kept(rule, (inputs, permit.principal()), &decided()?, &document);
+                let kept = kept.ok_or_else(|| unreadable("its array is not there"))?;
+                let body = without_hidden(rule, &bytes, &kept).map_err(|problem| unreadable(&problem))?;
+                let count = kept.iter().filter(|kept| **kept).count();
+                (body, Items { kept: count, removed: kept.len() - count })
+            }
+            FilterRule::Listing(listing) => {
+                // What lists nothing is an error, which passes as it is.
+                let filtered = listing.filtered(&bytes, decided)?;
+                filtered.unwrap_or_else(|| (bytes.to_vec(), Items { kept: 0, removed: 0 }))
+            }
+        };
         for name in
             [header::CONTENT_LENGTH, header::ETAG, header::LAST_MODIFIED, header::ACCEPT_RANGES, header::CONTENT_RANGE]
         {
@@ -80,22 +113,23 @@ impl Filtering {
         parts.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
         Ok((Response::from_parts(parts, Bytes::from(body)), items))
     }
+}
 
-    /// Of each element, whether every member of the chain may see it.
-    fn kept(&self, decided: &Decided, document: &Json) -> Option<Vec<bool>> {
-        let Json::Array(elements) = at(document, &self.rule.each)? else { return None };
-        let context = RequestContext::default().at(decided.at);
-        Some(elements.iter().map(|element| self.is_permitted(&decided.policy, &context, element)).collect())
-    }
-
-    fn is_permitted<'p>(&self, policy: &'p Policy, context: &RequestContext<'p>, element: &Json) -> bool {
-        let principal = self.permit.principal();
-        let inputs = Inputs { head: &self.head, captures: &self.captures, principal, body: None };
-        // An element that names no resource is not shown: nobody could say whose it is.
-        self.rule
-            .access(inputs, element)
-            .is_ok_and(|access| policy.authorize(principal, vec![access], TaskRule::Optional, context).is_ok())
-    }
+/// Of each element, whether every member of the chain may see it.
+fn kept(
+    rule: &ItemFilter,
+    (inputs, principal): (Inputs<'_>, &Arc<Principal>),
+    decided: &Decided,
+    document: &Json,
+) -> Option<Vec<bool>> {
+    let Json::Array(elements) = at(document, &rule.each)? else { return None };
+    let context = RequestContext::default().at(decided.at);
+    // An element that names no resource is not shown: nobody could say whose it is.
+    let is_permitted = |element: &Json| {
+        rule.access(inputs, element)
+            .is_ok_and(|access| decided.policy.authorize(principal, vec![access], TaskRule::Optional, &context).is_ok())
+    };
+    Some(elements.iter().map(is_permitted).collect())
 }
 
 /// The answer's text without the other elements, and without what would tell of them.

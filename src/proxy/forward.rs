@@ -2,7 +2,7 @@
 
 use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Instant};
 
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, header};
 
 use crate::{access::Reason, net::Client, route::UpstreamId, snapshot::Snapshot};
 
@@ -10,8 +10,9 @@ use super::{
     answer::Content,
     exchange::Exchange,
     filter::Filtering,
-    lasting::{self, Decided, Lasting},
+    lasting::{self, Decided, Grounds, Lasting},
     rejection::Rejection,
+    sessions::SessionKey,
     upstream::Outgoing,
     websocket::Opening,
 };
@@ -25,6 +26,8 @@ pub(super) struct Sending {
     pub(super) lasting: Box<Lasting>,
     pub(super) filtering: Option<Box<Filtering>>,
     pub(super) opening: Option<Box<Opening>>,
+    /// How the session that the answer names is bound to its principal, where sessions are.
+    pub(super) sessions: Option<Arc<SessionKey>>,
 }
 
 impl Sending {
@@ -34,7 +37,7 @@ impl Sending {
         client: &Client,
         exchange: &mut Exchange,
     ) -> Result<Response<Content>, Rejection> {
-        let Self { snapshot, upstream, request, mut lasting, filtering, opening } = self;
+        let Self { snapshot, upstream, request, mut lasting, filtering, opening, sessions } = self;
         let upstream = snapshot.upstream(upstream).ok_or_else(|| Rejection::new(Reason::InternalError))?;
         // It is sent as soon as it is decided.
         let (begun, is_uploading) = (lasting.since, request.is_uploading());
@@ -70,7 +73,7 @@ impl Sending {
                 polled.map_err(|failure| exchange.own_doing(|| lasting.refused().filter(|_| is_uploading), failure))
             }
         });
-        let response = response.await.inspect_err(|rejection| {
+        let mut response = response.await.inspect_err(|rejection| {
             // What the client broke off is no failure of the upstream either.
             let is_the_clients = matches!(rejection.reason, Reason::MalformedMessage | Reason::BodyTimeout);
             if !exchange.was_cut() && !is_the_clients {
@@ -82,10 +85,18 @@ impl Sending {
         if took > lasting::EVERY {
             drop(lasting.decide_again().inspect_err(|rejection| exchange.cut(rejection))?);
         }
+        if let Some(key) = sessions {
+            let Grounds { route, permit, .. } = &lasting.grounds;
+            key.seal(&route.name, permit.principal(), response.headers_mut())?;
+        }
         let is_error = response.status().is_client_error() || response.status().is_server_error();
         let Some(filtering) = filtering.filter(|_| !is_error) else {
-            return Ok(response.map(|body| Content::Upstream(body, lasting)));
+            return Ok(response.map(|body| Content::Upstream(body, lasting, None)));
         };
+        if let Some(events) = filtering.of_events(response.headers()) {
+            response.headers_mut().remove(header::CONTENT_LENGTH);
+            return Ok(response.map(|body| Content::Upstream(body, lasting, Some(Box::new(events)))));
+        }
         let reading = Instant::now();
         let decided = || {
             if begun.elapsed() <= lasting::EVERY {

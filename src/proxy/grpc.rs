@@ -67,11 +67,12 @@ const fn code(reason: Reason) -> u16 {
         | Reason::UnexpectedBody
         | Reason::UnsupportedMediaType
         | Reason::MalformedBody
+        | Reason::HeaderMismatch
         | Reason::MappingFailed => 3,
         // DEADLINE_EXCEEDED
         Reason::BodyTimeout | Reason::UpstreamTimeout | Reason::Abandoned => 4,
         // NOT_FOUND
-        Reason::NotFound => 5,
+        Reason::NotFound | Reason::UnknownSession => 5,
         // PERMISSION_DENIED
         Reason::OriginNotAllowed
         | Reason::NoRoute

@@ -15,11 +15,13 @@ use crate::{
     access::{CanonicalRequest, Malformed, Reason, is_method_override},
     identity::{InvalidSignature, SignedBody},
     net::{BodyError, OutboundBody, Progress, RequestBody},
-    protocol::{FormKind, Json, JsonKind, JsonLimits, McpHead, is_json, parse_json},
-    route::{BodyRule, FormRule, Operation},
+    protocol::{
+        FormKind, GraphQlRequest, Json, JsonKind, JsonLimits, McpHead, McpMismatch, RpcMessage, is_json, parse_json,
+    },
+    route::{BodyRule, FormRule, Message, Operation, Protocol},
 };
 
-use super::rejection::Rejection;
+use super::{exchange::Exchange, mcp::Awaited, rejection::Rejection};
 
 const MCP_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
@@ -30,6 +32,8 @@ const MCP_NAME: HeaderName = HeaderName::from_static("mcp-name");
 pub(super) struct Inspected {
     /// The document, if the rule was to read it.
     pub(super) document: Option<Json>,
+    /// The message in it, where one is spoken.
+    pub(super) message: Option<Message>,
     /// For the upstream: exactly the bytes that were read, or the stream that was not.
     pub(super) outbound: OutboundBody,
     /// How long the client was waited for.
@@ -39,7 +43,7 @@ pub(super) struct Inspected {
 impl Inspected {
     /// A body that the decision does not read.
     pub(super) fn unread(outbound: OutboundBody) -> Self {
-        Self { document: None, outbound, waited: Duration::ZERO }
+        Self { document: None, message: None, outbound, waited: Duration::ZERO }
     }
 }
 
@@ -143,6 +147,7 @@ impl ToRead {
     /// Reads it whole, holds it against what was signed, and reads it as strict JSON if the decision needs that.
     pub(super) async fn read(
         self,
+        exchange: &mut Exchange,
         head: &CanonicalRequest,
         operation: &Operation,
         deadline: Duration,
@@ -158,14 +163,18 @@ impl ToRead {
         let waited = reading.elapsed();
         signed.check(&bytes)?;
         let document = match reads {
-            Reads::Json => Some(json(&bytes, head)?),
+            Reads::Json => Some(json(&bytes)?),
             Reads::Form(kind) if kind.has(&bytes, |name| operation.is_overridden_by(name)) => {
                 let detail = "a field of the form overrides the method or a parameter of the query";
                 return Err(Rejection::with_public_detail(Reason::MalformedBody, detail).into());
             }
             Reads::Form(_) | Reads::Digest => None,
         };
-        Ok(Inspected { document, outbound: OutboundBody::whole(bytes, progress), waited })
+        let message = match &document {
+            Some(document) => message(document, head, operation, exchange)?,
+            None => None,
+        };
+        Ok(Inspected { document, message, outbound: OutboundBody::whole(bytes, progress), waited })
     }
 }
 
@@ -185,16 +194,49 @@ async fn whole(body: RequestBody, limit: usize, deadline: Duration) -> Result<By
     }
 }
 
-fn json(bytes: &[u8], head: &CanonicalRequest) -> Result<Json, Rejection> {
-    let malformed = |detail: String| Rejection::with_public_detail(Reason::MalformedBody, detail);
-    let json = parse_json(bytes, JsonLimits::default()).map_err(|problem| malformed(problem.to_string()))?;
-    mcp(head)?.check(&json).map_err(|mismatch| malformed(mismatch.to_string()))?;
+fn json(bytes: &[u8]) -> Result<Json, Rejection> {
+    let json = parse_json(bytes, JsonLimits::default()).map_err(malformed)?;
     match &json {
         // Frameworks that mix the body with the fields of forms read another method from it.
         Json::Object(members) if members.iter().any(|(name, _)| is_method_override(name)) => {
-            Err(malformed("a member overrides the method".to_owned()))
+            Err(malformed("a member overrides the method"))
         }
         Json::Object(_) | Json::Array(_) | Json::String(_) | Json::Number(_) | Json::Bool(_) | Json::Null => Ok(json),
+    }
+}
+
+/// The message that the document is, where one is spoken; and whatever is spoken, what the head says of a message of MCP
+/// must be so.
+fn message(
+    document: &Json,
+    head: &CanonicalRequest,
+    operation: &Operation,
+    exchange: &mut Exchange,
+) -> Result<Option<Message>, Rejection> {
+    let told = mcp(head)?;
+    let message = match &operation.protocol {
+        Some(Protocol::Mcp(_)) => {
+            let message = RpcMessage::parse(document).map_err(malformed)?;
+            exchange.awaited(Awaited::of(&message, told.version));
+            told.check_version(document)?;
+            Some(Message::Mcp(message))
+        }
+        Some(Protocol::GraphQl(rules)) => {
+            Some(Message::GraphQl(GraphQlRequest::parse(document, rules.limits).map_err(malformed)?))
+        }
+        Some(Protocol::McpSession(_)) | None => None,
+    };
+    told.check(document)?;
+    Ok(message)
+}
+
+fn malformed(problem: impl ToString) -> Rejection {
+    Rejection::with_public_detail(Reason::MalformedBody, problem.to_string())
+}
+
+impl From<McpMismatch> for Rejection {
+    fn from(mismatch: McpMismatch) -> Self {
+        Self::with_public_detail(Reason::HeaderMismatch, mismatch.to_string())
     }
 }
 

@@ -110,22 +110,7 @@ impl Rejection {
             return public(document.clone());
         }
         let shown = self.shown(hides_existence);
-        let requested = self
-            .denied
-            .as_ref()
-            .filter(|_| shown == self.reason)
-            .map(|(_, access)| Requested { action: access.action.as_str(), resource: access.resource.as_str() });
-        let problem = Problem {
-            r#type: format!("urn:portcullis:reason:{shown}"),
-            title: shown.title(),
-            status: self.status(shown).as_u16(),
-            detail: self.detail.as_deref().filter(|_| self.detail_is_public),
-            reason: shown.name(),
-            decision_id: named.to_str().unwrap_or_default(),
-            revision: revision.number(),
-            requested,
-            remedy: self.remedy(shown),
-        };
+        let problem = self.problem(named, revision, hides_existence);
         // Text and numbers are always written; an empty body would still be a denial.
         let mut body = serde_json::to_vec(&problem).unwrap_or_default();
         body.push(b'\n');
@@ -144,6 +129,32 @@ impl Rejection {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+
+    /// What the client is told.
+    pub(super) fn problem<'a>(
+        &'a self,
+        named: &'a HeaderValue,
+        revision: Revision,
+        hides_existence: bool,
+    ) -> Problem<'a> {
+        let shown = self.shown(hides_existence);
+        let requested = self
+            .denied
+            .as_ref()
+            .filter(|_| shown == self.reason)
+            .map(|(_, access)| Requested { action: access.action.as_str(), resource: access.resource.as_str() });
+        Problem {
+            r#type: format!("urn:portcullis:reason:{shown}"),
+            title: shown.title(),
+            status: self.status(shown).as_u16(),
+            detail: self.detail.as_deref().filter(|_| self.detail_is_public),
+            reason: shown.name(),
+            decision_id: named.to_str().unwrap_or_default(),
+            revision: revision.number(),
+            requested,
+            remedy: self.remedy(shown),
+        }
     }
 
     /// The answer to a gRPC call: its trailers alone, which say why.
@@ -238,6 +249,8 @@ const fn remedy(reason: Reason) -> Option<&'static str> {
             Some("send a token that is bound to a task, and name the task if it is bound to several")
         }
         Reason::TaskNotBound => Some("get a token for this task, or name the task of the token"),
+        Reason::UnknownSession => Some("begin a new session"),
+        Reason::HeaderMismatch => Some("send in the head what the message says"),
         Reason::MappingFailed | Reason::MalformedBody | Reason::NonCanonicalPath => {
             Some("send the request once more with each value spelled once and plainly")
         }
@@ -283,13 +296,14 @@ const fn remedy(reason: Reason) -> Option<&'static str> {
     }
 }
 
-#[derive(Serialize)]
-struct Problem<'a> {
+/// A problem document (RFC 9457).
+#[derive(Debug, Serialize)]
+pub(super) struct Problem<'a> {
     r#type: String,
     title: &'static str,
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<&'a str>,
+    pub(super) detail: Option<&'a str>,
     reason: &'static str,
     decision_id: &'a str,
     revision: u64,
@@ -299,7 +313,7 @@ struct Problem<'a> {
     remedy: Option<&'static str>,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 struct Requested<'a> {
     action: &'a str,
     resource: &'a str,
@@ -340,7 +354,11 @@ impl From<HeaderProblem> for Rejection {
 
 impl From<MappingProblem> for Rejection {
     fn from(problem: MappingProblem) -> Self {
-        Self::with_public_detail(Reason::MappingFailed, problem.to_string())
+        let reason = match problem {
+            MappingProblem::NoRule => Reason::NoRoute,
+            _ => Reason::MappingFailed,
+        };
+        Self::with_public_detail(reason, problem.to_string())
     }
 }
 

@@ -21,7 +21,8 @@ use crate::{
 };
 
 use super::{
-    answer::Content, caller::Caller, lasting::Lasting, rejection::Rejection, sent, transaction, websocket::Opening,
+    answer::Content, caller::Caller, lasting::Lasting, rejection::Rejection, sent, sessions::SESSION_ID, transaction,
+    websocket::Opening,
 };
 
 pub(super) const DECISION_ID: HeaderName = HeaderName::from_static("portcullis-decision-id");
@@ -104,6 +105,13 @@ impl Outgoing {
     pub(super) fn pass_by(&mut self, gate: impl FnOnce() -> Box<dyn Gate>) {
         if self.is_repeatable || self.is_uploading() && self.request.body().is_streamed() {
             self.request.body_mut().behind(gate());
+        }
+    }
+
+    /// Names the session as the upstream knows it.
+    pub(super) fn in_session(&mut self, id: Option<HeaderValue>) {
+        if let Some(id) = id {
+            self.request.headers_mut().insert(SESSION_ID, id);
         }
     }
 

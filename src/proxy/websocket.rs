@@ -152,7 +152,7 @@ impl Opening {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             response.body_mut().take_up(place);
-            return Ok(response.map(|body| Content::Upstream(body, lasting)));
+            return Ok(response.map(|body| Content::Upstream(body, lasting, None)));
         }
         let malformed = |detail: &'static str| Rejection::with_detail(Reason::UpstreamMalformed, detail);
         self.check(response.headers()).map_err(malformed)?;

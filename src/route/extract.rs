@@ -11,7 +11,8 @@ use crate::{
 };
 
 use super::{
-    operation::{AccessTemplate, ItemFilter, Operation},
+    call::{Called, Message},
+    operation::{AccessTemplate, ItemFilter},
     query::{self, QueryProblem},
     source::{PrincipalField, Source},
 };
@@ -43,6 +44,12 @@ pub enum MappingProblem {
     /// The value holds the separator after it.
     #[error("`{0}` holds the separator that follows it")]
     Ambiguous(String),
+    /// What a message calls has no rule.
+    #[error("no rule is for what the message asks for")]
+    NoRule,
+    /// No message was read of the body, or one of another protocol.
+    #[error("the body holds no message")]
+    NoMessage,
     /// What came out is not an object's name.
     #[error("the resource is not an object: {0}")]
     NotAnObject(&'static str),
@@ -59,13 +66,10 @@ pub struct Inputs<'a> {
     pub principal: &'a Principal,
     /// The body, if the operation inspects it.
     pub body: Option<&'a Json>,
-}
-
-impl Operation {
-    /// The accesses that this request stands for, or why it stands for none.
-    pub fn accesses(&self, inputs: Inputs<'_>) -> Result<Vec<Access>, MappingProblem> {
-        self.accesses.iter().map(|template| access(template, inputs, None)).collect()
-    }
+    /// The message in it, where one is spoken.
+    pub message: Option<&'a Message>,
+    /// What is called, in the rule of a call.
+    pub called: Option<&'a Called<'a>>,
 }
 
 impl ItemFilter {
@@ -75,7 +79,8 @@ impl ItemFilter {
     }
 }
 
-fn access(template: &AccessTemplate, inputs: Inputs<'_>, item: Option<&Json>) -> Result<Access, MappingProblem> {
+/// The access that a template stands for.
+pub fn access(template: &AccessTemplate, inputs: Inputs<'_>, item: Option<&Json>) -> Result<Access, MappingProblem> {
     let text = filled(&template.resource, inputs, item)?;
     let resource = text.parse().map_err(|problem| {
         MappingProblem::NotAnObject(match problem {
@@ -114,6 +119,12 @@ fn value(source: &Source, inputs: Inputs<'_>, item: Option<&Json>, text: &mut St
         }
         Source::Body(path) => text.push_str(&member(inputs.body, path)?),
         Source::Item(path) => text.push_str(&member(item, path)?),
+        Source::Name => text.push_str(inputs.called.ok_or(MappingProblem::NoCapture)?.name),
+        Source::Argument(path) => text.push_str(&member(inputs.called.and_then(|called| called.arguments), path)?),
+        Source::Uri(index) => {
+            let captures = inputs.called.map(|called| called.captures.as_slice()).unwrap_or_default();
+            text.push_str(captures.get(*index).ok_or(MappingProblem::NoCapture)?);
+        }
         Source::Principal(field) => text.push_str(party(*field, inputs.principal)?),
     }
     Ok(())

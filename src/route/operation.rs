@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::access::{Place, RelationName, Scope, Template, is_method_override, parameter_name};
 
-use super::{coverage::DetailRule, source::Source};
+use super::{call::Protocol, coverage::DetailRule, source::Source};
 
 /// An access with variables: the action is fixed, the resource is filled in from the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,8 +186,10 @@ pub enum UsedBy {
 /// What one method of a route stands for: all of its accesses must be permitted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operation {
-    /// At least one.
+    /// At least one, or the protocol's rules ask for one.
     pub accesses: Box<[AccessTemplate]>,
+    /// What is spoken in the bodies, if what a request stands for is said there.
+    pub protocol: Option<Protocol>,
     /// What happens to the body.
     pub body: BodyRule,
     /// Whether the chain must have a task.
@@ -217,7 +219,14 @@ impl Operation {
         is_method_override(field)
             || variables.any(|variable| match &variable.source {
                 Source::Query(name) => parameter_name(name) == folded,
-                Source::Path(_) | Source::Header(_) | Source::Body(_) | Source::Principal(_) | Source::Item(_) => false,
+                Source::Path(_)
+                | Source::Header(_)
+                | Source::Body(_)
+                | Source::Principal(_)
+                | Source::Item(_)
+                | Source::Name
+                | Source::Argument(_)
+                | Source::Uri(_) => false,
             })
     }
 }

@@ -18,6 +18,9 @@ pub enum QueryProblem {
     /// It is there in a spelling that some readers take for the same name: `Q`, `q[]`, `%71`, after a `;`.
     #[error("occurs in another spelling")]
     OtherSpelling,
+    /// It is there, and may not be.
+    #[error("says what the body says")]
+    Unexpected,
     /// Its value has a malformed escape, a `+`, or is not UTF-8 without control characters.
     #[error("has a value with more than one reading")]
     AmbiguousValue,
@@ -43,6 +46,14 @@ pub(super) fn parameter<'a>(query: Option<&'a str>, name: &str) -> Result<Cow<'a
         }
     }
     decode(value.ok_or(QueryProblem::Missing)?)
+}
+
+/// Refuses a query that has this parameter in any spelling, in any place where a server could find it.
+pub(super) fn check_absent(query: Option<&str>, name: &str) -> Result<(), QueryProblem> {
+    let folded = parameter_name(name);
+    let mut names =
+        query.unwrap_or_default().split(['&', ';', '?']).map(|pair| pair.split('=').next().unwrap_or_default());
+    if names.any(|other| parameter_name(other) == folded) { Err(QueryProblem::Unexpected) } else { Ok(()) }
 }
 
 fn decode(raw: &str) -> Result<Cow<'_, str>, QueryProblem> {
@@ -80,6 +91,18 @@ mod tests {
         assert_eq!(quarter("quarter=").unwrap(), "");
         assert_eq!(quarter("quarters=1"), Err(QueryProblem::Missing));
         assert_eq!(parameter(None, "quarter"), Err(QueryProblem::Missing));
+    }
+
+    #[test]
+    fn what_must_not_be_there_is_there_in_no_spelling() {
+        for query in [None, Some(""), Some("a=query"), Some("queries=1&q=query=1")] {
+            assert_eq!(check_absent(query, "query"), Ok(()), "{query:?}");
+        }
+        for query in
+            ["query=1", "a&query", "Query=1", "%71uery=1", "a=1;query=2", "a?query=1", "query[]=1", "query%00=1"]
+        {
+            assert_eq!(check_absent(Some(query), "query"), Err(QueryProblem::Unexpected), "{query}");
+        }
     }
 
     #[test]

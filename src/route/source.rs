@@ -4,7 +4,7 @@ use http::HeaderName;
 
 use crate::access::is_end_to_end;
 
-use super::matcher::PathTemplate;
+use super::{matcher::PathTemplate, uri_pattern::UriPattern};
 
 /// A fact of the principal that a template may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +32,12 @@ pub enum Source {
     Principal(PrincipalField),
     /// A member of one item of a filtered answer, by the names on the way to it.
     Item(Box<[Box<str>]>),
+    /// The name of what a message calls: a tool, a prompt, a method, a field.
+    Name,
+    /// An argument of a field of GraphQL, by the names on the way to it.
+    Argument(Box<[Box<str>]>),
+    /// The variable with this index of a resource's URI.
+    Uri(usize),
 }
 
 impl Source {
@@ -60,10 +66,75 @@ impl Source {
             }
             None => Self::parse(text, path).and_then(|source| match source {
                 Self::Path(_) | Self::Principal(_) => Ok(source),
-                Self::Query(_) | Self::Header(_) | Self::Body(_) | Self::Item(_) => Err(format!(
+                Self::Query(_)
+                | Self::Header(_)
+                | Self::Body(_)
+                | Self::Item(_)
+                | Self::Name
+                | Self::Argument(_)
+                | Self::Uri(_) => Err(format!(
                     "`{{{text}}}` cannot be used in a filter: write `item.NAME`, `path.NAME` or `principal.subject`"
                 )),
             }),
+        }
+    }
+}
+
+/// What a call is, whose variables are looked for.
+#[derive(Debug, Clone, Copy)]
+pub enum CallKind<'p> {
+    /// Of a tool or a prompt of MCP: `name`, `arguments.NAME`.
+    Named,
+    /// Of a resource of MCP with a URI of this pattern: `uri.NAME`.
+    Resource(&'p UriPattern),
+    /// Of another method of MCP: `params.NAME`.
+    Method,
+    /// Of a field of GraphQL: `name`, `arguments.NAME`.
+    Field,
+    /// Of nothing that has a name.
+    Plain,
+}
+
+impl Source {
+    /// What a variable stands for in the rule of a call. Beside what the kind of call has, these are the variables of every
+    /// route but `body.NAME`.
+    pub fn parse_call(text: &str, path: &PathTemplate, kind: CallKind<'_>) -> Result<Self, String> {
+        let (family, name) = text.split_once('.').unwrap_or((text, ""));
+        let none = || format!("`{{{text}}}` names no member of a message");
+        let within = |first: &[&str]| {
+            let names = members(name).ok_or_else(none)?;
+            Ok(first.iter().map(|name| Box::from(*name)).chain(names).collect())
+        };
+        match (kind, family) {
+            (CallKind::Named | CallKind::Field, "name") if name.is_empty() => Ok(Self::Name),
+            (CallKind::Named, "arguments") => within(&["params", "arguments"]).map(Self::Body),
+            (CallKind::Field, "arguments") => within(&[]).map(Self::Argument),
+            (CallKind::Method, "params") => within(&["params"]).map(Self::Body),
+            (CallKind::Resource(pattern), "uri") => pattern
+                .variable(name)
+                .map(Self::Uri)
+                .ok_or_else(|| format!("`{{{text}}}` is not in the resource's URI")),
+            (_, "path" | "query" | "header" | "principal") => Self::parse(text, path),
+            _ => {
+                let known = match kind {
+                    CallKind::Named | CallKind::Field => "`name`, `arguments.NAME`, ",
+                    CallKind::Resource(_) => "`uri.NAME`, ",
+                    CallKind::Method => "`params.NAME`, ",
+                    CallKind::Plain => "",
+                };
+                Err(format!(
+                    "`{{{text}}}` is no variable here: write {known}`path.NAME`, `query.NAME`, `header.NAME` or \
+                     `principal.subject`"
+                ))
+            }
+        }
+    }
+
+    /// Whether it is known before anything is called, of an entry in a list.
+    pub fn is_of_entry(&self) -> bool {
+        match self {
+            Self::Name | Self::Uri(_) | Self::Path(_) | Self::Principal(_) => true,
+            Self::Query(_) | Self::Header(_) | Self::Body(_) | Self::Item(_) | Self::Argument(_) => false,
         }
     }
 }

@@ -297,6 +297,7 @@ mod tests {
         let (host, path) = words.next().unwrap().split_once('/').unwrap();
         let operation = Operation {
             accesses: Box::default(),
+            protocol: None,
             body: BodyRule::Stream { limit: 0, forms: FormRule::Unread },
             task_required: false,
             scopes: Box::default(),

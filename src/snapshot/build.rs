@@ -6,7 +6,7 @@ use crate::{
     access::{Diagnostic, Place, Revision, Timestamp},
     identity::{Authenticator, Denylist, MappedTuple},
     policy::{Model, Policy, PolicySettings, TupleProblem, TupleText},
-    route::{AccessTemplate, RouteTable},
+    route::{AccessTemplate, Protocol, RouteTable},
 };
 
 use super::{
@@ -121,7 +121,9 @@ pub(super) fn routes_against_model(
         operations.sort_by_key(|(method, _)| method.as_str());
         for (_, operation) in operations {
             let filtered = operation.filter.iter().map(|filter| &filter.access);
-            problems.extend(accesses_against_model(file, operation.accesses.iter().chain(filtered), &model.model));
+            let spoken = operation.protocol.iter().flat_map(Protocol::accesses);
+            let accesses = operation.accesses.iter().chain(filtered).chain(spoken);
+            problems.extend(accesses_against_model(file, accesses, &model.model));
         }
     }
     problems

@@ -32,8 +32,19 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tokio", &["net/", "proxy/", "supply/", "admin/", "audit/", "app/", "cli/demo/"]),
     (
         "serde",
-        &["protocol/", "identity/", "compile/", "audit/", "admin/", "config/", "proxy/rejection.rs", "cli/demo/"],
+        &[
+            "protocol/",
+            "identity/",
+            "compile/",
+            "audit/",
+            "admin/",
+            "config/",
+            "proxy/mcp.rs",
+            "proxy/rejection.rs",
+            "cli/demo/",
+        ],
     ),
+    ("apollo_parser", &["protocol/graphql/"]),
 ];
 
 #[test]

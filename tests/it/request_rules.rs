@@ -292,10 +292,11 @@ fn a_message_that_is_not_the_one_of_its_head_is_refused() {
             call("tools/list", "d1"),
             format!("[{}]", call("tools/call", "d1")),
             call("tools/call", "d1").replace("\"name\"", "\"Name\": \"secret\", \"name\""),
-            format!("{} {}", call("tools/call", "d1"), call("tools/call", "secret")),
         ] {
-            assert_eq!(told(path, &head, &body), (400, "malformed_body".to_owned()), "{path} {body}");
+            assert_eq!(told(path, &head, &body), (400, "header_mismatch".to_owned()), "{path} {body}");
         }
+        let two = format!("{} {}", call("tools/call", "d1"), call("tools/call", "secret"));
+        assert_eq!(told(path, &head, &two), (400, "malformed_body".to_owned()), "{path}");
         let coded = format!("{head}content-encoding: gzip\r\n");
         assert_eq!(told(path, &coded, "x"), (415, "unsupported_media_type".to_owned()), "{path}");
         // What is a form to one server is a message to the next.
@@ -311,15 +312,15 @@ fn a_message_that_is_not_the_one_of_its_head_is_refused() {
     let spelled = fields("tools/call", "=?base64?ZDE=?=");
     let (nameless, untold) = ("mcp-method: tools/call\r\n", "mcp-protocol-version: 2026-07-28\r\n");
     for (path, fields, reason) in [
-        ("/mcp", spelled.as_str(), "malformed_body"),
-        ("/mcp", nameless, "malformed_body"),
+        ("/mcp", spelled.as_str(), "header_mismatch"),
+        ("/mcp", nameless, "header_mismatch"),
         ("/mcp", untold, "no_route"),
-        ("/read", &spelled, "malformed_body"),
-        ("/read", nameless, "malformed_body"),
-        ("/read", untold, "malformed_body"),
-        ("/anything", &spelled, "malformed_body"),
-        ("/anything", nameless, "malformed_body"),
-        ("/anything", untold, "malformed_body"),
+        ("/read", &spelled, "header_mismatch"),
+        ("/read", nameless, "header_mismatch"),
+        ("/read", untold, "header_mismatch"),
+        ("/anything", &spelled, "header_mismatch"),
+        ("/anything", nameless, "header_mismatch"),
+        ("/anything", untold, "header_mismatch"),
     ] {
         assert_eq!(told(path, fields, &call("tools/call", "d1")).1, reason, "{path} {fields}");
     }
