@@ -33,7 +33,7 @@ use super::{
     connect::{self, Circumstances, Tunnels},
     exchange::{Exchange, Sinks},
     fault::without_fault,
-    filter::{FilterRule, Filtering},
+    filter::{Elements, FilterRule, Filtering},
     forward::Sending,
     grpc,
     inspect::{BodyRefusal, Inspected, Received, ToRead},
@@ -376,7 +376,9 @@ impl Worker {
             reads_json: document.is_some(),
         };
         let (mut request, sent) = upstream::request(permitted, head, outbound, peer, exchange.marks())?;
-        request.in_session(session);
+        if sessions.is_some() {
+            request.in_session(session);
+        }
         let (upstream, seen) = (route.upstream, Arc::clone(seen));
         let pause = Pause::new(route.answer_pause.unwrap_or(self.settings.answer_pause));
         let grounds = Grounds { route, permit, task_rule, proven };
@@ -401,14 +403,13 @@ impl Worker {
         permit: &Permit,
     ) -> Option<(FilterRule, usize)> {
         let captures = || captures.iter().map(|capture| Cow::Owned(capture.clone().into_owned())).collect();
-        let (head, permit) = (|| Box::new(head.clone()), || permit.clone());
+        let (kept, permit) = (|| Box::new(head.clone()), || permit.clone());
         if let Some(rule) = &operation.filter {
-            let rule_of =
-                FilterRule::Items { rule: rule.clone(), head: head(), captures: captures(), permit: permit() };
-            return Some((rule_of, rule.limit));
+            let elements = Elements { rule: rule.clone(), head: kept(), captures: captures(), permit: permit() };
+            return Some((FilterRule::Items(Box::new(elements)), rule.limit));
         }
-        let (rules, limit) = operation.lists(message)?;
-        let listing = Listing { rules: Arc::clone(rules), head: head(), captures: captures(), permit: permit() };
+        let (rules, limit) = operation.lists(head.method(), message)?;
+        let listing = Listing { rules: Arc::clone(rules), head: kept(), captures: captures(), permit: permit() };
         Some((FilterRule::Listing(Box::new(listing)), limit))
     }
 

@@ -10,7 +10,8 @@ pub(super) struct TooLong;
 #[derive(Debug)]
 pub(super) struct Events {
     held: BytesMut,
-    // Up to here no event ends.
+    // Where the last line begins that was seen, and up to where it has no end.
+    line: usize,
     looked_at: usize,
     longest: usize,
 }
@@ -18,7 +19,7 @@ pub(super) struct Events {
 impl Events {
     /// Of events of at most this many bytes.
     pub(super) fn new(longest: usize) -> Self {
-        Self { held: BytesMut::new(), looked_at: 0, longest }
+        Self { held: BytesMut::new(), line: 0, looked_at: 0, longest }
     }
 
     /// Takes what has come.
@@ -30,7 +31,7 @@ impl Events {
     pub(super) fn next(&mut self) -> Result<Option<Bytes>, TooLong> {
         match self.end() {
             Some(end) if end <= self.longest => {
-                self.looked_at = 0;
+                (self.line, self.looked_at) = (0, 0);
                 Ok(Some(self.held.split_to(end).freeze()))
             }
             None if self.held.remaining() <= self.longest => Ok(None),
@@ -40,21 +41,26 @@ impl Events {
 
     /// Behind the first empty line: lines end in CR LF, LF or CR.
     fn end(&mut self) -> Option<usize> {
-        let mut begin = self.looked_at;
         loop {
-            let rest = self.held.get(begin..)?;
-            let length = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r'))?;
+            let rest = self.held.get(self.looked_at..)?;
+            // What was looked at is not looked at again, in however many pieces a line comes.
+            let Some(length) = memchr::memchr2(b'\n', b'\r', rest) else {
+                self.looked_at = self.held.len();
+                return None;
+            };
+            self.looked_at += length;
+            let is_empty = self.looked_at == self.line;
             let after = match rest.get(length..) {
                 Some([b'\r', b'\n', ..]) => 2,
                 // What comes next may be its LF, but an event that ends does so already.
-                Some([b'\r']) if length > 0 => return None,
+                Some([b'\r']) if !is_empty => return None,
                 _ => 1,
             };
-            if length == 0 {
-                return Some(begin + after);
+            self.line = self.looked_at + after;
+            self.looked_at = self.line;
+            if is_empty {
+                return Some(self.line);
             }
-            begin += length + after;
-            self.looked_at = begin;
         }
     }
 }

@@ -42,9 +42,18 @@ pub(super) struct Filtering {
 #[derive(Debug)]
 pub(super) enum FilterRule {
     /// Elements of an array.
-    Items { rule: ItemFilter, head: Box<CanonicalRequest>, captures: Captures<'static>, permit: Permit },
+    Items(Box<Elements>),
     /// Entries of a list of MCP.
     Listing(Box<Listing>),
+}
+
+/// Which elements of an array are hidden, from whom.
+#[derive(Debug)]
+pub(super) struct Elements {
+    pub(super) rule: ItemFilter,
+    pub(super) head: Box<CanonicalRequest>,
+    pub(super) captures: Captures<'static>,
+    pub(super) permit: Permit,
 }
 
 impl Filtering {
@@ -85,7 +94,8 @@ impl Filtering {
         let read = timeout(self.timeout, Limited::new(body, self.limit).collect()).await.map_err(late)?;
         let bytes = read.map_err(|error| unreadable(&error.to_string()))?.to_bytes();
         let (body, items) = match &self.rule {
-            FilterRule::Items { rule, head, captures, permit } => {
+            FilterRule::Items(elements) => {
+                let Elements { rule, head, captures, permit } = elements.as_ref();
                 let limits = JsonLimits { items: ITEMS, ..JsonLimits::default() };
                 let document = parse_json(&bytes, limits).map_err(|problem| unreadable(&problem.to_string()))?;
                 let inputs =

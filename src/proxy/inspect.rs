@@ -195,7 +195,7 @@ async fn whole(body: RequestBody, limit: usize, deadline: Duration) -> Result<By
 }
 
 fn json(bytes: &[u8]) -> Result<Json, Rejection> {
-    let json = parse_json(bytes, JsonLimits::default()).map_err(malformed)?;
+    let json = parse_json(bytes, JsonLimits::default()).map_err(|problem| malformed(&problem))?;
     match &json {
         // Frameworks that mix the body with the fields of forms read another method from it.
         Json::Object(members) if members.iter().any(|(name, _)| is_method_override(name)) => {
@@ -216,21 +216,21 @@ fn message(
     let told = mcp(head)?;
     let message = match &operation.protocol {
         Some(Protocol::Mcp(_)) => {
-            let message = RpcMessage::parse(document).map_err(malformed)?;
+            let message = RpcMessage::parse(document).map_err(|problem| malformed(&problem))?;
             exchange.awaited(Awaited::of(&message, told.version));
             told.check_version(document)?;
             Some(Message::Mcp(message))
         }
-        Some(Protocol::GraphQl(rules)) => {
-            Some(Message::GraphQl(GraphQlRequest::parse(document, rules.limits).map_err(malformed)?))
-        }
+        Some(Protocol::GraphQl(rules)) => Some(Message::GraphQl(
+            GraphQlRequest::parse(document, rules.limits).map_err(|problem| malformed(&problem))?,
+        )),
         Some(Protocol::McpSession(_)) | None => None,
     };
     told.check(document)?;
     Ok(message)
 }
 
-fn malformed(problem: impl ToString) -> Rejection {
+fn malformed(problem: &(impl ToString + ?Sized)) -> Rejection {
     Rejection::with_public_detail(Reason::MalformedBody, problem.to_string())
 }
 

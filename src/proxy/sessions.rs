@@ -142,7 +142,7 @@ mod tests {
         let erin = principal("user:erin", &[], None);
         for ids in [vec![""], vec!["a b"], vec!["a", "b"]] {
             let mut headers = HeaderMap::new();
-            ids.iter().for_each(|id| drop(headers.append(SESSION_ID, HeaderValue::from_str(id).unwrap())));
+            headers.extend(ids.iter().map(|id| (SESSION_ID, HeaderValue::from_str(id).unwrap())));
             assert!(key.seal("mcp", &erin, &mut headers).is_err(), "{ids:?}");
         }
         assert!(key.seal("mcp", &erin, &mut HeaderMap::new()).is_ok());

@@ -27,6 +27,7 @@ use super::{
 
 pub(super) const DECISION_ID: HeaderName = HeaderName::from_static("portcullis-decision-id");
 pub(super) const REVISION: HeaderName = HeaderName::from_static("portcullis-revision");
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -108,10 +109,12 @@ impl Outgoing {
         }
     }
 
-    /// Names the session as the upstream knows it.
+    /// Names the session as the upstream knows it. Without one nothing is told again: it could be what somebody else was
+    /// told.
     pub(super) fn in_session(&mut self, id: Option<HeaderValue>) {
-        if let Some(id) = id {
-            self.request.headers_mut().insert(SESSION_ID, id);
+        match id {
+            Some(id) => drop(self.request.headers_mut().insert(SESSION_ID, id)),
+            None => drop(self.request.headers_mut().remove(LAST_EVENT_ID)),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use foldhash::fast::RandomState;
+use http::Method;
 
 use crate::{
     access::{Access, Grants, Scope},
@@ -142,13 +143,13 @@ impl Operation {
 
     /// By which rules lists in the answer are filtered, if there can be some: the answer to whoever asks for one, and all that
     /// a server tells without being asked, which may be such an answer, sent again. And how long a list may be, in bytes.
-    pub fn lists(&self, message: Option<&Message>) -> Option<(&Arc<McpRules>, usize)> {
+    pub fn lists(&self, method: &Method, message: Option<&Message>) -> Option<(&Arc<McpRules>, usize)> {
         match (self.protocol.as_ref()?, message) {
             (Protocol::Mcp(rules), Some(Message::Mcp(message))) => {
                 let is_list = message.method().is_some_and(|method| McpList::of_method(method).is_some());
                 is_list.then_some((rules, rules.longest_list))
             }
-            (Protocol::McpSession(rules), _) => Some((rules, rules.longest_list)),
+            (Protocol::McpSession(rules), _) => (method == Method::GET).then_some((rules, rules.longest_list)),
             (Protocol::Mcp(_) | Protocol::GraphQl(_), _) => None,
         }
     }

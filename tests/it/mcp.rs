@@ -37,12 +37,12 @@ const ROUTES: &str = r#"
 
 const JSON: &str = "content-type: application/json\r\naccept: application/json, text/event-stream\r\n";
 
-fn message(method: &str, params: Value) -> String {
+fn message(method: &str, params: &Value) -> String {
     json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": params }).to_string()
 }
 
-fn call(name: &str, arguments: Value) -> String {
-    message("tools/call", json!({ "name": name, "arguments": arguments }))
+fn call(name: &str, arguments: &Value) -> String {
+    message("tools/call", &json!({ "name": name, "arguments": arguments }))
 }
 
 struct Agent<'p> {
@@ -83,7 +83,7 @@ fn a_tool_is_called_by_whoever_may_and_by_nobody_else() {
     let world = World::with_routes(ROUTES);
     let portcullis = world.start();
     let (erin, reader) = (Agent::of(&world, &portcullis, &[]), Agent::of(&world, &portcullis, &["reader"]));
-    let read = |id: &str| call("read_document", json!({ "id": id }));
+    let read = |id: &str| call("read_document", &json!({ "id": id }));
     let answer = reader.post(&read("d1"));
     assert_eq!(answer.status, 200);
     assert!(world.upstream.last().ends_with(&read("d1")), "what was decided on is what is sent");
@@ -95,12 +95,12 @@ fn a_tool_is_called_by_whoever_may_and_by_nobody_else() {
     assert_eq!(reader.refused(&read("d2")), denied);
     assert_eq!(erin.post(&read("d2")).status, 200);
     // Each access of a call counts.
-    assert_eq!(reader.refused(&call("copy", json!({ "from": "d1", "to": "d2" }))), denied);
-    assert_eq!(erin.post(&call("copy", json!({ "from": "d1", "to": "d2" }))).status, 200);
+    assert_eq!(reader.refused(&call("copy", &json!({ "from": "d1", "to": "d2" }))), denied);
+    assert_eq!(erin.post(&call("copy", &json!({ "from": "d1", "to": "d2" }))).status, 200);
     // The same decision and reason as by the resource's own path.
     let other = portcullis.request("PUT", "/documents/d1", &reader.token, "", "x");
     assert_eq!((other.status, other.reason()), (403, "not_permitted".to_owned()));
-    let answer = reader.post(&call("archive", json!({ "id": "d1" })));
+    let answer = reader.post(&call("archive", &json!({ "id": "d1" })));
     assert_eq!(error(&answer).2, "not_permitted");
     let (one, data) = (other.json(), answer.json()["error"]["data"].clone());
     assert_eq!((&one["requested"], &one["remedy"]), (&data["requested"], &data["remedy"]));
@@ -115,14 +115,14 @@ fn what_has_no_rule_is_denied() {
     let portcullis = world.start();
     let erin = Agent::of(&world, &portcullis, &[]);
     for (body, code) in [
-        (call("delete_all", json!({})), -32001),
-        (call("Read_document", json!({ "id": "d1" })), -32001),
-        (message("resources/read", json!({ "uri": "docs://some/d1" })), -32001),
-        (message("resources/read", json!({ "uri": "docs://all/d1/../d2" })), -32001),
-        (message("completion/complete", json!({})), -32601),
-        (message("tools/Call", json!({ "name": "read_document", "arguments": { "id": "d1" } })), -32601),
-        (message("sampling/createMessage", json!({})), -32601),
-        (message("", json!({})), -32601),
+        (call("delete_all", &json!({})), -32001),
+        (call("Read_document", &json!({ "id": "d1" })), -32001),
+        (message("resources/read", &json!({ "uri": "docs://some/d1" })), -32001),
+        (message("resources/read", &json!({ "uri": "docs://all/d1/../d2" })), -32001),
+        (message("completion/complete", &json!({})), -32601),
+        (message("tools/Call", &json!({ "name": "read_document", "arguments": { "id": "d1" } })), -32601),
+        (message("sampling/createMessage", &json!({})), -32601),
+        (message("", &json!({})), -32601),
     ] {
         assert_eq!(erin.refused(&body), (200, code, "no_route".to_owned()), "{body}");
     }
@@ -142,7 +142,7 @@ fn what_has_no_rule_is_denied() {
     }
     // Revisions of late tell by the status too that there is no such method.
     let fields = "mcp-protocol-version: 2026-07-28\r\nmcp-method: completion/complete\r\n";
-    let answer = erin.with(fields, &message("completion/complete", json!({})));
+    let answer = erin.with(fields, &message("completion/complete", &json!({})));
     assert_eq!(error(&answer), (404, -32601, "no_route".to_owned()));
     assert_eq!(world.upstream.seen().len(), 0);
 }
@@ -152,7 +152,7 @@ fn a_message_with_two_readings_is_refused() {
     let world = World::with_routes(ROUTES);
     let portcullis = world.start();
     let erin = Agent::of(&world, &portcullis, &[]);
-    let good = call("read_document", json!({ "id": "d1" }));
+    let good = call("read_document", &json!({ "id": "d1" }));
     for body in [
         format!("[{good}]"),
         format!("{good}{good}"),
@@ -191,7 +191,7 @@ fn a_message_with_two_readings_is_refused() {
     }
     let plain = "content-type: text/plain\r\n";
     assert_eq!(portcullis.request("POST", "/mcp", &erin.token, plain, &good).status, 415);
-    let long = call("read_document", json!({ "id": "d1", "text": "x".repeat(1_100_000) }));
+    let long = call("read_document", &json!({ "id": "d1", "text": "x".repeat(1_100_000) }));
     assert_eq!(erin.post(&long).status, 413);
     assert_eq!(world.upstream.seen().len(), 0);
 }
@@ -203,7 +203,7 @@ fn the_head_says_what_the_message_says() {
     let erin = Agent::of(&world, &portcullis, &[]);
     let version = "mcp-protocol-version: 2026-07-28\r\n";
     let meta = json!({ "io.modelcontextprotocol/protocolVersion": "2026-07-28" });
-    let body = message("tools/call", json!({ "name": "read_document", "arguments": { "id": "d1" }, "_meta": meta }));
+    let body = message("tools/call", &json!({ "name": "read_document", "arguments": { "id": "d1" }, "_meta": meta }));
     let good = "mcp-method: tools/call\r\nmcp-name: read_document\r\n";
     assert_eq!(erin.with(&format!("{version}{good}"), &body).status, 200);
     let passed = world.upstream.seen().len();
@@ -222,7 +222,7 @@ fn the_head_says_what_the_message_says() {
     assert_eq!(erin.with(&twice, &body).status, 400);
     assert_eq!(world.upstream.seen().len(), passed);
     // Versions of before have no such fields.
-    let old = call("read_document", json!({ "id": "d1" }));
+    let old = call("read_document", &json!({ "id": "d1" }));
     assert_eq!(erin.with("mcp-protocol-version: 2025-06-18\r\n", &old).status, 200);
 }
 
@@ -232,24 +232,24 @@ fn resources_and_prompts_have_rules_of_their_own() {
     let portcullis = world.start();
     let (erin, reader) = (Agent::of(&world, &portcullis, &[]), Agent::of(&world, &portcullis, &["reader"]));
     for method in ["resources/read", "resources/subscribe", "resources/unsubscribe"] {
-        assert_eq!(reader.post(&message(method, json!({ "uri": "docs://all/d1" }))).status, 200, "{method}");
-        assert_eq!(reader.refused(&message(method, json!({ "uri": "docs://all/d2" }))).1, -32001, "{method}");
+        assert_eq!(reader.post(&message(method, &json!({ "uri": "docs://all/d1" }))).status, 200, "{method}");
+        assert_eq!(reader.refused(&message(method, &json!({ "uri": "docs://all/d2" }))).1, -32001, "{method}");
     }
-    let answer = erin.post(&message("resources/read", json!({ "uri": "docs://all/d2" })));
+    let answer = erin.post(&message("resources/read", &json!({ "uri": "docs://all/d2" })));
     assert_eq!(answer.status, 200);
     let accesses = world.record_of(&answer)["accesses"].clone();
     assert_eq!(accesses.as_array().unwrap().len(), 2, "all rules that match count: {accesses}");
-    assert_eq!(reader.post(&message("prompts/get", json!({ "name": "d1" }))).status, 200);
-    assert_eq!(reader.refused(&message("prompts/get", json!({ "name": "d2" }))).2, "not_permitted");
-    assert_eq!(reader.post(&message("tasks/get", json!({ "taskId": "d1" }))).status, 200);
-    assert_eq!(reader.refused(&message("tasks/get", json!({ "taskId": "d2" }))).2, "not_permitted");
+    assert_eq!(reader.post(&message("prompts/get", &json!({ "name": "d1" }))).status, 200);
+    assert_eq!(reader.refused(&message("prompts/get", &json!({ "name": "d2" }))).2, "not_permitted");
+    assert_eq!(reader.post(&message("tasks/get", &json!({ "taskId": "d1" }))).status, 200);
+    assert_eq!(reader.refused(&message("tasks/get", &json!({ "taskId": "d2" }))).2, "not_permitted");
 }
 
 #[test]
 fn clients_are_challenged_by_the_status() {
     let world = World::with_routes(ROUTES);
     let portcullis = world.start();
-    let body = call("merge", json!({ "into": { "id": "d1" } }));
+    let body = call("merge", &json!({ "into": { "id": "d1" } }));
     let nobody = Agent { portcullis: &portcullis, token: "x".to_owned() };
     let answer = nobody.post(&body);
     assert_eq!((answer.status, answer.reason()), (401, "invalid_credential".to_owned()));
@@ -308,7 +308,7 @@ fn lists_show_what_may_be_called() {
     let portcullis = world.start_before(upstream.address);
     let (erin, reader) = (Agent::of(&world, &portcullis, &[]), Agent::of(&world, &portcullis, &["reader"]));
     let list = |agent: &Agent<'_>, method: &str| {
-        let answer = agent.post(&message(method, json!({})));
+        let answer = agent.post(&message(method, &json!({})));
         assert_eq!(answer.status, 200, "{}", answer.body);
         answer
     };
@@ -322,11 +322,11 @@ fn lists_show_what_may_be_called() {
     let resources = list(&reader, "resources/list").json()["result"].clone();
     assert_eq!(names(&resources, "resources", "uri"), ["docs://all/d1"]);
     // Whatever a tool answers passes as it is.
-    let called = reader.post(&call("read_document", json!({ "id": "d1" })));
+    let called = reader.post(&call("read_document", &json!({ "id": "d1" })));
     assert_eq!(called.json()["result"]["tools"], "no list");
     // Who may not use the server sees nothing of it.
     let stranger = Agent { portcullis: &portcullis, token: world.issuer.token("mallory", &[]) };
-    assert_eq!(stranger.refused(&message("tools/list", json!({}))).2, "not_permitted");
+    assert_eq!(stranger.refused(&message("tools/list", &json!({}))).2, "not_permitted");
 }
 
 /// A stream with this in an event, in pieces.
@@ -360,7 +360,7 @@ fn lists_in_streams_of_events_are_filtered_too() {
             (items == json!({ "kept": 4, "removed": 4 })).then_some(())
         });
     };
-    is_whole(&reader.post(&message("tools/list", json!({}))));
+    is_whole(&reader.post(&message("tools/list", &json!({}))));
     // A list that is told again on the stream of the session.
     let again = "accept: text/event-stream\r\nlast-event-id: 1\r\n";
     is_whole(&portcullis.request("GET", "/mcp", &reader.token, again, ""));
@@ -394,11 +394,11 @@ fn what_cannot_be_filtered_does_not_pass() {
     let portcullis = world.start_before(upstream.address);
     let reader = Agent::of(&world, &portcullis, &["reader"]);
     for cursor in ["as-text", "twice", "no-array"] {
-        let answer = reader.post(&message("tools/list", json!({ "cursor": cursor })));
+        let answer = reader.post(&message("tools/list", &json!({ "cursor": cursor })));
         assert_eq!((answer.status, answer.reason()), (502, "upstream_malformed".to_owned()), "{cursor}");
     }
     for cursor in ["twice-in-events", "batch"] {
-        let body = message("tools/list", json!({ "cursor": cursor }));
+        let body = message("tools/list", &json!({ "cursor": cursor }));
         let mut connection = crate::support::Connection::open(portcullis.data);
         connection.send(crate::support::request("POST", "/mcp", &reader.token, JSON, &body));
         // Broken off before the event.
@@ -420,13 +420,16 @@ fn a_session_is_of_whom_it_was_made_for() {
     world.write("session.key", [7; 32]);
     let upstream = Scripted::start(|request, _| {
         let named = if request.contains("initialize") { "mcp-session-id: s-1.x\r\n" } else { "" };
+        if request.starts_with("DELETE") {
+            return Said::of("HTTP/1.1 204 No Content\r\n\r\n", Then::Keep);
+        }
         Said::of(
             &format!("HTTP/1.1 200 OK\r\n{named}content-type: application/json\r\ncontent-length: 2\r\n\r\n{{}}"),
             Then::Keep,
         )
     });
-    let begin = message("initialize", json!({ "protocolVersion": "2025-11-25" }));
-    let body = call("read_document", json!({ "id": "d1" }));
+    let begin = message("initialize", &json!({ "protocolVersion": "2025-11-25" }));
+    let body = call("read_document", &json!({ "id": "d1" }));
     let field = |id: &str| format!("mcp-session-id: {id}\r\n");
     let id = {
         let portcullis = world.start_before(upstream.address);
@@ -435,9 +438,12 @@ fn a_session_is_of_whom_it_was_made_for() {
         assert!(id.starts_with("s-1.x.") && id.len() > 40, "{id}");
         assert_eq!(reader.with(&field(&id), &body).status, 200);
         assert!(upstream.seen().last().unwrap().contains("mcp-session-id: s-1.x\r\n"), "{:?}", upstream.seen().last());
-        for method in ["GET", "DELETE"] {
-            assert_eq!(portcullis.request(method, "/mcp", &reader.token, &field(&id), "").status, 200, "{method}");
+        for (fields, passes) in [(field(&id), true), (String::new(), false)] {
+            let fields = format!("{fields}last-event-id: 7\r\n");
+            assert_eq!(portcullis.request("GET", "/mcp", &reader.token, &fields, "").status, 200);
+            assert_eq!(upstream.seen().last().unwrap().contains("last-event-id"), passes, "{fields}");
         }
+        assert_eq!(portcullis.request("DELETE", "/mcp", &reader.token, &field(&id), "").status, 204);
         let passed = upstream.requests();
         for other in [&*id, "s-1.x", "s-1.x.", &id.replacen("s-1", "s-2", 1)] {
             for method in ["POST", "GET", "DELETE"] {
@@ -466,11 +472,11 @@ fn pages_send_no_message_unless_it_is_said_whose_may() {
     let world = World::with_routes(ROUTES);
     let portcullis = world.start();
     let erin = Agent::of(&world, &portcullis, &[]);
-    let answer = erin.with("origin: https://evil.example\r\n", &message("ping", json!({})));
+    let answer = erin.with("origin: https://evil.example\r\n", &message("ping", &json!({})));
     assert_eq!((answer.status, answer.reason()), (403, "origin_not_allowed".to_owned()));
     let page = "origin: https://evil.example\r\n";
     assert_eq!(portcullis.request("GET", "/mcp", &erin.token, page, "").status, 403);
-    assert_eq!(erin.post(&message("ping", json!({}))).status, 200);
+    assert_eq!(erin.post(&message("ping", &json!({}))).status, 200);
 }
 
 fn validated(routes: &str) -> (Option<i32>, String) {

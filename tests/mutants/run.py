@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 
+import calls
 import connections
 import egress
 import identity
@@ -223,7 +224,7 @@ def tested(tree, tests):
 
 def main(words):
     tree = copied()
-    mutants = MUTANTS + connections.MUTANTS + egress.MUTANTS + identity.MUTANTS + request.MUTANTS
+    mutants = MUTANTS + calls.MUTANTS + connections.MUTANTS + egress.MUTANTS + identity.MUTANTS + request.MUTANTS
     chosen = [mutant for mutant in mutants if not words or any(word in mutant[0] for word in words)]
     groups = []
     for *_, tests in chosen:
