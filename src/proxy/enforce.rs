@@ -1,7 +1,6 @@
 //! One request, one straight line: from its head to its answer, every `?` a denial.
 
 use std::{
-    borrow::Cow,
     pin::pin,
     sync::Arc,
     task::{Context, Poll},
@@ -10,17 +9,14 @@ use std::{
 
 use http::{HeaderName, HeaderValue, Request, Response, header, request::Parts};
 use hyper::body::{Body, Incoming};
-use tokio::sync::Notify;
 
 use crate::{
     access::{CanonicalRequest, DecisionId, HeadRules, Malformed, Reason, Scope, Timestamp},
     audit::AuditLog,
-    identity::{
-        Authenticated, AuthenticationError, Credential, Possession, Proven, RefusedKeys, SeenCredential, SenderFields,
-    },
+    identity::{Authenticated, AuthenticationError, Credential, Possession, Proven, SeenCredential, SenderFields},
     net::{Client, Ending, Handler, HeadProblem, Peer, Refused, RequestBody, Rest, Role},
-    policy::{Permit, RequestContext, TaskRule},
-    route::{Captures, Inputs, Mapped, Message, Operation, Route},
+    policy::{RequestContext, TaskRule},
+    route::{Inputs, Mapped, Operation, Route},
     snapshot::{Snapshot, SnapshotCell},
 };
 
@@ -28,22 +24,20 @@ use super::{
     answer::{AnswerBody, BrokenOff, Content, answer},
     behind,
     bounds::{Digests, EnforcerSettings},
-    budget::{Budgets, Counted, Grant, Holder},
+    budget::{Counted, Grant, Holder},
     caller::{Caller, Seen},
     connect::{self, Circumstances, Tunnels},
     exchange::{Exchange, Sinks},
     fault::without_fault,
-    filter::{Elements, FilterRule, Filtering},
+    filter::{FilterRule, Filtering},
     forward::Sending,
     grpc,
     inspect::{BodyRefusal, Inspected, Received, ToRead},
     lasting::{self, Grounds, Lasting, Pause},
-    listing::Listing,
     metrics::ProxyMetrics,
     placement,
     rejection::Rejection,
-    sessions::SessionKey,
-    shares::Shares,
+    shared::Shared,
     upstream::{self, Permitted},
     websocket::{Opening, Way},
 };
@@ -62,34 +56,6 @@ struct Worker {
     settings: EnforcerSettings,
     client: Client,
     shared: Shared,
-}
-
-/// What all workers share.
-#[derive(Debug, Clone)]
-pub struct Shared {
-    /// Told when a token names a key that is not there: the key set may be old.
-    pub unknown_key: Arc<Notify>,
-    /// How often grants were used.
-    pub budgets: Arc<Budgets>,
-    /// The API keys that were refused of late.
-    pub refused_keys: Arc<RefusedKeys>,
-    /// How many requests in flight, tunnels and lookups everybody has.
-    pub shares: Arc<Shares>,
-    /// By what sessions of MCP are bound to whom they are for.
-    pub sessions: Arc<SessionKey>,
-}
-
-impl Shared {
-    /// Nothing was counted or refused yet.
-    pub fn new(sessions: Arc<SessionKey>) -> Self {
-        Self {
-            unknown_key: Arc::default(),
-            budgets: Arc::default(),
-            refused_keys: Arc::default(),
-            shares: Arc::default(),
-            sessions,
-        }
-    }
 }
 
 impl Enforcer {
@@ -359,7 +325,7 @@ impl Worker {
         let charged = (holder.map(grant), mover.map(grant));
         let outbound = self.shared.budgets.charge(exchange, (operation, now), charged, outbound)?;
         exchange.permit();
-        let filtering = self.filtering((operation, message.as_ref()), &head, &captures, &permit);
+        let filtering = FilterRule::of((operation, message.as_ref()), &head, &captures, &permit);
         let filtering = filtering.map(|(rule, limit)| {
             Box::new(Filtering { rule, told: told.clone(), now, limit, timeout: self.settings.filter_timeout })
         });
@@ -392,25 +358,6 @@ impl Worker {
             exchange.sent(request.digests());
         }
         Ok(Sending { snapshot, upstream, request, lasting, filtering, opening, sessions })
-    }
-
-    /// What of the answer is hidden, and how much of it is read for that at one time.
-    fn filtering(
-        &self,
-        (operation, message): (&Operation, Option<&Message>),
-        head: &CanonicalRequest,
-        captures: &Captures<'_>,
-        permit: &Permit,
-    ) -> Option<(FilterRule, usize)> {
-        let captures = || captures.iter().map(|capture| Cow::Owned(capture.clone().into_owned())).collect();
-        let (kept, permit) = (|| Box::new(head.clone()), || permit.clone());
-        if let Some(rule) = &operation.filter {
-            let elements = Elements { rule: rule.clone(), head: kept(), captures: captures(), permit: permit() };
-            return Some((FilterRule::Items(Box::new(elements)), rule.limit));
-        }
-        let (rules, limit) = operation.lists(head.method(), message)?;
-        let listing = Listing { rules: Arc::clone(rules), head: kept(), captures: captures(), permit: permit() };
-        Some((FilterRule::Listing(Box::new(listing)), limit))
     }
 
     fn check_load(&self) -> Result<(), Rejection> {

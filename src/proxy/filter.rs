@@ -1,6 +1,6 @@
 //! Lists without what the principal may not see.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
@@ -13,7 +13,7 @@ use crate::{
     net::UpstreamBody,
     policy::{Permit, Policy, RequestContext, TaskRule},
     protocol::{Edit, EditChange, Json, JsonKind, JsonLimits, edited, is_json, parse_json},
-    route::{Captures, Inputs, ItemFilter, JsonPath},
+    route::{Captures, Inputs, ItemFilter, JsonPath, Message, Operation},
 };
 
 use super::{
@@ -54,6 +54,26 @@ pub(super) struct Elements {
     pub(super) head: Box<CanonicalRequest>,
     pub(super) captures: Captures<'static>,
     pub(super) permit: Permit,
+}
+
+impl FilterRule {
+    /// What of the answer to this request is hidden, if something may be, and how much of it is read for that at one time.
+    pub(super) fn of(
+        (operation, message): (&Operation, Option<&Message>),
+        head: &CanonicalRequest,
+        captures: &Captures<'_>,
+        permit: &Permit,
+    ) -> Option<(Self, usize)> {
+        let captures = || captures.iter().map(|capture| Cow::Owned(capture.clone().into_owned())).collect();
+        let (kept, permit) = (|| Box::new(head.clone()), || permit.clone());
+        if let Some(rule) = &operation.filter {
+            let elements = Elements { rule: rule.clone(), head: kept(), captures: captures(), permit: permit() };
+            return Some((Self::Items(Box::new(elements)), rule.limit));
+        }
+        let (rules, limit) = operation.lists(head.method(), message)?;
+        let listing = Listing { rules: Arc::clone(rules), head: kept(), captures: captures(), permit: permit() };
+        Some((Self::Listing(Box::new(listing)), limit))
+    }
 }
 
 impl Filtering {
