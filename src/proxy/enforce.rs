@@ -37,6 +37,7 @@ use super::{
     metrics::ProxyMetrics,
     placement,
     rejection::Rejection,
+    sessions::Place,
     shared::Shared,
     upstream::{self, Permitted},
     websocket::{Opening, Way},
@@ -282,9 +283,9 @@ impl Worker {
         let principal = &caller.principal;
         let operation = route.operation(&head)?;
         let captures = route.captures(&head);
-        let sessions = operation.has_sessions().then(|| Arc::clone(&self.shared.sessions));
+        let sessions = operation.has_sessions().then(|| (Arc::clone(&self.shared.sessions), Place::of(&route, &head)));
         let session = match &sessions {
-            Some(key) => key.opened(&route.name, principal, &head)?,
+            Some((key, place)) => key.opened(place, principal, &head)?,
             None => None,
         };
         let inputs = Inputs {
@@ -301,7 +302,9 @@ impl Worker {
         let mapped = operation.mapped(inputs)?;
         exchange.mapped(&mapped.accesses);
         if !mapped.has_scopes(credential.grants.as_deref()) {
-            let needed: Vec<Scope> = operation.scopes.iter().chain(mapped.scopes()).cloned().collect();
+            let mut needed: Vec<Scope> = operation.scopes.iter().chain(mapped.scopes()).cloned().collect();
+            needed.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+            needed.dedup();
             let challenges = snapshot.authenticator.challenges();
             return Err(Rejection::insufficient_scope(challenges.insufficient_scope(&needed)));
         }

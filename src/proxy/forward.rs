@@ -2,7 +2,7 @@
 
 use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Instant};
 
-use http::{Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::{access::Reason, net::Client, route::UpstreamId, snapshot::Snapshot};
 
@@ -10,9 +10,9 @@ use super::{
     answer::Content,
     exchange::Exchange,
     filter::Filtering,
-    lasting::{self, Decided, Grounds, Lasting},
+    lasting::{self, Decided, Lasting},
     rejection::Rejection,
-    sessions::SessionKey,
+    sessions::{Place, SessionKey},
     upstream::Outgoing,
     websocket::Opening,
 };
@@ -27,7 +27,7 @@ pub(super) struct Sending {
     pub(super) filtering: Option<Box<Filtering>>,
     pub(super) opening: Option<Box<Opening>>,
     /// How the session that the answer names is bound to its principal, where sessions are.
-    pub(super) sessions: Option<Arc<SessionKey>>,
+    pub(super) sessions: Option<(Arc<SessionKey>, Place)>,
 }
 
 impl Sending {
@@ -85,9 +85,8 @@ impl Sending {
         if took > lasting::EVERY {
             drop(lasting.decide_again().inspect_err(|rejection| exchange.cut(rejection))?);
         }
-        if let Some(key) = sessions {
-            let Grounds { route, permit, .. } = &lasting.grounds;
-            key.seal(&route.name, permit.principal(), response.headers_mut())?;
+        if let Some((key, place)) = sessions {
+            key.seal(&place, lasting.grounds.permit.principal(), response.headers_mut())?;
         }
         let is_error = response.status().is_client_error() || response.status().is_server_error();
         let Some(filtering) = filtering.filter(|_| !is_error) else {
@@ -95,6 +94,7 @@ impl Sending {
         };
         if let Some(events) = filtering.of_events(response.headers()) {
             response.headers_mut().remove(header::CONTENT_LENGTH);
+            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
             return Ok(response.map(|body| Content::Upstream(body, lasting, Some(Box::new(events)))));
         }
         let reading = Instant::now();

@@ -145,12 +145,12 @@ impl ListedEvents {
     }
 }
 
-/// Whether a message could be a list. Servers spell names plainly: one that escaped them would hide them from its clients' own
-/// proxies only, and has what it lists to tell or not.
+/// Whether a message could be a list: its names stand there, or could in another spelling.
 fn may_list(data: &[u8]) -> bool {
     let has = |name: &str| {
         let quoted = format!("\"{name}\"");
         memchr::memmem::find(data, quoted.as_bytes()).is_some()
     };
-    has("result") && McpList::ALL.iter().any(|list| has(list.member()))
+    let is_escaped = memchr::memmem::find(data, b"\\u").is_some();
+    is_escaped || has("result") && McpList::ALL.iter().any(|list| has(list.member()))
 }

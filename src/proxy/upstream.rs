@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Body;
 use smallvec::SmallVec;
 
@@ -112,9 +112,11 @@ impl Outgoing {
     /// Names the session as the upstream knows it. Without one nothing is told again: it could be what somebody else was
     /// told.
     pub(super) fn in_session(&mut self, id: Option<HeaderValue>) {
-        match id {
-            Some(id) => drop(self.request.headers_mut().insert(SESSION_ID, id)),
-            None => drop(self.request.headers_mut().remove(LAST_EVENT_ID)),
+        if id.is_none() || *self.request.method() != Method::GET {
+            self.request.headers_mut().remove(LAST_EVENT_ID);
+        }
+        if let Some(id) = id {
+            self.request.headers_mut().insert(SESSION_ID, id);
         }
     }
 

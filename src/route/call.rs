@@ -17,6 +17,9 @@ use super::{
     operation::{AccessTemplate, Operation},
 };
 
+/// So many accesses the calls of one request may stand for.
+const MOST: usize = 100;
+
 /// What is spoken on a route, in the place of one access for all of a method's requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Protocol {
@@ -124,7 +127,14 @@ impl Operation {
         for (rule, called) in &called {
             let inputs = Inputs { called: Some(called), ..inputs };
             for template in &rule.accesses {
-                accesses.push(access(template, inputs, None)?);
+                let access = access(template, inputs, None)?;
+                // What is asked for twice is decided and recorded once.
+                if !accesses.contains(&access) {
+                    accesses.push(access);
+                }
+            }
+            if accesses.len() > MOST {
+                return Err(MappingProblem::TooMany);
             }
         }
         // What asks for nothing would be permitted.
@@ -161,7 +171,12 @@ impl Message {
         match self {
             Self::Mcp(message) => {
                 let method = message.method().unwrap_or("response");
-                let named = ["name", "uri", "taskId"].into_iter().find_map(|name| parameter(body?, name).ok());
+                let member = match method {
+                    "tools/call" | "prompts/get" => Some("name"),
+                    "resources/read" | "resources/subscribe" | "resources/unsubscribe" => Some("uri"),
+                    _ => None,
+                };
+                let named = member.zip(body).and_then(|(member, body)| parameter(body, member).ok());
                 named.map_or(method.to_owned(), |named| format!("{method} {named}"))
             }
             Self::GraphQl(request) => {

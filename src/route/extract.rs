@@ -47,6 +47,9 @@ pub enum MappingProblem {
     /// What a message calls has no rule.
     #[error("no rule is for what the message asks for")]
     NoRule,
+    /// The message calls more than is decided at one time.
+    #[error("the message stands for too many accesses")]
+    TooMany,
     /// No message was read of the body, or one of another protocol.
     #[error("the body holds no message")]
     NoMessage,

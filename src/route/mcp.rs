@@ -146,9 +146,37 @@ impl McpRules {
             _ => {
                 let server = self.server.as_ref().filter(|_| SERVER_METHODS.contains(&method));
                 let rule = self.methods.get(method).or(server).ok_or(MappingProblem::NoRule)?;
-                Ok(vec![(rule, Called { name: method, ..Called::default() })])
+                let mut found = vec![(rule, Called { name: method, ..Called::default() })];
+                if method == "subscriptions/listen" {
+                    found.extend(self.listened(body)?);
+                }
+                Ok(found)
             }
         }
+    }
+
+    /// The rules of each resource that a client wants to be told of. Tasks have none by their id.
+    fn listened<'r, 'm>(&'r self, body: &'m Json) -> Result<Vec<(&'r CallRule, Called<'m>)>, MappingProblem> {
+        let problem = |problem| MappingProblem::Member("params.notifications".to_owned(), problem);
+        let list = |name: &str| match body.member(["params", "notifications", name]) {
+            Ok(Json::Array(entries)) => Ok(entries.as_slice()),
+            Ok(_) => Err(problem(MemberProblem::NotAnId)),
+            Err(MemberProblem::Missing) => Ok(&[] as &[Json]),
+            Err(other) => Err(problem(other)),
+        };
+        if !list("taskIds")?.is_empty() {
+            return Err(MappingProblem::NoRule);
+        }
+        let mut all = Vec::new();
+        for uri in list("resourceSubscriptions")? {
+            let Json::String(uri) = uri else { return Err(problem(MemberProblem::NotAnId)) };
+            let found = self.of_uri(uri);
+            if found.is_empty() {
+                return Err(MappingProblem::NoRule);
+            }
+            all.extend(found);
+        }
+        Ok(all)
     }
 
     fn of_uri<'r, 'm>(&'r self, uri: &'m str) -> Vec<(&'r CallRule, Called<'m>)> {

@@ -12,7 +12,9 @@ pub enum InvalidUriPattern {
     #[error("`{0}` has a `{{…}}` that is not one name of letters, digits and `_`")]
     Variable(String),
     /// Two variables touch.
-    #[error("`{0}` has two variables without a text between them")]
+    #[error(
+        "`{0}` has two variables without a text between them that has a character which they cannot have, such as `/`"
+    )]
     Touching(String),
     /// Two variables have one name.
     #[error("`{{{0}}}` is there twice")]
@@ -51,7 +53,9 @@ impl UriPattern {
             if literal.contains('}') {
                 return Err(InvalidUriPattern::Variable(text.to_owned()));
             }
-            if literal.is_empty() && !parts.is_empty() {
+            // What parts two variables may be in neither, or another reader would part them elsewhere.
+            let parts_none = literal.bytes().all(is_unreserved);
+            if !parts.is_empty() && (literal.is_empty() || after.is_some() && parts_none) {
                 return Err(InvalidUriPattern::Touching(text.to_owned()));
             }
             parts.push(Part::Literal(literal.into()));
@@ -100,8 +104,11 @@ impl UriPattern {
 }
 
 fn is_plain(value: &str) -> bool {
-    let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
-    !matches!(value, "" | "." | "..") && value.bytes().all(unreserved)
+    !matches!(value, "" | "." | "..") && value.bytes().all(is_unreserved)
+}
+
+const fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
 #[cfg(test)]
@@ -139,7 +146,19 @@ mod tests {
 
     #[test]
     fn a_pattern_is_a_uri_with_names() {
-        for text in ["", "reports/{x}", "{scheme}://x", "1a:x", "a:{}", "a:{x-y}", "a:{x", "a:x}", "a:{x}{y}"] {
+        for text in [
+            "",
+            "reports/{x}",
+            "{scheme}://x",
+            "1a:x",
+            "a:{}",
+            "a:{x-y}",
+            "a:{x",
+            "a:x}",
+            "a:{x}{y}",
+            "a:{x}-{y}",
+            "a:{x}.{y}",
+        ] {
             assert!(UriPattern::parse(text).is_err(), "{text}");
         }
         assert_eq!(UriPattern::parse("a:{x}/{x}"), Err(InvalidUriPattern::Repeated("x".to_owned())));

@@ -29,6 +29,7 @@ const ROUTES: &str = r#"
         "docs://all/d2": { action: can_write, resource: "document:d2" }
       methods:
         tasks/get: { action: can_read, resource: "document:{params.taskId}" }
+        subscriptions/listen: { action: viewer, resource: "folder:open" }
   - path: /documents/{document}
     upstream: main
     operations:
@@ -241,6 +242,15 @@ fn resources_and_prompts_have_rules_of_their_own() {
     assert_eq!(accesses.as_array().unwrap().len(), 2, "all rules that match count: {accesses}");
     assert_eq!(reader.post(&message("prompts/get", &json!({ "name": "d1" }))).status, 200);
     assert_eq!(reader.refused(&message("prompts/get", &json!({ "name": "d2" }))).2, "not_permitted");
+    let listen = |uris: Value| {
+        let answer = reader.post(&message("subscriptions/listen", &json!({ "notifications": uris })));
+        (answer.status, answer.body.contains("not_permitted"), answer.body.contains("no_route"))
+    };
+    assert_eq!(listen(json!({ "toolsListChanged": true })), (200, false, false));
+    assert_eq!(listen(json!({ "resourceSubscriptions": ["docs://all/d1"] })), (200, false, false));
+    assert_eq!(listen(json!({ "resourceSubscriptions": ["docs://all/d1", "docs://all/d2"] })), (200, true, false));
+    assert_eq!(listen(json!({ "resourceSubscriptions": ["file:///etc"] })), (200, false, true));
+    assert_eq!(listen(json!({ "taskIds": ["t"] })), (200, false, true));
     assert_eq!(reader.post(&message("tasks/get", &json!({ "taskId": "d1" }))).status, 200);
     assert_eq!(reader.refused(&message("tasks/get", &json!({ "taskId": "d2" }))).2, "not_permitted");
 }

@@ -17,8 +17,10 @@ MUTANTS = [
     ("scopes of calls do not count", CALL, "rules.all(|rule| grants.is_some_and(|grants| grants.has(&rule.scopes)))", "rules.all(|rule| grants.is_some_and(|grants| grants.has(&rule.scopes)) || true)", MCP),
     ("lists show what has no rule", LISTING, "Shown::Nobody => return false,", "Shown::Nobody => return true,", MCP),
     ("lists show what is not permitted", LISTING, "!accesses.is_empty() && policy", "!accesses.is_empty() || policy", MCP),
-    ("sessions are anybody's", SESSIONS, "hmac::verify(&self.0, &Self::sealed(route, principal, id), &tag).ok()?;", "", MCP),
-    ("what somebody else was told is told again", UPSTREAM, "None => drop(self.request.headers_mut().remove(LAST_EVENT_ID)),", "None => {}", MCP),
+    ("sessions are anybody's", SESSIONS, "hmac::verify(&self.0, &Self::sealed(place, principal, id), &tag).ok()?;", "", MCP),
+    ("sessions are of any path", SESSIONS, "        part(place.path.as_bytes());\n", "", ["--lib", "proxy::sessions"]),
+    ("what is listened to is anybody's", RULES, 'if method == "subscriptions/listen" {', "if false {", MCP),
+    ("what somebody else was told is told again", UPSTREAM, "if id.is_none() || *self.request.method() != Method::GET {", "if false {", MCP),
     ("the query of the target holds a request too", FIELDS, "query::check_absent(head.query(), name)", "query::check_absent(None, name)", GRAPHQL),
     ("one field is decided", CALL, "for (rule, called) in &called {", "for (rule, called) in called.iter().take(1) {", GRAPHQL),
 ]
