@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(model json_model store condition tuples decision certificate proxy_header request signature proxy)
+[ ${#targets[@]} -gt 0 ] || targets=(model json_model store condition tuples decision certificate proxy_header request signature message graphql proxy)
 # What cargo-fuzz sets, without the sanitizer, which would need a nightly compiler. There is no unsafe code to watch.
 export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing"
 target_dir=${CARGO_TARGET_DIR:-target}/fuzz

@@ -10,7 +10,7 @@ use crate::{
     proxy::SessionKey,
     route::{
         AccessTemplate, BodyRule, CallKind, CallRule, GraphQlRules, ListedRule, McpRules, NAMING_METHODS, Named,
-        Operation, Operations, PathTemplate, Protocol, ShownTo, Source, UriPattern,
+        Operation, Operations, PathTemplate, Protocol, Source, UriPattern,
     },
 };
 
@@ -196,6 +196,7 @@ impl Reader<'_, '_> {
 
     fn listed(&mut self, written: &Located<Call>) -> Option<ListedRule> {
         let call = self.rule(written, CallKind::Named)?;
+        let shown = |accesses| Some(CallRule { accesses, ..call.clone() });
         let shown = match &written.list {
             Some(Access { action, resource }) => {
                 let access = self.access(action, resource, CallKind::Named)?;
@@ -204,10 +205,10 @@ impl Reader<'_, '_> {
                     let help = "use `name`, `path.NAME` and `principal.subject` alone";
                     self.problems.add_with_help(resource.place, message, help);
                 }
-                ShownTo::Permitted([access].into())
+                shown([access].into())
             }
-            None if call.accesses.iter().all(is_of_entry) => ShownTo::Permitted(call.accesses.clone()),
-            None => ShownTo::Everybody,
+            None if call.accesses.iter().all(is_of_entry) => shown(call.accesses.clone()),
+            None => None,
         };
         Some(ListedRule { call, shown })
     }

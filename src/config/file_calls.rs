@@ -8,14 +8,16 @@ use serde::Deserialize;
 use super::{file::Access, located::Located};
 
 /// A server of the Model Context Protocol (Streamable HTTP, 2025-03-26 to 2026-07-28): what each message stands for. What has
-/// no rule is denied.
+/// no rule is denied, and so are several messages at once (batches, which only 2025-03-26 had).
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Mcp {
     /// What is asked of every client of the server: for `initialize`, `server/discover`, `ping`, lists, the notifications of
-    /// a session, and for GET and DELETE. Lists show only what has a rule, and what is permitted as far as that is known.
+    /// a session, and for GET and DELETE. Lists show only what has a rule, and what is permitted as far as that is known, but
+    /// templates of resources are shown whole. Scopes hide nothing: whoever lacks one hears at the call which one it is.
     pub(super) server: Option<Located<Call>>,
-    /// `tools/call`, by the name of the tool; `"*"` is for all others. Variables: `name`, `arguments.NAME`, and those of every
+    /// `tools/call`, by the name of the tool; `"*"` is for all others, but for those that differ from one that is written by
+    /// case or white space alone. Variables: `name`, `arguments.NAME`, and those of every
     /// route but `body.NAME`.
     #[serde(default)]
     pub(super) tools: BTreeMap<String, Located<Call>>,
@@ -26,7 +28,8 @@ pub(super) struct Mcp {
     /// variable: letters, digits and `-._~`. All that match must be permitted.
     #[serde(default)]
     pub(super) resources: BTreeMap<String, Located<Call>>,
-    /// Other methods, such as `completion/complete` or `tasks/get`. Variables: `params.NAME`.
+    /// Other methods, such as `completion/complete` or `tasks/get`. Variables: `params.NAME`. Of the arguments of a prompt hears
+    /// only whoever sees the prompt, and resources are listened to (`subscriptions/listen`) by their own rules.
     #[serde(default)]
     pub(super) methods: BTreeMap<String, Located<Call>>,
     /// What a client answers when its server asks it for something: sampling, elicitation, roots.

@@ -24,13 +24,13 @@ pub enum EditChange<'a> {
     Keep(&'a [bool]),
     /// The member goes.
     Remove,
-    /// The member gets another value, which is JSON.
+    /// The member has this value, which is JSON, whether it was there or not.
     Put(&'a str),
 }
 
 /// The text with these changes. Values keep their spelling, numbers of any size among them; white space
-/// around them may go. An edit whose path leads nowhere changes nothing, except that `Keep` at what is no array is an
-/// error, as is text that is not JSON.
+/// around them may go. An edit whose path leads nowhere changes nothing, but `Put` adds the last member of its path, and
+/// `Keep` at what is no array is an error, as is text that is not JSON.
 pub fn edited(text: &str, edits: &[Edit<'_>]) -> Result<Vec<u8>, serde_json::Error> {
     let mut bytes = Vec::with_capacity(text.len());
     write(text, edits, &mut bytes)?;
@@ -55,7 +55,11 @@ fn write(text: &str, edits: &[Edit<'_>], bytes: &mut Vec<u8>) -> Result<(), serd
         return Ok(());
     }
     let Members(members) = serde_json::from_str(text)?;
-    let within = members.into_iter().filter_map(|(name, value)| {
+    let is_there = |name: &str| members.iter().any(|(other, _)| other == name);
+    let put = edits.iter().filter_map(|edit| edit.put_here()).filter(|(name, _)| !is_there(name));
+    let added: Vec<(String, &str)> = put.map(|(name, value)| (name.to_owned(), value)).collect();
+    let members = members.into_iter().map(|(name, value)| (name, value.get()));
+    let within = members.chain(added).filter_map(|(name, value)| {
         let inner: Vec<Edit<'_>> = edits.iter().filter_map(|edit| edit.within(&name)).collect();
         let goes = inner.iter().any(|edit| edit.path.is_empty() && matches!(edit.change, EditChange::Remove));
         (!goes).then_some((name, value, inner))
@@ -63,7 +67,7 @@ fn write(text: &str, edits: &[Edit<'_>], bytes: &mut Vec<u8>) -> Result<(), serd
     list(b"{}", within, bytes, |(name, value, inner), bytes| {
         name.serialize(&mut serde_json::Serializer::new(&mut *bytes))?;
         bytes.push(b':');
-        write(value.get(), &inner, bytes)
+        write(value, &inner, bytes)
     })
 }
 
@@ -96,6 +100,14 @@ impl<'a> Edit<'a> {
         match self.change {
             EditChange::Put(value) if self.path.is_empty() => Some(value),
             EditChange::Keep(_) | EditChange::Remove | EditChange::Put(_) => None,
+        }
+    }
+
+    /// The member of this object that has a value afterwards, and which.
+    fn put_here(&self) -> Option<(&'a str, &'a str)> {
+        match (self.change, self.path) {
+            (EditChange::Put(value), [name]) => Some((name, value)),
+            _ => None,
         }
     }
 
@@ -160,12 +172,12 @@ mod tests {
     }
 
     #[test]
-    fn a_member_gets_another_value_where_it_is() {
-        let (scope, none) = (path("result.scope"), path("result.none"));
+    fn a_member_gets_its_value_where_it_is_or_at_the_end() {
+        let (scope, new, none) = (path("result.scope"), path("result.new"), path("none.such"));
         let put = |path| Edit { path, change: EditChange::Put("\"private\"") };
         let text = r#"{"result":{"a":[1.0],"scope":{"x":1}},"scope":1}"#;
-        let edited = String::from_utf8(edited(text, &[put(&scope), put(&none)]).unwrap()).unwrap();
-        assert_eq!(edited, r#"{"result":{"a":[1.0],"scope":"private"},"scope":1}"#);
+        let edited = String::from_utf8(edited(text, &[put(&scope), put(&new), put(&none)]).unwrap()).unwrap();
+        assert_eq!(edited, r#"{"result":{"a":[1.0],"scope":"private","new":"private"},"scope":1}"#);
     }
 
     #[test]

@@ -71,9 +71,9 @@ impl RpcMessage {
         let method = match (member("method"), answers) {
             (Some(Json::String(method)), (None, None)) => method.as_str().into(),
             (Some(_), (None, None)) => return Err(InvalidMessage::Method),
-            (None, (Some(_), None) | (None, Some(_))) if id.is_some() && member("params").is_none() => {
-                return Ok(Self::Response);
-            }
+            // An error may answer what could not be read so far as to have an id (MCP 2025-11-25, base protocol).
+            (None, (Some(_), None)) if id.is_some() && member("params").is_none() => return Ok(Self::Response),
+            (None, (None, Some(_))) if member("params").is_none() => return Ok(Self::Response),
             _ => return Err(InvalidMessage::Kind),
         };
         if !matches!(member("params"), None | Some(Json::Object(_))) {
@@ -124,8 +124,8 @@ mod tests {
         assert!(matches!(request, Ok(RpcMessage::Request { id: Json::Number(_), .. })));
         let told = read(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
         assert_eq!(told, Ok(RpcMessage::Notification { method: "notifications/initialized".into() }));
-        for answer in [r#""result":{}"#, r#""error":{"code":1,"message":"x"}"#] {
-            assert_eq!(read(&format!(r#"{{"jsonrpc":"2.0","id":1,{answer}}}"#)), Ok(RpcMessage::Response));
+        for answer in [r#""id":1,"result":{}"#, r#""id":1,"error":{"code":1,"message":"x"}"#, r#""error":{}"#] {
+            assert_eq!(read(&format!(r#"{{"jsonrpc":"2.0",{answer}}}"#)), Ok(RpcMessage::Response));
         }
     }
 

@@ -21,8 +21,9 @@ pub enum McpMismatch {
     Name,
 }
 
-/// From this version on the head of each request has `Mcp-Method`, and `Mcp-Name` where there is one.
-const TOLD_SINCE: &str = "2026-07-28";
+/// From this version on there are no sessions: the head of each request has `Mcp-Method`, and `Mcp-Name` where there is one, the
+/// status of an answer tells of its error, and lists are kept by their clients.
+const STATELESS_SINCE: &str = "2026-07-28";
 
 /// Where a message says its version, from the same one on.
 const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
@@ -41,12 +42,13 @@ pub struct McpHead<'h> {
 impl McpHead<'_> {
     /// Whether it says, or has to say, what the message is.
     pub fn is_told(self) -> bool {
-        self.method.is_some() || self.name.is_some() || self.must_tell()
+        self.method.is_some() || self.name.is_some() || self.is_stateless()
     }
 
-    /// Versions are dates, written so that their order is that of the texts.
-    fn must_tell(self) -> bool {
-        self.version.is_some_and(|version| version >= TOLD_SINCE)
+    /// Whether its version is one without sessions: 2026-07-28 or later. Versions are dates, written so that their order is
+    /// that of the texts.
+    pub fn is_stateless(self) -> bool {
+        self.version.is_some_and(|version| version >= STATELESS_SINCE)
     }
 
     /// Holds the version that the message says, if it says one, against it.
@@ -69,7 +71,7 @@ impl McpHead<'_> {
         match self.method {
             Some(method) if method == called => {}
             Some(_) => return Err(McpMismatch::Method),
-            None if self.must_tell() => return Err(McpMismatch::Method),
+            None if self.is_stateless() => return Err(McpMismatch::Method),
             None => {}
         }
         let (member, is_needed) = match called {

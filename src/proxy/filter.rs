@@ -77,14 +77,27 @@ impl FilterRule {
 }
 
 impl Filtering {
+    /// Whether something of this answer may be hidden. Errors list nothing, but for messages: their status is not what clients
+    /// go by.
+    pub(super) fn reads<B>(&self, response: &Response<B>) -> bool {
+        let is_error = is_error(response.status());
+        match &self.rule {
+            FilterRule::Items(_) => !is_error,
+            FilterRule::Listing(_) => {
+                let media_type = single(response.headers(), &header::CONTENT_TYPE);
+                let is_message = |media_type| is_json(media_type, JsonKind::AnySyntax) || is_events(media_type);
+                !is_error || media_type.map_or(true, |media_type| media_type.is_some_and(is_message))
+            }
+        }
+    }
+
     /// How the events of this answer are filtered, if it is a stream of them.
     pub(super) fn of_events(&self, headers: &HeaderMap) -> Option<ListedEvents> {
         let FilterRule::Listing(listing) = &self.rule else { return None };
         let media_type = single(headers, &header::CONTENT_TYPE).ok().flatten()?;
-        let essence = media_type.split(';').next().unwrap_or_default().trim();
-        let is_plain = !headers.contains_key(header::CONTENT_ENCODING);
-        let is_stream = is_plain && essence.eq_ignore_ascii_case("text/event-stream");
-        is_stream.then(|| ListedEvents::new(Listing::clone(listing), self.limit))
+        let coding = single(headers, &header::CONTENT_ENCODING).ok()?;
+        let is_plain = coding.is_none_or(|coding| coding.eq_ignore_ascii_case("identity"));
+        (is_plain && is_events(media_type)).then(|| ListedEvents::new(Listing::clone(listing), self.limit))
     }
 
     /// The answer without the elements that some member of the chain may not see.
@@ -99,7 +112,7 @@ impl Filtering {
         let (mut parts, body) = response.into_parts();
         let unreadable =
             |detail: &str| Rejection::with_detail(Reason::UpstreamMalformed, format!("cannot be filtered: {detail}"));
-        if parts.status != StatusCode::OK {
+        if parts.status != StatusCode::OK && !is_error(parts.status) {
             return Err(unreadable("the status is neither 200 nor an error"));
         }
         let plain = |name: HeaderName| single(&parts.headers, &name);
@@ -176,6 +189,15 @@ fn at<'a>(document: &'a Json, path: &JsonPath) -> Option<&'a Json> {
         Json::Object(members) => members.iter().find(|(key, _)| **key == **name).map(|(_, value)| value),
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Array(_) => None,
     })
+}
+
+fn is_error(status: StatusCode) -> bool {
+    status.is_client_error() || status.is_server_error()
+}
+
+fn is_events(media_type: &str) -> bool {
+    let essence = media_type.split(';').next().unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case("text/event-stream")
 }
 
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, ()> {

@@ -88,8 +88,7 @@ impl Sending {
         if let Some((key, place)) = sessions {
             key.seal(&place, lasting.grounds.permit.principal(), response.headers_mut())?;
         }
-        let is_error = response.status().is_client_error() || response.status().is_server_error();
-        let Some(filtering) = filtering.filter(|_| !is_error) else {
+        let Some(filtering) = filtering.filter(|filtering| filtering.reads(&response)) else {
             return Ok(response.map(|body| Content::Upstream(body, lasting, None)));
         };
         if let Some(events) = filtering.of_events(response.headers()) {

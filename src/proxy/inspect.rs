@@ -67,7 +67,7 @@ impl Received {
         let is_empty = body.is_end_stream();
         let rule = match rule {
             // Before it could be a form: to some servers it is a message whatever it is called.
-            BodyRule::Stream { limit, .. } if !is_empty && mcp(head)?.is_told() => BodyRule::Inspect { limit },
+            BodyRule::Stream { limit, .. } if !is_empty && mcp_head(head)?.is_told() => BodyRule::Inspect { limit },
             BodyRule::Stream { limit, forms } if !is_empty => match form(head, forms)? {
                 Some(kind) => {
                     return Ok(Self::ToRead(ToRead { limit, body, progress, signed, reads: Reads::Form(kind) }));
@@ -213,11 +213,11 @@ fn message(
     operation: &Operation,
     exchange: &mut Exchange,
 ) -> Result<Option<Message>, Rejection> {
-    let told = mcp(head)?;
+    let told = mcp_head(head)?;
     let message = match &operation.protocol {
         Some(Protocol::Mcp(_)) => {
             let message = RpcMessage::parse(document).map_err(|problem| malformed(&problem))?;
-            exchange.awaited(Awaited::of(&message, told.version));
+            exchange.awaited(Awaited::of(&message, told));
             told.check_version(document)?;
             Some(Message::Mcp(message))
         }
@@ -241,7 +241,7 @@ impl From<McpMismatch> for Rejection {
 }
 
 /// What the head says of a message of MCP.
-fn mcp(head: &CanonicalRequest) -> Result<McpHead<'_>, Rejection> {
+pub(super) fn mcp_head(head: &CanonicalRequest) -> Result<McpHead<'_>, Rejection> {
     Ok(McpHead {
         version: head.header(&MCP_VERSION)?,
         method: head.header(&MCP_METHOD)?,

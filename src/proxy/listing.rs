@@ -8,13 +8,14 @@ use crate::{
     access::{CanonicalRequest, Reason},
     audit::Items,
     policy::{Permit, Policy, RequestContext, TaskRule},
-    protocol::{Edit, EditChange, Json, JsonLimits, edited, parse_json},
+    protocol::{Edit, EditChange, Json, JsonLimits, McpHead, edited, parse_json},
     route::{Captures, Inputs, McpList, McpRules, Shown, access},
 };
 
 use super::{
     events::{self, Events},
     filter::ITEMS,
+    inspect::mcp_head,
     lasting::Decided,
     rejection::Rejection,
 };
@@ -43,7 +44,11 @@ impl Listing {
             |detail: &str| Rejection::with_detail(Reason::UpstreamMalformed, format!("cannot be filtered: {detail}"));
         let limits = JsonLimits { items: ITEMS, ..JsonLimits::default() };
         let document = parse_json(bytes, limits).map_err(|problem| unreadable(&problem.to_string()))?;
-        let Json::Object(members) = &document else { return Err(unreadable("it is not one message")) };
+        let members = match &document {
+            Json::Object(members) => members,
+            Json::Array(_) => return Err(unreadable("it is not one message")),
+            Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => return Ok(None),
+        };
         let member = |members: &'_ [(String, Json)], name: &str| members.iter().position(|(other, _)| other == name);
         let result = member(members, "result").and_then(|index| members.get(index)).map(|(_, result)| result);
         let Some(Json::Object(result)) = result else { return Ok(None) };
@@ -71,31 +76,39 @@ impl Listing {
         // What is left is for this caller alone.
         let (scope, age): ([Box<str>; 2], [Box<str>; 2]) =
             (["result".into(), "cacheScope".into()], ["result".into(), "ttlMs".into()]);
-        if member(result, "cacheScope").is_some() {
+        let is_kept = self.is_kept();
+        if is_kept || member(result, "cacheScope").is_some() {
             edits.push(Edit { path: &scope, change: EditChange::Put("\"private\"") });
         }
-        if let Some((_, ttl)) = member(result, "ttlMs").and_then(|index| result.get(index)) {
-            let is_short = matches!(ttl, Json::Number(ttl) if ttl.as_f64().is_some_and(|ttl| ttl <= LONGEST_KEPT));
-            if !is_short {
-                edits.push(Edit { path: &age, change: EditChange::Put("60000") });
-            }
+        match member(result, "ttlMs").and_then(|index| result.get(index)) {
+            Some((_, Json::Number(ttl))) if ttl.as_f64().is_some_and(|ttl| ttl <= LONGEST_KEPT) => {}
+            Some(_) => edits.push(Edit { path: &age, change: EditChange::Put("60000") }),
+            None if is_kept => edits.push(Edit { path: &age, change: EditChange::Put("0") }),
+            None => {}
         }
         let text = std::str::from_utf8(bytes).map_err(|problem| unreadable(&problem.to_string()))?;
         let bytes = edited(text, &edits).map_err(|problem| unreadable(&problem.to_string()))?;
         Ok(Some((bytes, items)))
     }
 
+    /// Whether its client speaks a revision by which lists are kept, whatever their server says of that.
+    fn is_kept(&self) -> bool {
+        mcp_head(&self.head).is_ok_and(McpHead::is_stateless)
+    }
+
     fn is_shown<'p>(&self, list: McpList, entry: &Json, policy: &'p Policy, context: &RequestContext<'p>) -> bool {
-        let accesses = match self.rules.shown(list, entry) {
+        let rules = match self.rules.shown(list, entry, self.permit.principal().task().is_some()) {
             Shown::Nobody => return false,
             Shown::Everybody => return true,
-            Shown::Permitted(accesses) => accesses,
+            Shown::Permitted(rules) => rules,
         };
         let principal = self.permit.principal();
         let inputs =
             Inputs { head: &self.head, captures: &self.captures, principal, body: None, message: None, called: None };
-        let named =
-            accesses.iter().map(|(template, called)| access(template, Inputs { called: Some(called), ..inputs }, None));
+        let named = rules.iter().flat_map(|(rule, called)| {
+            let inputs = Inputs { called: Some(called), ..inputs };
+            rule.accesses.iter().map(move |template| access(template, inputs, None))
+        });
         // An entry that names no resource is not shown: nobody could say whose it is.
         named.collect::<Result<Vec<_>, _>>().is_ok_and(|accesses| {
             !accesses.is_empty() && policy.authorize(principal, accesses, TaskRule::Optional, context).is_ok()

@@ -6,14 +6,11 @@ use serde::Serialize;
 
 use crate::{
     access::{Reason, Revision},
-    protocol::{Json, RpcMessage},
+    protocol::{Json, McpHead, RpcMessage},
     route::NAMING_METHODS,
 };
 
 use super::rejection::{Problem, Rejection};
-
-/// From this revision on the status of an answer says that there is no such method.
-const STATUS_SINCE: &str = "2026-07-28";
 
 /// A request of a message that is to be answered.
 #[derive(Debug)]
@@ -25,13 +22,13 @@ pub(super) struct Awaited {
 }
 
 impl Awaited {
-    /// What waits for an answer to this message by this version of the protocol; nobody does but for a request.
-    pub(super) fn of(message: &RpcMessage, version: Option<&str>) -> Option<Self> {
+    /// What waits for an answer to this message with this head; nobody does but for a request.
+    pub(super) fn of(message: &RpcMessage, head: McpHead<'_>) -> Option<Self> {
         match message {
             RpcMessage::Request { id, method } => Some(Self {
                 id: id.clone(),
                 method: method.clone(),
-                by_status: version.is_some_and(|version| version >= STATUS_SINCE),
+                by_status: head.is_stateless(),
             }),
             RpcMessage::Notification { .. } | RpcMessage::Response => None,
         }

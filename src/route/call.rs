@@ -59,9 +59,16 @@ impl<R> Default for Named<R> {
 }
 
 impl<R> Named<R> {
-    /// The rule for this name, compared byte for byte.
+    /// The rule for this name, compared byte for byte. What is spelled as one that has a rule but for case and white space at
+    /// its ends has none: whoever hears it may take it for that one.
     pub fn get(&self, name: &str) -> Option<&R> {
-        self.rules.get(name).or(self.others.as_ref())
+        self.rules.get(name).or_else(|| self.others.as_ref().filter(|_| !self.resembles(name)))
+    }
+
+    fn resembles(&self, name: &str) -> bool {
+        let folded = |name: &str| name.trim().to_lowercase();
+        let name = folded(name);
+        self.rules.keys().any(|other| folded(other) == name)
     }
 }
 

@@ -57,17 +57,9 @@ pub struct McpRules {
 pub struct ListedRule {
     /// What the call stands for.
     pub call: CallRule,
-    /// Who sees it in a list.
-    pub shown: ShownTo,
-}
-
-/// Who sees an entry of a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ShownTo {
-    /// Who may ask for the list: what a call stands for depends on its arguments.
-    Everybody,
-    /// Who is permitted all of this, in which no argument occurs.
-    Permitted(Box<[AccessTemplate]>),
+    /// What whoever sees it in a list is permitted, in which no argument occurs. `None` where what a call stands for depends
+    /// on its arguments: whoever may ask for the list sees it.
+    pub shown: Option<CallRule>,
 }
 
 /// What a server lists.
@@ -108,12 +100,12 @@ impl McpList {
 /// Who may see one entry of a list.
 #[derive(Debug)]
 pub enum Shown<'r, 'e> {
-    /// Nobody: there is no rule for it.
+    /// Nobody: there is no rule for it, or it needs a task, and there is none.
     Nobody,
     /// Everybody who may ask for the list.
     Everybody,
-    /// Who is permitted all of this of it.
-    Permitted(Vec<(&'r AccessTemplate, Called<'e>)>),
+    /// Who is permitted what these rules ask for.
+    Permitted(Vec<(&'r CallRule, Called<'e>)>),
 }
 
 impl McpRules {
@@ -147,8 +139,10 @@ impl McpRules {
                 let server = self.server.as_ref().filter(|_| SERVER_METHODS.contains(&method));
                 let rule = self.methods.get(method).or(server).ok_or(MappingProblem::NoRule)?;
                 let mut found = vec![(rule, Called { name: method, ..Called::default() })];
-                if method == "subscriptions/listen" {
-                    found.extend(self.listened(body)?);
+                match method {
+                    "subscriptions/listen" => found.extend(self.listened(body)?),
+                    "completion/complete" => found.extend(self.completed(body)?),
+                    _ => {}
                 }
                 Ok(found)
             }
@@ -179,6 +173,24 @@ impl McpRules {
         Ok(all)
     }
 
+    /// The rule of the prompt an argument of which is completed: whoever is not shown it does not hear what it may be called
+    /// with. Templates of resources have no rule.
+    fn completed<'r, 'm>(&'r self, body: &'m Json) -> Result<Option<(&'r CallRule, Called<'m>)>, MappingProblem> {
+        let text = |name: &str| {
+            let text = body.member(["params", "ref", name]).and_then(own_text);
+            text.map_err(|problem| MappingProblem::Member(format!("params.ref.{name}"), problem))
+        };
+        match text("type")? {
+            "ref/resource" => Ok(None),
+            "ref/prompt" => {
+                let name = text("name")?;
+                let rule = self.prompts.get(name).ok_or(MappingProblem::NoRule)?;
+                Ok(rule.shown.as_ref().map(|rule| (rule, Called { name, ..Called::default() })))
+            }
+            _ => Err(MappingProblem::NoRule),
+        }
+    }
+
     fn of_uri<'r, 'm>(&'r self, uri: &'m str) -> Vec<(&'r CallRule, Called<'m>)> {
         let matching = self.resources.iter().filter_map(|(pattern, _, rule)| {
             let captures = pattern.captures(uri)?;
@@ -187,24 +199,16 @@ impl McpRules {
         matching.collect()
     }
 
-    /// Who may see this entry of a list. One whose name has two readings is for nobody.
-    pub fn shown<'r, 'e>(&'r self, list: McpList, entry: &'e Json) -> Shown<'r, 'e> {
-        let text = |name: &str| -> Result<&'e str, MemberProblem> {
-            match entry.member([name])? {
-                text @ Json::String(plain) => text.id_text().map(|_| plain.as_str()),
-                _ => Err(MemberProblem::NotAnId),
-            }
-        };
+    /// Who may see this entry of a list, within a task or without one. One whose name has two readings is for nobody. Scopes
+    /// do not count: whoever lacks one hears at the call which one it is, and may ask for it.
+    pub fn shown<'r, 'e>(&'r self, list: McpList, entry: &'e Json, has_task: bool) -> Shown<'r, 'e> {
+        let text = |name: &str| entry.member([name]).and_then(own_text);
+        let hides = |rule: &CallRule| rule.task_required && !has_task;
         let named = |rules: &'r Named<ListedRule>| {
             let Ok(name) = text("name") else { return Shown::Nobody };
-            match rules.get(name).map(|rule| &rule.shown) {
-                None => Shown::Nobody,
-                Some(ShownTo::Everybody) => Shown::Everybody,
-                Some(ShownTo::Permitted(accesses)) => {
-                    let called = || Called { name, ..Called::default() };
-                    Shown::Permitted(accesses.iter().map(|access| (access, called())).collect())
-                }
-            }
+            let Some(rule) = rules.get(name).filter(|rule| !hides(&rule.call)) else { return Shown::Nobody };
+            let called = Called { name, ..Called::default() };
+            rule.shown.as_ref().map_or(Shown::Everybody, |rule| Shown::Permitted(vec![(rule, called)]))
         };
         match list {
             McpList::Tools => named(&self.tools),
@@ -212,13 +216,10 @@ impl McpRules {
             McpList::Resources => {
                 let Ok(uri) = text("uri") else { return Shown::Nobody };
                 let found = self.of_uri(uri);
-                if found.is_empty() {
+                if found.is_empty() || found.iter().any(|(rule, _)| hides(rule)) {
                     return Shown::Nobody;
                 }
-                let each = |(rule, called): (&'r CallRule, Called<'e>)| {
-                    rule.accesses.iter().map(move |access| (access, called.clone()))
-                };
-                Shown::Permitted(found.into_iter().flat_map(each).collect())
+                Shown::Permitted(found)
             }
         }
     }
@@ -239,9 +240,14 @@ impl McpRules {
     pub(super) fn listed(&self) -> impl Iterator<Item = &AccessTemplate> {
         let rules =
             [&self.tools, &self.prompts].into_iter().flat_map(|named| named.rules.values().chain(&named.others));
-        rules.flat_map(|rule| match &rule.shown {
-            ShownTo::Everybody => [].iter(),
-            ShownTo::Permitted(accesses) => accesses.iter(),
-        })
+        rules.filter_map(|rule| rule.shown.as_ref()).flat_map(|rule| &rule.accesses)
+    }
+}
+
+/// Text that has one reading.
+fn own_text(value: &Json) -> Result<&str, MemberProblem> {
+    match value {
+        text @ Json::String(plain) => text.id_text().map(|_| plain.as_str()),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_) => Err(MemberProblem::NotAnId),
     }
 }

@@ -19,7 +19,7 @@ pub use coverage::{DetailNeed, DetailRule, Uncovered};
 pub use extract::{Inputs, MappingProblem, access};
 pub use graphql::GraphQlRules;
 pub use matcher::{HeaderMatch, HostPattern, InvalidPattern, PathTemplate};
-pub use mcp::{ListedRule, McpList, McpRules, NAMING_METHODS, SERVER_METHODS, Shown, ShownTo};
+pub use mcp::{ListedRule, McpList, McpRules, NAMING_METHODS, SERVER_METHODS, Shown};
 pub use operation::{
     AccessTemplate, BodyRule, ByteRule, CountedBodies, FormRule, ItemFilter, JsonPath, Operation, Upgrade, UseRule,
     UsedBy, WebSocketRule,

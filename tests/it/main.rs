@@ -48,6 +48,7 @@ mod lists;
 mod malformed;
 mod mapping;
 mod mcp;
+mod mcp_lists;
 mod memory;
 mod model_diagnostics;
 mod names;

@@ -1,13 +1,11 @@
 //! The Model Context Protocol: each message by its own rule, lists by what may be called, sessions by whose they are.
 
-use std::fs;
-
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Portcullis, Said, Scripted, Then, World, eventually};
+use crate::support::{Answer, Portcullis, Said, Scripted, Then, World};
 
 /// Erin and her agent may read `d1`; erin alone may read `d2` and write both; anybody else nothing.
-const ROUTES: &str = r#"
+pub(crate) const ROUTES: &str = r#"
   - path: /mcp
     upstream: main
     mcp:
@@ -22,7 +20,9 @@ const ROUTES: &str = r#"
         d2: { action: can_read, resource: "document:{name}" }
         d1: { action: can_read, resource: "document:{name}" }
         archive: { action: can_write, resource: "document:{arguments.id}", list: { action: can_write, resource: "folder:open" } }
+        sign: { action: can_read, resource: "document:d1", require_task: true }
       prompts:
+        plans: { action: can_write, resource: "document:{arguments.id}", list: { action: can_write, resource: "document:d2" } }
         "*": { action: can_read, resource: "document:{name}" }
       resources:
         "docs://all/{document}": { action: can_read, resource: "document:{uri.document}" }
@@ -30,42 +30,43 @@ const ROUTES: &str = r#"
       methods:
         tasks/get: { action: can_read, resource: "document:{params.taskId}" }
         subscriptions/listen: { action: viewer, resource: "folder:open" }
+        completion/complete: { action: viewer, resource: "folder:open" }
   - path: /documents/{document}
     upstream: main
     operations:
       PUT: { action: can_write, resource: "document:{path.document}" }
 "#;
 
-const JSON: &str = "content-type: application/json\r\naccept: application/json, text/event-stream\r\n";
+pub(crate) const JSON: &str = "content-type: application/json\r\naccept: application/json, text/event-stream\r\n";
 
-fn message(method: &str, params: &Value) -> String {
+pub(crate) fn message(method: &str, params: &Value) -> String {
     json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": params }).to_string()
 }
 
-fn call(name: &str, arguments: &Value) -> String {
+pub(crate) fn call(name: &str, arguments: &Value) -> String {
     message("tools/call", &json!({ "name": name, "arguments": arguments }))
 }
 
-struct Agent<'p> {
-    portcullis: &'p Portcullis,
-    token: String,
+pub(crate) struct Agent<'p> {
+    pub(crate) portcullis: &'p Portcullis,
+    pub(crate) token: String,
 }
 
 impl<'p> Agent<'p> {
-    fn of(world: &World, portcullis: &'p Portcullis, actors: &[&str]) -> Self {
+    pub(crate) fn of(world: &World, portcullis: &'p Portcullis, actors: &[&str]) -> Self {
         Self { portcullis, token: world.issuer.token("erin", actors) }
     }
 
-    fn post(&self, body: &str) -> Answer {
+    pub(crate) fn post(&self, body: &str) -> Answer {
         self.with("", body)
     }
 
-    fn with(&self, fields: &str, body: &str) -> Answer {
+    pub(crate) fn with(&self, fields: &str, body: &str) -> Answer {
         self.portcullis.request("POST", "/mcp", &self.token, &format!("{JSON}{fields}"), body)
     }
 
     /// The code and the reason of the error that answers the message.
-    fn refused(&self, body: &str) -> (u16, i64, String) {
+    pub(crate) fn refused(&self, body: &str) -> (u16, i64, String) {
         error(&self.post(body))
     }
 }
@@ -77,6 +78,12 @@ fn error(answer: &Answer) -> (u16, i64, String) {
     assert_eq!(told["error"]["data"]["decision_id"], answer.header("portcullis-decision-id").unwrap());
     let reason = told["error"]["data"]["reason"].as_str().unwrap().to_owned();
     (answer.status, told["error"]["code"].as_i64().unwrap(), reason)
+}
+
+/// Why the message was refused, if it was: what is not refused is answered by no JSON.
+fn refusal(answer: &Answer) -> Option<String> {
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    serde_json::from_str::<Value>(&answer.body).ok()?.pointer("/error/data/reason")?.as_str().map(str::to_owned)
 }
 
 #[test]
@@ -120,7 +127,11 @@ fn what_has_no_rule_is_denied() {
         (call("Read_document", &json!({ "id": "d1" })), -32001),
         (message("resources/read", &json!({ "uri": "docs://some/d1" })), -32001),
         (message("resources/read", &json!({ "uri": "docs://all/d1/../d2" })), -32001),
-        (message("completion/complete", &json!({})), -32601),
+        (message("logging/setLevel", &json!({})), -32601),
+        (message("completion/complete", &json!({ "ref": { "type": "ref/tool", "name": "read_document" } })), -32601),
+        // Who hears it may take it for one that has a rule of its own.
+        (message("prompts/get", &json!({ "name": "Plans" })), -32001),
+        (message("prompts/get", &json!({ "name": " plans " })), -32001),
         (message("tools/Call", &json!({ "name": "read_document", "arguments": { "id": "d1" } })), -32601),
         (message("sampling/createMessage", &json!({})), -32601),
         (message("", &json!({})), -32601),
@@ -142,8 +153,8 @@ fn what_has_no_rule_is_denied() {
         assert_eq!(portcullis.request(method, "/mcp", &erin.token, "", "").status, 403, "{method}");
     }
     // Revisions of late tell by the status too that there is no such method.
-    let fields = "mcp-protocol-version: 2026-07-28\r\nmcp-method: completion/complete\r\n";
-    let answer = erin.with(fields, &message("completion/complete", &json!({})));
+    let fields = "mcp-protocol-version: 2026-07-28\r\nmcp-method: logging/setLevel\r\n";
+    let answer = erin.with(fields, &message("logging/setLevel", &json!({})));
     assert_eq!(error(&answer), (404, -32601, "no_route".to_owned()));
     assert_eq!(world.upstream.seen().len(), 0);
 }
@@ -251,6 +262,15 @@ fn resources_and_prompts_have_rules_of_their_own() {
     assert_eq!(listen(json!({ "resourceSubscriptions": ["docs://all/d1", "docs://all/d2"] })), (200, true, false));
     assert_eq!(listen(json!({ "resourceSubscriptions": ["file:///etc"] })), (200, false, true));
     assert_eq!(listen(json!({ "taskIds": ["t"] })), (200, false, true));
+    // Of a prompt's arguments hears whoever sees the prompt.
+    let complete = |agent: &Agent<'_>, of: Value| {
+        agent.post(&message("completion/complete", &json!({ "ref": of, "argument": { "name": "id", "value": "d" } })))
+    };
+    let prompt = |name: &str| json!({ "type": "ref/prompt", "name": name });
+    assert_eq!(refusal(&complete(&reader, prompt("d1"))), None);
+    assert_eq!(refusal(&complete(&reader, prompt("plans"))), Some("not_permitted".to_owned()));
+    assert_eq!(refusal(&complete(&erin, prompt("plans"))), None);
+    assert_eq!(complete(&reader, json!({ "type": "ref/resource", "uri": "docs://all/{document}" })).status, 200);
     assert_eq!(reader.post(&message("tasks/get", &json!({ "taskId": "d1" }))).status, 200);
     assert_eq!(reader.refused(&message("tasks/get", &json!({ "taskId": "d2" }))).2, "not_permitted");
 }
@@ -271,156 +291,6 @@ fn clients_are_challenged_by_the_status() {
     assert!(challenge.contains("scope=\"merge\""), "{challenge}");
     let scoped = crate::support::token(&world.issuer, "erin", |claims| claims["scope"] = "merge".into());
     assert_eq!(Agent { portcullis: &portcullis, token: scoped }.post(&body).status, 200);
-}
-
-/// What an upstream says to a list, and to whatever else.
-fn listing(request: &str) -> String {
-    let tools = |names: &[&str]| names.iter().map(|name| json!({ "name": name, "x": 1 })).collect::<Vec<_>>();
-    let result = if request.contains("tools/list") {
-        json!({
-            "tools": tools(&["read_document", "merge", "copy", "d1", "d2", "archive", "delete_all", "Read_document"]),
-            "nextCursor": "2", "ttlMs": 86_400_000, "cacheScope": "public",
-        })
-    } else if request.contains("prompts/list") {
-        json!({ "prompts": tools(&["d1", "d2", "a b"]), "ttlMs": 5 })
-    } else if request.contains("resources/list") {
-        let uri = |uri: &str| json!({ "uri": uri, "name": "x" });
-        json!({ "resources": [uri("docs://all/d1"), uri("docs://all/d2"), uri("file:///etc/passwd"), { "URI": "docs://all/d1" }] })
-    } else {
-        json!({ "tools": "no list", "content": [] })
-    };
-    json!({ "jsonrpc": "2.0", "id": 7, "result": result }).to_string()
-}
-
-fn names(result: &Value, list: &str, name: &str) -> Vec<String> {
-    result[list].as_array().unwrap().iter().map(|entry| entry[name].as_str().unwrap().to_owned()).collect()
-}
-
-fn is_filtered(answer: &str) {
-    let result = serde_json::from_str::<Value>(answer).unwrap()["result"].clone();
-    assert_eq!(names(&result, "tools", "name"), ["read_document", "merge", "copy", "d1"]);
-    assert_eq!((&result["cacheScope"], &result["ttlMs"]), (&"private".into(), &60000.into()));
-    assert_eq!(result["nextCursor"], "2");
-}
-
-#[test]
-fn lists_show_what_may_be_called() {
-    let mut world = World::with_routes(ROUTES);
-    world.more = "limits: { filtered_bytes: 100000 }".to_owned();
-    let upstream = Scripted::start(|request, _| {
-        let body = listing(request);
-        let length = body.len();
-        Said::of(
-            &format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"),
-            Then::Keep,
-        )
-    });
-    let portcullis = world.start_before(upstream.address);
-    let (erin, reader) = (Agent::of(&world, &portcullis, &[]), Agent::of(&world, &portcullis, &["reader"]));
-    let list = |agent: &Agent<'_>, method: &str| {
-        let answer = agent.post(&message(method, &json!({})));
-        assert_eq!(answer.status, 200, "{}", answer.body);
-        answer
-    };
-    let answer = list(&reader, "tools/list");
-    is_filtered(&answer.body);
-    assert_eq!(world.record_of(&answer)["items"], json!({ "kept": 4, "removed": 4 }));
-    let all = list(&erin, "tools/list").json()["result"].clone();
-    assert_eq!(names(&all, "tools", "name"), ["read_document", "merge", "copy", "d1", "d2", "archive"]);
-    let prompts = list(&reader, "prompts/list").json()["result"].clone();
-    assert_eq!((names(&prompts, "prompts", "name"), &prompts["ttlMs"]), (vec!["d1".to_owned()], &5.into()));
-    let resources = list(&reader, "resources/list").json()["result"].clone();
-    assert_eq!(names(&resources, "resources", "uri"), ["docs://all/d1"]);
-    // Whatever a tool answers passes as it is.
-    let called = reader.post(&call("read_document", &json!({ "id": "d1" })));
-    assert_eq!(called.json()["result"]["tools"], "no list");
-    // Who may not use the server sees nothing of it.
-    let stranger = Agent { portcullis: &portcullis, token: world.issuer.token("mallory", &[]) };
-    assert_eq!(stranger.refused(&message("tools/list", &json!({}))).2, "not_permitted");
-}
-
-/// A stream with this in an event, in pieces.
-fn events(data: &str) -> Said {
-    let stream = format!(
-        ": hello\n\nid: 1\ndata: \n\nevent: message\r\nid: 2\r\ndata: {data}\r\n\r\ndata: {{\"method\":\"x\"}}\n\n"
-    );
-    let (one, other) = stream.split_at(stream.len() / 2);
-    let chunk = |text: &str| format!("{:x}\r\n{text}\r\n", text.len());
-    let head =
-        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n";
-    Said(vec![head.to_owned(), chunk(one), chunk(other), "0\r\n\r\n".to_owned()], Then::Keep)
-}
-
-#[test]
-fn lists_in_streams_of_events_are_filtered_too() {
-    let world = World::with_routes(ROUTES);
-    let upstream = Scripted::start(|request, _| events(&listing(&request.replace("GET /mcp", "tools/list"))));
-    let portcullis = world.start_before(upstream.address);
-    let reader = Agent::of(&world, &portcullis, &["reader"]);
-    let is_whole = |answer: &Answer| {
-        assert_eq!(answer.status, 200, "{}", answer.body);
-        let lines: Vec<&str> = answer.body.lines().filter(|line| !line.is_empty()).collect();
-        let data = lines.iter().filter_map(|line| line.strip_prefix("data: "));
-        is_filtered(data.into_iter().find(|data| data.contains("result")).unwrap());
-        for line in [": hello", "id: 1", "event: message", "id: 2", "data: {\"method\":\"x\"}"] {
-            assert!(lines.contains(&line), "{line}: {}", answer.body);
-        }
-        eventually("the record", || {
-            let items = world.record_of(answer)["items"].clone();
-            (items == json!({ "kept": 4, "removed": 4 })).then_some(())
-        });
-    };
-    is_whole(&reader.post(&message("tools/list", &json!({}))));
-    // A list that is told again on the stream of the session.
-    let again = "accept: text/event-stream\r\nlast-event-id: 1\r\n";
-    is_whole(&portcullis.request("GET", "/mcp", &reader.token, again, ""));
-    let stranger = world.issuer.token("mallory", &[]);
-    for method in ["GET", "DELETE"] {
-        assert_eq!(portcullis.request(method, "/mcp", &stranger, "", "").status, 403, "{method}");
-    }
-}
-
-#[test]
-fn what_cannot_be_filtered_does_not_pass() {
-    let world = World::with_routes(ROUTES);
-    let upstream = Scripted::start(|request, _| {
-        let body = |kind: &str, body: &str| {
-            let length = body.len();
-            Said::of(
-                &format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n{body}"),
-                Then::Keep,
-            )
-        };
-        let list = listing("tools/list");
-        let twice = list.replace("\"tools\":", "\"tools\":[],\"tools\":");
-        match request {
-            request if request.contains("as-text") => body("text/plain", &list),
-            request if request.contains("twice-in-events") => events(&twice),
-            request if request.contains("twice") => body("application/json", &twice),
-            request if request.contains("batch") => events(&format!("[{list}]")),
-            _ => body("application/json", &list.replace("\"tools\":[", "\"tools\":{\"x\":[").replace("],", "]},")),
-        }
-    });
-    let portcullis = world.start_before(upstream.address);
-    let reader = Agent::of(&world, &portcullis, &["reader"]);
-    for cursor in ["as-text", "twice", "no-array"] {
-        let answer = reader.post(&message("tools/list", &json!({ "cursor": cursor })));
-        assert_eq!((answer.status, answer.reason()), (502, "upstream_malformed".to_owned()), "{cursor}");
-    }
-    for cursor in ["twice-in-events", "batch"] {
-        let body = message("tools/list", &json!({ "cursor": cursor }));
-        let mut connection = crate::support::Connection::open(portcullis.data);
-        connection.send(crate::support::request("POST", "/mcp", &reader.token, JSON, &body));
-        // Broken off before the event.
-        assert!(connection.answer().is_none_or(|answer| !answer.body.contains("delete_all")), "{cursor}");
-        eventually("the record", || {
-            world
-                .audit()
-                .into_iter()
-                .find(|record| record["cut"] == "upstream_malformed" && record["call"] == "tools/list")
-        });
-        fs::write(world.path("audit.jsonl"), "").unwrap();
-    }
 }
 
 #[test]
