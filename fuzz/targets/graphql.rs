@@ -45,12 +45,12 @@ fuzz_target!(|bytes: &[u8]| {
     // What is called without variables is called with the same in both.
     for (name, arguments) in found {
         let Some(arguments) = arguments else { continue };
-        let is_same = |field: &GraphQlField| *field.name == *name && text(&field.arguments) == arguments;
+        let is_same = |field: &GraphQlField| *field.name == *name && json_text(&field.arguments) == arguments;
         assert!(request.fields.iter().any(is_same), "{name} {arguments}: {:?} of {body}", request.fields);
     }
 });
 
-fn text(arguments: &Json) -> String {
+fn json_text(arguments: &Json) -> String {
     serde_json::to_value(arguments).unwrap().to_string()
 }
 

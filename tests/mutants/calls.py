@@ -2,7 +2,7 @@
 
 MCP, GRAPHQL, LIB = ["--test", "it", "mcp"], ["--test", "it", "graphql"], ["--lib", "protocol::"]
 RPC, CALL, RULES, FIELDS = "protocol/json_rpc.rs", "route/call.rs", "route/mcp.rs", "route/graphql.rs"
-INSPECT, LISTING, SESSIONS, UPSTREAM = (f"proxy/{name}.rs" for name in ["inspect", "listing", "sessions", "upstream"])
+INSPECT, FILTER, LISTING, SESSIONS, UPSTREAM = (f"proxy/{name}.rs" for name in ["inspect", "filter", "listing", "sessions", "upstream"])
 
 MUTANTS = [
     ("messages have any members", RPC, "if members.iter().any(|(name, _)| !MEMBERS.contains(&name.as_str())) {", "if false {", LIB),
@@ -19,7 +19,12 @@ MUTANTS = [
     ("lists show what is not permitted", LISTING, "!accesses.is_empty() && policy", "!accesses.is_empty() || policy", MCP),
     ("sessions are anybody's", SESSIONS, "hmac::verify(&self.0, &Self::sealed(place, principal, id), &tag).ok()?;", "", MCP),
     ("sessions are of any path", SESSIONS, "        part(place.path.as_bytes());\n", "", ["--lib", "proxy::sessions"]),
-    ("what is listened to is anybody's", RULES, 'if method == "subscriptions/listen" {', "if false {", MCP),
+    ("what is listened to is anybody's", RULES, '"subscriptions/listen" => found.extend(self.listened(body)?),\n', "", MCP),
+    ("arguments of a prompt are completed for anybody", RULES, '"completion/complete" => found.extend(self.completed(body)?),\n', "", MCP),
+    ("what looks like a name with a rule has that of all others", CALL, ".filter(|_| !self.resembles(name))", "", MCP),
+    ("lists show what needs a task", RULES, ".filter(|rule| !hides(&rule.call))", "", MCP),
+    ("lists of errors pass", FILTER, "!is_error || media_type.map_or(true, |media_type| media_type.is_some_and(is_message))", "{ let _ = media_type.map(|media_type| media_type.map(is_message)); !is_error }", MCP),
+    ("clients keep what servers do not speak of", LISTING, "if is_kept || member(", "if member(", MCP),
     ("what somebody else was told is told again", UPSTREAM, "if id.is_none() || *self.request.method() != Method::GET {", "if false {", MCP),
     ("the query of the target holds a request too", FIELDS, "query::check_absent(head.query(), name)", "query::check_absent(None, name)", GRAPHQL),
     ("one field is decided", CALL, "for (rule, called) in &called {", "for (rule, called) in called.iter().take(1) {", GRAPHQL),
