@@ -25,11 +25,9 @@ impl Awaited {
     /// What waits for an answer to this message with this head; nobody does but for a request.
     pub(super) fn of(message: &RpcMessage, head: McpHead<'_>) -> Option<Self> {
         match message {
-            RpcMessage::Request { id, method } => Some(Self {
-                id: id.clone(),
-                method: method.clone(),
-                by_status: head.is_stateless(),
-            }),
+            RpcMessage::Request { id, method } => {
+                Some(Self { id: id.clone(), method: method.clone(), by_status: head.is_stateless() })
+            }
             RpcMessage::Notification { .. } | RpcMessage::Response => None,
         }
     }

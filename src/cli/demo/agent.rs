@@ -93,9 +93,11 @@ impl Answer {
         self.field("portcullis-revision").parse().unwrap_or(0)
     }
 
-    /// The ids of the elements of a list, or of the guidance within a report.
+    /// The ids of the elements of a list, or of the guidance within a report; the names of tools.
     pub(super) fn items(&self) -> Vec<&str> {
-        let items = ["items", "guidance"].iter().find_map(|name| self.body.get(name)?.as_array());
-        items.into_iter().flatten().filter_map(|item| item.get("id")?.as_str()).collect()
+        let items =
+            ["/items", "/guidance", "/result/tools"].iter().find_map(|path| self.body.pointer(path)?.as_array());
+        let ids = items.into_iter().flatten().filter_map(|item| item.get("id").or_else(|| item.get("name"))?.as_str());
+        ids.collect()
     }
 }

@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 
 const BEGINNING: &str = include_str!("company.json");
 
+/// What agents may call instead of paths.
+const TOOLS: [&str; 3] = ["comment_pull_request", "merge_pull_request", "delete_repository"];
+
 /// Documents by their ids, by the name of their collection.
 #[derive(Debug)]
 pub(super) struct Company {
@@ -74,6 +77,8 @@ impl Company {
             ["billing", "invoices", id] => self.document(inquiry, "invoices", id),
             ["hr", "v1", "employees", id] => self.document(inquiry, "employees", id),
             ["metrics", "v1", "dashboards", id] => self.document(inquiry, "dashboards", id),
+            ["mcp"] => self.called(inquiry),
+            ["graphql"] => self.queried(&inquiry.body),
             ["api", "v1", "namespaces", namespace, collection @ ("secrets" | "configmaps"), name] => {
                 self.document(inquiry, collection, &format!("{namespace}/{name}"))
             }
@@ -112,6 +117,41 @@ impl Company {
             ("POST", ["deployments"]) => self.append("repositories", repository, "deployments", &inquiry.body),
             _ => Reply::unknown(),
         }
+    }
+
+    /// What tools do, is done as by their paths: the same services, behind the Model Context Protocol.
+    fn called(&mut self, inquiry: Inquiry<'_>) -> Reply {
+        let body = inquiry.body;
+        let result = match (inquiry.method, text(&body, "method")) {
+            ("POST", "tools/list") => json!({ "tools": TOOLS.map(|name| json!({ "name": name, "inputSchema": {} })) }),
+            ("POST", "tools/call") => {
+                let arguments = &body["params"]["arguments"];
+                let done = self.pull(text(&body["params"], "name"), arguments);
+                json!({ "content": [{ "type": "text", "text": text(&done, "state") }], "structuredContent": done })
+            }
+            _ => return Reply::empty(StatusCode::METHOD_NOT_ALLOWED),
+        };
+        Reply::with(StatusCode::OK, json!({ "jsonrpc": "2.0", "id": body["id"], "result": result }))
+    }
+
+    /// The two things that are ever asked for by GraphQL, with what the variables say.
+    fn queried(&mut self, body: &Value) -> Reply {
+        let names = [("mergePullRequest", "merge_pull_request"), ("commentPullRequest", "comment_pull_request")];
+        let asked = names.iter().filter(|(field, _)| text(body, "query").contains(field));
+        let data = asked.map(|(field, name)| ((*field).to_owned(), self.pull(name, &body["variables"]))).collect();
+        Reply::with(StatusCode::OK, json!({ "data": Value::Object(data) }))
+    }
+
+    fn pull(&mut self, name: &str, arguments: &Value) -> Value {
+        let id = format!("{}/{}", text(arguments, "repository"), arguments["number"]);
+        let reply = match name {
+            "merge_pull_request" => self.change("pulls", &id, json!({ "state": "merged" })),
+            "comment_pull_request" => {
+                self.append("pulls", &id, "comments", &json!({ "text": text(arguments, "text") }))
+            }
+            _ => Reply::unknown(),
+        };
+        reply.body.unwrap_or_default()
     }
 
     fn drive(&mut self, inquiry: Inquiry<'_>, rest: &[&str]) -> Reply {

@@ -40,6 +40,8 @@ pub(super) enum Expected {
     Lacks(&'static str),
     /// The same, on a route that does not tell.
     Hidden(&'static str),
+    /// It is denied with this status, and the error that answers its message has this reason and names this member.
+    Errs(u16, &'static str, Option<&'static str>),
 }
 
 impl Expected {
@@ -47,13 +49,15 @@ impl Expected {
     pub(super) const fn is_permitted(self) -> bool {
         match self {
             Self::Answered(_) | Self::Says(..) | Self::Lists(_) => true,
-            Self::Refused(..) | Self::Lacks(_) | Self::Hidden(_) => false,
+            Self::Refused(..) | Self::Lacks(_) | Self::Hidden(_) | Self::Errs(..) => false,
         }
     }
 
     pub(super) const fn status(self) -> u16 {
         match self {
-            Self::Answered(status) | Self::Says(status, ..) | Self::Refused(status, _) => status,
+            Self::Answered(status) | Self::Says(status, ..) | Self::Refused(status, _) | Self::Errs(status, ..) => {
+                status
+            }
             Self::Lists(_) => 200,
             Self::Lacks(_) => 403,
             Self::Hidden(_) => 404,
@@ -64,7 +68,12 @@ impl Expected {
     pub(super) const fn told(self) -> &'static str {
         match self {
             Self::Hidden(_) => "not_found",
-            Self::Answered(_) | Self::Says(..) | Self::Lists(_) | Self::Refused(..) | Self::Lacks(_) => self.recorded(),
+            Self::Answered(_)
+            | Self::Says(..)
+            | Self::Lists(_)
+            | Self::Refused(..)
+            | Self::Lacks(_)
+            | Self::Errs(..) => self.recorded(),
         }
     }
 
@@ -72,7 +81,7 @@ impl Expected {
     pub(super) const fn recorded(self) -> &'static str {
         match self {
             Self::Answered(_) | Self::Says(..) | Self::Lists(_) => "permitted",
-            Self::Refused(_, reason) => reason,
+            Self::Refused(_, reason) | Self::Errs(_, reason, _) => reason,
             Self::Lacks(_) | Self::Hidden(_) => "not_permitted",
         }
     }
@@ -81,6 +90,7 @@ impl Expected {
     pub(super) const fn member(self) -> Option<&'static str> {
         match self {
             Self::Lacks(member) | Self::Hidden(member) => Some(member),
+            Self::Errs(_, _, member) => member,
             Self::Answered(_) | Self::Says(..) | Self::Lists(_) | Self::Refused(..) => None,
         }
     }
@@ -95,6 +105,8 @@ impl fmt::Display for Expected {
             Self::Refused(status, reason) => write!(f, "{status} {reason}"),
             Self::Lacks(member) => write!(f, "403 {member} may not"),
             Self::Hidden(member) => write!(f, "404 {member} may not"),
+            Self::Errs(status, _, Some(member)) => write!(f, "{status} {member} may not"),
+            Self::Errs(status, reason, None) => write!(f, "{status} {reason}"),
         }
     }
 }
@@ -163,6 +175,16 @@ impl Scenario {
 
     pub(super) const fn lacks(self, member: &'static str) -> Self {
         Self { expected: Expected::Lacks(member), ..self }
+    }
+
+    /// Its message is answered by an error: this member is not permitted.
+    pub(super) const fn errs_for(self, member: &'static str) -> Self {
+        Self { expected: Expected::Errs(200, "not_permitted", Some(member)), ..self }
+    }
+
+    /// Its message is answered by an error for this reason.
+    pub(super) const fn errs(self, status: u16, reason: &'static str) -> Self {
+        Self { expected: Expected::Errs(status, reason, None), ..self }
     }
 
     pub(super) const fn hidden(self, member: &'static str) -> Self {

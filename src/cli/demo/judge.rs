@@ -74,19 +74,23 @@ fn check_answer(scenario: &Scenario, answer: &Answer, problems: &mut Problems) {
             problems.differ("total", None, answer.body.get("total"));
             problems.differ("ETag", "", answer.field("etag"));
         }
-        Expected::Refused(..) | Expected::Lacks(_) | Expected::Hidden(_) => {
+        Expected::Refused(..) | Expected::Lacks(_) | Expected::Hidden(_) | Expected::Errs(..) => {
             check_problem(scenario.expected, answer, problems);
         }
     }
 }
 
-/// RFC 9457, and for 401 RFC 6750.
+/// RFC 9457, and for 401 RFC 6750; within the error of a message, what JSON-RPC 2.0 has for such documents.
 fn check_problem(expected: Expected, answer: &Answer, problems: &mut Problems) {
-    let text = |member: &str| answer.body.get(member).and_then(Value::as_str).unwrap_or_default();
-    problems.differ("Content-Type", "application/problem+json", answer.field("content-type"));
+    let (media_type, problem) = match expected {
+        Expected::Errs(..) => ("application/json", answer.body.pointer("/error/data").unwrap_or(&Value::Null)),
+        _ => ("application/problem+json", &answer.body),
+    };
+    let text = |member: &str| problem.get(member).and_then(Value::as_str).unwrap_or_default();
+    problems.differ("Content-Type", media_type, answer.field("content-type"));
     problems.differ("reason", expected.told(), text("reason"));
     problems.differ("decision_id", answer.decision_id(), text("decision_id"));
-    problems.differ("revision", Some(answer.revision()), answer.body.get("revision").and_then(Value::as_u64));
+    problems.differ("revision", Some(answer.revision()), problem.get("revision").and_then(Value::as_u64));
     problems.differ("WWW-Authenticate", answer.status == 401, !answer.field("www-authenticate").is_empty());
 }
 

@@ -26,7 +26,7 @@ const SAM: Who = Who::user("sam").via(&["cluster-debug"]);
 
 /// In this order: what one changes, the next one finds.
 pub(super) const SCENARIOS: &[&[Scenario]] =
-    &[SALES, CODE, DOCUMENTS, FINANCE, SUPPORT, TASKS, DELEGATION, CLUSTER, CREDENTIALS, SPELLINGS, CHANGES];
+    &[SALES, CODE, MESSAGES, DOCUMENTS, FINANCE, SUPPORT, TASKS, DELEGATION, CLUSTER, CREDENTIALS, SPELLINGS, CHANGES];
 
 /// S1: a sales assistant and every customer's record.
 const SALES: &[Scenario] = &[
@@ -80,6 +80,56 @@ const CODE: &[Scenario] = &[
         .field("content-type", "application/x-www-form-urlencoded")
         .body("environment=staging")
         .refused(415, "unsupported_media_type"),
+    // The same by tools and by GraphQL: the same decision, and the same reason.
+    request("S2.tools", MIA, "POST", "/mcp")
+        .body(r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#)
+        .lists(&["comment_pull_request"]),
+    request("S2.tools2", MIA_ALONE, "POST", "/mcp")
+        .body(r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#)
+        .lists(&["comment_pull_request", "merge_pull_request"]),
+    request("S2.call", MIA, "POST", "/mcp").body(MERGE_BY_TOOL).errs_for("agent:code-review"),
+    request("S2.call2", MIA_ALONE, "POST", "/mcp").body(MERGE_BY_TOOL).says(200, "/result/content/0/text", "merged"),
+    request("S2.graphql", MIA, "POST", "/graphql").body(MERGE_BY_GRAPHQL).lacks("agent:code-review"),
+    request("S2.graphql2", MIA_ALONE, "POST", "/graphql").body(MERGE_BY_GRAPHQL).says(
+        200,
+        "/data/mergePullRequest/state",
+        "merged",
+    ),
+    // Another name for a field, and a second field that alone would be permitted.
+    request("S2.alias", MIA, "POST", "/graphql")
+        .body(
+            r#"{"query":"mutation($repository: ID!, $number: Int!) { a: commentPullRequest(repository: $repository, number: $number, text: \"x\") { added } commentPullRequest: mergePullRequest(repository: $repository, number: $number) { state } }","variables":{"repository":"api","number":7}}"#,
+        )
+        .lacks("agent:code-review"),
+];
+
+const MERGE_BY_TOOL: &str = r#"{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"merge_pull_request","arguments":{"repository":"api","number":7}}}"#;
+
+const MERGE_BY_GRAPHQL: &str = r#"{"query":"mutation($repository: ID!, $number: Int!) { mergePullRequest(repository: $repository, number: $number) { state } }","variables":{"repository":"api","number":7}}"#;
+
+/// S12: what messages of the Model Context Protocol say, and what is said of them.
+const MESSAGES: &[Scenario] = &[
+    request("S12.call", MIA, "POST", "/mcp")
+        .body(r#"{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"comment_pull_request","arguments":{"repository":"api","number":7,"text":"by a tool"}}}"#)
+        .answered(200),
+    request("S12.name", MIA, "POST", "/mcp").field("mcp-name", "comment_pull_request").body(MERGE_BY_TOOL).errs(400, "header_mismatch"),
+    request("S12.tool", MIA_ALONE, "POST", "/mcp")
+        .body(r#"{"jsonrpc":"2.0","id":4,"method":"tools/call","params":{"name":"delete_repository","arguments":{"repository":"api"}}}"#)
+        .errs(200, "no_route"),
+    request("S12.method", MIA, "POST", "/mcp")
+        .body(r#"{"jsonrpc":"2.0","id":5,"method":"sampling/createMessage","params":{}}"#)
+        .errs(200, "no_route"),
+    request("S12.batch", MIA, "POST", "/mcp")
+        .body(r#"[{"jsonrpc":"2.0","id":6,"method":"tools/list"}]"#)
+        .refused(400, "malformed_body"),
+    request("S12.token", MIA.with(Credential::Missing), "POST", "/mcp").body(MERGE_BY_TOOL).refused(401, "missing_credential"),
+    request("S12.page", MIA, "POST", "/mcp")
+        .field("origin", "https://evil.example")
+        .body(MERGE_BY_TOOL)
+        .refused(403, "origin_not_allowed"),
+    request("S12.session", MIA, "DELETE", "/mcp").field("mcp-session-id", "somebody-elses").refused(404, "unknown_session"),
+    // The company tells nothing of its own accord.
+    request("S12.events", MIA, "GET", "/mcp").field("accept", "text/event-stream").answered(405),
 ];
 
 /// S3: a research agent and the folder of mergers and acquisitions.
