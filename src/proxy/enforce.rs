@@ -3,7 +3,6 @@
 use std::{
     pin::pin,
     sync::Arc,
-    task::{Context, Poll},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -11,17 +10,17 @@ use http::{HeaderName, HeaderValue, Request, Response, header, request::Parts};
 use hyper::body::{Body, Incoming};
 
 use crate::{
-    access::{CanonicalRequest, DecisionId, HeadRules, Malformed, Reason, Scope, Timestamp},
+    access::{CanonicalRequest, DecisionId, HeadRules, Reason, Scope, Timestamp},
     audit::AuditLog,
     identity::{Authenticated, AuthenticationError, Credential, Possession, Proven, SeenCredential, SenderFields},
-    net::{Client, Ending, Handler, HeadProblem, Peer, Refused, RequestBody, Rest, Role},
+    net::{Client, Peer, RequestBody, Rest},
     policy::{RequestContext, TaskRule},
     route::{Inputs, Mapped, Operation, Route},
     snapshot::{Snapshot, SnapshotCell},
 };
 
 use super::{
-    answer::{AnswerBody, BrokenOff, Content, answer},
+    answer::{AnswerBody, Content, answer},
     behind,
     bounds::{Digests, EnforcerSettings},
     budget::{Counted, Grant, Holder},
@@ -46,17 +45,18 @@ use super::{
 /// Decides the requests of one worker, and forwards those that are permitted.
 #[derive(Debug, Clone)]
 pub struct Enforcer {
-    worker: Arc<Worker>,
+    pub(super) worker: Arc<Worker>,
     // Of the one connection that it is for.
-    seen: Arc<Seen>,
+    pub(super) seen: Arc<Seen>,
 }
 
+/// What the enforcers of all connections of one worker have in common.
 #[derive(Debug)]
-struct Worker {
-    sinks: Arc<Sinks>,
+pub(super) struct Worker {
+    pub(super) sinks: Arc<Sinks>,
     settings: EnforcerSettings,
     client: Client,
-    shared: Shared,
+    pub(super) shared: Shared,
 }
 
 impl Enforcer {
@@ -96,7 +96,7 @@ struct Asked {
 }
 
 impl Worker {
-    fn begin(&self, peer: &Peer) -> (Exchange, SystemTime) {
+    pub(super) fn begin(&self, peer: &Peer) -> (Exchange, SystemTime) {
         let now = SystemTime::now();
         let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         let time = uuid::Timestamp::from_unix(uuid::NoContext, since.as_secs(), since.subsec_nanos());
@@ -104,7 +104,7 @@ impl Worker {
         (Exchange::begin(id, now, peer, &self.sinks), now)
     }
 
-    async fn respond(
+    pub(super) async fn respond(
         &self,
         (peer, seen): (&Peer, &Arc<Seen>),
         request: Box<Request<Incoming>>,
@@ -388,77 +388,6 @@ fn rejected(exchange: &mut Exchange, rejection: &Rejection) -> Response<Content>
     exchange.refusal(rejection).map(Content::Whole)
 }
 
-impl Handler for Enforcer {
-    type Body = AnswerBody;
-
-    fn for_connection(&self, peer: &Peer) -> Self {
-        let seen = Seen::of_peer(peer, &self.worker.shared.refused_keys, Arc::clone(&self.seen.snapshots));
-        Self { worker: Arc::clone(&self.worker), seen: Arc::new(seen) }
-    }
-
-    fn poll_held(body: &mut AnswerBody, cx: &mut Context<'_>) -> Poll<BrokenOff> {
-        body.poll_held(cx)
-    }
-
-    fn takes_streams(&self) -> bool {
-        self.seen.snapshots.load().is_some_and(|snapshot| snapshot.routes.switches())
-    }
-
-    fn is_over(&self) -> bool {
-        self.seen.credential.is_over()
-    }
-
-    async fn respond(&self, peer: &Peer, request: Box<Request<Incoming>>) -> Response<AnswerBody> {
-        let Some(hops) = peer.forwards else { return self.worker.respond((peer, &self.seen), request).await };
-        // What is known of the connection, and counted of it, is not the client's.
-        let client = behind::client(peer, hops, request.headers());
-        let keys = &self.worker.shared.refused_keys;
-        let seen = Arc::new(Seen::of_peer(&client, keys, Arc::clone(&self.seen.snapshots)));
-        Box::pin(self.worker.respond((&client, &seen), request)).await
-    }
-
-    fn malformed(&self, peer: &Peer, problem: HeadProblem) {
-        let refusal = malformed(problem);
-        let (mut exchange, _) = self.worker.begin(peer);
-        exchange.rejected(&refusal.into());
-        if problem == HeadProblem::Stream {
-            // It was reset, or answered by the protocol's implementation.
-            return;
-        }
-        // The answer that the connection has sent already.
-        exchange.answering(refusal.reason().status().as_u16());
-        exchange.completed();
-    }
-
-    fn misdirected(&self, peer: &Peer) {
-        if let Role::TunnelEnd(end) = &peer.role {
-            self.worker.begin(peer).0.misdirected(&end.authority);
-        }
-    }
-
-    fn refused(&self, refused: Refused) {
-        self.worker.sinks.metrics.refused(refused);
-    }
-
-    fn ended(&self, ending: Ending) {
-        self.worker.sinks.metrics.ended(ending);
-    }
-}
-
 fn task_rule(operation: &Operation, mapped: &Mapped<'_>) -> TaskRule {
     if operation.task_required || mapped.task_required() { TaskRule::Required } else { TaskRule::Optional }
-}
-
-fn malformed(problem: HeadProblem) -> Malformed {
-    match problem {
-        HeadProblem::TwoFramings => Malformed::Framing("both Content-Length and Transfer-Encoding"),
-        HeadProblem::UnclearFraming => Malformed::Framing("the framing cannot be followed"),
-        HeadProblem::Fragment => Malformed::Target("a fragment"),
-        HeadProblem::BareLineFeed => Malformed::Message("a line ends in a bare LF"),
-        HeadProblem::BareCarriageReturn => Malformed::Message("a bare CR"),
-        HeadProblem::TooLong => Malformed::Message("the head is too long"),
-        HeadProblem::BeyondLimits => Malformed::TooLarge,
-        HeadProblem::Stream => Malformed::Message("a stream of HTTP/2 that no request came of"),
-        HeadProblem::NotHttp => Malformed::Message("not HTTP/1.1"),
-    }
 }

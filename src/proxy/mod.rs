@@ -14,6 +14,7 @@ mod fault;
 mod filter;
 mod forward;
 mod grpc;
+mod handler;
 mod inspect;
 mod lasting;
 mod listing;
