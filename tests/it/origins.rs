@@ -81,8 +81,11 @@ fn no_page_sends_messages_of_mcp_but_where_it_may() {
         "mcp-method: tools/call\r\nmcp-name: d1\r\n",
         "MCP-NAME: d1\r\n",
     ] {
-        let answer = portcullis.request("POST", "/mcp", &token, &format!("{json}{page}{field}"), CALL);
-        assert_eq!(told(&answer), (403, "origin_not_allowed".to_owned()), "{field}");
+        // Whether its body is a message or not.
+        for body in [CALL, r#"{"params":{"name":"d1"}}"#] {
+            let answer = portcullis.request("POST", "/mcp", &token, &format!("{json}{page}{field}"), body);
+            assert_eq!(told(&answer), (403, "origin_not_allowed".to_owned()), "{field} {body}");
+        }
     }
     // The first message of a client has none of these fields, and those of old ones never do.
     for (fields, body) in [(json, CALL.to_owned()), ("", CALL.to_owned()), (json, CALL.replace("jsonrpc", "JSONRPC"))] {
