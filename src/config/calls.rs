@@ -188,7 +188,7 @@ impl Reader<'_, '_> {
             if name == OTHERS {
                 named.others = made;
             } else {
-                named.rules.extend(made.map(|made| (name.as_str().into(), made)));
+                made.into_iter().for_each(|made| named.add(name, made));
             }
         }
         named

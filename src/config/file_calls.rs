@@ -68,8 +68,8 @@ pub(super) struct Call {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct GraphQl {
-    /// The fields of queries, `__schema` and `__typename` among them; `"*"` is for all others. Variables: `name`,
-    /// `arguments.NAME`, and those of every route but `body.NAME`.
+    /// The fields of queries, `__schema` and `__typename` among them; `"*"` is for all others, but for those that differ from
+    /// one that is written by case alone. Variables: `name`, `arguments.NAME`, and those of every route but `body.NAME`.
     #[serde(default)]
     pub(super) query: BTreeMap<String, Located<Call>>,
     /// The fields of mutations.

@@ -1,6 +1,9 @@
 //! What a message in a body stands for, where one path serves many calls.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use foldhash::fast::RandomState;
 use http::Method;
@@ -47,29 +50,36 @@ pub struct CallRule {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named<R> {
     /// Those of one name each.
-    pub rules: HashMap<Box<str>, R, RandomState>,
+    pub(super) rules: HashMap<Box<str>, R, RandomState>,
     /// The one for all others.
     pub others: Option<R>,
+    // The names that have one of their own, as `folded` writes them.
+    folded: HashSet<Box<str>, RandomState>,
 }
 
 impl<R> Default for Named<R> {
     fn default() -> Self {
-        Self { rules: HashMap::default(), others: None }
+        Self { rules: HashMap::default(), others: None, folded: HashSet::default() }
     }
 }
 
 impl<R> Named<R> {
+    /// Adds the rule of this name.
+    pub fn add(&mut self, name: &str, rule: R) {
+        self.folded.insert(folded(name));
+        self.rules.insert(name.into(), rule);
+    }
+
     /// The rule for this name, compared byte for byte. What is spelled as one that has a rule but for case and white space at
     /// its ends has none: whoever hears it may take it for that one.
     pub fn get(&self, name: &str) -> Option<&R> {
-        self.rules.get(name).or_else(|| self.others.as_ref().filter(|_| !self.resembles(name)))
+        let for_others = || self.others.as_ref().filter(|_| !self.folded.contains(&folded(name)));
+        self.rules.get(name).or_else(for_others)
     }
+}
 
-    fn resembles(&self, name: &str) -> bool {
-        let folded = |name: &str| name.trim().to_lowercase();
-        let name = folded(name);
-        self.rules.keys().any(|other| folded(other) == name)
-    }
+fn folded(name: &str) -> Box<str> {
+    name.trim().to_lowercase().into()
 }
 
 /// A message that was read.

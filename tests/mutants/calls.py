@@ -21,7 +21,7 @@ MUTANTS = [
     ("sessions are of any path", SESSIONS, "        part(place.path.as_bytes());\n", "", ["--lib", "proxy::sessions"]),
     ("what is listened to is anybody's", RULES, '"subscriptions/listen" => found.extend(self.listened(body)?),\n', "", MCP),
     ("arguments of a prompt are completed for anybody", RULES, '"completion/complete" => found.extend(self.completed(body)?),\n', "", MCP),
-    ("what looks like a name with a rule has that of all others", CALL, ".filter(|_| !self.resembles(name))", "", MCP),
+    ("what looks like a name with a rule has that of all others", CALL, ".filter(|_| !self.folded.contains(&folded(name)))", "", MCP),
     ("lists show what needs a task", RULES, ".filter(|rule| !hides(&rule.call))", "", MCP),
     ("lists of errors pass", FILTER, "!is_error || media_type.map_or(true, |media_type| media_type.is_some_and(is_message))", "{ let _ = media_type.map(|media_type| media_type.map(is_message)); !is_error }", MCP),
     ("clients keep what servers do not speak of", LISTING, "if is_kept || member(", "if member(", MCP),

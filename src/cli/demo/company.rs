@@ -125,25 +125,25 @@ impl Company {
         let result = match (inquiry.method, text(&body, "method")) {
             ("POST", "tools/list") => json!({ "tools": TOOLS.map(|name| json!({ "name": name, "inputSchema": {} })) }),
             ("POST", "tools/call") => {
-                let arguments = &body["params"]["arguments"];
-                let done = self.pull(text(&body["params"], "name"), arguments);
+                let done = self.pull(text(part(&body, "/params"), "name"), part(&body, "/params/arguments"));
                 json!({ "content": [{ "type": "text", "text": text(&done, "state") }], "structuredContent": done })
             }
             _ => return Reply::empty(StatusCode::METHOD_NOT_ALLOWED),
         };
-        Reply::with(StatusCode::OK, json!({ "jsonrpc": "2.0", "id": body["id"], "result": result }))
+        Reply::with(StatusCode::OK, json!({ "jsonrpc": "2.0", "id": part(&body, "/id"), "result": result }))
     }
 
     /// The two things that are ever asked for by GraphQL, with what the variables say.
     fn queried(&mut self, body: &Value) -> Reply {
         let names = [("mergePullRequest", "merge_pull_request"), ("commentPullRequest", "comment_pull_request")];
         let asked = names.iter().filter(|(field, _)| text(body, "query").contains(field));
-        let data = asked.map(|(field, name)| ((*field).to_owned(), self.pull(name, &body["variables"]))).collect();
+        let data =
+            asked.map(|(field, name)| ((*field).to_owned(), self.pull(name, part(body, "/variables")))).collect();
         Reply::with(StatusCode::OK, json!({ "data": Value::Object(data) }))
     }
 
     fn pull(&mut self, name: &str, arguments: &Value) -> Value {
-        let id = format!("{}/{}", text(arguments, "repository"), arguments["number"]);
+        let id = format!("{}/{}", text(arguments, "repository"), part(arguments, "/number"));
         let reply = match name {
             "merge_pull_request" => self.change("pulls", &id, json!({ "state": "merged" })),
             "comment_pull_request" => {
@@ -227,6 +227,11 @@ impl Company {
     fn all(&self, collection: &str) -> impl Iterator<Item = &Value> {
         self.collections.get(collection).into_iter().flat_map(BTreeMap::values)
     }
+}
+
+/// What a JSON pointer leads to; `null` if that is nothing.
+fn part<'a>(document: &'a Value, pointer: &str) -> &'a Value {
+    document.pointer(pointer).unwrap_or(&Value::Null)
 }
 
 /// The text of a member; empty if it is none.
