@@ -397,6 +397,14 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_a_head_after_a_framing_that_is_not_clear() {
+        for field in ["Transfer-Encoding: gzip, chunked", "Content-Length: +5"] {
+            // The service refuses it and closes: what follows is never told of as somebody's request.
+            assert_eq!(refusals(format!("POST / HTTP/1.1\r\n{field}\r\n\r\n{BAD}").as_bytes()), None, "{field}");
+        }
+    }
+
+    #[test]
     fn a_head_has_a_longest() {
         let long = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(HEAD_BYTES));
         let (mut guard, refusal) = Guarded::new(());
