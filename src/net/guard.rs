@@ -246,7 +246,10 @@ impl Framing {
         let Some((name, value)) = memchr(b':', line).and_then(|colon| line.split_at_checked(colon)) else { return };
         let value = value.get(1..).unwrap_or_default().trim_ascii();
         if name.eq_ignore_ascii_case(b"content-length") {
-            let number = std::str::from_utf8(value).ok().and_then(|text| text.parse::<u64>().ok());
+            // Digits alone (RFC 9110, section 8.6): the library's own reading takes a sign too.
+            let is_number = value.iter().all(u8::is_ascii_digit);
+            let number =
+                std::str::from_utf8(value).ok().filter(|_| is_number).and_then(|text| text.parse::<u64>().ok());
             self.unclear |= number.is_none();
             self.repeated |= self.length.replace(number.unwrap_or(0)).is_some();
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {

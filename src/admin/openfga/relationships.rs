@@ -208,7 +208,11 @@ fn instant(text: &str) -> Option<Timestamp> {
     let (local, zone) = text.split_at_checked(text.len().checked_sub(6)?)?;
     let (sign, zone) = zone.split_at_checked(1)?;
     let (hours, minutes) = zone.split_once(':')?;
-    let offset = 60 * (60 * hours.parse::<u64>().ok()? + minutes.parse::<u64>().ok()?);
+    let two_digits = |text: &str, below: u64| {
+        let is_number = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse::<u64>().ok().filter(|number| is_number && *number < below)
+    };
+    let offset = 60 * (60 * two_digits(hours, 24)? + two_digits(minutes, 60)?);
     let local = humantime::parse_rfc3339(&format!("{local}Z")).ok()?;
     let time = match sign {
         "+" => local.checked_sub(Duration::from_secs(offset))?,
@@ -229,6 +233,9 @@ mod tests {
         assert_eq!(instant("2026-11-21T22:00:00-05:00"), Some(utc));
         for text in ["", "now", "2026-11-22", "2026-11-22T03:00:00", "é2026-11-22T03:00:00+0x:00"] {
             assert_eq!(instant(text), None, "{text}");
+        }
+        for zone in ["++1:00", "+01:+1", "+24:00", "+01:60", "+1:000"] {
+            assert_eq!(instant(&format!("2026-11-22T03:00:00{zone}")), None, "{zone}");
         }
     }
 }
