@@ -135,17 +135,20 @@ impl Http2Connections {
         known.connections.iter().any(is_free) || known.speaks_http1(now) && http1.has(&target.origin, now)
     }
 
-    /// A stream on a connection that has room, or on a new one; none if the upstream speaks HTTP/1.1.
+    /// A stream on a connection that has room, or on a new one; none if the upstream speaks HTTP/1.1. Others may take what a
+    /// new connection has room for: who gets nothing of any within the time of one has found the upstream full.
     async fn stream(
         &self,
         (target, times): (&Target, Times),
         http1: &Http1Connections,
     ) -> Result<Option<(Sender, Stream)>, ClientError> {
         let key = (target.origin.clone(), target.version);
+        let deadline = Instant::now() + times.connect;
         loop {
             let dial = match self.way(&key, (target, times), http1) {
                 Way::Stream(sender, stream) => return Ok(Some((sender, stream))),
                 Way::Http1 => return Ok(None),
+                Way::Dial(_) if Instant::now() >= deadline => return Err(ClientError::Saturated),
                 Way::Dial(dial) => dial,
             };
             dial.await.map_err(|undialled| match undialled {
@@ -361,6 +364,39 @@ mod tests {
         };
         let waited = tokio::time::timeout(Duration::from_secs(30), waiting).await;
         assert!(waited.is_ok(), "{} and not {count} are open", open.load(Ordering::Relaxed));
+    }
+
+    /// Takes one stream on each connection, and is slow to accept it.
+    async fn serve_one_each(listener: TcpListener) {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            tokio::spawn(async move {
+                let answer = async |_| {
+                    std::future::pending::<()>().await;
+                    Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+                };
+                let mut builder = server::conn::http2::Builder::new(TokioExecutor::new());
+                builder.max_concurrent_streams(1);
+                let _ = builder.serve_connection(TokioIo::new(stream), service_fn(answer)).await;
+            });
+        }
+    }
+
+    #[tokio::test]
+    async fn who_finds_no_room_on_any_connection_does_not_wait_for_ever() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url: TargetUrl = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        tokio::spawn(serve_one_each(listener));
+        let (connections, http1) = (Http2Connections::default(), Http1Connections::default());
+        let times = Times { connect: Duration::from_millis(1500), response: Duration::from_millis(100) };
+        let target = Target { version: HttpVersion::Http2, ..Target::new(Arc::new(url), None, times) };
+        // What has a stream keeps it.
+        let asked = (0..20).map(async |_| connections.stream((&target, times), &http1).await);
+        let found = futures_util::future::join_all(asked).await;
+        let full = found.iter().filter(|found| matches!(found, Err(ClientError::Saturated))).count();
+        // One connection after the other, each with room for one of them.
+        assert!((10..20).contains(&full), "{full} found it full");
     }
 
     #[tokio::test]
