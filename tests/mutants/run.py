@@ -2,9 +2,10 @@
 
 `make mutants` runs all of them; words as arguments choose those whose names hold one. A mutant is a text that stands
 exactly once in a file, and what stands there instead. A text that is not there any more is an error: the mutant has to
-be written anew.
+be written anew. `--stale` looks for nothing but these, in no time.
 """
 
+import argparse
 import os
 import pathlib
 import re
@@ -228,10 +229,29 @@ def tested(tree, tests):
     return ran.returncode == 0, said
 
 
-def main(words):
-    tree = copied()
+def stale(mutants):
+    """Tells of the mutants whose text does not stand exactly once, or is what shall stand there; how many there are."""
+    count = 0
+    for name, file, before, after, _ in mutants:
+        times = (ROOT / "src" / file).read_text().count(before)
+        if times != 1 or before == after:
+            count += 1
+            print(f"STALE     {name}: the text stands {times} times in {file}", flush=True)
+    return count
+
+
+def main(arguments):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--stale", action="store_true", help="run none, and say which of them have to be written anew")
+    parser.add_argument("words", nargs="*", help="only those whose names hold one of these; for example: tunnel cycle")
+    asked = parser.parse_args(arguments)
     mutants = MUTANTS + calls.MUTANTS + connections.MUTANTS + egress.MUTANTS + guards.MUTANTS + identity.MUTANTS + request.MUTANTS
-    chosen = [mutant for mutant in mutants if not words or any(word in mutant[0] for word in words)]
+    chosen = [mutant for mutant in mutants if not asked.words or any(word in mutant[0] for word in asked.words)]
+    if not chosen:
+        parser.error("no mutant has such a name")
+    if asked.stale:
+        return 1 if stale(chosen) else 0
+    tree = copied()
     groups = []
     for *_, tests in chosen:
         if tests not in groups:
