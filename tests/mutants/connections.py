@@ -4,14 +4,14 @@ RESTING, SENT_AGAIN = ["--lib", "net::resting"], ["--test", "it", "upstream_faul
 UNREAD = ["--test", "it", "that_nobody_reads_take_little"]
 
 MUTANTS = [
-    ("a connection rests in the middle of a head", "net/resting.rs",
+    ("a connection rests in the middle of a head", "net/resting/mod.rs",
      "&& this.inner.as_ref().is_some_and(Guarded::is_between_requests)", "", RESTING),
     ("what comes at rest is lost", "net/half_open.rs", "self.ahead.extend_from_slice(buffer.filled());", "", RESTING),
-    ("a rest has no end", "net/resting.rs", "ready!(Pin::new(until).poll(cx));\n                        this.graceful_shutdown();",
+    ("a rest has no end", "net/resting/mod.rs", "ready!(Pin::new(until).poll(cx));\n                        this.graceful_shutdown();",
      "let _ = until;\n                        return Poll::Pending;", RESTING),
-    ("a connection at rest does not end in order", "net/resting.rs",
+    ("a connection at rest does not end in order", "net/resting/mod.rs",
      "} else if let Some(io) = self.take() {\n            self.stage = Stage::Ending(io);", "", RESTING),
-    ("whoever is told to leave rests instead", "net/resting.rs", "if this.is_leaving {", "if false {", RESTING),
+    ("whoever is told to leave rests instead", "net/resting/mod.rs", "if this.is_leaving {", "if false {", RESTING),
     ("an empty line in two pieces is a head", "net/guard.rs", "self.has_head |= known + end > EMPTY_LINE.len();", "self.has_head = true;",
      RESTING),
     ("an answer that has begun is asked for again", "net/http1_client.rs", "again.filter(|_| at_once && !has_begun)", "again.filter(|_| at_once)", SENT_AGAIN),
