@@ -152,9 +152,11 @@ async fn a_rest_ends_with_the_client_with_its_time_or_in_order() {
         // Empty lines are no request.
         let (resting, mut far) = serving(4096, Times { head: 10 * PAUSE, idle: 10 * PAUSE });
         let lines = async {
-            for piece in [&b"\r\n"[..], b"\r", b"\n"].into_iter().cycle().take(60) {
+            // In one piece, and in two that come before the next rest.
+            let pieces = [(&b"\r\n"[..], 2 * PAUSE), (b"\r", PAUSE / 10), (b"\n", 2 * PAUSE)];
+            for (piece, after) in pieces.into_iter().cycle().take(90) {
                 far.write_all(piece).await.unwrap();
-                sleep(2 * PAUSE).await;
+                sleep(after).await;
             }
         };
         tokio::select! {
